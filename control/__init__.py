@@ -1,0 +1,1 @@
+"""Bundles, pose sources, the closed loop, its evaluation and its videos."""

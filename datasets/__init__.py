@@ -1,0 +1,1 @@
+"""Where states come from, shards on disk, loading and augmentation."""

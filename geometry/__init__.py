@@ -1,0 +1,1 @@
+"""Rotations, rigid poses, cameras and symmetries, on arrays of any batch shape."""

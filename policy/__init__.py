@@ -1,0 +1,1 @@
+"""The environment, physics randomization, PPO, and what the policy sees and does."""

@@ -1,0 +1,1 @@
+"""Images from states: appearance randomization, the renderers, contact sheets."""

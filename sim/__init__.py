@@ -1,0 +1,1 @@
+"""The hand and its object in MuJoCo: names and orders, the scene, states."""

@@ -1,0 +1,1 @@
+"""The pose estimator: training, metrics, report, export, and the run-time estimator."""
