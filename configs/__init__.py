@@ -1,0 +1,1 @@
+"""Files people copy and edit: camera rigs."""

@@ -1,0 +1,179 @@
+"""Rotations in numpy: quaternions (w, x, y, z), matrices, rotation vectors, 6D and 9D forms.
+
+All functions take any batch shape in front: quaternions are (..., 4), matrices (..., 3, 3),
+vectors (..., 3). Angles are in radians.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
+_TINY = 1e-12
+
+
+def _last(value: ArrayLike, size: int, what: str) -> Array:
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim == 0 or array.shape[-1] != size:
+        raise ValueError(f"{what} must have shape (..., {size}), got {array.shape}")
+    return array
+
+
+def quat_canonical(q: ArrayLike) -> Array:
+    """Scales quaternions (..., 4) to unit length with w >= 0.
+
+    Raises:
+        ValueError: a quaternion has length zero or is not finite.
+    """
+    q = _last(q, 4, "a quaternion")
+    norm = np.linalg.norm(q, axis=-1, keepdims=True)
+    if not np.all(np.isfinite(norm)) or np.any(norm < _TINY):
+        raise ValueError("a quaternion must be finite and longer than zero")
+    return q / norm * np.where(q[..., :1] < 0, -1.0, 1.0)
+
+
+def quat_multiply(a: ArrayLike, b: ArrayLike) -> Array:
+    """The Hamilton product a * b (..., 4): rotates by b, then by a."""
+    a, b = _last(a, 4, "a quaternion"), _last(b, 4, "a quaternion")
+    aw, av = a[..., :1], a[..., 1:]
+    bw, bv = b[..., :1], b[..., 1:]
+    w = aw * bw - np.sum(av * bv, axis=-1, keepdims=True)
+    v = aw * bv + bw * av + np.cross(av, bv)
+    return np.concatenate([w, v], axis=-1)
+
+
+def quat_conjugate(q: ArrayLike) -> Array:
+    """The inverse rotation of unit quaternions (..., 4)."""
+    return _last(q, 4, "a quaternion") * np.array([1.0, -1.0, -1.0, -1.0])
+
+
+def quat_rotate(q: ArrayLike, v: ArrayLike) -> Array:
+    """Rotates vectors (..., 3) by unit quaternions (..., 4)."""
+    q, v = _last(q, 4, "a quaternion"), _last(v, 3, "a vector")
+    w, u = q[..., :1], q[..., 1:]
+    t = 2.0 * np.cross(u, v)
+    return v + w * t + np.cross(u, t)
+
+
+def quat_to_matrix(q: ArrayLike) -> Array:
+    """Unit quaternions (..., 4) to rotation matrices (..., 3, 3)."""
+    w, x, y, z = np.moveaxis(_last(q, 4, "a quaternion"), -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def matrix_to_quat(m: ArrayLike) -> Array:
+    """Rotation matrices (..., 3, 3) to unit quaternions (..., 4) with w >= 0.
+
+    Each row of the symmetric matrix 4 q qᵀ is a multiple of q; the one with the largest diagonal
+    is well conditioned at every angle, pi included.
+    """
+    m = np.asarray(m, dtype=np.float64)
+    if m.shape[-2:] != (3, 3):
+        raise ValueError(f"a rotation matrix must have shape (..., 3, 3), got {m.shape}")
+    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    wx, wy, wz = (
+        m[..., 2, 1] - m[..., 1, 2],
+        m[..., 0, 2] - m[..., 2, 0],
+        m[..., 1, 0] - m[..., 0, 1],
+    )
+    xy, xz, yz = (
+        m[..., 0, 1] + m[..., 1, 0],
+        m[..., 0, 2] + m[..., 2, 0],
+        m[..., 1, 2] + m[..., 2, 1],
+    )
+    outer = np.stack(
+        [
+            np.stack([1 + xx + yy + zz, wx, wy, wz], axis=-1),
+            np.stack([wx, 1 + xx - yy - zz, xy, xz], axis=-1),
+            np.stack([wy, xy, 1 - xx + yy - zz, yz], axis=-1),
+            np.stack([wz, xz, yz, 1 - xx - yy + zz], axis=-1),
+        ],
+        axis=-2,
+    )
+    best = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)
+    row = np.take_along_axis(outer, best[..., None, None], axis=-2)[..., 0, :]
+    return quat_canonical(row)
+
+
+def quat_from_axis_angle(axis: ArrayLike, angle: ArrayLike) -> Array:
+    """The rotation by `angle` (...,) about `axis` (..., 3), which need not be unit."""
+    axis = _last(axis, 3, "an axis")
+    axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), _TINY)
+    half = np.asarray(angle, dtype=np.float64)[..., None] / 2
+    w, v = np.broadcast_arrays(np.cos(half), np.sin(half) * axis)
+    return quat_canonical(np.concatenate([w[..., :1], v], axis=-1))
+
+
+def yaw_quat(angle: ArrayLike) -> Array:
+    """The rotation by `angle` (...,) about the vertical axis z."""
+    return quat_from_axis_angle([0.0, 0.0, 1.0], angle)
+
+
+def rotvec_to_quat(rotvec: ArrayLike) -> Array:
+    """Rotation vectors (..., 3), axis times angle, to unit quaternions (..., 4)."""
+    rotvec = _last(rotvec, 3, "a rotation vector")
+    angle = np.linalg.norm(rotvec, axis=-1, keepdims=True)
+    # numpy's sinc is sin(pi x) / (pi x), finite at zero.
+    v = rotvec * (0.5 * np.sinc(angle / (2 * np.pi)))
+    return quat_canonical(np.concatenate([np.cos(angle / 2), v], axis=-1))
+
+
+def quat_to_rotvec(q: ArrayLike) -> Array:
+    """Unit quaternions (..., 4) to rotation vectors (..., 3) of length at most pi."""
+    q = quat_canonical(q)
+    w, v = q[..., :1], q[..., 1:]
+    norm = np.linalg.norm(v, axis=-1, keepdims=True)
+    angle = 2.0 * np.arctan2(norm, w)
+    scale = np.where(norm > _TINY, angle / np.maximum(norm, _TINY), 2.0)
+    return scale * v
+
+
+def matrix_to_6d(m: ArrayLike) -> Array:
+    """The first two columns of rotation matrices (..., 3, 3), one after the other: (..., 6)."""
+    m = np.asarray(m, dtype=np.float64)
+    return np.concatenate([m[..., :, 0], m[..., :, 1]], axis=-1)
+
+
+def matrix_from_6d(v: ArrayLike) -> Array:
+    """Gram-Schmidt on two column vectors (..., 6) to rotation matrices (..., 3, 3).
+
+    The continuous 6D representation of Zhou et al. 2019 (arXiv 1812.07035).
+    """
+    v = _last(v, 6, "a 6D rotation")
+    a, b = v[..., :3], v[..., 3:]
+    x = a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), _TINY)
+    b = b - np.sum(x * b, axis=-1, keepdims=True) * x
+    y = b / np.maximum(np.linalg.norm(b, axis=-1, keepdims=True), _TINY)
+    return np.stack([x, y, np.cross(x, y)], axis=-1)
+
+
+def matrix_from_9d(v: ArrayLike) -> Array:
+    """The rotation nearest to any 3×3 matrix, given as (..., 9) in row order: (..., 3, 3).
+
+    Special orthogonal Procrustes by SVD (Levinson et al. 2020, arXiv 2006.14616).
+    """
+    m = _last(v, 9, "a 9D rotation")
+    u, _, vt = np.linalg.svd(m.reshape(*m.shape[:-1], 3, 3))
+    sign = np.ones(m.shape[:-1] + (3,))
+    sign[..., 2] = np.linalg.det(u @ vt)
+    return (u * sign[..., None, :]) @ vt
+
+
+def geodesic_angle(a: ArrayLike, b: ArrayLike) -> Array:
+    """The angle (...,) in [0, pi] of the rotation between unit quaternions; q and -q are one.
+
+    By the arc tangent, so that small angles and angles near pi keep full precision.
+    """
+    d = quat_multiply(quat_conjugate(a), b)
+    return 2.0 * np.arctan2(np.linalg.norm(d[..., 1:], axis=-1), np.abs(d[..., 0]))
+
+
+def random_quat(rng: np.random.Generator, shape: tuple[int, ...] = ()) -> Array:
+    """Rotations uniform on SO(3), (*shape, 4): normalised Gaussian 4-vectors."""
+    return quat_canonical(rng.standard_normal((*shape, 4)))
