@@ -1,0 +1,242 @@
+"""The set around the hand: cameras, lights, backdrop and distractors, and how to dress it.
+
+`build_studio` compiles a scene with everything that an appearance can change; `dress` writes one
+appearance into the model, always from the nominal values, so that nothing drifts.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rigid import invert_pose, pose_matrix
+from opendactyl.geometry.rotation import rotvec_to_quat
+from opendactyl.render.appearance import MAX_DISTRACTORS, MAX_LIGHTS, Appearance, Backdrop, Surface
+from opendactyl.render.meshes import simplify_hand
+from opendactyl.sim import names
+from opendactyl.sim.hand_frame import WORLD_FROM_HAND, to_world
+from opendactyl.sim.objects import ObjectSpec, object_spec
+from opendactyl.sim.scene import Scene, scene_spec
+
+FLOOR_HEIGHT = -0.35
+"""Height of the floor in metres, in the hand frame."""
+ROOM = 2.5
+"""Half the room's width in metres; the walls stand behind the cameras."""
+TEXTURE_SIZE = 64
+FLOOR_TEXTURE, WALL_TEXTURE = 0, 1
+_HIDDEN = (0.0, 0.0, -50.0)
+_SHAPES = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Studio:
+    """A compiled scene with a set around it."""
+
+    scene: Scene
+    rig: Rig
+    thing: ObjectSpec
+    textures: NDArray[np.uint8]
+    """The textures of floor and wall as last dressed (2, S, S, 3)."""
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The scene's model."""
+        return self.scene.model
+
+
+def build_studio(rig: Rig, object_name: str, *, full_meshes: bool = False) -> Studio:
+    """Compiles hand, object, the rig's cameras, a pool of lights and distractors, and a room.
+
+    Args:
+        rig: the cameras, in the resolution to render.
+        object_name: a key of `sim.objects.OBJECTS`.
+        full_meshes: keep the hand's meshes as they come instead of simplifying them.
+    """
+    spec = scene_spec(object_name)
+    if not full_meshes:
+        simplify_hand(spec)
+    _add_cameras(spec, rig)
+    _add_room(spec)
+    for number in range(MAX_LIGHTS):
+        spec.worldbody.add_light(
+            name=f"light{number}", type=mujoco.mjtLightType.mjLIGHT_SPOT, castshadow=number == 0
+        )
+    for number in range(MAX_DISTRACTORS):
+        spec.worldbody.add_geom(
+            name=f"distractor{number}", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.01] * 3,
+            pos=_HIDDEN, contype=0, conaffinity=0, group=0,
+        )  # fmt: skip
+    visual = spec.visual
+    visual.headlight.ambient = [0.0, 0.0, 0.0]
+    visual.headlight.diffuse = [0.0, 0.0, 0.0]
+    visual.headlight.specular = [0.0, 0.0, 0.0]
+    visual.map.znear, visual.map.zfar = 0.02, 12.0
+    visual.quality.shadowsize = 512
+    spec.stat.extent, spec.stat.center = 1.0, WORLD_FROM_HAND[:3, 3]
+    scene = Scene.compile(spec, object_name)
+    scene.model.vis.map.znear = 0.02
+    textures = np.zeros((2, TEXTURE_SIZE, TEXTURE_SIZE, 3), dtype=np.uint8)
+    return Studio(scene, rig, object_spec(object_name), textures)
+
+
+def _add_cameras(spec: mujoco.MjSpec, rig: Rig) -> None:
+    for camera in rig.cameras:
+        spec.worldbody.add_camera(
+            name=camera.name,
+            resolution=[camera.width, camera.height],
+            sensor_size=[camera.width * 1e-5, camera.height * 1e-5],
+            focal_pixel=[camera.K[0, 0], camera.K[1, 1]],
+            principal_pixel=[0.0, 0.0],
+        )
+
+
+def _add_room(spec: mujoco.MjSpec) -> None:
+    for name in ("floor", "wall"):
+        spec.add_texture(
+            name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_SIZE, height=TEXTURE_SIZE,
+            builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT, rgb1=[1, 1, 1],
+        )  # fmt: skip
+        material = spec.add_material(name=name, specular=0.1, shininess=0.1)
+        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
+    origin, x, y = WORLD_FROM_HAND[:3, 3], WORLD_FROM_HAND[:3, 0], WORLD_FROM_HAND[:3, 1]
+    floor = origin + np.array([0.0, 0.0, FLOOR_HEIGHT])
+    inert = {"type": mujoco.mjtGeom.mjGEOM_PLANE, "contype": 0, "conaffinity": 0, "group": 0}
+    spec.worldbody.add_geom(
+        name="floor", pos=floor, size=[ROOM, ROOM, 0.1], material="floor", **inert
+    )
+    for number, inward in enumerate((x, -x, y, -y)):
+        spec.worldbody.add_geom(
+            name=f"wall{number}", pos=floor - ROOM * inward, size=[ROOM, ROOM, 0.1],
+            zaxis=inward, material="wall", **inert,
+        )  # fmt: skip
+
+
+def true_cameras(rig: Rig, appearance: Appearance) -> tuple[Camera, ...]:
+    """The rig's cameras as jittered by an appearance."""
+    cameras = []
+    for camera, offset, rotvec, fovy in zip(
+        rig.cameras,
+        appearance.camera_offset,
+        appearance.camera_rotvec,
+        appearance.camera_fovy,
+        strict=True,
+    ):
+        hand_from_cam = invert_pose(camera.cam_from_hand)
+        hand_from_cam = hand_from_cam @ pose_matrix(np.zeros(3), rotvec_to_quat(rotvec))
+        hand_from_cam[:3, 3] += offset
+        zoom = np.tan(camera.fovy / 2) / np.tan((camera.fovy + fovy) / 2)
+        intrinsics = camera.K.copy()
+        intrinsics[[0, 1], [0, 1]] *= zoom
+        cameras.append(
+            Camera(
+                camera.name, camera.width, camera.height, intrinsics, invert_pose(hand_from_cam)
+            )
+        )
+    return tuple(cameras)
+
+
+def dress(studio: Studio, appearance: Appearance) -> None:
+    """Writes an appearance into the studio's model and textures; nothing of the last one stays."""
+    _place_cameras(studio, true_cameras(studio.rig, appearance))
+    _place_lights(studio.model, appearance)
+    _paint(studio.model, names.PREFIX + "MatViz", appearance.hand)
+    for number, (face, letter) in enumerate(
+        zip(appearance.faces, appearance.letters, strict=True)
+    ):
+        _paint(studio.model, f"object:face{number}", face)
+        surface = Surface(rgb=letter, metallic=face.metallic, gloss=face.gloss)
+        _paint(studio.model, f"object:letter{number}", surface)
+    _place_distractors(studio.model, appearance)
+    studio.textures[FLOOR_TEXTURE] = backdrop_texture(appearance.floor)
+    studio.textures[WALL_TEXTURE] = backdrop_texture(appearance.wall)
+
+
+def _place_cameras(studio: Studio, cameras: tuple[Camera, ...]) -> None:
+    flip = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV's camera axes to MuJoCo's.
+    model = studio.model
+    for camera in cameras:
+        number = model.camera(camera.name).id
+        world_from_cam = WORLD_FROM_HAND @ invert_pose(camera.cam_from_hand) @ flip
+        model.cam_pos[number] = world_from_cam[:3, 3]
+        quat = np.empty(4)
+        mujoco.mju_mat2Quat(quat, world_from_cam[:3, :3].ravel())
+        model.cam_quat[number] = quat
+        pixel = model.cam_sensorsize[number] / (camera.width, camera.height)
+        model.cam_intrinsic[number] = [
+            camera.K[0, 0] * pixel[0],
+            camera.K[1, 1] * pixel[1],
+            (camera.K[0, 2] - camera.width / 2) * pixel[0],
+            (camera.K[1, 2] - camera.height / 2) * pixel[1],
+        ]
+
+
+def _place_lights(model: mujoco.MjModel, appearance: Appearance) -> None:
+    model.light_active[:] = 0
+    model.light_ambient[:] = 0
+    for number, light in enumerate(appearance.lights):
+        position = np.array(light.position)
+        model.light_active[number] = 1
+        model.light_castshadow[number] = int(appearance.shadow and number == 0)
+        model.light_pos[number] = to_world(position, [1.0, 0, 0, 0])[0]
+        direction = WORLD_FROM_HAND[:3, :3] @ -position
+        model.light_dir[number] = direction / np.linalg.norm(direction)
+        model.light_cutoff[number] = light.cone
+        model.light_diffuse[number] = light.intensity
+        model.light_specular[number] = light.intensity
+        model.light_ambient[number] = appearance.ambient / len(appearance.lights)
+
+
+def _paint(model: mujoco.MjModel, material: str, surface: Surface) -> None:
+    number = model.material(material).id
+    model.mat_rgba[number, :3] = surface.rgb
+    model.mat_specular[number] = surface.metallic
+    model.mat_metallic[number] = surface.metallic
+    model.mat_shininess[number] = surface.gloss
+    model.mat_roughness[number] = 1.0 - surface.gloss
+    model.mat_reflectance[number] = 0.0
+
+
+def _place_distractors(model: mujoco.MjModel, appearance: Appearance) -> None:
+    for number in range(MAX_DISTRACTORS):
+        geom = model.geom(f"distractor{number}")
+        if number >= len(appearance.distractors):
+            geom.pos = _HIDDEN
+            continue
+        solid = appearance.distractors[number]
+        geom.pos, geom.quat = to_world(solid.position, solid.quaternion)
+        geom.type = _SHAPES[solid.shape]
+        geom.size = solid.size
+        geom.rbound = float(np.linalg.norm(solid.size))
+        geom.rgba = [*solid.rgb, 1.0]
+
+
+def backdrop_texture(backdrop: Backdrop, size: int = TEXTURE_SIZE) -> NDArray[np.uint8]:
+    """The procedural texture (size, size, 3) of a backdrop; each seed gives another."""
+    first, second = np.array(backdrop.first), np.array(backdrop.second)
+    rng = np.random.default_rng(backdrop.seed)
+    y, x = np.mgrid[0:size, 0:size] / size
+    if backdrop.pattern == "flat":
+        blend = np.zeros((size, size))
+    elif backdrop.pattern == "gradient":
+        angle = rng.uniform(0, 2 * np.pi)
+        blend = x * np.cos(angle) + y * np.sin(angle)
+        blend = (blend - blend.min()) / (blend.max() - blend.min())
+    elif backdrop.pattern == "checker":
+        cells = rng.integers(0, 2, (backdrop.scale, backdrop.scale))
+        index = (np.arange(size) * backdrop.scale) // size
+        blend = cells[np.ix_(index, index)].astype(float)
+    else:
+        cells = rng.random((backdrop.scale + 1, backdrop.scale + 1))
+        u = np.linspace(0, backdrop.scale, size, endpoint=False)
+        i, f = u.astype(int), u - u.astype(int)
+        rows = cells[i] * (1 - f)[:, None] + cells[i + 1] * f[:, None]
+        blend = rows[:, i] * (1 - f) + rows[:, i + 1] * f
+    colours = first + blend[..., None] * (second - first)
+    return (np.clip(colours, 0, 1) * 255).astype(np.uint8)
