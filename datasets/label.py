@@ -1,0 +1,125 @@
+"""What a sample's label says, and its JSON form."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.camera import Camera
+
+SCHEMA_VERSION = 1
+"""Raised whenever a label's meaning changes; readers refuse other versions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Label:
+    """The truth about one sample: V views, K corners, all poses in the hand frame."""
+
+    index: int
+    """The sample's number in its dataset."""
+    position: NDArray[np.float64]
+    """The object's centre (3,) in metres."""
+    quaternion: NDArray[np.float64]
+    """The object's orientation (4,), w >= 0."""
+    joints: NDArray[np.float64]
+    """Joint angles (24,) in radians."""
+    source: str
+    """Where the state came from: `settled`, `random` or `policy`."""
+    cameras: tuple[Camera, ...]
+    """The nominal cameras: what a rig knows."""
+    true_cameras: tuple[Camera, ...]
+    """The cameras the images were made with."""
+    corners: NDArray[np.float64]
+    """The object's corners (V, K, 2) in pixels, through the true cameras."""
+    visible_fraction: NDArray[np.float64]
+    """Per view (V,): the share of the object that nothing hides."""
+    appearance: dict[str, Any]
+    """The appearance sample."""
+
+    def to_json(self) -> bytes:
+        """The label as one line of JSON with sorted keys."""
+        cameras = [
+            {
+                "name": nominal.name,
+                "K": nominal.K.tolist(),
+                "cam_from_hand": nominal.cam_from_hand.tolist(),
+                "K_true": true.K.tolist(),
+                "cam_from_hand_true": true.cam_from_hand.tolist(),
+                "width": nominal.width,
+                "height": nominal.height,
+            }
+            for nominal, true in zip(self.cameras, self.true_cameras, strict=True)
+        ]
+        value = {
+            "schema": SCHEMA_VERSION,
+            "index": self.index,
+            "position": self.position.tolist(),
+            "quaternion": self.quaternion.tolist(),
+            "joints": self.joints.tolist(),
+            "source": self.source,
+            "cameras": cameras,
+            "corners": np.round(self.corners, 4).tolist(),
+            "visible_fraction": np.round(self.visible_fraction, 6).tolist(),
+            "appearance": self.appearance,
+        }
+        return json.dumps(value, sort_keys=True, allow_nan=False).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> "Label":
+        """The inverse of `to_json`; `where` names the sample in errors.
+
+        Raises:
+            InputError: the JSON is broken, of another schema version, or not a label.
+        """
+        try:
+            value = json.loads(data, parse_constant=_refuse_constant)
+            if value["schema"] != SCHEMA_VERSION:
+                raise InputError(
+                    f"{where} has label schema {value['schema']}, this version reads "
+                    f"{SCHEMA_VERSION}; make the dataset again"
+                )
+            cameras = value["cameras"]
+            label = cls(
+                index=int(value["index"]),
+                position=_array(value["position"], (3,)),
+                quaternion=_array(value["quaternion"], (4,)),
+                joints=_array(value["joints"], (24,)),
+                source=str(value["source"]),
+                cameras=tuple(_camera(c, "") for c in cameras),
+                true_cameras=tuple(_camera(c, "_true") for c in cameras),
+                corners=_array(value["corners"], (len(cameras), None, 2)),
+                visible_fraction=_array(value["visible_fraction"], (len(cameras),)),
+                appearance=dict(value["appearance"]),
+            )
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(f"{where} has no valid label ({error!r})") from error
+        return label
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _array(value: Any, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+    array = np.array(value, dtype=np.float64)
+    fits = array.ndim == len(shape) and all(
+        want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits or not np.all(np.isfinite(array)):
+        raise ValueError(f"an array of shape {array.shape} stands where {shape} belongs")
+    return array
+
+
+def _camera(value: dict[str, Any], kind: str) -> Camera:
+    return Camera(
+        str(value["name"]),
+        int(value["width"]),
+        int(value["height"]),
+        _array(value["K" + kind], (3, 3)),
+        _array(value["cam_from_hand" + kind], (4, 4)),
+    )
