@@ -3,8 +3,14 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from opendactyl.geometry.rigid import invert_pose, pose_from_matrix, pose_matrix, transform_points
-from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.rigid import invert_pose, transform_points
+from opendactyl.geometry.rotation import (
+    Array,
+    matrix_to_quat,
+    quat_canonical,
+    quat_conjugate,
+    quat_multiply,
+)
 
 # The fingers of the unmoved MJCF point along world -y.
 WORLD_FROM_HAND = np.array(
@@ -20,14 +26,20 @@ HAND_FROM_WORLD = invert_pose(WORLD_FROM_HAND)
 """World frame to hand frame (4, 4), in metres."""
 
 
+_QUAT_HAND_FROM_WORLD = matrix_to_quat(HAND_FROM_WORLD[:3, :3])
+
+
 def to_hand(position: ArrayLike, quat: ArrayLike) -> tuple[Array, Array]:
     """World poses, positions (..., 3) and quaternions (..., 4), in the hand frame."""
-    return pose_from_matrix(HAND_FROM_WORLD @ pose_matrix(position, quat))
+    turned = quat_canonical(quat_multiply(_QUAT_HAND_FROM_WORLD, quat))
+    return vectors_to_hand(position) + HAND_FROM_WORLD[:3, 3], turned
 
 
 def to_world(position: ArrayLike, quat: ArrayLike) -> tuple[Array, Array]:
     """Hand-frame poses, positions (..., 3) and quaternions (..., 4), in the world frame."""
-    return pose_from_matrix(WORLD_FROM_HAND @ pose_matrix(position, quat))
+    moved = np.asarray(position, dtype=np.float64) @ WORLD_FROM_HAND[:3, :3].T
+    turned = quat_canonical(quat_multiply(quat_conjugate(_QUAT_HAND_FROM_WORLD), quat))
+    return moved + WORLD_FROM_HAND[:3, 3], turned
 
 
 def points_to_hand(points: ArrayLike) -> Array:

@@ -1,0 +1,79 @@
+"""An agent: actor, critic and their memory while they act in a batch of simulations."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from opendactyl.models.actor_critic import Actor, Critic
+from opendactyl.policy.env import CRITIC_SIZE
+
+
+@dataclass
+class Memory:
+    """The hidden states (B, H) of actor and critic, and where an episode has just begun."""
+
+    actor: tuple[Tensor, Tensor]
+    critic: tuple[Tensor, Tensor]
+    start: Tensor
+    """1 where the next observation is an episode's first (B, 1)."""
+
+
+class Agent(nn.Module):
+    """Actor and critic. A teacher's actor sees what critics see."""
+
+    def __init__(self, observation_size: int, *, hidden: int, memory: str, privileged: bool) -> None:
+        """Builds both networks.
+
+        Args:
+            observation_size: length of the policy's observation.
+            hidden: units of each layer.
+            memory: `lstm` or `none`.
+            privileged: the actor sees the critic's observation instead of the policy's.
+        """
+        super().__init__()
+        self.privileged = privileged
+        inputs = CRITIC_SIZE if privileged else observation_size
+        self.actor = Actor(inputs, hidden=hidden, memory=memory)
+        self.critic = Critic(CRITIC_SIZE, hidden=hidden, memory=memory)
+
+    def initial_memory(self, batch: int) -> Memory:
+        """The memory of a batch of episodes that all begin."""
+        return Memory(
+            self.actor.initial_state(batch), self.critic.initial_state(batch), torch.ones(batch, 1)
+        )
+
+    def seen(self, policy: Tensor, critic: Tensor) -> Tensor:
+        """What the actor sees of the two observations."""
+        return critic if self.privileged else policy
+
+    @torch.no_grad()
+    def act(
+        self, observation: Tensor, critic: Tensor, memory: Memory, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor, Memory]:
+        """One step: bins (B, 20), their log-probability (B,), values (B,), and the new memory.
+
+        Args:
+            observation: what the actor sees (B, n).
+            critic: what the critic sees (B, m).
+            memory: the memory before this step.
+            generator: where the actions are drawn from; None takes the likeliest bins.
+        """
+        logits, *actor = self.actor(observation[:, None], memory.start, *memory.actor)
+        logp = torch.log_softmax(logits[:, 0], dim=-1)
+        if generator is None:
+            bins = logp.argmax(dim=-1)
+        else:
+            flat = logp.exp().flatten(0, 1)
+            bins = torch.multinomial(flat, 1, generator=generator).view(logp.shape[:-1])
+        chosen = logp.gather(-1, bins[..., None])[..., 0].sum(dim=-1)
+        value, critic_state = self.value(critic, memory)
+        start = torch.zeros_like(memory.start)
+        return bins, chosen, value, Memory((actor[0], actor[1]), critic_state, start)
+
+    @torch.no_grad()
+    def value(self, critic: Tensor, memory: Memory) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Values (B,) in units of reward, and the critic's memory after them."""
+        value, h, c = self.critic(critic[:, None], memory.start, *memory.critic)
+        return self.critic.scale.inverse(value[:, 0])[:, 0], (h, c)
+
