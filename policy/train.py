@@ -1,0 +1,232 @@
+"""Policy training: a privileged teacher, cloning, then PPO, within a time limit and resumable."""
+
+import csv
+import math
+import os
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from opendactyl.files.errors import InputError
+from opendactyl.files.runs import open_run, to_plain
+from opendactyl.policy.agent import Agent
+from opendactyl.policy.clone import Cloning
+from opendactyl.policy.config import PolicyConfig
+from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.ppo import PPO
+from opendactyl.policy.rollout import Collector, Episodes
+
+STAGES = ("teacher", "clone", "ppo")
+CHECKPOINT_SECONDS = 60.0
+CURRICULUM_START, CURRICULUM_GROWTH = 1.0, 1.01
+"""`reorient`: the first goals' largest angle in radians, and by how much it grows when goals come
+faster than `CURRICULUM_RATE` per hundred actions."""
+CURRICULUM_RATE = 1.5
+
+
+def train(config: PolicyConfig) -> Path:
+    """Trains a policy and returns its run folder.
+
+    Raises:
+        InputError: bad settings, or a folder that holds something else.
+    """
+    config.check()
+    plain = to_plain(config)
+    for name in ("out", "resume", "max_minutes"):
+        del plain[name]
+    folder = open_run(config.folder, plain, resume=config.resume)
+    trainer = Trainer(config, folder)
+    if (folder / "checkpoints" / "last.ckpt").exists():
+        trainer.load(folder / "checkpoints" / "last.ckpt")
+    trainer.run()
+    return folder
+
+
+class Trainer:
+    """The state of a run, and the loop that moves it on."""
+
+    def __init__(self, config: PolicyConfig, folder: Path) -> None:
+        """Builds the environment and the agents."""
+        self.config = config
+        self.folder = folder
+        torch.manual_seed(config.seed)
+        self.env = HandEnv(
+            EnvConfig(task=config.task, layout=config.layout, object=config.object),
+            config.num_envs,
+            seed=config.seed,
+        )
+        size, hidden = self.env.observation_size, config.hidden
+        self.student = Agent(size, hidden=hidden, memory=config.memory, privileged=False)
+        self.teacher = Agent(size, hidden=hidden, memory="none", privileged=True)
+        if config.warm_start is not None:
+            _warm_start(self, config.warm_start)
+        self.seconds = 0.0
+        self.actions = 0
+        self.best = -math.inf
+        self.generator = torch.Generator().manual_seed(config.seed)
+        if config.task == "reorient":
+            self.env.max_angle = CURRICULUM_START
+        self._optimizers: dict[str, dict[str, Any]] = {}
+        self._stage = ""
+
+    @property
+    def stage(self) -> str:
+        """What the run is doing at its present age."""
+        share = self.seconds / (60.0 * self.config.max_minutes)
+        if share < self.config.teacher_share:
+            return "teacher"
+        if share < self.config.teacher_share + self.config.clone_share:
+            return "clone"
+        return "ppo"
+
+    def run(self) -> None:
+        """Trains until the time is up."""
+        limit = 60.0 * self.config.max_minutes
+        recent: deque[int] = deque(maxlen=400)
+        saved = self.seconds
+        form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"
+        with (
+            SummaryWriter(self.folder) as board,
+            tqdm(total=limit, initial=self.seconds, bar_format=form, desc=self.stage) as bar,
+        ):
+            while self.seconds < limit:
+                began = time.monotonic()
+                if self.stage != self._stage:
+                    self._enter(self.stage)
+                    recent.clear()
+                bar.set_description(self._stage)
+                row, episodes = self._iterate()
+                recent.extend(episodes.goals)
+                elapsed = time.monotonic() - began
+                self.seconds += elapsed
+                row |= self._row(recent, episodes, elapsed)
+                self._log(row, board)
+                bar.update(min(elapsed, limit - bar.n))
+                bar.set_postfix_str(f"{row['actions_per_s']:.0f} actions/s, {row['goals']:.2f} goals")
+                self._keep_best(row["goals"], len(recent) == recent.maxlen)
+                if self.seconds - saved > CHECKPOINT_SECONDS or self.seconds >= limit:
+                    self.save("last")
+                    saved = self.seconds
+        if not (self.folder / "checkpoints" / "best.ckpt").exists():
+            self.save("best")
+
+    def _enter(self, stage: str) -> None:
+        """Sets up the learner of a stage; fresh episodes start."""
+        self._stage = stage
+        self.best = -math.inf
+        agent = self.teacher if stage == "teacher" else self.student
+        self._collector = Collector(self.env, agent, self.config.seed + STAGES.index(stage))
+        if stage == "clone":
+            self._learner: PPO | Cloning = Cloning(self.student, self.teacher, self.config)
+        else:
+            self._learner = PPO(agent, self.config)
+        if stage in self._optimizers:
+            self._learner.optimizer.load_state_dict(self._optimizers[stage])
+
+    def _iterate(self) -> tuple[dict[str, Any], Episodes]:
+        batch, episodes = self._collector.collect(self.config.horizon)
+        losses = self._learner.update(batch, self.generator)
+        self.actions += batch.numel()
+        if self.config.task == "reorient":
+            reached = float((batch["reward"] > 3.0).float().mean()) * 100
+            if reached > CURRICULUM_RATE:
+                self.env.max_angle = min(self.env.max_angle * CURRICULUM_GROWTH, math.pi)
+        return losses, episodes
+
+    def _row(self, recent: "deque[int]", episodes: Episodes, elapsed: float) -> dict[str, Any]:
+        ended = max(len(episodes.goals), 1)
+        steps = self.config.num_envs * self.config.horizon
+        return {
+            "stage": self._stage,
+            "seconds": round(self.seconds, 1),
+            "actions": self.actions,
+            "actions_per_s": steps / elapsed,
+            "goals": sum(recent) / max(len(recent), 1),
+            "dropped": episodes.dropped / ended,
+            "timed_out": episodes.timed_out / ended,
+            "diverged": episodes.diverged,
+            "max_angle": self.env.max_angle,
+        }
+
+    def _log(self, row: dict[str, Any], board: SummaryWriter) -> None:
+        for key, value in row.items():
+            if key != "stage":
+                board.add_scalar(f"{self._stage}/{key}", value, self.actions)
+        path = self.folder / "metrics.csv"
+        columns = [
+            "stage", "seconds", "actions", "actions_per_s", "goals", "dropped", "timed_out",
+            "diverged", "max_angle", "objective", "critic", "entropy", "kl",
+        ]  # fmt: skip
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def _keep_best(self, goals: float, enough: bool) -> None:
+        """Saves the student when a full window of episodes beat every earlier one by a tenth."""
+        if self._stage != "teacher" and enough and goals > self.best + 0.1:
+            self.best = goals
+            self.save("best")
+
+    def save(self, name: str) -> None:
+        """Writes a checkpoint, atomically."""
+        self._optimizers[self._stage] = self._learner.optimizer.state_dict()
+        path = self.folder / "checkpoints" / f"{name}.ckpt"
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        torch.save(
+            {
+                "student": self.student.state_dict(),
+                "teacher": self.teacher.state_dict(),
+                "optimizers": self._optimizers,
+                "generator": self.generator.get_state(),
+                "seconds": self.seconds,
+                "actions": self.actions,
+                "best": self.best,
+                "max_angle": self.env.max_angle,
+            },
+            temporary,
+        )
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        """Continues from a checkpoint; simulations start fresh episodes."""
+        value = load_checkpoint(path)
+        self.student.load_state_dict(value["student"])
+        self.teacher.load_state_dict(value["teacher"])
+        self._optimizers = value["optimizers"]
+        self.generator.set_state(value["generator"])
+        self.seconds, self.actions = value["seconds"], value["actions"]
+        self.best, self.env.max_angle = value["best"], value["max_angle"]
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a policy checkpoint; only tensors and plain values are accepted.
+
+    Raises:
+        InputError: there is none, or it is not one of ours.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; train a policy first with `opendactyl train-policy`")
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} is no policy checkpoint ({error})") from error
+
+
+def _warm_start(trainer: Trainer, run: Path) -> None:
+    value = load_checkpoint(run / "checkpoints" / "best.ckpt")
+    try:
+        trainer.student.load_state_dict(value["student"])
+        trainer.teacher.load_state_dict(value["teacher"])
+    except RuntimeError as error:
+        raise InputError(
+            f"{run} has networks of another shape; --memory, --layout and --hidden must be equal"
+        ) from error
