@@ -1,0 +1,37 @@
+"""Dactyl's network (D18 Table 12), with strides that leave the spatial softmax a map to read.
+
+Read literally, four stages of stride 3 shrink a 200×200 image to 1×1, where a spatial softmax is
+constant. Here the stages have strides 1, 2, 1 and 1 after the pooling, which leaves 32×32 at 200.
+"""
+
+from torch import Tensor, nn
+
+from opendactyl.models.blocks import ResidualBlock, SpatialSoftmax
+from opendactyl.models.pose import PoseHead, PoseOutput, standardize
+
+
+class DactylNetwork(nn.Module):
+    """One shared tower per camera, spatial softmax, concatenation, two dense layers."""
+
+    def __init__(self, *, views: int, head: str = "9d", keypoints: int = 0) -> None:
+        """A network for `views` cameras in a fixed order; `keypoints` is not used."""
+        super().__init__()
+        self.tower = nn.Sequential(
+            nn.Conv2d(3, 32, 5), nn.ReLU(inplace=True),
+            nn.Conv2d(32, 32, 3), nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 3),
+            ResidualBlock(32, 16),
+            ResidualBlock(16, 32, 2), ResidualBlock(32, 32),
+            ResidualBlock(32, 64), ResidualBlock(64, 64),
+            ResidualBlock(64, 64), ResidualBlock(64, 64),
+        )  # fmt: skip
+        self.softmax = SpatialSoftmax(64)
+        self.head = PoseHead(views * 128, head, hidden=128)
+
+    def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
+        """Poses from images uint8 (B, V, H, W, 3); the cameras are learned, not read."""
+        places, _ = self.softmax(self.tower(standardize(images)))
+        features = places.flatten(1).unflatten(0, (len(images), -1)).flatten(1)
+        return self.head(features * 2 - 1)
+
+
