@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.rigid import pose_matrix, transform_points
 
 SCHEMA_VERSION = 1
 """Raised whenever a label's meaning changes; readers refuse other versions."""
@@ -38,6 +39,13 @@ class Label:
     """Per view (V,): the share of the object that nothing hides."""
     appearance: dict[str, Any]
     """The appearance sample."""
+
+    def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (K, 3) of the object through the true cameras: (V, K, 2), 0 to 1 across a view."""
+        in_hand = transform_points(pose_matrix(self.position, self.quaternion), points)
+        size = [(camera.width, camera.height) for camera in self.true_cameras]
+        pixels = np.stack([camera.project(in_hand)[0] for camera in self.true_cameras])
+        return pixels / np.array(size)[:, None]
 
     def to_json(self) -> bytes:
         """The label as one line of JSON with sorted keys."""

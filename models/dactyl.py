@@ -31,7 +31,7 @@ class DactylNetwork(nn.Module):
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
         """Poses from images uint8 (B, V, H, W, 3); the cameras are learned, not read."""
         places, _ = self.softmax(self.tower(standardize(images)))
-        features = places.flatten(1).unflatten(0, (len(images), -1)).flatten(1)
+        features = places.reshape(images.shape[0], -1)
         return self.head(features * 2 - 1)
 
 

@@ -50,7 +50,8 @@ class LandmarkNetwork(nn.Module):
         eighth = self.join_eighth(eighth + _grown(context, eighth))
         quarter = self.join_quarter(quarter + self.lift(_grown(eighth, quarter)))
         places, peaks = self.softmax(self.maps(quarter))
-        batch = len(images)
+        # Not len(): the exported network takes any batch size.
+        batch = images.shape[0]
         seen = torch.cat([places.flatten(1) * 2 - 1, peaks, context.float().mean(dim=(2, 3))], dim=1)
         landmarks = places.unflatten(0, (batch, -1))[:, :, : self.keypoints]
         return self.head(self.fuse(seen.reshape(batch, -1)), landmarks)

@@ -1,0 +1,72 @@
+"""What belongs to the camera: photometric augmentation on load, drawn for each view.
+
+Nothing here moves a pixel: a flip, crop or rotation would break the geometry.
+"""
+
+import os
+from dataclasses import dataclass
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # Read at import: no look-up on the net.
+
+import albumentations as A
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Ranges of the augmentation."""
+
+    contrast: float = 0.5
+    """Contrast, ± share: 50 to 150 % (D18 Table 9)."""
+    brightness: float = 0.2
+    """Brightness, ± share (ORRB post-processing)."""
+    noise: float = 0.1
+    """Largest standard deviation of pixel noise, as a share of white (D18 Table 9)."""
+    hue: float = 10.0
+    """Hue shift in OpenCV's degrees, ± (ORRB post-processing)."""
+    saturation: float = 0.2
+    """Saturation, ± share (ORRB post-processing)."""
+    blur: float = 0.2
+    """Probability of a slight blur (DeXtreme)."""
+    jpeg: float = 0.2
+    """Probability of JPEG compression (DeXtreme)."""
+    occluder: float = 0.2
+    """Probability of rectangles in front of the picture (DeXtreme)."""
+
+
+class Augmentation:
+    """An albumentations pipeline, seeded anew for every sample."""
+
+    def __init__(self, config: AugmentConfig) -> None:
+        """Builds the pipeline."""
+        self._pipeline = A.Compose(
+            [
+                A.CoarseDropout(
+                    num_holes_range=(1, 3),
+                    hole_height_range=(0.03, 0.12),
+                    hole_width_range=(0.03, 0.12),
+                    fill="random_uniform",
+                    p=config.occluder,
+                ),
+                A.HueSaturationValue(
+                    hue_shift_limit=config.hue / 2,
+                    sat_shift_limit=255 * config.saturation / 2,
+                    val_shift_limit=0,
+                    p=0.5,
+                ),
+                A.RandomBrightnessContrast(
+                    brightness_limit=config.brightness, contrast_limit=config.contrast, p=0.9
+                ),
+                A.GaussianBlur(blur_limit=(3, 3), p=config.blur),
+                A.GaussNoise(
+                    std_range=(0.0, config.noise), noise_scale_factor=0.5, p=0.7
+                ),
+                A.ImageCompression(quality_range=(60, 95), p=config.jpeg),
+            ]
+        )
+
+    def __call__(self, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Augments images (V, H, W, 3), each view with draws of its own."""
+        self._pipeline.set_random_seed(int(rng.integers(2**31)))
+        return np.stack([self._pipeline(image=image)["image"] for image in images])

@@ -1,0 +1,114 @@
+"""Decoded, downsized images in one memory-mapped file, so that training never waits for JPEG."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from opendactyl.datasets.manifest import Manifest, check_shard, load_manifest
+from opendactyl.datasets.shards import read_shard
+from opendactyl.files.atomic import json_hash
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.rig import Rig
+
+
+@dataclass(frozen=True, eq=False)
+class CachedDataset:
+    """A dataset's samples as arrays; N samples, V views."""
+
+    manifest: Manifest
+    rig: Rig
+    """The nominal cameras at the cached image size."""
+    images: NDArray[np.uint8]
+    """Memory-mapped (N, V, S, S, 3)."""
+    position: NDArray[np.float32]
+    """(N, 3)."""
+    quaternion: NDArray[np.float32]
+    """(N, 4)."""
+    landmarks: NDArray[np.float32]
+    """True projections of the object's keypoints (N, V, K, 2), from 0 to 1 across the image."""
+    visible_fraction: NDArray[np.float32]
+    """(N, V)."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.images)
+
+
+def open_dataset(folder: str | Path, image_size: int) -> CachedDataset:
+    """Opens a dataset at an image size, decoding it once into its `.cache` folder.
+
+    Args:
+        folder: a dataset.
+        image_size: width and height to resize to, at most the dataset's.
+
+    Raises:
+        InputError: the dataset is unfinished or damaged, or the size is larger than its images.
+    """
+    folder = Path(folder)
+    manifest = load_manifest(folder)
+    native = manifest.load_rig().cameras[0].width
+    if not 8 <= image_size <= native:
+        raise InputError(
+            f"the images of {folder} are {native} pixels wide and cannot be used at {image_size}; "
+            f"choose --image-size from 8 to {native}"
+        )
+    key = json_hash([manifest.config_hash, [s.sha256 for s in manifest.shards], image_size])[:16]
+    cache = folder / ".cache" / f"{image_size}-{key}"
+    if not (cache / "labels.npz").exists():
+        _build(folder, manifest, image_size, cache)
+    with np.load(cache / "labels.npz") as labels:
+        return CachedDataset(
+            manifest=manifest,
+            rig=manifest.load_rig().resized(image_size),
+            images=np.load(cache / "images.npy", mmap_mode="r"),
+            **{name: labels[name] for name in labels.files},
+        )
+
+
+def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    views, count = len(manifest.rig["cameras"]), manifest.num_samples
+    temporary = cache / f"images.{os.getpid()}.tmp"
+    shape = (count, views, size, size, 3)
+    images = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+    keypoints = np.array(manifest.keypoints)
+    labels = {
+        "position": np.zeros((count, 3), np.float32),
+        "quaternion": np.zeros((count, 4), np.float32),
+        "landmarks": np.zeros((count, views, len(keypoints), 2), np.float32),
+        "visible_fraction": np.zeros((count, views), np.float32),
+    }
+    with tqdm(total=count, unit="sample", desc=f"decoding {folder}", leave=False) as bar:
+        for shard in manifest.shards:
+            for sample in read_shard(check_shard(folder, shard)):
+                label, i = sample.label, sample.label.index
+                images[i] = _resized(sample.images, size)
+                labels["position"][i] = label.position
+                labels["quaternion"][i] = label.quaternion
+                labels["visible_fraction"][i] = label.visible_fraction
+                labels["landmarks"][i] = label.project(keypoints)
+                bar.update()
+    images.flush()
+    del images
+    os.replace(temporary, cache / "images.npy")
+    # The labels come last: where they are, the images are complete.
+    partial = cache / f"labels.{os.getpid()}.tmp.npz"
+    np.savez(partial, **labels)  # pyright: ignore[reportArgumentType]
+    os.replace(partial, cache / "labels.npz")
+
+
+def _resized(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    if images.shape[1] == size:
+        return images
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(view).resize((size, size), Image.Resampling.BOX))
+            for view in images
+        ]
+    )

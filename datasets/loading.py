@@ -1,0 +1,159 @@
+"""Batches for training: shuffled by epoch, augmented by draw, the same on every run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from opendactyl.datasets.augment import AugmentConfig, Augmentation
+from opendactyl.datasets.cache import CachedDataset, open_dataset
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.rig import Rig
+
+Item = dict[str, Any]
+
+
+class PoseDataset(Dataset[Item]):
+    """Samples by (epoch, index): the epoch decides the augmentation."""
+
+    def __init__(self, data: CachedDataset, augment: AugmentConfig | None, seed: int) -> None:
+        """Augments when `augment` is given."""
+        self._data = data
+        self._augmentation = Augmentation(augment) if augment else None
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self._data)
+
+    def __getitem__(self, key: tuple[int, int]) -> Item:
+        """One sample as numpy arrays."""
+        epoch, index = key
+        images = np.array(self._data.images[index])
+        if self._augmentation is not None:
+            images = self._augmentation(images, np.random.default_rng([self._seed, epoch, index]))
+        return {
+            "images": images,
+            "position": self._data.position[index],
+            "quaternion": self._data.quaternion[index],
+            "landmarks": self._data.landmarks[index],
+            "visible_fraction": self._data.visible_fraction[index],
+            "index": index,
+        }
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """A permutation of the samples for each epoch, drawn from (seed, epoch)."""
+
+    def __init__(self, size: int, seed: int, *, shuffle: bool) -> None:
+        """Samples 0 to `size`."""
+        self._size = size
+        self._seed = seed
+        self._shuffle = shuffle
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Samples in an epoch."""
+        return self._size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """(epoch, index) of each sample."""
+        order = np.arange(self._size)
+        if self._shuffle:
+            order = np.random.default_rng([self._seed, self._epoch]).permutation(self._size)
+        return iter((self._epoch, int(index)) for index in order)
+
+
+class PoseDataModule(L.LightningDataModule):
+    """Training and validation batches from two datasets of one rig."""
+
+    def __init__(
+        self,
+        data: Path,
+        val_data: Path,
+        *,
+        image_size: int,
+        batch_size: int,
+        workers: int = 1,
+        seed: int = 0,
+        augment: AugmentConfig | None = None,
+        limit_val: int = 2000,
+    ) -> None:
+        """Names the datasets; `setup` opens them.
+
+        Args:
+            data: the training dataset.
+            val_data: the validation dataset, of another seed.
+            image_size: width and height the network sees.
+            batch_size: samples in a batch.
+            workers: loader processes.
+            seed: seed of order and augmentation.
+            augment: ranges of the augmentation; None augments nothing.
+            limit_val: use at most this many validation samples.
+        """
+        super().__init__()
+        self._folders = (data, val_data)
+        self._image_size = image_size
+        self._batch_size = batch_size
+        self._workers = workers
+        self._seed = seed
+        self._augment = augment
+        self._limit_val = limit_val
+        self.train: CachedDataset | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Opens both datasets and checks that they belong together."""
+        if self.train is not None:
+            return
+        self.train, self.val = (open_dataset(f, self._image_size) for f in self._folders)
+        a, b = self.train.manifest, self.val.manifest
+        if a.rig != b.rig or a.object != b.object:
+            raise InputError(
+                f"{self._folders[0]} and {self._folders[1]} differ in rig or object; "
+                "make both with the same --rig, --object and --image-size"
+            )
+        if a.seed == b.seed:
+            raise InputError(
+                f"{self._folders[0]} and {self._folders[1]} have the same seed {a.seed}: "
+                "validation would see training samples; make one with another --seed"
+            )
+        if len(self.train) < 2:
+            raise InputError(f"{self._folders[0]} has fewer than two samples; make more")
+
+    @property
+    def rig(self) -> Rig:
+        """The nominal cameras at the size the network sees."""
+        assert self.train is not None
+        return self.train.rig
+
+    def train_dataloader(self) -> DataLoader[Item]:
+        """Shuffled and augmented batches."""
+        assert self.train is not None
+        dataset = PoseDataset(self.train, self._augment, self._seed)
+        sampler = EpochSampler(len(dataset), self._seed, shuffle=True)
+        return self._loader(dataset, sampler, drop_last=len(dataset) >= self._batch_size)
+
+    def val_dataloader(self) -> DataLoader[Item]:
+        """Plain batches in order."""
+        dataset = PoseDataset(self.val, None, self._seed)
+        sampler = EpochSampler(min(len(dataset), self._limit_val), self._seed, shuffle=False)
+        return self._loader(dataset, sampler, drop_last=False)
+
+    def _loader(
+        self, dataset: PoseDataset, sampler: EpochSampler, *, drop_last: bool
+    ) -> DataLoader[Item]:
+        return DataLoader(
+            dataset,
+            batch_size=self._batch_size,
+            sampler=sampler,
+            num_workers=self._workers,
+            persistent_workers=self._workers > 0,
+            drop_last=drop_last,
+        )

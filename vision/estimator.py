@@ -1,0 +1,75 @@
+"""The run-time estimator: needs numpy and onnxruntime, nothing else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from opendactyl.files.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """An estimated pose in the hand frame."""
+
+    position: NDArray[np.float64]
+    """(3,) in metres."""
+    quaternion: NDArray[np.float64]
+    """(4,), w >= 0."""
+    covariance: NDArray[np.float64]
+    """(6, 6): position in m², then rotation vector in rad²."""
+
+
+class PoseEstimator:
+    """Images of all cameras to the object's pose. Calls from several threads are safe."""
+
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
+        """Loads a `pose.onnx` to run on `threads` threads (0: all cores).
+
+        Raises:
+            InputError: the file is missing or is no estimator.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        if not Path(path).exists():
+            raise InputError(f"{path} does not exist; make it with `opendactyl export`")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise InputError(f"{path} is no ONNX model ({error})") from error
+        inputs = self._session.get_inputs()
+        if [i.name for i in inputs] != ["images"] or len(inputs[0].shape) != 5:
+            raise InputError(f"{path} is no pose estimator: its inputs are {inputs}")
+        self.shape: tuple[int, ...] = tuple(inputs[0].shape[1:])
+        """Views, height, width and channels of the images it takes."""
+
+    def estimate(self, images: NDArray[np.uint8]) -> Pose:
+        """Estimates the pose in one moment's images (V, H, W, 3), RGB, in the rig's order.
+
+        Raises:
+            InputError: images of another type, size or number.
+        """
+        position, quaternion, covariance = self.estimate_batch(np.asarray(images)[None])
+        return Pose(position[0], quaternion[0], covariance[0])
+
+    def estimate_batch(
+        self, images: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3)."""
+        if images.dtype != np.uint8 or images.shape[1:] != self.shape:
+            views, height, width, channels = self.shape
+            raise InputError(
+                f"images of type {images.dtype} and shape {images.shape[1:]} were given; this "
+                f"estimator takes uint8 ({views}, {height}, {width}, {channels}): views in the "
+                "rig's order, RGB"
+            )
+        outputs = self._session.run(
+            ["position", "quaternion", "covariance"], {"images": np.ascontiguousarray(images)}
+        )
+        position, quaternion, covariance = (np.asarray(o, dtype=np.float64) for o in outputs)
+        return position, quaternion, covariance

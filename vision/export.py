@@ -1,0 +1,76 @@
+"""The exported estimator: images in, pose and covariance out, nothing left to Python."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rotation_torch import (
+    matrix_from_6d,
+    matrix_to_quat,
+    orthogonalize,
+    quat_to_matrix,
+)
+from opendactyl.vision.module import PoseModule
+
+OPSET = 20
+
+
+class ExportedEstimator(nn.Module):
+    """A pose network with the rig's nominal cameras inside."""
+
+    intrinsics: Tensor
+    cam_from_hand: Tensor
+
+    def __init__(self, module: PoseModule, rig: Rig) -> None:
+        """Wraps a trained network; `rig` has the cameras at the network's image size."""
+        super().__init__()
+        self.network = module.network
+        self.register_buffer("intrinsics", torch.tensor(rig.intrinsics, dtype=torch.float32))
+        self.register_buffer("cam_from_hand", torch.tensor(rig.extrinsics, dtype=torch.float32))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Position (B, 3), quaternion (B, 4), covariance (B, 6, 6) from images (B, V, H, W, 3)."""
+        output = self.network(images, self.intrinsics[None], self.cam_from_hand[None])
+        raw = output.rotation_raw
+        if raw.shape[-1] == 9:
+            rotation = orthogonalize(raw)
+        elif raw.shape[-1] == 6:
+            rotation = matrix_from_6d(raw)
+        else:
+            rotation = quat_to_matrix(nn.functional.normalize(raw, dim=-1))
+        variance = torch.exp(2 * output.log_std).repeat_interleave(3, dim=-1)
+        covariance = variance[:, :, None] * torch.eye(6)
+        return output.position, matrix_to_quat(rotation), covariance
+
+
+def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
+    """Writes `pose.onnx` and returns what a manifest has to say about it."""
+    wrapper = ExportedEstimator(module, rig).eval()
+    camera = rig.cameras[0]
+    shape = (2, len(rig.cameras), camera.height, camera.width, 3)
+    example = torch.randint(0, 256, shape, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            wrapper,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=["position", "quaternion", "covariance"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path), external_data=False)
+    return {
+        "inputs": {"images": ["batch", *shape[1:]]},
+        "outputs": {"position": ["batch", 3], "quaternion": ["batch", 4], "covariance": ["batch", 6, 6]},
+        "image_size": camera.width,
+        "model": module.hparams["model"],
+        "head": module.hparams["head"],
+    }

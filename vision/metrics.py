@@ -1,0 +1,119 @@
+"""Pose errors and what is reported of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.geometry.rotation import (
+    Array,
+    geodesic_angle,
+    quat_conjugate,
+    quat_multiply,
+    quat_rotate,
+    quat_to_rotvec,
+)
+from opendactyl.geometry.symmetry import symmetric_angle
+
+CHI2_90_3 = 6.251388631170325
+"""The 90 % quantile of the chi-squared distribution with three degrees of freedom."""
+ADD_LIMIT = 0.1
+"""The AUC of ADD runs from zero to this distance, in metres (PoseCNN, arXiv 1711.00199)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Estimates of N samples beside the truth, in the hand frame."""
+
+    position: Array
+    """Estimated (N, 3) in metres."""
+    quaternion: Array
+    """Estimated (N, 4)."""
+    covariance: Array
+    """Estimated (N, 6, 6): position, then rotation vector in the hand frame."""
+    true_position: Array
+    true_quaternion: Array
+    visible_fraction: Array
+    """(N, V)."""
+
+    @property
+    def rotation_error_deg(self) -> Array:
+        """Geodesic angles (N,) in degrees."""
+        return np.rad2deg(geodesic_angle(self.quaternion, self.true_quaternion))
+
+    @property
+    def position_error_mm(self) -> Array:
+        """Euclidean distances (N,) in millimetres."""
+        return np.linalg.norm(self.position - self.true_position, axis=-1) * 1000
+
+
+def summarize(values: NDArray[np.floating[Any]]) -> dict[str, float]:
+    """Mean, deviation and percentiles of errors (N,)."""
+    p90, p95, p99 = np.percentile(values, [90, 95, 99])
+    return {
+        "mean": float(np.mean(values)),
+        "std": float(np.std(values)),
+        "median": float(np.median(values)),
+        "p90": float(p90),
+        "p95": float(p95),
+        "p99": float(p99),
+        "max": float(np.max(values)),
+    }
+
+
+def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
+    """The contents of `metrics.json`.
+
+    Args:
+        p: estimates and truth.
+        points: points of the object (K, 3) in metres for ADD, the mean distance of its points.
+    """
+    angle, distance = p.rotation_error_deg, p.position_error_mm
+    axes = np.abs(p.position - p.true_position).mean(axis=0) * 1000
+    symmetric = np.rad2deg(symmetric_angle(p.quaternion, p.true_quaternion))
+    radians = np.deg2rad(angle)
+    return {
+        "n": len(angle),
+        "rotation_error_deg": summarize(angle),
+        "position_error_mm": summarize(distance)
+        | {name: float(value) for name, value in zip("xyz", axes, strict=True)},
+        "rotation_error_deg_symmetric": summarize(symmetric),
+        "accuracy": {
+            "5deg_5mm": float(np.mean((angle <= 5) & (distance <= 5))),
+            "10deg_10mm": float(np.mean((angle <= 10) & (distance <= 10))),
+            "0.1rad": float(np.mean(radians <= 0.1)),
+            "0.4rad": float(np.mean(radians <= 0.4)),
+        },
+        "add_auc": add_auc(p, points),
+        "coverage_90_position": float(np.mean(_mahalanobis(p)[0] <= CHI2_90_3)),
+        "coverage_90_rotation": float(np.mean(_mahalanobis(p)[1] <= CHI2_90_3)),
+    }
+
+
+def add_auc(p: Predictions, points: Array) -> float:
+    """Area under the share of samples whose ADD is below a threshold from 0 to `ADD_LIMIT`."""
+    moved = quat_rotate(p.quaternion[:, None], points) + p.position[:, None]
+    true = quat_rotate(p.true_quaternion[:, None], points) + p.true_position[:, None]
+    add = np.linalg.norm(moved - true, axis=-1).mean(axis=-1)
+    return float(np.mean(np.clip(1 - add / ADD_LIMIT, 0, 1)))
+
+
+def _mahalanobis(p: Predictions) -> tuple[Array, Array]:
+    """Squared Mahalanobis distances (N,) of position and of the rotation vector of the error."""
+    offset = p.true_position - p.position
+    turn = quat_to_rotvec(quat_multiply(p.true_quaternion, quat_conjugate(p.quaternion)))
+    return tuple(  # pyright: ignore[reportReturnType]
+        np.einsum("ni,nij,nj->n", e, np.linalg.inv(p.covariance[:, s, s]), e)
+        for e, s in ((offset, slice(0, 3)), (turn, slice(3, 6)))
+    )
+
+
+def bootstrap_interval(
+    values: NDArray[np.floating[Any]], *, share: float = 0.95, draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """A bootstrap confidence interval of the mean of values (N,)."""
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(0, len(values), (draws, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)

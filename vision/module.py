@@ -1,0 +1,94 @@
+"""The Lightning shell around a pose network: one shared step, errors people can read."""
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from opendactyl.geometry.rotation_torch import geodesic_angle, quat_to_matrix
+from opendactyl.models.pose import PoseOutput, build_pose_network
+from opendactyl.vision.losses import pose_loss
+
+WARM_UP = 200
+"""Steps over which the step size rises to its peak."""
+GOOD_ANGLE_DEG, GOOD_MM = 2.71, 3.12
+"""Dactyl's own errors (D18 Table 6), which put degrees and millimetres on one scale."""
+
+
+class PoseModule(L.LightningModule):
+    """Trains a pose network; everything needed to build it again is in its hyperparameters."""
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        head: str,
+        views: int,
+        keypoints: int,
+        image_size: int,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+    ) -> None:
+        """Builds the network `model` for a rig of `views` cameras."""
+        super().__init__()
+        self.save_hyperparameters()
+        self.network = build_pose_network(model, views=views, head=head, keypoints=keypoints)
+        self.network = self.network.to(memory_format=torch.channels_last)  # pyright: ignore
+        self.progress = 0.0
+        """How much of the training time has passed, from 0 to 1."""
+
+    def forward(self, batch: dict[str, Tensor]) -> PoseOutput:
+        """Estimates for a batch."""
+        return self.network(batch["images"], batch.get("intrinsics"), batch.get("cam_from_hand"))
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """The loss of a batch."""
+        losses, angle, millimetres = self._shared_step(batch)
+        values = {f"train/{key}": value.detach() for key, value in losses.items()}
+        self.log_dict(values)
+        self.log("deg", angle.mean(), prog_bar=True)
+        self.log("mm", millimetres.mean(), prog_bar=True)
+        return losses["total"]
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Logs mean errors; `val/score` joins them for choosing the best checkpoint."""
+        losses, angle, millimetres = self._shared_step(batch)
+        size = len(angle)
+        self.log("val/loss", losses["total"], batch_size=size)
+        self.log("val/rotation_error_deg", angle.mean(), batch_size=size, prog_bar=True)
+        self.log("val/rotation_error_deg_median", angle.median(), batch_size=size)
+        self.log("val/position_error_mm", millimetres.mean(), batch_size=size, prog_bar=True)
+        score = angle.mean() / GOOD_ANGLE_DEG + millimetres.mean() / GOOD_MM
+        self.log("val/score", score, batch_size=size)
+
+    def _shared_step(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Losses, and the errors in degrees and millimetres; only the network runs in bf16."""
+        output = self(batch)
+        with torch.autocast(self.device.type, enabled=False):
+            return pose_loss(output, batch), *pose_errors(output, batch)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; the step size follows the share of time that has passed."""
+        hyper = self.hparams
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=hyper["learning_rate"], weight_decay=hyper["weight_decay"]
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _rate(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / WARM_UP)
+        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0))))
+
+
+@torch.no_grad()
+def pose_errors(output: PoseOutput, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Rotation errors in degrees and position errors in millimetres, (B,) each."""
+    angle = geodesic_angle(output.rotation, quat_to_matrix(batch["quaternion"]))
+    distance = torch.linalg.vector_norm(output.position - batch["position"], dim=-1)
+    return torch.rad2deg(angle), distance * 1000

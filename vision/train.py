@@ -1,0 +1,168 @@
+"""Estimator training under Lightning: within a time limit, resumable."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import (
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    Timer,
+    TQDMProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from opendactyl.datasets.loading import PoseDataModule
+from opendactyl.files.errors import InputError
+from opendactyl.files.runs import open_run, to_plain
+from opendactyl.vision.config import VisionConfig
+from opendactyl.vision.module import PoseModule
+
+VALIDATIONS = 24
+"""How often a run looks at the validation data."""
+CHECKPOINT_MINUTES = 5.0
+
+
+def train(config: VisionConfig) -> Path:
+    """Trains an estimator and returns its run folder.
+
+    Raises:
+        InputError: bad settings or data, or a folder that holds something else.
+    """
+    config.check()
+    for folder in (config.data, config.val_data):
+        if not folder.exists():
+            raise InputError(
+                f"there is no dataset in {folder}; make one first with `make dataset` "
+                "or name another with --data and --val-data"
+            )
+    plain = to_plain(config)
+    for name in ("out", "resume", "max_minutes", "workers", "accelerator"):
+        del plain[name]
+    run = open_run(config.out, plain, resume=config.resume)
+    L.seed_everything(config.seed, verbose=False)
+    data = PoseDataModule(
+        config.data,
+        config.val_data,
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        workers=config.workers,
+        seed=config.seed,
+        augment=config.augment,
+    )
+    data.setup()
+    module = _module(config, data)
+    trainer, timer = _trainer(config, run)
+    last = run / "checkpoints" / "last.ckpt"
+    # Only tensors and plain values are read back: checkpoints may come from strangers.
+    resume_from = str(last) if last.exists() else None
+    trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+    trainer.save_checkpoint(last)
+    if timer.time_remaining() and trainer.interrupted:
+        raise KeyboardInterrupt
+    return run
+
+
+def _module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
+    assert data.train is not None
+    return PoseModule(
+        model=config.model,
+        head=config.head,
+        views=len(data.rig.cameras),
+        keypoints=len(data.train.manifest.keypoints),
+        image_size=config.image_size,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+    )
+
+
+class Progress(L.Callback):
+    """Tells the module how much of the time has passed."""
+
+    def __init__(self, timer: Timer, minutes: float, epochs: int) -> None:
+        self._timer = timer
+        self._seconds = 60.0 * minutes
+        self._epochs = epochs
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Called before each step; a limit of epochs counts like one of time."""
+        assert isinstance(pl_module, PoseModule)
+        done = trainer.current_epoch + batch_idx / max(int(trainer.num_training_batches), 1)
+        elapsed = self._timer.time_elapsed() / self._seconds
+        pl_module.progress = max(elapsed, done / self._epochs)
+
+
+def _trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, Timer]:
+    folder = run / "checkpoints"
+    timer = Timer(timedelta(minutes=config.max_minutes), verbose=False)
+    interval = timedelta(minutes=min(CHECKPOINT_MINUTES, config.max_minutes / 2))
+    loggers = [
+        CSVLogger(run.parent, name=run.name, version=""),
+        TensorBoardLogger(run.parent, name=run.name, version=""),
+    ]
+    trainer = L.Trainer(
+        accelerator=config.accelerator,
+        precision=_precision(config),  # pyright: ignore[reportArgumentType]
+        max_epochs=config.max_epochs,
+        logger=loggers,
+        callbacks=[
+            timer,
+            Progress(timer, config.max_minutes, config.max_epochs),
+            EMAWeightAveraging(decay=config.average),
+            ModelCheckpoint(
+                folder, "best", monitor="val/score", enable_version_counter=False
+            ),
+            ModelCheckpoint(
+                folder, "last", train_time_interval=interval, enable_version_counter=False
+            ),
+            TQDMProgressBar(refresh_rate=10),
+        ],
+        val_check_interval=timedelta(minutes=config.max_minutes / VALIDATIONS),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        gradient_clip_val=1.0,
+        enable_model_summary=False,
+        log_every_n_steps=20,
+    )
+    return trainer, timer
+
+
+def _precision(config: VisionConfig) -> str:
+    if config.precision != "auto":
+        return config.precision
+    if config.accelerator != "cpu" and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    fast = torch.ops.mkldnn._is_mkldnn_bf16_supported() and _has_bf16_instructions()
+    return "bf16-mixed" if fast else "32-true"
+
+
+def _has_bf16_instructions() -> bool:
+    """Whether this CPU multiplies bf16 natively; without, autocast only costs time."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return os.name == "posix" and ("avx512_bf16" in flags or "amx_bf16" in flags)
+
+
+def load_module(run: Path, name: str = "best") -> PoseModule:
+    """The trained network of a run, with its averaged weights, ready to evaluate.
+
+    Raises:
+        InputError: there is no such checkpoint, or it is not one of ours.
+    """
+    path = run / "checkpoints" / f"{name}.ckpt"
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist; train an estimator first with `make train-vision`, "
+            "or name a run folder that holds one"
+        )
+    try:
+        return PoseModule.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
+    except Exception as error:
+        raise InputError(f"{path} is no estimator checkpoint of this version ({error})") from error
