@@ -19,11 +19,12 @@ def new_folder(out: str | Path, *, resume: bool = False) -> Path:
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        empty = not any(out.iterdir())
     except OSError as error:
         raise InputError(
-            f"cannot make the folder {out}: {error.strerror or error}; name another"
+            f"cannot use the folder {out}: {error.strerror or error}; name another"
         ) from error
-    if not resume and any(out.iterdir()):
+    if not resume and not empty:
         raise InputError(
             f"{out} exists and is not empty; continue it with --resume, name another folder, "
             "or delete it first"
@@ -45,7 +46,10 @@ def open_run(out: str | Path, config: dict[str, Any], *, resume: bool) -> Path:
     out = new_folder(out, resume=resume)
     path = out / CONFIG_NAME
     if path.exists():
-        check_same(read_json(path), config, path)
+        old = read_json(path)
+        if not isinstance(old, dict):
+            raise InputError(f"{path} holds no settings; delete it, or name another folder")
+        check_same(old, config, path)
     else:
         write_json(path, config)
     return out

@@ -1,5 +1,6 @@
 """The camera rig: which cameras look at the hand, read from one TOML file."""
 
+import re
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
@@ -13,6 +14,9 @@ from opendactyl.files.errors import InputError
 from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
 from opendactyl.geometry.rigid import invert_pose, pose_matrix
 from opendactyl.geometry.rotation import Array, quat_canonical
+
+MAX_PIXELS = 16384
+"""The largest image width or height a camera may have."""
 
 
 @dataclass(frozen=True)
@@ -86,20 +90,37 @@ class Rig:
                 for c in value["cameras"]
             )
             return cls(str(value["name"]), cameras)
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"this is no rig: {error!r}") from error
+        except InputError:
+            raise
+        except _UNUSABLE as error:
+            raise InputError(f"this is no rig: {_explain(error)}") from error
+
+
+_UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What reading a rig raises when the file holds something else."""
+
+
+def _explain(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _check_camera(camera: Camera) -> None:
     where = f"camera {camera.name!r}"
-    if camera.width < 1 or camera.height < 1:
-        raise InputError(f"{where} has an image of {camera.width}×{camera.height} pixels")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", camera.name):
+        raise InputError(f"{where}: the name becomes part of file names; use letters, digits, - _")
+    if not (1 <= camera.width <= MAX_PIXELS and 1 <= camera.height <= MAX_PIXELS):
+        raise InputError(
+            f"{where} has an image of {camera.width}×{camera.height} pixels; "
+            f"each must be from 1 to {MAX_PIXELS}"
+        )
     if camera.K.shape != (3, 3) or not np.all(np.isfinite(camera.K)):
         raise InputError(f"{where}: K must be a finite 3×3 matrix")
     if abs(np.linalg.det(camera.K)) < 1e-9 or camera.K[0, 0] <= 0 or camera.K[1, 1] <= 0:
-        raise InputError(f"{where}: K is singular or has no positive focal length: {camera.K}")
+        raise InputError(
+            f"{where}: K is singular or has no positive focal length: {camera.K.tolist()}"
+        )
+    if not np.array_equal(camera.K[2], [0, 0, 1]):
+        raise InputError(f"{where}: the last row of K must be [0, 0, 1], not {camera.K[2].tolist()}")
     pose = camera.cam_from_hand
     if pose.shape != (4, 4) or not np.all(np.isfinite(pose)):
         raise InputError(f"{where}: cam_from_hand must be a finite 4×4 matrix")
@@ -126,7 +147,7 @@ def load_rig(rig: str | Path) -> Rig:
         InputError: there is no such rig, or the file does not describe one.
     """
     path = Path(rig)
-    if path.suffix != ".toml":
+    if path.suffix != ".toml" and not path.is_file():
         shipped = resources.files("opendactyl.configs") / "rigs" / f"{rig}.toml"
         if not shipped.is_file():
             raise InputError(f"no rig {str(rig)!r}; name a .toml file or one of {rig_names()}")
@@ -138,13 +159,12 @@ def load_rig(rig: str | Path) -> Rig:
             raise InputError(f"cannot read the rig {path}: {error}") from error
     try:
         table = tomllib.loads(text)
-        tables = table.get("camera", [])
-        cameras = tuple(_camera_from_table(entry) for entry in tables)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"rig {rig} cannot be used: {error!r}") from error
-    return Rig(str(table.get("name", name)), cameras)
+        cameras = tuple(_camera_from_table(entry) for entry in table.get("camera", []))
+        return Rig(str(table.get("name", name)), cameras)
+    except InputError as error:
+        raise InputError(f"rig {rig}: {error}") from error
+    except _UNUSABLE as error:
+        raise InputError(f"rig {rig} cannot be used: {_explain(error)}") from error
 
 
 def _camera_from_table(entry: dict[str, Any]) -> Camera:
@@ -159,6 +179,10 @@ def _camera_from_table(entry: dict[str, Any]) -> Camera:
             raise InputError(f"camera {entry['name']!r}: fovy_deg is {fovy}, not in (0, 180)")
         intrinsics = intrinsics_from_fovy(np.deg2rad(fovy), width, height)
     position = np.array(entry["position"], dtype=np.float64)
+    if position.shape != (3,):
+        raise InputError(f"camera {entry['name']!r}: position must be three numbers, in metres")
+    if ("quaternion" in entry) == ("look_at" in entry):
+        raise InputError(f"camera {entry['name']!r} needs either quaternion or look_at")
     if "quaternion" in entry:
         hand_from_cam = pose_matrix(position, quat_canonical(entry["quaternion"]))
     else:
