@@ -1,1 +1,1 @@
-"""Files that are never half-written: atomic writes, checksums, run folders, report pages, and the one error for bad input."""
+"""Files that are never half-written: writes, checksums, run folders, reports; and `InputError`."""

@@ -66,7 +66,7 @@ class Page:
         )
 
     def figure(self, figure: "Figure", caption: str = "") -> Self:
-        """Adds a matplotlib figure; make it with `matplotlib.figure.Figure`, which keeps no state."""
+        """Adds a figure; make it with `matplotlib.figure.Figure`, which keeps no global state."""
         buffer = io.BytesIO()
         figure.savefig(
             buffer, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None}

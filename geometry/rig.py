@@ -120,7 +120,8 @@ def _check_camera(camera: Camera) -> None:
             f"{where}: K is singular or has no positive focal length: {camera.K.tolist()}"
         )
     if not np.array_equal(camera.K[2], [0, 0, 1]):
-        raise InputError(f"{where}: the last row of K must be [0, 0, 1], not {camera.K[2].tolist()}")
+        last = camera.K[2].tolist()
+        raise InputError(f"{where}: the last row of K must be [0, 0, 1], not {last}")
     pose = camera.cam_from_hand
     if pose.shape != (4, 4) or not np.all(np.isfinite(pose)):
         raise InputError(f"{where}: cam_from_hand must be a finite 4×4 matrix")

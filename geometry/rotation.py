@@ -160,7 +160,7 @@ def matrix_from_9d(v: ArrayLike) -> Array:
     """
     m = _last(v, 9, "a 9D rotation")
     u, _, vt = np.linalg.svd(m.reshape(*m.shape[:-1], 3, 3))
-    sign = np.ones(m.shape[:-1] + (3,))
+    sign = np.ones((*m.shape[:-1], 3))
     sign[..., 2] = np.linalg.det(u @ vt)
     return (u * sign[..., None, :]) @ vt
 

@@ -134,7 +134,9 @@ def test_9d_finds_the_nearest_rotation(rng):
     noisy = rot.quat_to_matrix(rot.random_quat(rng, (30,))) + 0.3 * rng.standard_normal((30, 3, 3))
     noisy[0] = -np.eye(3)
     m = rot.matrix_from_9d(noisy.reshape(30, 9))
-    np.testing.assert_allclose(m @ np.swapaxes(m, -1, -2), np.broadcast_to(np.eye(3), m.shape), atol=1e-9)
+    np.testing.assert_allclose(
+        m @ np.swapaxes(m, -1, -2), np.broadcast_to(np.eye(3), m.shape), atol=1e-9
+    )
     np.testing.assert_allclose(np.linalg.det(m), 1.0)
     distance = np.linalg.norm(m - noisy, axis=(1, 2))
     for _ in range(200):

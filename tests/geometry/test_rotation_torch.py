@@ -71,7 +71,9 @@ def test_orthogonalize_is_the_svd():
 
 def test_scale_does_not_matter():
     v = torch.randn(8, 9, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(rott.orthogonalize(v), rott.orthogonalize(1000 * v), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        rott.orthogonalize(v), rott.orthogonalize(1000 * v), atol=1e-5, rtol=0
+    )
 
 
 def test_half_turns_become_quaternions():

@@ -1,0 +1,228 @@
+"""The rig file: Dactyl's cameras as published, and a reason for every file that cannot be used."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.rig import Rig, load_rig, rig_names
+from opendactyl.geometry.rigid import invert_pose, pose_matrix
+from opendactyl.geometry.rotation import geodesic_angle, matrix_to_quat
+
+# Name, world position (m), MuJoCo quaternion (wxyz, not quite unit), vertical field of view (deg),
+# distance to the block's start (m), elevation (deg): ORRB's assets/dactyl.xml.
+ORRB = [
+    (
+        "left",
+        (1.75368, 1.28696, 0.901017),
+        (-0.569423, -0.165741, -0.375009, -0.7125),
+        15,
+        1.11,
+        39,
+    ),
+    (
+        "right",
+        (0.281267, 1.30725, 0.827613),
+        (-0.54325, -0.167474, 0.400291, 0.718748),
+        16,
+        1.05,
+        37,
+    ),
+    ("top", (1.01696, 0.892165, 0.880369), (0.024637, 0.018284, 0.021682, 0.999294), 28, 0.68, 88),
+]
+BLOCK_START = (1.0, 0.87, 0.2)
+
+
+def _world_from_hand():
+    pose = np.eye(4)
+    pose[:3, 0] = (0, -1, 0)  # x: towards the fingertips
+    pose[:3, 1] = (1, 0, 0)  # y = z × x
+    pose[:3, 3] = (1, 0.87, 0.17)
+    return pose
+
+
+GOOD = """
+name = "mine"
+[[camera]]
+name = "one"
+width = 64
+height = 48
+{lens}
+position = [0.0, 0.0, 0.5]
+{aim}
+"""
+LENS, AIM = "fovy_deg = 30", "quaternion = [0, 1, 0, 0]"
+
+
+def _write(tmp_path, text=None, *, lens=LENS, aim=AIM):
+    path = tmp_path / "rig.toml"
+    path.write_text(GOOD.format(lens=lens, aim=aim) if text is None else text)
+    return path
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_dactyls_cameras_stand_where_orrb_put_them(number):
+    rig = load_rig("dactyl")
+    name, position, quat, fovy, distance, elevation = ORRB[number]
+    camera = rig.cameras[number]
+    assert camera.name == name
+    assert (camera.width, camera.height) == (200, 200)
+    assert np.rad2deg(camera.fovy) == pytest.approx(fovy)
+    world_from_cam = _world_from_hand() @ invert_pose(camera.cam_from_hand)
+    np.testing.assert_allclose(world_from_cam[:3, 3], position, atol=1e-5)
+    unit = np.array(quat) / np.linalg.norm(quat)
+    expected = pose_matrix(position, unit)[:3, :3] @ np.diag([1.0, -1.0, -1.0])
+    angle = geodesic_angle(matrix_to_quat(world_from_cam[:3, :3]), matrix_to_quat(expected))
+    assert angle < 1e-6
+    away = np.array(position) - BLOCK_START
+    assert np.linalg.norm(away) == pytest.approx(distance, abs=0.006)
+    above = np.rad2deg(np.arcsin(away[2] / np.linalg.norm(away)))
+    assert above == pytest.approx(elevation, abs=0.6)
+
+
+def test_dactyls_cameras_see_the_palm_near_the_middle():
+    for camera in load_rig("dactyl").cameras:
+        pixels, depth = camera.project([0.0, 0.0, 0.03])
+        assert depth > 0.6
+        assert np.all(np.abs(pixels - 100) < 45), camera.name
+
+
+def test_the_shipped_rig_is_found_from_any_folder(tmp_path):
+    script = "from opendactyl.geometry.rig import load_rig; print(*load_rig('dactyl').names)"
+    out = subprocess.run(
+        [sys.executable, "-P", "-c", script], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    )  # fmt: skip
+    assert out.stdout.split() == ["left", "right", "top"], out.stderr
+    assert rig_names() == ["dactyl"]
+
+
+def test_shipped_rigs_are_package_data():
+    """Every TOML file under configs/rigs matches a pattern of pyproject's package data."""
+    import tomllib
+
+    root = Path(__file__).parents[2]
+    setup = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert "opendactyl.configs" in setup["packages"]
+    patterns = [p for group in setup["package-data"].values() for p in group]
+    for path in (root / "configs" / "rigs").iterdir():
+        assert any(path.relative_to(root / "configs").match(p) for p in patterns), path
+
+
+def test_dict_round_trip_survives_json():
+    rig = load_rig("dactyl").resized(96)
+    back = Rig.from_dict(json.loads(json.dumps(rig.to_dict())))
+    assert back.name == rig.name
+    assert back.names == rig.names
+    np.testing.assert_array_equal(back.intrinsics, rig.intrinsics)
+    np.testing.assert_array_equal(back.extrinsics, rig.extrinsics)
+    assert back.intrinsics.shape == (3, 3, 3)
+    assert back.extrinsics.shape == (3, 4, 4)
+
+
+def test_resizing_scales_pixels():
+    rig = load_rig("dactyl")
+    point = [0.01, 0.02, 0.03]
+    for full, half in zip(rig.cameras, rig.resized(100).cameras, strict=True):
+        np.testing.assert_allclose(half.project(point)[0], full.project(point)[0] / 2)
+
+
+def test_look_at_is_upright_and_centred(tmp_path):
+    text = GOOD.replace("[0.0, 0.0, 0.5]", "[0.3, -0.4, 0.5]")
+    path = _write(tmp_path, text.format(lens=LENS, aim="look_at = [0.02, 0.0, 0.03]"))
+    (camera,) = load_rig(path).cameras
+    pixels, depth = camera.project([[0.02, 0.0, 0.03], [0.02, 0.0, 0.04]])
+    np.testing.assert_allclose(pixels[0], [32, 24], atol=1e-9)
+    np.testing.assert_allclose(depth[0], np.linalg.norm([0.28, -0.4, 0.47]))
+    assert pixels[1, 0] == pytest.approx(32)
+    assert pixels[1, 1] < 24  # What is higher appears higher in the picture.
+
+
+def test_a_matrix_may_stand_for_the_field_of_view(tmp_path):
+    path = _write(tmp_path, lens="K = [[80, 0, 30.5], [0, 81, 25.0], [0, 0, 1]]")
+    np.testing.assert_array_equal(load_rig(path).cameras[0].K[0], [80, 0, 30.5])
+    assert load_rig(str(path)).name == "mine"
+
+
+BAD = {
+    "no cameras": ('name = "empty"', "no cameras"),
+    "not toml": ("[[camera", "cannot be used"),
+    "missing key": ('[[camera]]\nname = "a"\nwidth = 4', "'height' is missing"),
+    "singular": (GOOD.format(lens="K = [[1, 0, 0], [0, 0, 0], [0, 0, 1]]", aim=AIM), "singular"),
+    "nan": (GOOD.format(lens="K = [[nan, 0, 0], [0, 1, 0], [0, 0, 1]]", aim=AIM), "finite"),
+    "last row": (GOOD.format(lens="K = [[1, 0, 0], [0, 1, 0], [0, 1, 1]]", aim=AIM), "last row"),
+    "both lenses": (
+        GOOD.format(lens="fovy_deg = 3\nK = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]", aim=AIM),
+        "either K or fovy_deg",
+    ),
+    "wide": (GOOD.format(lens="fovy_deg = 180", aim=AIM), r"not in \(0, 180\)"),
+    "zero quaternion": (
+        GOOD.format(lens=LENS, aim="quaternion = [0, 0, 0, 0]"),
+        "longer than zero",
+    ),
+    "short quaternion": (GOOD.format(lens=LENS, aim="quaternion = [0, 1]"), "shape"),
+    "both aims": (GOOD.format(lens=LENS, aim=AIM + "\nlook_at = [0, 0, 0]"), "either quaternion"),
+    "along up": (GOOD.format(lens=LENS, aim="look_at = [0, 0, 0]"), "along up"),
+    "twice": (GOOD.format(lens=LENS, aim=AIM) * 2, "cannot be used|twice"),
+    "flat": (GOOD.replace("0.0, 0.0, 0.5", "0.0, 0.5").format(lens=LENS, aim=AIM), "three numbers"),
+    "infinite": (GOOD.replace("64", "inf").format(lens=LENS, aim=AIM), "cannot be used"),
+    "no pixels": (GOOD.replace("64", "0").format(lens=LENS, aim=AIM), "0×48"),
+    "far too large": (GOOD.replace("64", "1000000").format(lens=LENS, aim=AIM), "from 1 to"),
+    "name with a path": (
+        GOOD.replace('"one"', '"../one"').format(lens=LENS, aim=AIM),
+        "file names",
+    ),
+    "camera is no table": ("camera = [1, 2]", "cannot be used"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_rig_that_cannot_be_used_says_why_in_one_line(tmp_path, case):
+    text, reason = BAD[case]
+    path = _write(tmp_path, text)
+    with pytest.raises(InputError, match=reason) as caught:
+        load_rig(path)
+    assert "\n" not in str(caught.value)
+    assert "rig" in str(caught.value)
+
+
+def test_two_cameras_of_one_name_are_refused():
+    rig = load_rig("dactyl")
+    with pytest.raises(InputError, match="twice"):
+        Rig("x", (rig.cameras[0], rig.cameras[0]))
+
+
+def test_extrinsics_must_be_rigid():
+    value = load_rig("dactyl").to_dict()
+    for wrong in (
+        2.0 * np.eye(4),
+        np.diag([1.0, 1.0, -1.0, 1.0]),
+        np.full((4, 4), np.nan),
+        np.eye(3),
+    ):
+        value["cameras"][1]["cam_from_hand"] = wrong.tolist()
+        with pytest.raises(InputError, match="camera 'right'"):
+            Rig.from_dict(value)
+
+
+@pytest.mark.parametrize(
+    "value", [{}, [], {"name": "x", "cameras": 3}, {"name": "x", "cameras": [{}]}]
+)
+def test_what_is_no_rig_is_refused(value):
+    with pytest.raises(InputError):
+        Rig.from_dict(value)
+
+
+def test_an_unknown_name_lists_what_there_is():
+    with pytest.raises(InputError, match=r"no rig 'nosuch'.*dactyl"):
+        load_rig("nosuch")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read the rig .*gone\.toml"):
+        load_rig(tmp_path / "gone.toml")

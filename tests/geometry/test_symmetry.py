@@ -1,0 +1,57 @@
+"""The cube's 24 rotations form a group, and symmetric angles look through them."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from opendactyl.geometry.rotation import (
+    geodesic_angle,
+    quat_canonical,
+    quat_from_axis_angle,
+    quat_multiply,
+    random_quat,
+)
+from opendactyl.geometry.symmetry import CUBE_ROTATIONS, nearest_symmetry, symmetric_angle
+
+
+def test_they_are_the_octahedral_group():
+    ours = CUBE_ROTATIONS
+    assert ours.shape == (24, 4)
+    np.testing.assert_allclose(ours[0], [1, 0, 0, 0])
+    group = Rotation.create_group("O").as_quat(scalar_first=True)
+    nearest = geodesic_angle(ours[:, None], group[None])
+    assert sorted(nearest.argmin(axis=1)) == list(range(24))
+    assert nearest.min(axis=1).max() < 1e-9
+
+
+def test_they_are_closed_under_multiplication():
+    products = quat_multiply(CUBE_ROTATIONS[:, None], CUBE_ROTATIONS[None])
+    angles = geodesic_angle(products[:, :, None], CUBE_ROTATIONS)
+    assert angles.min(axis=2).max() < 1e-7
+
+
+def test_a_corner_stays_a_corner():
+    corner = Rotation.from_quat(CUBE_ROTATIONS, scalar_first=True).apply([1.0, 1.0, 1.0])
+    np.testing.assert_allclose(np.abs(corner), 1.0, atol=1e-12)
+    assert len({tuple(np.sign(c)) for c in corner}) == 8
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 1, 2)], ids=str)
+def test_a_wrong_face_is_told_from_a_small_error(shape):
+    rng = np.random.default_rng(9)
+    truth = random_quat(rng, shape)
+    which = rng.integers(24, size=shape)
+    wrong = quat_multiply(truth, CUBE_ROTATIONS[which])
+    slip = quat_from_axis_angle(rng.standard_normal((*shape, 3)), 0.05)
+    estimate = quat_canonical(quat_multiply(slip, wrong))
+    np.testing.assert_array_equal(nearest_symmetry(estimate, truth), which)
+    np.testing.assert_allclose(symmetric_angle(estimate, truth), 0.05, atol=1e-9)
+
+
+def test_it_is_the_smallest_of_all_and_at_most_the_plain_angle():
+    rng = np.random.default_rng(4)
+    a, b = random_quat(rng, (500,)), random_quat(rng, (500,))
+    symmetric = symmetric_angle(a, b)
+    assert np.all(symmetric <= geodesic_angle(a, b) + 1e-12)
+    # No orientation is further than 62.8 degrees from the nearest of the cube's images.
+    assert symmetric.max() < np.deg2rad(62.81)
