@@ -31,7 +31,7 @@ class LandmarkNetwork(nn.Module):
         self.quarter = nn.Sequential(ResidualBlock(24, 48, 2), ResidualBlock(48, 48))
         self.eighth = nn.Sequential(ResidualBlock(48, 96, 2), ResidualBlock(96, 96))
         self.sixteenth = nn.Sequential(
-            ResidualBlock(96, 128, 2), ResidualBlock(128, 128), ResidualBlock(128, CONTEXT)
+            ResidualBlock(96, 96, 2), ResidualBlock(96, 96), ResidualBlock(96, CONTEXT)
         )
         self.join_eighth = ResidualBlock(96, 96)
         self.lift = nn.Conv2d(96, 48, 1)
@@ -39,8 +39,8 @@ class LandmarkNetwork(nn.Module):
         self.maps = nn.Conv2d(48, keypoints + FREE, 1)
         self.softmax = SpatialSoftmax(keypoints + FREE)
         features = views * (3 * (keypoints + FREE) + CONTEXT)
-        self.fuse = nn.Sequential(nn.Linear(features, 512), nn.ReLU(inplace=True))
-        self.head = PoseHead(512, head, hidden=512)
+        self.fuse = nn.Sequential(nn.Linear(features, 320), nn.ReLU(inplace=True))
+        self.head = PoseHead(320, head, hidden=256)
 
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
         """Poses from images uint8 (B, V, H, W, 3); the cameras are learned, not read."""

@@ -99,16 +99,32 @@ class Step:
     goals: NDArray[np.int64]
     """Goals reached in the episode up to this action (B,), before any restart."""
     outcome: NDArray[np.int64]
-    """How each episode stands after this action (B,), before any restart."""
+    """How each episode stands after this action (B,), before any restart. In evaluation, of
+    episodes that ended earlier it says nothing: ask `HandEnv.running` before the step."""
 
 
 class HandEnv:
     """Batched in-hand reorientation."""
 
     def __init__(
-        self, config: EnvConfig, num_envs: int, *, seed: int = 0, threads: int = 0
+        self,
+        config: EnvConfig,
+        num_envs: int,
+        *,
+        seed: int = 0,
+        threads: int = 0,
+        first_episode: int = 0,
     ) -> None:
-        """Loads the scene and starts `num_envs` simulations on `threads` threads (0: all cores)."""
+        """Loads the scene.
+
+        Args:
+            config: the settings.
+            num_envs: number of simulations B.
+            seed: seed of starting states and goals.
+            threads: threads that step them; 0 is one per core.
+            first_episode: number of the first simulation's first episode; the others follow.
+        """
+        self.first_episode = first_episode
         self.config = config
         self.num_envs = num_envs
         self.seed = seed
@@ -123,7 +139,8 @@ class HandEnv:
         self._actuated = self.scene.model.jnt_qposadr[self.scene.model.actuator_trnid[:, 0]]
         self._limit = round(config.seconds_per_goal / names.CONTROL_PERIOD)
         self.max_angle = np.pi
-        self.episode = np.arange(num_envs)
+        self.episode = first_episode + np.arange(num_envs)
+        self.running = np.ones(num_envs, dtype=bool)
         self.goals = np.zeros(num_envs, dtype=np.int64)
         self.goal = np.tile([1.0, 0, 0, 0], (num_envs, 1))
         self._start = self.goal.copy()
@@ -133,19 +150,24 @@ class HandEnv:
 
     def reset(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Starts every episode anew; returns what policy (B, n) and critic (B, m) see."""
-        self.episode = np.arange(self.num_envs)
-        self._restart(np.ones(self.num_envs, dtype=bool))
+        self.episode = self.first_episode + np.arange(self.num_envs)
+        self.running = np.ones(self.num_envs, dtype=bool)
+        self._restart(self.running)
         return self._observe()
 
     def step(self, bins: NDArray[np.integer]) -> Step:
         """Takes one action (B, 20) of bins in every simulation."""
         self._ctrl[:] = self.decoder.decode(bins, self._qpos[:, self._actuated])
         warnings = self._warnings()
-        self._batch.step(nstep=names.SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
+        self._batch.step(
+            np.flatnonzero(self.running), nstep=names.SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL
+        )
         position, quat = self.object_pose()
         outcome, reached, reward = self._judge(position, quat, warnings)
         goals = self.goals.copy()
         ended = (outcome != RUNNING) & (not self.config.evaluation)
+        if self.config.evaluation:
+            self.running &= outcome == RUNNING
         self._new_goals(reached & (outcome == RUNNING), quat)
         final_policy, final_critic = self._observe()
         policy, critic = final_policy, final_critic

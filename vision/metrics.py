@@ -73,6 +73,7 @@ def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
     axes = np.abs(p.position - p.true_position).mean(axis=0) * 1000
     symmetric = np.rad2deg(symmetric_angle(p.quaternion, p.true_quaternion))
     radians = np.deg2rad(angle)
+    squares = squared_distances(p)
     return {
         "n": len(angle),
         "rotation_error_deg": summarize(angle),
@@ -86,8 +87,8 @@ def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
             "0.4rad": float(np.mean(radians <= 0.4)),
         },
         "add_auc": add_auc(p, points),
-        "coverage_90_position": float(np.mean(_mahalanobis(p)[0] <= CHI2_90_3)),
-        "coverage_90_rotation": float(np.mean(_mahalanobis(p)[1] <= CHI2_90_3)),
+        "coverage_90_position": float(np.mean(squares[0] <= CHI2_90_3)),
+        "coverage_90_rotation": float(np.mean(squares[1] <= CHI2_90_3)),
     }
 
 
@@ -99,7 +100,7 @@ def add_auc(p: Predictions, points: Array) -> float:
     return float(np.mean(np.clip(1 - add / ADD_LIMIT, 0, 1)))
 
 
-def _mahalanobis(p: Predictions) -> tuple[Array, Array]:
+def squared_distances(p: Predictions) -> tuple[Array, Array]:
     """Squared Mahalanobis distances (N,) of position and of the rotation vector of the error."""
     offset = p.true_position - p.position
     turn = quat_to_rotvec(quat_multiply(p.true_quaternion, quat_conjugate(p.quaternion)))

@@ -1,0 +1,57 @@
+"""The model card of a bundle, filled from its manifest."""
+
+from typing import Any
+
+
+def model_card(manifest: dict[str, Any]) -> str:
+    """The card as Markdown: what the bundle does, its contract, and what was measured."""
+    policy, pose = manifest["policy"], manifest["pose"]
+    cameras = ", ".join(camera["name"] for camera in manifest["rig"]["cameras"])
+    fields = "\n".join(f"| {f['name']} | {f['size']} |" for f in policy["observation"])
+    return f"""# OpenDactyl bundle: {policy["task"]} with the {policy["object"]}
+
+Turns the {policy["object"]} in a Shadow hand by sight, one action every
+{manifest["control_period_s"] * 1000:.0f} ms. `manifest.json` holds the whole contract; running it
+needs numpy and onnxruntime.
+
+## Files
+
+| file | inputs | outputs |
+|---|---|---|
+| `pose.onnx` | {_ports(pose["inputs"])} | {_ports(pose["outputs"])} |
+| `policy.onnx` | {_ports(policy["inputs"])} | {_ports(policy["outputs"])} |
+
+Images are uint8 RGB of the cameras {cameras}, in this order. Normalisation is inside both files.
+The policy's action is the likeliest bin of each actuator; `manifest.json` gives range, scaling
+({policy["action"]["mode"]} targets) and smoothing ({policy["action"]["smoothing"]}).
+
+## What the policy sees, in order
+
+| field | size |
+|---|---|
+{fields}
+
+## Measured
+
+{_measured(manifest["metrics"])}
+
+## Limits
+
+Trained in simulation only, for this rig, this object and this hand. Not tried on a robot.
+"""
+
+
+def _ports(ports: dict[str, Any]) -> str:
+    return "; ".join(f"`{name}` {tuple(shape)}" for name, shape in ports.items())
+
+
+def _measured(metrics: dict[str, Any]) -> str:
+    vision = metrics.get("vision")
+    if vision is None:
+        return "No report stood beside the training run when this bundle was exported."
+    rotation, position = vision["rotation_error_deg"], vision["position_error_mm"]
+    return (
+        f"Pose estimation on n = {vision['n']} held-out samples: rotation error mean "
+        f"{rotation['mean']:.2f}°, median {rotation['median']:.2f}°; position error mean "
+        f"{position['mean']:.2f} mm, median {position['median']:.2f} mm."
+    )

@@ -1,0 +1,90 @@
+"""Joins a vision run and a policy run into a bundle."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opendactyl.control.bundle import CARD_FILE, MANIFEST_FILE, POLICY_FILE, POSE_FILE, SCHEMA_VERSION
+from opendactyl.control.card import model_card
+from opendactyl.datasets.manifest import load_manifest
+from opendactyl.files.atomic import read_json, sha256, write_json, write_text
+from opendactyl.files.errors import InputError
+from opendactyl.policy.export import export_policy
+from opendactyl.policy.tasks import TASKS
+from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
+from opendactyl.vision.export import export_pose
+from opendactyl.vision.train import load_module
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Settings of `export`."""
+
+    vision: Path = Path("runs/vision")
+    """A run of train-vision."""
+    policy: Path | None = None
+    """A run of train-policy; default the hardest task's in runs/."""
+    out: Path = Path("exports/bundle")
+    """Folder of the bundle; an older bundle there is replaced."""
+
+
+def default_policy_run() -> Path:
+    """The run of the hardest task that was trained."""
+    for task in reversed(TASKS):
+        run = Path("runs") / f"policy-{task}"
+        if (run / "checkpoints" / "best.ckpt").exists():
+            return run
+    raise InputError("there is no trained policy in runs/; train one first with `make train-policy`")
+
+
+def export_bundle(config: ExportConfig) -> Path:
+    """Writes a bundle, complete or not at all, and returns its folder.
+
+    Raises:
+        InputError: a run is missing or unfinished, or `out` holds something that is no bundle.
+    """
+    module = load_module(config.vision)
+    policy_run = config.policy or default_policy_run()
+    out = config.out
+    if out.exists() and any(out.iterdir()) and not (out / MANIFEST_FILE).exists():
+        raise InputError(f"{out} exists and is no bundle; name another folder with --out")
+    vision_config = read_json(config.vision / "config.json")
+    dataset = load_manifest(vision_config["data"])
+    rig = dataset.load_rig().resized(int(module.hparams["image_size"]))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
+    try:
+        manifest: dict[str, Any] = {
+            "schema": SCHEMA_VERSION,
+            "pose": export_pose(module, rig, folder / POSE_FILE),
+            "policy": export_policy(policy_run, folder / POLICY_FILE),
+            "rig": rig.to_dict(),
+            "control_period_s": CONTROL_PERIOD,
+            "joints": list(JOINTS),
+            "frames": {
+                "hand": "origin over the palm, fixed to the mount; x to the fingertips, z up",
+                "camera": "OpenCV: x right, y down, z forward; pixel centres at +0.5",
+            },
+            "units": "metres, radians, seconds; quaternions w, x, y, z with w >= 0",
+            "training": {"vision": vision_config, "policy": read_json(policy_run / "config.json")},
+            "metrics": _metrics(config.vision),
+        }
+        manifest["sha256"] = {name: sha256(folder / name) for name in (POSE_FILE, POLICY_FILE)}
+        write_json(folder / MANIFEST_FILE, manifest)
+        write_text(folder / CARD_FILE, model_card(manifest))
+        folder.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return out
+
+
+def _metrics(run: Path) -> dict[str, Any]:
+    """The measured figures that stand beside a run; none are made up."""
+    path = run / "report" / "metrics.json"
+    return {"vision": read_json(path)} if path.exists() else {}

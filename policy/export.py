@@ -1,0 +1,75 @@
+"""The exported policy: one step with explicit memory, the normaliser inside."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from opendactyl.files.atomic import read_json
+from opendactyl.files.errors import InputError
+from opendactyl.models.actor_critic import Actor, ExportedActor
+from opendactyl.policy.interface import FIELD_SIZES, LAYOUTS, ActionConfig, ActionDecoder, layout_size
+from opendactyl.policy.train import load_checkpoint
+from opendactyl.sim.scene import load_scene
+
+OPSET = 20
+
+
+def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:
+    """The best actor of a run, and the run's settings.
+
+    Raises:
+        InputError: the run holds no finished policy.
+    """
+    checkpoint = load_checkpoint(run / "checkpoints" / "best.ckpt")
+    config = read_json(run / "config.json")
+    size = layout_size(LAYOUTS[config["layout"]])
+    actor = Actor(size, hidden=config["hidden"], memory=config["memory"])
+    weights = checkpoint["student"]
+    try:
+        actor.load_state_dict(
+            {k.removeprefix("actor."): v for k, v in weights.items() if k.startswith("actor.")}
+        )
+    except RuntimeError as error:
+        raise InputError(f"{run} holds a policy of another shape than its config.json") from error
+    return actor.eval(), config
+
+
+def export_policy(run: Path, path: Path) -> dict[str, Any]:
+    """Writes `policy.onnx` and returns what a manifest has to say about it."""
+    actor, config = load_actor(run)
+    layout = LAYOUTS[config["layout"]]
+    size, hidden = layout_size(layout), actor.hidden
+    batch = torch.export.Dim("batch", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            ExportedActor(actor),
+            (torch.zeros(2, size), torch.zeros(2, hidden), torch.zeros(2, hidden)),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["observation", "h", "c"],
+            output_names=["logits", "h_out", "c_out"],
+            dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path), external_data=False)
+    scene = load_scene(config["object"])
+    low, high = scene.actuator_range.T
+    return {
+        "inputs": {"observation": ["batch", size], "h": ["batch", hidden], "c": ["batch", hidden]},
+        "outputs": {
+            "logits": ["batch", *actor.shape],
+            "h_out": ["batch", hidden],
+            "c_out": ["batch", hidden],
+        },
+        "observation": [{"name": name, "size": FIELD_SIZES[name]} for name in layout],
+        "normaliser": "inside the network",
+        "action": ActionDecoder(ActionConfig(), np.array(low), np.array(high)).to_dict(),
+        "memory": config["memory"],
+        "task": config["task"],
+        "object": config["object"],
+    }

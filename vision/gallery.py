@@ -1,0 +1,51 @@
+"""Pictures of estimates: the true and the estimated axes drawn into the views."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from opendactyl.datasets.cache import CachedDataset
+from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.rotation import Array, quat_rotate
+from opendactyl.vision.metrics import Predictions
+
+AXIS_LENGTH = 0.05
+COLOURS = ((230, 40, 40), (40, 200, 60), (60, 110, 255))
+ZOOM = 2
+
+
+def draw_axes(
+    image: Image.Image, camera: Camera, position: Array, quaternion: Array, *, width: int, zoom: int
+) -> None:
+    """Draws a pose's three axes into a view that is `zoom` times as large as the camera's."""
+    ends = position + quat_rotate(quaternion, np.eye(3) * AXIS_LENGTH)
+    pixels, _ = camera.project(np.vstack([position, ends]))
+    pen = ImageDraw.Draw(image)
+    start = tuple(pixels[0] * zoom)
+    for end, colour in zip(pixels[1:], COLOURS, strict=True):
+        pen.line([start, tuple(end * zoom)], fill=colour, width=width)
+
+
+def draw_worst(p: Predictions, data: CachedDataset, count: int) -> NDArray[np.uint8]:
+    """The samples of largest rotation error, three views each, two samples a row."""
+    order = np.argsort(-p.rotation_error_deg)[:count]
+    tiles = [_tile(p, data, int(index)) for index in order]
+    if len(tiles) % 2:
+        tiles.append(np.zeros_like(tiles[0]))
+    rows = [np.concatenate(pair, axis=1) for pair in zip(tiles[::2], tiles[1::2], strict=True)]
+    return np.concatenate(rows, axis=0)
+
+
+def _tile(p: Predictions, data: CachedDataset, index: int) -> NDArray[np.uint8]:
+    views = []
+    for camera, pixels in zip(data.rig.cameras, data.images[index], strict=True):
+        size = (camera.width * ZOOM, camera.height * ZOOM)
+        image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+        truth = (p.true_position[index], p.true_quaternion[index])
+        draw_axes(image, camera, *truth, width=1, zoom=ZOOM)
+        draw_axes(image, camera, p.position[index], p.quaternion[index], width=3, zoom=ZOOM)
+        views.append(np.asarray(image))
+    text = f"{p.rotation_error_deg[index]:.1f} deg, {p.position_error_mm[index]:.1f} mm"
+    labelled = Image.fromarray(np.concatenate(views, axis=1))
+    ImageDraw.Draw(labelled).text((4, 2), text, fill=(255, 255, 255))
+    return np.asarray(labelled)

@@ -1,0 +1,122 @@
+"""The report of an evaluation, for people."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from opendactyl.datasets.cache import CachedDataset
+from opendactyl.files.page import Page
+from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.symmetry import CUBE_ROTATIONS, nearest_symmetry
+from opendactyl.vision.gallery import draw_worst
+from opendactyl.vision.metrics import Predictions, bootstrap_interval, squared_distances
+
+WORST = 24
+
+
+def write_report(
+    path: Path, p: Predictions, metrics: dict[str, Any], data: CachedDataset, milliseconds: float
+) -> None:
+    """Writes `report.html`: numbers with intervals, distributions, and the worst samples."""
+    angle, distance = p.rotation_error_deg, p.position_error_mm
+    config = data.manifest.config
+    page = Page("Pose estimation report")
+    page.text(
+        f"n = {metrics['n']} samples of seed {data.manifest.seed}: states {config['states']}, "
+        f"renderer {config['renderer']}, object {data.manifest.object}; the estimator knows the "
+        f"nominal cameras only. {milliseconds:.1f} ms a sample in batches, network alone."
+    )
+    page.table(
+        ["error", "mean", "95 % interval of the mean", "median", "p90", "p95", "p99", "max"],
+        [
+            _row("rotation (°)", angle, metrics["rotation_error_deg"]),
+            _row("position (mm)", distance, metrics["position_error_mm"]),
+        ],
+    )
+    xyz = metrics["position_error_mm"]
+    page.text(
+        "Mean error along x, y, z of the hand frame: "
+        f"{xyz['x']:.2f}, {xyz['y']:.2f}, {xyz['z']:.2f} mm. "
+        f"ADD AUC to 0.1 m: {metrics['add_auc']:.4f}. 90 % regions hold "
+        f"{metrics['coverage_90_position']:.1%} of the positions and "
+        f"{metrics['coverage_90_rotation']:.1%} of the rotations."
+    )
+    page.table(["within", "share of samples"], list(metrics["accuracy"].items()))
+    page.figure(_distributions(angle, distance), "Share of samples below an error.")
+    page.figure(_against_visibility(p), "Error against the best view's visible fraction.")
+    page.figure(_calibration(p), "Share of truths inside the predicted regions.")
+    page.text(_confusion(p, metrics))
+    page.image(draw_worst(p, data, WORST), f"The {WORST} worst rotations: true axes thin, estimated thick.")
+    page.write(path)
+
+
+def _row(name: str, values: Array, summary: dict[str, float]) -> list[Any]:
+    low, high = bootstrap_interval(values)
+    ends = [summary[key] for key in ("median", "p90", "p95", "p99", "max")]
+    return [name, summary["mean"], f"{low:.3f} to {high:.3f}", *ends]
+
+
+def _distributions(angle: Array, distance: Array) -> Figure:
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    share = np.arange(1, len(angle) + 1) / len(angle)
+    for axes, values, label in zip(
+        figure.subplots(1, 2, sharey=True),
+        (angle, distance),
+        ("rotation error (°)", "position error (mm)"),
+        strict=True,
+    ):
+        axes.plot(np.sort(values), share)
+        axes.set_xlabel(label)
+        axes.set_xlim(0, max(np.percentile(values, 98), 1e-3))
+        axes.set_ylim(0, 1)
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def _against_visibility(p: Predictions) -> Figure:
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    best = p.visible_fraction.max(axis=1)
+    edges = np.linspace(0, 1, 11)
+    middle = (edges[1:] + edges[:-1]) / 2
+    for axes, values, label in zip(
+        figure.subplots(1, 2),
+        (p.rotation_error_deg, p.position_error_mm),
+        ("mean rotation error (°)", "mean position error (mm)"),
+        strict=True,
+    ):
+        inside = [(best >= a) & (best <= b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        means = [values[m].mean() if m.any() else np.nan for m in inside]
+        axes.bar(middle, means, width=0.09)
+        axes.set_xlabel("visible fraction in the best view")
+        axes.set_ylabel(label)
+    return figure
+
+
+def _calibration(p: Predictions) -> Figure:
+    from scipy.stats import chi2
+
+    figure = Figure(figsize=(4.2, 4), layout="constrained")
+    axes = figure.subplots()
+    nominal = np.linspace(0.02, 0.98, 49)
+    limits = chi2.ppf(nominal, 3)
+    for squares, name in zip(squared_distances(p), ("position", "rotation"), strict=True):
+        axes.plot(nominal, (squares[:, None] <= limits).mean(axis=0), label=name)
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    axes.set_xlabel("predicted share")
+    axes.set_ylabel("share found")
+    axes.legend()
+    return figure
+
+
+def _confusion(p: Predictions, metrics: dict[str, Any]) -> str:
+    nearest = nearest_symmetry(p.quaternion, p.true_quaternion)
+    wrong = float(np.mean(nearest != 0))
+    common = np.bincount(nearest, minlength=len(CUBE_ROTATIONS))[1:].max() / len(nearest)
+    return (
+        f"**Wrong face or slightly off?** {wrong:.2%} of the samples are nearer to another of the "
+        f"cube's 24 orientations than to the true one (the commonest confusion: {common:.2%}). "
+        "With all faces taken as alike the mean rotation error would be "
+        f"{metrics['rotation_error_deg_symmetric']['mean']:.2f}°."
+    )
