@@ -182,6 +182,11 @@ class HandEnv:
             goals, outcome,
         )  # fmt: skip
 
+    @property
+    def batch(self) -> Batch:
+        """The simulations."""
+        return self._batch
+
     def object_pose(self) -> tuple[Array, Array]:
         """The true poses of the objects in the hand frame: (B, 3) and (B, 4)."""
         pose = self._qpos[:, self.scene.object_qpos]
