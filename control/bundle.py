@@ -110,7 +110,9 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
     """
     path = Path(path)
     if not (path / MANIFEST_FILE).exists():
-        raise InputError(f"{path} is no bundle ({MANIFEST_FILE} is missing); make one with `make export`")
+        raise InputError(
+            f"{path} is no bundle ({MANIFEST_FILE} is missing); make one with `make export`"
+        )
     manifest = read_json(path / MANIFEST_FILE)
     version = manifest.get("schema") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION:
@@ -121,7 +123,9 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
     try:
         for name, checksum in manifest["sha256"].items():
             if sha256(path / Path(name).name) != checksum:
-                raise InputError(f"the checksum of {path / name} is wrong: the file was changed or damaged")
+                raise InputError(
+                    f"the checksum of {path / name} is wrong: the file was changed or damaged"
+                )
         policy = manifest["policy"]
         layout = tuple(field["name"] for field in policy["observation"])
         wrong = [f for f in policy["observation"] if FIELD_SIZES.get(f["name"]) != f["size"]]

@@ -69,7 +69,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     records = read_json(out / "episodes.json") if (out / "episodes.json").exists() else []
     source = pose_source(config, bundle)
     try:
-        with tqdm(total=config.episodes, initial=len(records), unit="episode", desc=config.pose) as bar:
+        with tqdm(
+            total=config.episodes, initial=len(records), unit="episode", desc=config.pose
+        ) as bar:
             while len(records) < config.episodes:
                 count = min(BATCH[config.pose], config.episodes - len(records))
                 records += _run_batch(config, bundle, task, source, len(records), count, bar)
@@ -89,7 +91,9 @@ def pose_source(config: EvaluateConfig, bundle: Bundle) -> PoseSource:
     return VisionPose(bundle, config.renderer, config.appearance, config.seed)
 
 
-def make_env(bundle: Bundle, task: str, count: int, *, seed: int, first: int, limit: float) -> HandEnv:
+def make_env(
+    bundle: Bundle, task: str, count: int, *, seed: int, first: int, limit: float
+) -> HandEnv:
     """An environment of `count` evaluation episodes, the first numbered `first`."""
     settings = EnvConfig(
         task=task, object=bundle.object_name, seconds_per_goal=limit, evaluation=True

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opendactyl.control.bundle import CARD_FILE, MANIFEST_FILE, POLICY_FILE, POSE_FILE, SCHEMA_VERSION
+from opendactyl.control.bundle import (
+    CARD_FILE,
+    MANIFEST_FILE,
+    POLICY_FILE,
+    POSE_FILE,
+    SCHEMA_VERSION,
+)
 from opendactyl.control.card import model_card
 from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json, sha256, write_json, write_text
@@ -37,7 +43,9 @@ def default_policy_run() -> Path:
         run = Path("runs") / f"policy-{task}"
         if (run / "checkpoints" / "best.ckpt").exists():
             return run
-    raise InputError("there is no trained policy in runs/; train one first with `make train-policy`")
+    raise InputError(
+        "there is no trained policy in runs/; train one first with `make train-policy`"
+    )
 
 
 def export_bundle(config: ExportConfig) -> Path:

@@ -59,9 +59,7 @@ class Augmentation:
                     brightness_limit=config.brightness, contrast_limit=config.contrast, p=0.9
                 ),
                 A.GaussianBlur(blur_limit=(3, 3), p=config.blur),
-                A.GaussNoise(
-                    std_range=(0.0, config.noise), noise_scale_factor=0.5, p=0.7
-                ),
+                A.GaussNoise(std_range=(0.0, config.noise), noise_scale_factor=0.5, p=0.7),
                 A.ImageCompression(quality_range=(60, 95), p=config.jpeg),
             ]
         )

@@ -8,7 +8,7 @@ import lightning as L
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from opendactyl.datasets.augment import AugmentConfig, Augmentation
+from opendactyl.datasets.augment import Augmentation, AugmentConfig
 from opendactyl.datasets.cache import CachedDataset, open_dataset
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig

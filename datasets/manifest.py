@@ -54,7 +54,9 @@ class Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes `manifest.json` into a dataset's folder."""
-    write_json(folder / MANIFEST_NAME, vars(manifest) | {"shards": [vars(s) for s in manifest.shards]})
+    write_json(
+        folder / MANIFEST_NAME, vars(manifest) | {"shards": [vars(s) for s in manifest.shards]}
+    )
 
 
 def load_manifest(folder: str | Path) -> Manifest:
@@ -90,7 +92,9 @@ def check_shard(folder: Path, shard: Shard) -> Path:
     """
     path = folder / shard.name
     if not path.exists():
-        raise InputError(f"the shard {path} is missing; `opendactyl dataset --resume` makes it again")
+        raise InputError(
+            f"the shard {path} is missing; `opendactyl dataset --resume` makes it again"
+        )
     if sha256(path) != shard.sha256:
         raise InputError(
             f"the shard {path} is damaged: its checksum is not the manifest's; "

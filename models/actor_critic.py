@@ -67,7 +67,9 @@ class Twin(nn.Module):
 class RecurrentNet(nn.Module):
     """Normaliser, dense ReLU layer, memory, linear head."""
 
-    def __init__(self, inputs: int, outputs: int, *, hidden: int = 256, memory: str = "lstm") -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, hidden: int = 256, memory: str = "lstm"
+    ) -> None:
         """A network from `inputs` to `outputs` with `hidden` units and a kind of memory."""
         super().__init__()
         if memory not in MEMORIES:
@@ -95,7 +97,13 @@ class Actor(RecurrentNet):
     """Observations to logits of independent categorical distributions, one per actuator."""
 
     def __init__(
-        self, inputs: int, *, actuators: int = 20, bins: int = 11, hidden: int = 256, memory: str = "lstm"
+        self,
+        inputs: int,
+        *,
+        actuators: int = 20,
+        bins: int = 11,
+        hidden: int = 256,
+        memory: str = "lstm",
     ) -> None:
         """An actor for `actuators` coordinates of `bins` bins each."""
         super().__init__(inputs, actuators * bins, hidden=hidden, memory=memory)

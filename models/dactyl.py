@@ -33,5 +33,3 @@ class DactylNetwork(nn.Module):
         places, _ = self.softmax(self.tower(standardize(images)))
         features = places.reshape(images.shape[0], -1)
         return self.head(features * 2 - 1)
-
-

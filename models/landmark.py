@@ -52,7 +52,9 @@ class LandmarkNetwork(nn.Module):
         places, peaks = self.softmax(self.maps(quarter))
         # Not len(): the exported network takes any batch size.
         batch = images.shape[0]
-        seen = torch.cat([places.flatten(1) * 2 - 1, peaks, context.float().mean(dim=(2, 3))], dim=1)
+        seen = torch.cat(
+            [places.flatten(1) * 2 - 1, peaks, context.float().mean(dim=(2, 3))], dim=1
+        )
         landmarks = places.unflatten(0, (batch, -1))[:, :, : self.keypoints]
         return self.head(self.fuse(seen.reshape(batch, -1)), landmarks)
 

@@ -22,7 +22,9 @@ class Memory:
 class Agent(nn.Module):
     """Actor and critic. A teacher's actor sees what critics see."""
 
-    def __init__(self, observation_size: int, *, hidden: int, memory: str, privileged: bool) -> None:
+    def __init__(
+        self, observation_size: int, *, hidden: int, memory: str, privileged: bool
+    ) -> None:
         """Builds both networks.
 
         Args:
@@ -76,4 +78,3 @@ class Agent(nn.Module):
         """Values (B,) in units of reward, and the critic's memory after them."""
         value, h, c = self.critic(critic[:, None], memory.start, *memory.critic)
         return self.critic.scale.inverse(value[:, 0])[:, 0], (h, c)
-

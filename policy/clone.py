@@ -18,9 +18,7 @@ class Cloning:
         self.student = student
         self.teacher = teacher.eval()
         self.config = config
-        self.optimizer = torch.optim.Adam(
-            student.parameters(), lr=config.learning_rate, eps=1e-5
-        )
+        self.optimizer = torch.optim.Adam(student.parameters(), lr=config.learning_rate, eps=1e-5)
 
     def update(self, batch: TensorDict, generator: torch.Generator) -> dict[str, float]:
         """Learns from sequences [B, T] that the student made; returns the mean losses."""

@@ -244,7 +244,9 @@ class HandEnv:
         for i in ids:
             self._qpos[i] = self._starting_qpos(int(self.episode[i]))
             self._qvel[i] = 0.0
-        self.decoder.reset(self._qpos[:, self._actuated], where if len(self.decoder.targets) else None)
+        self.decoder.reset(
+            self._qpos[:, self._actuated], where if len(self.decoder.targets) else None
+        )
         self._ctrl[ids] = self.decoder.targets[ids]
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
         _, quat = self.object_pose()
@@ -281,4 +283,3 @@ class HandEnv:
             dtype=np.float32,
         )
         return policy, critic
-

@@ -10,7 +10,13 @@ import torch
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.models.actor_critic import Actor, ExportedActor
-from opendactyl.policy.interface import FIELD_SIZES, LAYOUTS, ActionConfig, ActionDecoder, layout_size
+from opendactyl.policy.interface import (
+    FIELD_SIZES,
+    LAYOUTS,
+    ActionConfig,
+    ActionDecoder,
+    layout_size,
+)
 from opendactyl.policy.train import load_checkpoint
 from opendactyl.sim.scene import load_scene
 

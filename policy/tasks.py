@@ -72,9 +72,7 @@ def _draw(task: str, rng: np.random.Generator, context: GoalContext) -> Array:
     if context.max_angle < np.pi:
         axis = rng.standard_normal(3)
         angle = rng.uniform(SUCCESS_ANGLE, max(context.max_angle, SUCCESS_ANGLE + 0.05))
-        return quat_canonical(
-            quat_multiply(quat_from_axis_angle(axis, angle), context.present)
-        )
+        return quat_canonical(quat_multiply(quat_from_axis_angle(axis, angle), context.present))
     return random_quat(rng)
 
 

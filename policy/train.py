@@ -107,7 +107,9 @@ class Trainer:
                 row |= self._row(recent, episodes, elapsed)
                 self._log(row, board)
                 bar.update(min(elapsed, limit - bar.n))
-                bar.set_postfix_str(f"{row['actions_per_s']:.0f} actions/s, {row['goals']:.2f} goals")
+                bar.set_postfix_str(
+                    f"{row['actions_per_s']:.0f} actions/s, {row['goals']:.2f} goals"
+                )
                 self._keep_best(row["goals"], len(recent) == recent.maxlen)
                 if self.seconds - saved > CHECKPOINT_SECONDS or self.seconds >= limit:
                     self.save("last")
@@ -214,7 +216,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         InputError: there is none, or it is not one of ours.
     """
     if not path.exists():
-        raise InputError(f"{path} does not exist; train a policy first with `opendactyl train-policy`")
+        raise InputError(
+            f"{path} does not exist; train a policy first with `opendactyl train-policy`"
+        )
     try:
         return torch.load(path, weights_only=True)
     except Exception as error:

@@ -212,7 +212,9 @@ def load_appearance(name: str) -> AppearanceConfig:
     if name in PRESETS:
         return PRESETS[name]
     if not name.endswith(".toml"):
-        raise InputError(f"no appearance {name!r}; name a .toml file or one of {', '.join(PRESETS)}")
+        raise InputError(
+            f"no appearance {name!r}; name a .toml file or one of {', '.join(PRESETS)}"
+        )
     try:
         table = tomllib.loads(Path(name).read_text(encoding="utf-8"))
         base = PRESETS[table.pop("preset", "dactyl")]

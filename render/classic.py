@@ -168,7 +168,9 @@ class ClassicRenderer:
 
     def _split(self, wide: NDArray[Any]) -> NDArray[Any]:
         """Upright views (V, H, W, ...) of OpenGL's bottom-up row of views (H, V*W, ...)."""
-        views = wide[::-1].reshape(self._height, len(self.rig.cameras), self._width, *wide.shape[2:])
+        views = wide[::-1].reshape(
+            self._height, len(self.rig.cameras), self._width, *wide.shape[2:]
+        )
         return np.ascontiguousarray(np.swapaxes(views, 0, 1))
 
     def _ids(self, *, hide_hand: bool) -> NDArray[np.int64]:

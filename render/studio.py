@@ -135,9 +135,7 @@ def true_cameras(rig: Rig, appearance: Appearance) -> tuple[Camera, ...]:
         intrinsics = camera.K.copy()
         intrinsics[[0, 1], [0, 1]] *= zoom
         cameras.append(
-            Camera(
-                camera.name, camera.width, camera.height, intrinsics, invert_pose(hand_from_cam)
-            )
+            Camera(camera.name, camera.width, camera.height, intrinsics, invert_pose(hand_from_cam))
         )
     return tuple(cameras)
 
@@ -147,9 +145,7 @@ def dress(studio: Studio, appearance: Appearance) -> None:
     _place_cameras(studio, true_cameras(studio.rig, appearance))
     _place_lights(studio.model, appearance)
     _paint(studio.model, names.PREFIX + "MatViz", appearance.hand)
-    for number, (face, letter) in enumerate(
-        zip(appearance.faces, appearance.letters, strict=True)
-    ):
+    for number, (face, letter) in enumerate(zip(appearance.faces, appearance.letters, strict=True)):
         _paint(studio.model, f"object:face{number}", face)
         surface = Surface(rgb=letter, metallic=face.metallic, gloss=face.gloss)
         _paint(studio.model, f"object:letter{number}", surface)

@@ -125,7 +125,9 @@ def _prism() -> ObjectSpec:
         for letter, rgb, sign in (("F", (0.13, 0.10, 0.27), 1.0), ("H", (0.05, 0.30, 0.10), -1.0))
     )
     area = 8 * apothem * half_width
-    return ObjectSpec("prism", density * area * 2 * half_length, corners, sides + caps, is_box=False)
+    return ObjectSpec(
+        "prism", density * area * 2 * half_length, corners, sides + caps, is_box=False
+    )
 
 
 OBJECTS: dict[str, ObjectSpec] = {spec.name: spec for spec in (_block(), _prism())}

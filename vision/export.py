@@ -69,7 +69,11 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
     program.save(str(path), external_data=False)
     return {
         "inputs": {"images": ["batch", *shape[1:]]},
-        "outputs": {"position": ["batch", 3], "quaternion": ["batch", 4], "covariance": ["batch", 6, 6]},
+        "outputs": {
+            "position": ["batch", 3],
+            "quaternion": ["batch", 4],
+            "covariance": ["batch", 6, 6],
+        },
         "image_size": camera.width,
         "model": module.hparams["model"],
         "head": module.hparams["head"],

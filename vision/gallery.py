@@ -5,25 +5,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from opendactyl.datasets.cache import CachedDataset
-from opendactyl.geometry.camera import Camera
-from opendactyl.geometry.rotation import Array, quat_rotate
+from opendactyl.geometry.drawing import draw_pose
 from opendactyl.vision.metrics import Predictions
 
-AXIS_LENGTH = 0.05
-COLOURS = ((230, 40, 40), (40, 200, 60), (60, 110, 255))
 ZOOM = 2
-
-
-def draw_axes(
-    image: Image.Image, camera: Camera, position: Array, quaternion: Array, *, width: int, zoom: int
-) -> None:
-    """Draws a pose's three axes into a view that is `zoom` times as large as the camera's."""
-    ends = position + quat_rotate(quaternion, np.eye(3) * AXIS_LENGTH)
-    pixels, _ = camera.project(np.vstack([position, ends]))
-    pen = ImageDraw.Draw(image)
-    start = tuple(pixels[0] * zoom)
-    for end, colour in zip(pixels[1:], COLOURS, strict=True):
-        pen.line([start, tuple(end * zoom)], fill=colour, width=width)
 
 
 def draw_worst(p: Predictions, data: CachedDataset, count: int) -> NDArray[np.uint8]:
@@ -42,8 +27,8 @@ def _tile(p: Predictions, data: CachedDataset, index: int) -> NDArray[np.uint8]:
         size = (camera.width * ZOOM, camera.height * ZOOM)
         image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
         truth = (p.true_position[index], p.true_quaternion[index])
-        draw_axes(image, camera, *truth, width=1, zoom=ZOOM)
-        draw_axes(image, camera, p.position[index], p.quaternion[index], width=3, zoom=ZOOM)
+        draw_pose(image, camera, *truth)
+        draw_pose(image, camera, p.position[index], p.quaternion[index], width=3)
         views.append(np.asarray(image))
     text = f"{p.rotation_error_deg[index]:.1f} deg, {p.position_error_mm[index]:.1f} mm"
     labelled = Image.fromarray(np.concatenate(views, axis=1))

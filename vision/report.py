@@ -1,5 +1,6 @@
 """The report of an evaluation, for people."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ def write_report(
     page.figure(_against_visibility(p), "Error against the best view's visible fraction.")
     page.figure(_calibration(p), "Share of truths inside the predicted regions.")
     page.text(_confusion(p, metrics))
-    page.image(draw_worst(p, data, WORST), f"The {WORST} worst rotations: true axes thin, estimated thick.")
+    page.image(
+        draw_worst(p, data, WORST), f"The {WORST} worst rotations: true axes thin, estimated thick."
+    )
     page.write(path)
 
 
@@ -86,7 +89,7 @@ def _against_visibility(p: Predictions) -> Figure:
         ("mean rotation error (°)", "mean position error (mm)"),
         strict=True,
     ):
-        inside = [(best >= a) & (best <= b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        inside = [(best >= a) & (best <= b) for a, b in pairwise(edges)]
         means = [values[m].mean() if m.any() else np.nan for m in inside]
         axes.bar(middle, means, width=0.09)
         axes.set_xlabel("visible fraction in the best view")

@@ -114,9 +114,7 @@ def _trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, Timer]:
             timer,
             Progress(timer, config.max_minutes, config.max_epochs),
             EMAWeightAveraging(decay=config.average),
-            ModelCheckpoint(
-                folder, "best", monitor="val/score", enable_version_counter=False
-            ),
+            ModelCheckpoint(folder, "best", monitor="val/score", enable_version_counter=False),
             ModelCheckpoint(
                 folder, "last", train_time_interval=interval, enable_version_counter=False
             ),

@@ -1,0 +1,36 @@
+"""Which bundle a verb uses when none is named."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, TypeVar
+
+from opendactyl.files.errors import InputError
+
+T = TypeVar("T", bound=Any)
+
+EXPORTED = Path("exports/bundle")
+TASKS = ("reorient", "face-up", "spin")
+"""From the hardest to the easiest."""
+
+
+def shipped_bundle() -> Path | None:
+    """The bundle of the hardest task that comes with the checkout."""
+    folder = Path(__file__).resolve().parent.parent / "pretrained"
+    return next((folder / t for t in TASKS if (folder / t / "manifest.json").exists()), None)
+
+
+def with_bundle(config: T, argv: list[str]) -> T:
+    """The configuration with `bundle` set, if the user named none; prints which.
+
+    Raises:
+        InputError: there is none.
+    """
+    if any(word.startswith("--bundle") for word in argv):
+        return config
+    bundle = EXPORTED if (EXPORTED / "manifest.json").exists() else shipped_bundle()
+    if bundle is None:
+        raise InputError(
+            "there is no bundle yet; make one with `make export`, or name one with --bundle"
+        )
+    print(f"using the bundle in {bundle}")
+    return dataclasses.replace(config, bundle=bundle)

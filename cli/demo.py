@@ -1,0 +1,137 @@
+"""`opendactyl demo`: the whole chain at a small size, from nothing to a film."""
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from opendactyl.cli.options import parse
+from opendactyl.files.atomic import read_json
+from opendactyl.files.errors import InputError
+from opendactyl.files.runs import new_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """Settings of `demo`."""
+
+    out: Path = Path("demo")
+    """Folder for everything the demo makes."""
+    samples: int = 4000
+    """Training samples to render."""
+    vision_minutes: float = 4.5
+    """Time for the estimator."""
+    policy_minutes: float = 4.0
+    """Time for the policy."""
+    episodes: int = 8
+    """Episodes of each evaluation."""
+    resume: bool = False
+    """Continue an interrupted demo, or start what is not there yet."""
+
+
+def main(argv: list[str]) -> None:
+    """Runs the verbs one after the other, as a user would."""
+    config = parse(
+        DemoConfig,
+        "demo",
+        argv,
+        "Renders a dataset, trains an estimator and a policy, exports both and closes the loop.",
+    )
+    if config.samples < 10 or min(config.vision_minutes, config.policy_minutes) <= 0:
+        raise InputError("--samples must be at least 10 and the minutes positive")
+    out = new_folder(config.out, resume=config.resume)
+    began = time.monotonic()
+    for title, verb, options in _steps(config, out):
+        print(f"\n== {title}", flush=True)
+        _run(verb, options)
+    print(_table(out))
+    print(f"the demo took {(time.monotonic() - began) / 60:.1f} minutes; it left behind:")
+    for what, path in _artefacts(out):
+        print(f"  {what:<24}{path}")
+
+
+def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
+    """Titles, verbs and options."""
+    data, val, bundle = out / "data/train", out / "data/val", out / "bundle"
+    vision, policy = out / "vision", out / "policy"
+    few = str(config.episodes)
+    size = str(max(config.samples // 10, 2))
+    vision_options = ["--data", data, "--val-data", val, "--out", vision, "--batch-size", "32"]
+    steps = [
+        ("render training data", "dataset", ["--out", data, "--num-samples", config.samples]),
+        ("render validation data", "dataset", ["--out", val, "--num-samples", size, "--seed", 1]),
+        ("draw a contact sheet", "preview", ["--data", data, "--out", out / "contact-sheet.png"]),
+        (
+            "train the estimator",
+            "train-vision",
+            [*vision_options, "--max-minutes", config.vision_minutes],
+        ),
+        (
+            "train the policy",
+            "train-policy",
+            ["--out", policy, "--max-minutes", config.policy_minutes, "--num-envs", 256],
+        ),
+        ("export", "export", ["--vision", vision, "--policy", policy, "--out", bundle]),
+        (
+            "close the loop on the true pose",
+            "evaluate",
+            ["--bundle", bundle, "--pose", "sim", "--episodes", few, "--out", out / "evaluate-sim"],
+        ),
+        (
+            "close the loop by sight",
+            "evaluate",
+            ["--bundle", bundle, "--pose", "vision", "--episodes", few]
+            + ["--seconds-per-goal", 8, "--out", out / "evaluate-vision"],
+        ),
+        (
+            "film it",
+            "run",
+            ["--bundle", bundle, "--seconds", 12, "--video", out / "run.mp4"],
+        ),
+    ]
+    resumable = ("dataset", "train-vision", "train-policy", "evaluate")
+    return [
+        (title, verb, [str(o) for o in options] + ["--resume"] * (verb in resumable))
+        for title, verb, options in steps
+    ]
+
+
+def _run(verb: str, options: list[str]) -> None:
+    """Runs a verb in a process of its own, so that each starts with a clean slate."""
+    command = [sys.executable, "-m", "opendactyl.cli.main", verb, *options]
+    print("opendactyl", verb, *options, flush=True)
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        raise InputError(f"the step `opendactyl {verb}` ended with status {status}; see above")
+
+
+def _table(out: Path) -> str:
+    vision = read_json(out / "vision/report/metrics.json")
+    lines = [
+        "",
+        f"pose estimation, n = {vision['n']} held-out samples: rotation "
+        f"{vision['rotation_error_deg']['mean']:.1f}° mean, position "
+        f"{vision['position_error_mm']['mean']:.1f} mm mean",
+        "consecutive goals:",
+    ]
+    for pose in ("sim", "vision"):
+        results = read_json(out / f"evaluate-{pose}/results.json")
+        goals = results["consecutive_successes"]
+        lines.append(
+            f"  pose from {pose:<8} n = {results['n']}: mean {goals['mean']:.1f}, "
+            f"median {goals['median']:.0f}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _artefacts(out: Path) -> list[tuple[str, Path]]:
+    return [
+        ("contact sheet", out / "contact-sheet.png"),
+        ("estimator's report", out / "vision/report/report.html"),
+        ("learning curves", out / "policy/metrics.csv"),
+        ("bundle", out / "bundle"),
+        ("loop on the true pose", out / "evaluate-sim/report.html"),
+        ("loop by sight", out / "evaluate-vision/report.html"),
+        ("film", out / "run.mp4"),
+    ]

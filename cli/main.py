@@ -1,0 +1,70 @@
+"""`opendactyl VERB`: finds the verb, imports only what it needs, and turns bad input into a line."""
+
+import importlib
+import os
+import sys
+from importlib.metadata import version
+
+from opendactyl.files.errors import InputError
+
+VERBS = {
+    "doctor": "say which parts of this machine work, and what to do about the others",
+    "dataset": "render a labelled dataset",
+    "preview": "draw a contact sheet of a dataset",
+    "train-vision": "train the pose estimator",
+    "eval-vision": "measure an estimator on a dataset it has not seen",
+    "train-policy": "train the control policy",
+    "export": "join a vision run and a policy run into a bundle",
+    "evaluate": "count consecutive goals of a bundle in closed loop",
+    "run": "film a bundle at work",
+    "demo": "all of it in one go, at a small size",
+}
+"""Every verb, with what it does."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; exits with 0, with 2 for bad input, or with what a verb asks for."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        sys.exit(0)
+    if arguments[0] == "--version":
+        print(version("opendactyl"))
+        sys.exit(0)
+    verb = arguments[0]
+    if verb not in VERBS:
+        _fail(f"no verb {verb!r}; the verbs are {', '.join(VERBS)}")
+    # albumentations looks up its newest version on the net unless this is set.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    try:
+        module = importlib.import_module(f"opendactyl.cli.{verb.replace('-', '_')}")
+        status = module.main(arguments[1:])
+    except InputError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted; --resume goes on from here", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(status or 0)
+
+
+def _fail(message: str) -> None:
+    print(f"opendactyl: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _help() -> str:
+    width = max(map(len, VERBS)) + 2
+    lines = [f"  {verb:<{width}}{what}" for verb, what in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: opendactyl VERB [options]",
+            "",
+            *lines,
+            "",
+            "`opendactyl VERB --help` has its options.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Films a bundle at work: the scene, the estimator's views, poses and goal drawn on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from tqdm import tqdm
+
+from opendactyl.control.bundle import load_bundle
+from opendactyl.control.evaluate import make_env
+from opendactyl.control.loop import Loop
+from opendactyl.control.poses import POSE_SOURCES, SimPose, VisionPose
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
+from opendactyl.geometry.drawing import draw_pose
+from opendactyl.geometry.rig import Rig, look_at
+from opendactyl.geometry.rigid import invert_pose
+from opendactyl.policy.tasks import EVALUATION_SECONDS, check_task
+from opendactyl.render.appearance import PRESETS
+from opendactyl.render.draw import sample_appearance
+from opendactyl.render.renderer import make_renderer
+from opendactyl.sim.names import CONTROL_PERIOD
+from opendactyl.sim.objects import object_spec
+
+SCENE = 480
+"""Height and width of the scene's picture, in pixels."""
+GOAL_COLOURS = ((255, 190, 60),) * 3
+ESTIMATE_WIDTH = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Settings of `run`."""
+
+    bundle: Path = Path("exports/bundle")
+    """The bundle to film."""
+    pose: str = "vision"
+    """Where the pose comes from: vision or sim."""
+    task: str = ""
+    """spin, face-up or reorient; default the bundle's own."""
+    appearance: str = "calibrated"
+    """Appearance preset or TOML file of the estimator's views."""
+    renderer: str = "classic"
+    """`classic` or `filament`, for the estimator's views."""
+    seconds: float = 24.0
+    """Length of the film, unless the episode ends before."""
+    seed: int = 1000
+    """Seed of start, goals and appearance."""
+    video: Path = Path("runs/run.mp4")
+    """The film to write."""
+
+
+class Film:
+    """Composes frames of an episode."""
+
+    def __init__(self, config: RunConfig) -> None:
+        """Opens the bundle, the cameras and the episode."""
+        self.bundle = load_bundle(config.bundle)
+        task = config.task or self.bundle.task
+        check_task(task)
+        self.source = VisionPose(self.bundle, config.renderer, config.appearance, config.seed)
+        self.env = make_env(
+            self.bundle, task, 1, seed=config.seed, first=0, limit=EVALUATION_SECONDS
+        )
+        pose = self.source if config.pose == "vision" else SimPose()
+        self.loop = Loop(self.bundle, self.env, pose)
+        self._camera = _scene_camera()
+        thing = object_spec(self.bundle.object_name)
+        self._look = sample_appearance(
+            np.random.default_rng(config.seed), PRESETS["calibrated"], views=1, thing=thing
+        )
+        self._scene = make_renderer(
+            rig=Rig("scene", (self._camera,)), object_name=thing.name, image_size=SCENE
+        )
+
+    def frame(self) -> NDArray[np.uint8]:
+        """The present moment: the scene at the left, the views at the right."""
+        scene = Image.fromarray(self._scene.render(self.env.state(0), self._look)[0])
+        position, _ = self.env.object_pose()
+        draw_pose(
+            scene, self._camera, position[0] + [0.0, 0.0, 0.09], self.env.goal[0],
+            colours=GOAL_COLOURS, width=2,
+        )  # fmt: skip
+        draw_pose(
+            scene, self._camera, self.loop.pose[0][0], self.loop.pose[1][0], width=ESTIMATE_WIDTH
+        )
+        self._caption(scene)
+        if self.loop.source is not self.source:
+            self.source.poses(self.env, np.array([0]))
+        assert self.source.images is not None
+        views = [
+            self._view(c, i)
+            for c, i in zip(self.bundle.rig.cameras, self.source.images, strict=True)
+        ]
+        column = np.concatenate(views, axis=0)
+        side = Image.fromarray(column).resize((SCENE * column.shape[1] // column.shape[0], SCENE))
+        return np.concatenate([np.asarray(scene), np.asarray(side)], axis=1)
+
+    def _view(self, camera: Camera, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        picture = Image.fromarray(image).resize((SCENE // 3, SCENE // 3), Image.Resampling.BICUBIC)
+        draw_pose(picture, camera, self.loop.pose[0][0], self.loop.pose[1][0], width=2)
+        true_position, true_quaternion = self.env.object_pose()
+        draw_pose(picture, camera, true_position[0], true_quaternion[0])
+        return np.asarray(picture)
+
+    def _caption(self, scene: Image.Image) -> None:
+        pen = ImageDraw.Draw(scene)
+        pen.text((10, 8), f"goals {self.env.goals[0]}", fill=(20, 20, 20), font_size=26)
+        error = f"pose error {np.rad2deg(self.loop.error_rad[0]):.1f} deg, {self.loop.error_m[0] * 1000:.1f} mm"
+        pen.text((10, 40), error, fill=(60, 60, 60), font_size=14)
+        legend = "axes: thick estimated, thin true (views), yellow goal"
+        pen.text((10, SCENE - 22), legend, fill=(60, 60, 60), font_size=12)
+
+    def close(self) -> None:
+        """Closes the cameras."""
+        self._scene.close()
+        self.source.close()
+
+
+def _scene_camera() -> Camera:
+    """A camera that looks at the palm from the side of the thumb."""
+    intrinsics = intrinsics_from_fovy(np.deg2rad(26.0), SCENE, SCENE)
+    hand_from_cam = look_at([0.25, -0.5, 0.45], [-0.01, 0.0, 0.02], [0.0, 0.0, 1.0])
+    return Camera("scene", SCENE, SCENE, intrinsics, invert_pose(hand_from_cam))
+
+
+def film(config: RunConfig) -> Path:
+    """Runs one episode and writes it as an MP4; returns its path.
+
+    Raises:
+        InputError: bad settings or a bad bundle.
+    """
+    if config.pose not in POSE_SOURCES:
+        raise InputError(f"no pose source {config.pose!r}; choose {' or '.join(POSE_SOURCES)}")
+    if config.seconds <= 0 or config.video.suffix != ".mp4":
+        raise InputError("--seconds must be positive and --video must end in .mp4")
+    config.video.parent.mkdir(parents=True, exist_ok=True)
+    temporary = config.video.with_suffix(".part.mp4")
+    picture = Film(config)
+    try:
+        with iio.imopen(temporary, "w", plugin="pyav") as video:
+            video.init_video_stream("libx264", fps=1 / CONTROL_PERIOD)  # pyright: ignore
+            for _ in tqdm(
+                range(round(config.seconds / CONTROL_PERIOD)), unit="action", desc="filming"
+            ):
+                picture.loop.step()
+                video.write_frame(picture.frame())  # pyright: ignore
+                if not picture.env.running[0]:
+                    break
+        temporary.replace(config.video)
+    finally:
+        temporary.unlink(missing_ok=True)
+        picture.close()
+    return config.video
