@@ -1,0 +1,69 @@
+"""The hand of Gymnasium-Robotics as its users run it: `AsyncVectorEnv`, one process a simulation."""
+
+from typing import Any, ClassVar
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv
+from numpy.typing import NDArray
+
+_STEPS = 50
+
+
+class GymnasiumHands:
+    """`HandManipulateBlock-v1` in some worker processes, under uniformly random actions."""
+
+    NAME: ClassVar[str] = "gymnasium-robotics HandManipulateBlock-v1, AsyncVectorEnv"
+    MENDED: ClassVar[str] = (
+        "mujoco_utils.robot_get_obs, which fails on MuJoCo 4: it compares joint types by `in`"
+    )
+
+    def __init__(self, workers: int) -> None:
+        """Starts `workers` processes."""
+        self._envs = AsyncVectorEnv([make_hand] * workers, context="spawn")
+        self._envs.reset(seed=0)
+        self._envs.action_space.seed(0)
+        self._seconds_per_step = workers * PERIOD
+
+    def simulated_seconds(self) -> float:
+        """Takes some steps; returns the simulated time over all workers."""
+        for _ in range(_STEPS):
+            self._envs.step(self._envs.action_space.sample())
+        return _STEPS * self._seconds_per_step
+
+    def __enter__(self) -> "GymnasiumHands":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._envs.close()
+
+
+PERIOD = 0.04
+"""Simulated seconds of one of its steps: 20 physics steps of 2 ms."""
+
+
+def make_hand() -> "gymnasium.Env[Any, Any]":
+    """One environment, with the function mended that fails on MuJoCo 4."""
+    import gymnasium_robotics
+    from gymnasium_robotics.utils import mujoco_utils
+
+    mujoco_utils.robot_get_obs = robot_get_obs
+    gymnasium.register_envs(gymnasium_robotics)
+    env = gymnasium.make("HandManipulateBlock-v1")
+    assert np.isclose(env.unwrapped.dt, PERIOD)  # pyright: ignore[reportAttributeAccessIssue]
+    return env
+
+
+def robot_get_obs(
+    model: mujoco.MjModel, data: mujoco.MjData, joint_names: list[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions and velocities of the robot's joints, all of them hinges, looked up by name."""
+    numbers = [
+        mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name)
+        for name in joint_names
+        if name.startswith("robot")
+    ]
+    positions = [data.qpos[model.jnt_qposadr[number]] for number in numbers]
+    velocities = [data.qvel[model.jnt_dofadr[number]] for number in numbers]
+    return np.array(positions), np.array(velocities)

@@ -1,0 +1,80 @@
+"""How two jobs are compared: in turns, on the same cores, in one run."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Job = Callable[[], float]
+"""Does a portion of work and returns how many units it did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    """`suite/what`."""
+    ours: float
+    """Our figure."""
+    peer: float
+    """The figure ours is compared with."""
+    peer_name: str
+    """What the peer is."""
+    unit: str
+    """The unit of both figures."""
+    lower_is_better: bool = False
+    """Whether the smaller figure wins, as with latencies."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What else was measured; joins the row in the JSON file."""
+
+    @property
+    def ratio(self) -> float:
+        """Above 1 when ours is better."""
+        return self.peer / self.ours if self.lower_is_better else self.ours / self.peer
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able form."""
+        return {
+            "name": self.name,
+            "ours": self.ours,
+            "peer": self.peer,
+            "peer_name": self.peer_name,
+            "unit": self.unit,
+            "ratio": self.ratio,
+            **self.extra,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much time a suite may take."""
+
+    seconds: float = 30.0
+    """Seconds of measuring for each side of a comparison."""
+    full: bool = False
+    """Measure the long curves as well."""
+
+
+def speed(job: Job, portions: int) -> float:
+    """Units a second of a job over a number of portions."""
+    began = time.perf_counter()
+    units = sum(job() for _ in range(portions))
+    return units / (time.perf_counter() - began)
+
+
+def side_by_side(ours: Job, peer: Job, seconds: float) -> tuple[float, float]:
+    """Units a second of two jobs, each run for `seconds`.
+
+    They take turns, whoever had less time next, so that both meet the same disturbances. The
+    first portion of each is not counted.
+    """
+    jobs, units, spent = (ours, peer), [0.0, 0.0], [0.0, 0.0]
+    for job in jobs:
+        job()
+    while min(spent) < seconds:
+        turn = 0 if spent[0] <= spent[1] else 1
+        began = time.perf_counter()
+        units[turn] += jobs[turn]()
+        spent[turn] += time.perf_counter() - began
+    return units[0] / spent[0], units[1] / spent[1]

@@ -1,0 +1,72 @@
+"""Suite `policy`: PPO with an LSTM, everything included, against sb3-contrib's RecurrentPPO."""
+
+import os
+
+import torch
+
+from opendactyl.benchmarks.measure import Budget, Row, side_by_side
+from opendactyl.benchmarks.recurrent_ppo import RecurrentPeer
+from opendactyl.policy.agent import Agent
+from opendactyl.policy.config import PolicyConfig
+from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.ppo import PPO
+from opendactyl.policy.rollout import Collector
+
+
+def run(budget: Budget) -> list[Row]:
+    """Measures all-in actions a second: simulation, inference and optimisation."""
+    config = PolicyConfig()
+    rows = [_against_sb3(config, budget.seconds, "policy/recurrent_ppo")]
+    if budget.full:
+        for count in (128, 256, 1024):
+            other = PolicyConfig(num_envs=count)
+            rows.append(_against_sb3(other, budget.seconds, f"policy/num_envs_{count}"))
+    return rows
+
+
+class OurPPO:
+    """The recurrent stage of `train-policy`, one iteration at a time."""
+
+    def __init__(self, config: PolicyConfig) -> None:
+        """Builds the environment and the LSTM agent."""
+        torch.manual_seed(config.seed)
+        self._config = config
+        env = make_env(config)
+        agent = Agent(
+            env.observation_size, hidden=config.hidden, memory=config.memory, privileged=False
+        )
+        self._collector = Collector(env, agent, config.seed)
+        self._learner = PPO(agent, config)
+        self.parameters = sum(p.numel() for p in agent.parameters())
+        self._generator = torch.Generator().manual_seed(config.seed)
+
+    def iteration(self) -> float:
+        """Collects a batch and learns from it; returns the number of actions."""
+        batch, _ = self._collector.collect(self._config.horizon)
+        self._learner.update(batch, self._generator)
+        return batch.numel()
+
+
+def make_env(config: PolicyConfig) -> HandEnv:
+    """The environment both sides learn in."""
+    task = EnvConfig(task=config.task, layout=config.layout, object=config.object)
+    return HandEnv(task, config.num_envs, seed=config.seed)
+
+
+def _against_sb3(config: PolicyConfig, seconds: float, name: str) -> Row:
+    ours, peer = OurPPO(config), RecurrentPeer(make_env(config), config)
+    mine, theirs = side_by_side(ours.iteration, peer.iteration, seconds)
+    return Row(
+        name=name, ours=mine, peer=theirs, unit="actions/s",
+        peer_name="sb3-contrib RecurrentPPO, same environment, network, epochs and minibatches",
+        extra={
+            "simulations": config.num_envs,
+            "horizon": config.horizon,
+            "epochs": config.epochs,
+            "minibatches": config.minibatches,
+            "hidden": config.hidden,
+            "cores": os.cpu_count(),
+            "parameters": ours.parameters,
+            "parameters_peer": peer.parameters,
+        },
+    )  # fmt: skip
