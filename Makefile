@@ -57,9 +57,9 @@ lint: $(STAMP)  ## lint the code
 	$(BIN)/ruff check .
 
 type: $(STAMP)  ## check types; strict editable mode lets the checker see the mapped packages
-	$(BIN)/pip install -q --no-deps -e . --config-settings editable_mode=strict
+	$(BIN)/pip install -q --no-deps -e . --config-settings editable_mode=strict 2>/dev/null
 	$(BIN)/pyright --pythonpath $(BIN)/python; status=$$?; \
-		$(BIN)/pip install -q --no-deps -e . && exit $$status
+		$(BIN)/pip install -q --no-deps -e . 2>/dev/null && exit $$status
 
 clean:  ## remove what tests and builds leave behind, but no data, runs or exports
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

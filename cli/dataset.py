@@ -16,8 +16,8 @@ def main(argv: list[str]) -> None:
         DatasetConfig,
         "dataset",
         argv,
-        "Renders labelled images of the hand and its object. Without --out it fills data/train, and "
-        "data/val with a tenth as many samples of the next seed.",
+        "Renders labelled images of the hand and its object. Without --out it fills data/train, "
+        "and data/val with a tenth as many samples of the next seed.",
     )
     config.check()
     choose()

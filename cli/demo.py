@@ -81,8 +81,8 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
         (
             "close the loop by sight",
             "evaluate",
-            ["--bundle", bundle, "--pose", "vision", "--episodes", few]
-            + ["--seconds-per-goal", 8, "--out", out / "evaluate-vision"],
+            ["--bundle", bundle, "--pose", "vision", "--episodes", few, "--out"]
+            + [out / "evaluate-vision", "--seconds-per-goal", 8],
         ),
         (
             "film it",

@@ -21,7 +21,8 @@ def main(argv: list[str]) -> None:
     goals = results["consecutive_successes"]
     print(
         f"{results['task']}, pose from {config.pose}, n = {results['n']}: "
-        f"{goals['mean']:.1f} ± {goals['std']:.1f} consecutive goals, median {goals['median']:.0f}; "
+        f"{goals['mean']:.1f} ± {goals['std']:.1f} consecutive goals, "
+        f"median {goals['median']:.0f}; "
         f"{results['drops']} drops, {results['timeouts']} time-outs\n"
         f"report in {config.out / 'report.html'}"
     )

@@ -1,4 +1,4 @@
-"""`opendactyl VERB`: finds the verb, imports only what it needs, and turns bad input into a line."""
+"""`opendactyl VERB`: finds the verb, imports what it needs, turns bad input into one line."""
 
 import importlib
 import os
@@ -17,6 +17,7 @@ VERBS = {
     "export": "join a vision run and a policy run into a bundle",
     "evaluate": "count consecutive goals of a bundle in closed loop",
     "run": "film a bundle at work",
+    "bench": "measure speed against other ways, side by side in one run",
     "demo": "all of it in one go, at a small size",
 }
 """Every verb, with what it does."""

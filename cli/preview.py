@@ -27,6 +27,5 @@ def main(argv: list[str]) -> None:
     )
     from opendactyl.datasets.contact_sheet import write_contact_sheet
 
-    print(
-        f"contact sheet in {write_contact_sheet(config.data, config.out, config.samples, augment=config.augment)}"
-    )
+    out = write_contact_sheet(config.data, config.out, config.samples, augment=config.augment)
+    print(f"contact sheet in {out}")

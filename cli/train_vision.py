@@ -32,7 +32,8 @@ def print_metrics(metrics: dict, out: Path) -> None:
     """The two errors, and where the report is."""
     rotation, position = metrics["rotation_error_deg"], metrics["position_error_mm"]
     print(
-        f"n = {metrics['n']}: rotation {rotation['mean']:.2f}° mean, {rotation['median']:.2f}° median; "
+        f"n = {metrics['n']}: "
+        f"rotation {rotation['mean']:.2f}° mean, {rotation['median']:.2f}° median; "
         f"position {position['mean']:.2f} mm mean, {position['median']:.2f} mm median\n"
         f"report in {out / 'report.html'}"
     )

@@ -27,7 +27,8 @@ from opendactyl.sim.objects import object_spec
 
 SCENE = 480
 """Height and width of the scene's picture, in pixels."""
-GOAL_COLOURS = ((255, 190, 60),) * 3
+_YELLOW = (255, 190, 60)
+GOAL_COLOURS = (_YELLOW, _YELLOW, _YELLOW)
 ESTIMATE_WIDTH = 3
 
 
@@ -109,7 +110,8 @@ class Film:
     def _caption(self, scene: Image.Image) -> None:
         pen = ImageDraw.Draw(scene)
         pen.text((10, 8), f"goals {self.env.goals[0]}", fill=(20, 20, 20), font_size=26)
-        error = f"pose error {np.rad2deg(self.loop.error_rad[0]):.1f} deg, {self.loop.error_m[0] * 1000:.1f} mm"
+        degrees = np.rad2deg(self.loop.error_rad[0])
+        error = f"pose error {degrees:.1f} deg, {self.loop.error_m[0] * 1000:.1f} mm"
         pen.text((10, 40), error, fill=(60, 60, 60), font_size=14)
         legend = "axes: thick estimated, thin true (views), yellow goal"
         pen.text((10, SCENE - 22), legend, fill=(60, 60, 60), font_size=12)

@@ -46,7 +46,7 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
 def _histogram(values: list[int]) -> Figure:
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
-    axes.hist(values, bins=np.arange(MAX_GOALS + 2) - 0.5)
+    axes.hist(values, bins=(np.arange(MAX_GOALS + 2) - 0.5).tolist())
     axes.set_xlabel("consecutive goals")
     axes.set_ylabel("episodes")
     return figure

@@ -23,7 +23,7 @@ class Cloning:
     def update(self, batch: TensorDict, generator: torch.Generator) -> dict[str, float]:
         """Learns from sequences [B, T] that the student made; returns the mean losses."""
         with torch.no_grad():
-            none = batch["critic"].new_zeros(len(batch), self.teacher.actor.hidden)
+            none, _ = self.teacher.actor.initial_state(len(batch))
             wanted, *_ = self.teacher.actor(batch["critic"], batch["start"], none, none)
             value, *_ = self.teacher.critic(batch["critic"], batch["start"], none, none)
             batch["teacher_logp"] = torch.log_softmax(wanted, dim=-1)

@@ -22,7 +22,6 @@ from opendactyl.policy.interface import (
     layout_size,
 )
 from opendactyl.policy.tasks import (
-    EVALUATION_SECONDS,
     MAX_GOALS,
     START_STREAM,
     SUCCESS_ANGLE,
@@ -69,11 +68,6 @@ class EnvConfig:
         check_task(self.task)
         if self.layout not in LAYOUTS:
             raise InputError(f"no layout {self.layout!r}; choose from {', '.join(LAYOUTS)}")
-
-    @classmethod
-    def for_evaluation(cls, task: str, **options: object) -> "EnvConfig":
-        """The settings of D18's evaluation: 80 s a goal."""
-        return cls(task=task, seconds_per_goal=EVALUATION_SECONDS, evaluation=True, **options)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

@@ -124,7 +124,7 @@ class ActionDecoder:
     """The present targets (B, 20) in radians."""
 
     def reset(self, actuated: Array, where: NDArray[np.bool_] | None = None) -> None:
-        """Starts from the present angles (B, 20) of the actuated joints, of `where` alone if given."""
+        """Starts from the present angles (B, 20) of the actuated joints, where `where` says so."""
         start = np.clip(actuated, self.low, self.high)
         self.targets = start if where is None else np.where(where[:, None], start, self.targets)
 

@@ -48,16 +48,16 @@ class _SequenceCritic(nn.Module):
 def sequence_modules(agent: Agent) -> tuple[ProbabilisticTensorDictSequential, TensorDictModule]:
     """Actor and critic as TorchRL's losses want them."""
     seen = "critic" if agent.privileged else "policy"
-    actor = ProbabilisticTensorDictSequential(
-        TensorDictModule(
+    actor = ProbabilisticTensorDictSequential(  # pyright: ignore[reportCallIssue]
+        TensorDictModule(  # pyright: ignore[reportArgumentType]
             _SequenceActor(agent),
             in_keys=[seen, "start", "actor_h", "actor_c"],
             out_keys=["logits"],
         ),
-        ProbabilisticTensorDictModule(
+        ProbabilisticTensorDictModule(  # pyright: ignore[reportArgumentType]
             in_keys=["logits"],
             out_keys=["action"],
-            distribution_class=bins_distribution,
+            distribution_class=bins_distribution,  # pyright: ignore[reportArgumentType]
             return_log_prob=True,
         ),
     )

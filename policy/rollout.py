@@ -24,10 +24,10 @@ class Episodes:
     def add(self, goals: np.ndarray, outcome: np.ndarray) -> None:
         """Counts the episodes that ended with this step."""
         self.goals += goals[outcome != RUNNING].tolist()
-        for name, code in (
-            ("dropped", DROPPED), ("timed_out", TIMED_OUT), ("finished", FINISHED), ("diverged", DIVERGED),
-        ):  # fmt: skip
-            setattr(self, name, getattr(self, name) + int(np.sum(outcome == code)))
+        self.dropped += int(np.sum(outcome == DROPPED))
+        self.timed_out += int(np.sum(outcome == TIMED_OUT))
+        self.finished += int(np.sum(outcome == FINISHED))
+        self.diverged += int(np.sum(outcome == DIVERGED))
 
 
 class Collector:

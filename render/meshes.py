@@ -23,7 +23,7 @@ def simplify_hand(spec: mujoco.MjSpec, keep: float = KEEP) -> None:
         first, faces = model.mesh_faceadr[number], model.mesh_facenum[number]
         if faces < SMALLEST:
             continue
-        vertices, triangles = fast_simplification.simplify(
+        vertices, triangles, *_ = fast_simplification.simplify(
             model.mesh_vert[start : start + count],
             model.mesh_face[first : first + faces],
             target_count=max(int(keep * faces), SMALLEST),

@@ -96,7 +96,7 @@ def _add_object(spec: mujoco.MjSpec, thing: ObjectSpec, *, visual: bool) -> None
 def _add_faces(
     spec: mujoco.MjSpec, body: mujoco.MjsBody, thing: ObjectSpec, shape: dict[str, object]
 ) -> None:
-    inert = {"mass": 0, "contype": 0, "conaffinity": 0, "group": OBJECT_GROUP}
+    inert: dict[str, object] = {"mass": 0, "contype": 0, "conaffinity": 0, "group": OBJECT_GROUP}
     spec.add_material(name="object:core", rgba=[0.05, 0.05, 0.05, 1])
     core = dict(shape)
     if thing.is_box:
