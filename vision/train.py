@@ -44,18 +44,9 @@ def train(config: VisionConfig) -> Path:
         del plain[name]
     run = open_run(config.out, plain, resume=config.resume)
     L.seed_everything(config.seed, verbose=False)
-    data = PoseDataModule(
-        config.data,
-        config.val_data,
-        image_size=config.image_size,
-        batch_size=config.batch_size,
-        workers=config.workers,
-        seed=config.seed,
-        augment=config.augment,
-    )
-    data.setup()
-    module = _module(config, data)
-    trainer, timer = _trainer(config, run)
+    data = make_data(config)
+    module = build_module(config, data)
+    trainer, timer = build_trainer(config, run)
     last = run / "checkpoints" / "last.ckpt"
     # Only tensors and plain values are read back: checkpoints may come from strangers.
     resume_from = str(last) if last.exists() else None
@@ -66,7 +57,23 @@ def train(config: VisionConfig) -> Path:
     return run
 
 
-def _module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
+def make_data(config: VisionConfig) -> PoseDataModule:
+    """The datasets a configuration names, opened and checked."""
+    data = PoseDataModule(
+        config.data,
+        config.val_data,
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        workers=config.workers,
+        seed=config.seed,
+        augment=config.augment,
+    )
+    data.setup()
+    return data
+
+
+def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
+    """A fresh network for the rig and the object of the data."""
     assert data.train is not None
     return PoseModule(
         model=config.model,
@@ -97,7 +104,8 @@ class Progress(L.Callback):
         pl_module.progress = max(elapsed, done / self._epochs)
 
 
-def _trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, Timer]:
+def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, Timer]:
+    """The trainer of a run, and the clock that ends it."""
     folder = run / "checkpoints"
     timer = Timer(timedelta(minutes=config.max_minutes), verbose=False)
     interval = timedelta(minutes=min(CHECKPOINT_MINUTES, config.max_minutes / 2))
