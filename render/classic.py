@@ -88,8 +88,12 @@ class ClassicRenderer:
     def visible_fraction(self) -> NDArray[np.float64]:
         """Per view (V,): the object's visible pixels over those it would have unoccluded."""
         visible = np.sum(self.segment() == OBJECT, axis=(1, 2))
-        alone = np.sum(self._classes[self._ids(hide_hand=True)] == OBJECT, axis=(1, 2))
+        alone = np.sum(self.object_alone(), axis=(1, 2))
         return np.minimum(visible / np.maximum(alone, 1), 1.0)
+
+    def object_alone(self) -> NDArray[np.bool_]:
+        """Where the object of the last frame would be seen (V, H, W) if nothing else was there."""
+        return self._classes[self._ids(hide_hand=True)] == OBJECT
 
     def depth(self) -> NDArray[np.float32]:
         """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""

@@ -36,6 +36,10 @@ class Renderer(Protocol):
         """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""
         ...
 
+    def object_alone(self) -> NDArray[np.bool_]:
+        """Where the object of the last frame would be seen (V, H, W) if nothing else was there."""
+        ...
+
     def visible_fraction(self) -> NDArray[np.float64]:
         """Per view (V,): the object's visible pixels over those it would have unoccluded."""
         ...

@@ -14,7 +14,14 @@ from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rigid import invert_pose, pose_matrix
 from opendactyl.geometry.rotation import rotvec_to_quat
-from opendactyl.render.appearance import MAX_DISTRACTORS, MAX_LIGHTS, Appearance, Backdrop, Surface
+from opendactyl.render.appearance import (
+    MAX_DISTRACTORS,
+    MAX_LIGHTS,
+    Appearance,
+    Backdrop,
+    Distractor,
+    Surface,
+)
 from opendactyl.render.meshes import simplify_hand
 from opendactyl.sim import names
 from opendactyl.sim.hand_frame import WORLD_FROM_HAND, to_world
@@ -27,7 +34,13 @@ ROOM = 2.5
 """Half the room's width in metres; the walls stand behind the cameras."""
 TEXTURE_SIZE = 64
 FLOOR_TEXTURE, WALL_TEXTURE = 0, 1
-_HIDDEN = (0.0, 0.0, -50.0)
+_HIDDEN = Distractor(
+    shape="box",
+    position=(0.0, 0.0, -50.0),
+    quaternion=(1.0, 0.0, 0.0, 0.0),
+    size=(0.01, 0.01, 0.01),
+    rgb=(0.5, 0.5, 0.5),
+)
 _SHAPES = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
@@ -71,7 +84,7 @@ def build_studio(rig: Rig, object_name: str, *, full_meshes: bool = False) -> St
     for number in range(MAX_DISTRACTORS):
         spec.worldbody.add_geom(
             name=f"distractor{number}", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.01] * 3,
-            pos=_HIDDEN, contype=0, conaffinity=0, group=0,
+            pos=_HIDDEN.position, contype=0, conaffinity=0, group=0,
         )  # fmt: skip
     visual = spec.visual
     visual.headlight.ambient = [0.0, 0.0, 0.0]
@@ -174,8 +187,8 @@ def _place_cameras(studio: Studio, cameras: tuple[Camera, ...]) -> None:
 
 
 def _place_lights(model: mujoco.MjModel, appearance: Appearance) -> None:
-    model.light_active[:] = 0
-    model.light_ambient[:] = 0
+    for name in ("active", "ambient", "castshadow", "pos", "diffuse", "specular"):
+        getattr(model, f"light_{name}")[:] = 0
     for number, light in enumerate(appearance.lights):
         position = np.array(light.position)
         model.light_active[number] = 1
@@ -200,12 +213,9 @@ def _paint(model: mujoco.MjModel, material: str, surface: Surface) -> None:
 
 
 def _place_distractors(model: mujoco.MjModel, appearance: Appearance) -> None:
-    for number in range(MAX_DISTRACTORS):
+    solids = [*appearance.distractors, *[_HIDDEN] * MAX_DISTRACTORS][:MAX_DISTRACTORS]
+    for number, solid in enumerate(solids):
         geom = model.geom(f"distractor{number}")
-        if number >= len(appearance.distractors):
-            geom.pos = _HIDDEN
-            continue
-        solid = appearance.distractors[number]
         geom.pos, geom.quat = to_world(solid.position, solid.quaternion)
         geom.type = _SHAPES[solid.shape]
         geom.size = solid.size

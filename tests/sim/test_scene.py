@@ -1,0 +1,120 @@
+import mujoco
+import numpy as np
+import pytest
+
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.rotation import geodesic_angle, random_quat
+from opendactyl.sim import names
+from opendactyl.sim.hand_frame import WORLD_FROM_HAND, to_hand, to_world
+from opendactyl.sim.letters import STROKES, letter_boxes
+from opendactyl.sim.objects import OBJECTS, object_spec
+from opendactyl.sim.scene import Scene, load_scene, scene_spec
+from opendactyl.sim.settle import MAX_PENETRATION, is_held, random_state, settled_state
+from opendactyl.sim.state import State
+
+
+def test_names_are_in_the_models_order(scene):
+    model = scene.model
+    bare = [model.joint(i).name.removeprefix(names.PREFIX) for i in range(24)]
+    assert tuple(bare) == names.JOINTS
+    actuators = [model.actuator(i).name for i in range(model.nu)]
+    assert actuators == [f"{names.PREFIX}A_{name}" for name in names.ACTUATORS]
+
+
+def test_block_weighs_and_resists_as_worked_out_by_hand(scene):
+    body = scene.model.body(names.OBJECT_BODY)
+    assert body.mass[0] == pytest.approx(0.078)
+    # A cube's moment of inertia is m a² / 6.
+    assert body.inertia == pytest.approx([0.078 * 0.057**2 / 6] * 3)
+
+
+def test_control_period_is_dactyls():
+    assert names.CONTROL_PERIOD == pytest.approx(0.08)
+    assert load_scene().model.opt.timestep == names.TIMESTEP
+
+
+def test_hand_frame_points_x_along_the_fingers_and_z_up(scene):
+    data = mujoco.MjData(scene.model)
+    mujoco.mj_forward(scene.model, data)
+    tips = scene.fingertips(data.site_xpos)
+    assert np.all(tips[:4, 0] > 0.08)
+    assert WORLD_FROM_HAND[:3, 2] == pytest.approx([0, 0, 1])
+    assert np.linalg.det(WORLD_FROM_HAND[:3, :3]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (3, 1, 2)])
+def test_hand_frame_round_trip(shape):
+    rng = np.random.default_rng(0)
+    position, quat = rng.normal(size=(*shape, 3)), random_quat(rng, shape)
+    back, turned = to_hand(*to_world(position, quat))
+    np.testing.assert_allclose(back, position, atol=1e-12)
+    assert np.max(geodesic_angle(turned, quat)) < 1e-7
+
+
+def test_state_round_trip(scene):
+    rng = np.random.default_rng(1)
+    low, high = scene.joint_range.T
+    state = State(rng.uniform(low, high), np.array([0.01, -0.02, 0.05]), random_quat(rng))
+    for back in (scene.state(scene.qpos(state)), State.from_dict(state.to_dict())):
+        np.testing.assert_allclose(back.joints, state.joints)
+        np.testing.assert_allclose(back.position, state.position, atol=1e-12)
+        np.testing.assert_allclose(back.quaternion, state.quaternion, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_settled_states_lie_in_the_hand_and_repeat(name):
+    scene = load_scene(name)
+    states = [settled_state(scene, np.random.default_rng(seed)) for seed in range(5)]
+    again = settled_state(scene, np.random.default_rng(3))
+    np.testing.assert_array_equal(again.joints, states[3].joints)
+    np.testing.assert_array_equal(again.position, states[3].position)
+    assert all(is_held(scene, scene.qpos(state)) for state in states)
+
+
+def test_random_states_overlap_nothing(scene):
+    data = mujoco.MjData(scene.model)
+    for seed in range(10):
+        scene.set_state(data, random_state(scene, np.random.default_rng(seed)))
+        depth = [
+            -c.dist
+            for c in data.contact
+            if scene.object_body in scene.model.geom_bodyid[c.geom]
+        ]
+        assert max(depth, default=0.0) <= MAX_PENETRATION
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_objects_are_convex_and_their_letters_fit(name):
+    thing = object_spec(name)
+    for face in thing.faces:
+        normal, centre = face.frame[:3, 2], face.frame[:3, 3]
+        assert np.all(thing.corners @ normal <= centre @ normal + 1e-9)
+        boxes = letter_boxes(face.letter, face.half_size)
+        reach = np.abs(boxes[:, :2]).max(axis=1) + boxes[:, 2]
+        assert np.all(reach < np.linalg.norm(face.half_size))
+
+
+@pytest.mark.parametrize("letter", STROKES)
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_no_letter_looks_the_same_after_a_turn(letter, quarter_turns):
+    strokes = np.array(STROKES[letter], dtype=float)
+    turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarter_turns)
+
+    def drawing(ends):
+        return {tuple(np.round(np.sort(pair, axis=0).ravel(), 6) + 0.0) for pair in ends}
+
+    ends = strokes.reshape(-1, 2, 2)
+    assert drawing(ends) != drawing(ends @ turn.T)
+
+
+def test_a_third_object_takes_one_entry(monkeypatch):
+    slab = object_spec("block")
+    scaled = type(slab)("slab", 0.05, slab.corners * [1, 1, 0.6], slab.faces, is_box=True)
+    monkeypatch.setitem(OBJECTS, "slab", scaled)
+    scene = Scene.compile(scene_spec("slab"), "slab")
+    assert scene.model.body(names.OBJECT_BODY).mass[0] == pytest.approx(0.05)
+
+
+def test_unknown_object_is_named_with_the_known_ones():
+    with pytest.raises(InputError, match="block, prism"):
+        object_spec("ball")
