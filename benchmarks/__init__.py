@@ -1,1 +1,1 @@
-"""What `opendactyl bench` measures: each suite compares ours with a peer, side by side in one run."""
+"""What `opendactyl bench` measures: ours against a peer, side by side in one run."""

@@ -81,7 +81,7 @@ def _gymnasium_robotics(seconds: float) -> Row:
 def _trial(workers: int) -> float:
     with GymnasiumHands(workers) as gymnasium:
         gymnasium.simulated_seconds()
-        return speed(gymnasium.simulated_seconds, 2)
+        return speed(gymnasium.simulated_seconds, 4)
 
 
 def _size(simulations: int, seconds: float) -> Row:

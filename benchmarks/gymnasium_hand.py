@@ -1,5 +1,8 @@
-"""The hand of Gymnasium-Robotics as its users run it: `AsyncVectorEnv`, one process a simulation."""
+"""Gymnasium-Robotics' hand as its users run it: `AsyncVectorEnv`, one process a simulation."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import gymnasium
@@ -21,8 +24,9 @@ class GymnasiumHands:
 
     def __init__(self, workers: int) -> None:
         """Starts `workers` processes."""
-        self._envs = AsyncVectorEnv([make_hand] * workers, context="spawn")
-        self._envs.reset(seed=0)
+        with _quiet():
+            self._envs = AsyncVectorEnv([make_hand] * workers, context="spawn")
+            self._envs.reset(seed=0)
         self._envs.action_space.seed(0)
         self._seconds_per_step = workers * PERIOD
 
@@ -37,6 +41,19 @@ class GymnasiumHands:
 
     def __exit__(self, *_: object) -> None:
         self._envs.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what workers print at start-up off the terminal; their errors still reach us."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 PERIOD = 0.04

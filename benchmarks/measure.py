@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Job = Callable[[], float]
@@ -54,6 +55,8 @@ class Budget:
     """Seconds of measuring for each side of a comparison."""
     full: bool = False
     """Measure the long curves as well."""
+    bundle: Path | None = None
+    """The bundle whose latency is measured; None is one of untrained networks."""
 
 
 def speed(job: Job, portions: int) -> float:

@@ -1,4 +1,4 @@
-"""The loop anybody would write first: one `mujoco.Renderer`, default quality, the hand as it comes."""
+"""The loop anybody would write first: one `mujoco.Renderer`, default quality, full meshes."""
 
 from types import TracebackType
 from typing import Self

@@ -16,9 +16,9 @@ class Recorder:
     """Acts, remembering the controls, and replays them in the very same batch.
 
     The batch is the environment's own, so simulations, threads and per-simulation model fields
-    are the same by construction. A replay starts where the chunk started; before it acts again the
-    environment gets its simulations back as it left them, at its own expense. Episodes that ended are not restarted in a
-    replay: their block lies where it fell.
+    are the same by construction. A replay starts where the chunk started; before the environment
+    acts again it gets its simulations back as it left them, at its own expense. Episodes that
+    ended are not restarted in a replay: their block lies where it fell.
     """
 
     def __init__(self, hands: "RandomHands", chunk: int = 25) -> None:
