@@ -1,5 +1,6 @@
 """Suite `vision`: training speed against a plain loop, and the loader against training's need."""
 
+import dataclasses
 import itertools
 import tempfile
 import time
@@ -32,7 +33,7 @@ def run(budget: Budget) -> list[Row]:
         rows.append(_loader(config, budget.seconds / 2))
         if budget.full:
             for name in POSE_NETWORKS[1:]:
-                other = VisionConfig(**(vars(config) | {"model": name}))
+                other = dataclasses.replace(config, model=name)
                 rows.append(_against_plain(other, budget.seconds, f"vision/plain_torch_{name}"))
     return rows
 

@@ -1,0 +1,114 @@
+"""Ratios point the right way, turns are fair, and what was measured is kept."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from opendactyl.benchmarks.machine import describe_machine
+from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
+from opendactyl.benchmarks.report import run_suites, table
+from opendactyl.benchmarks.similarity import psnr, ssim
+from opendactyl.files.errors import InputError
+
+
+def _row(**overrides):
+    values = {"name": "a/b", "ours": 20.0, "peer": 10.0, "peer_name": "other", "unit": "x/s"}
+    return Row(**values | overrides)
+
+
+def test_above_one_is_better_whatever_the_unit():
+    assert _row().ratio == 2.0
+    assert _row(lower_is_better=True).ratio == 0.5
+
+
+def test_a_row_has_the_keys_of_the_contract():
+    value = _row(extra={"p50": 1.0}).to_dict()
+    assert set(value) == {"name", "ours", "peer", "peer_name", "unit", "ratio", "p50"}
+    json.dumps(value)
+
+
+def test_turns_are_fair_and_the_first_portion_does_not_count():
+    calls = []
+
+    def job(name, seconds, units):
+        first = []
+
+        def work():
+            calls.append(name)
+            # The first portion is ten times as slow, as first portions are.
+            time.sleep(seconds if first else 10 * seconds)
+            first.append(1)
+            return units
+
+        return work
+
+    ours, peer = side_by_side(job("ours", 0.01, 4.0), job("peer", 0.03, 4.0), 0.3)
+    assert 1.8 < ours / peer < 4.0
+    # Equal time, so about three times as many portions of the quick one.
+    assert calls.count("ours") > 2 * calls.count("peer") - 2
+    assert calls[:2] == ["ours", "peer"]
+
+
+def test_speed_counts_units():
+    def work():
+        time.sleep(0.01)
+        return 5.0
+
+    assert 200 < speed(work, 5) < 500
+
+
+def test_the_table_shows_every_row_and_its_peer():
+    text = table([_row(), _row(name="c/d", ours=1234.5)])
+    assert "a/b" in text
+    assert "2.00" in text
+    assert "1,234.5" in text
+    assert text.count("peer is other") == 2
+    assert max(map(len, text.splitlines())) < 100
+
+
+def test_the_machine_is_described_without_naming_it():
+    value = describe_machine()
+    assert value["cores"] >= 1
+    assert value["memory_gib"] > 0.1
+    assert value["versions"]["mujoco"]
+    import socket
+
+    assert socket.gethostname() not in json.dumps(value) or len(socket.gethostname()) < 4
+
+
+def test_an_existing_file_is_not_overwritten(tmp_path):
+    (tmp_path / "bench.json").write_text("{}")
+    with pytest.raises(InputError, match="exists"):
+        run_suites(("loop",), Budget(), tmp_path / "bench.json", print)
+    assert (tmp_path / "bench.json").read_text() == "{}"
+
+
+def test_an_unknown_suite_lists_the_others(tmp_path):
+    with pytest.raises(InputError, match="render, env, vision, policy, loop"):
+        run_suites(("speed",), Budget(), tmp_path / "bench.json", print)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_psnr_by_hand():
+    a = np.full((2, 8, 8, 3), 100, dtype=np.uint8)
+    assert psnr(a, a) == float("inf")
+    # An error of 10 everywhere: 20 log10(255 / 10).
+    assert psnr(a, a + np.uint8(10)) == pytest.approx(28.1308, abs=1e-3)
+
+
+def test_ssim_is_one_for_equal_pictures_and_falls_with_noise():
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    assert ssim(a, a) == pytest.approx(1.0)
+    slightly = np.clip(a + rng.normal(0, 5, a.shape), 0, 255).astype(np.uint8)
+    strongly = np.clip(a + rng.normal(0, 60, a.shape), 0, 255).astype(np.uint8)
+    assert 1 > ssim(slightly, a) > ssim(strongly, a) > 0
+
+
+def test_ssim_of_flat_pictures_by_hand():
+    # Without variance only the means count: (2ab + c1) / (a² + b² + c1).
+    a, b = (np.full((16, 16, 3), value, dtype=np.uint8) for value in (100, 150))
+    c1 = (0.01 * 255) ** 2
+    assert ssim(a, b) == pytest.approx((2 * 100 * 150 + c1) / (100**2 + 150**2 + c1))
