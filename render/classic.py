@@ -13,7 +13,7 @@ from opendactyl.files.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance import Appearance
-from opendactyl.render.renderer import HAND, OBJECT
+from opendactyl.render.renderer import OBJECT, geom_classes, share_visible
 from opendactyl.render.studio import build_studio, dress, true_cameras
 from opendactyl.sim.scene import COLLISION_GROUP, HAND_GROUP, OBJECT_GROUP
 from opendactyl.sim.state import State
@@ -59,7 +59,7 @@ class ClassicRenderer:
         self._data = mujoco.MjData(model)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 10)
         self._texture_ids = [model.texture(name).id for name in ("floor", "wall")]
-        self._classes = self._geom_classes()
+        self._classes = geom_classes(self.studio.scene)
 
     def render(
         self, state: State, appearance: Appearance, out: NDArray[np.uint8] | None = None
@@ -87,9 +87,7 @@ class ClassicRenderer:
 
     def visible_fraction(self) -> NDArray[np.float64]:
         """Per view (V,): the object's visible pixels over those it would have unoccluded."""
-        visible = np.sum(self.segment() == OBJECT, axis=(1, 2))
-        alone = np.sum(self.object_alone(), axis=(1, 2))
-        return np.minimum(visible / np.maximum(alone, 1), 1.0)
+        return share_visible(self.segment(), self.object_alone())
 
     def object_alone(self) -> NDArray[np.bool_]:
         """Where the object of the last frame would be seen (V, H, W) if nothing else was there."""
@@ -112,14 +110,6 @@ class ClassicRenderer:
     def cameras(self, appearance: Appearance) -> tuple[Camera, ...]:
         """The true cameras: the rig's as jittered by an appearance."""
         return true_cameras(self.rig, appearance)
-
-    def _geom_classes(self) -> NDArray[np.uint8]:
-        """Class of each geom id; the last entry, index -1, is the background."""
-        model = self.studio.model
-        classes = np.zeros(model.ngeom + 1, dtype=np.uint8)
-        classes[:-1][model.geom_bodyid != 0] = HAND
-        classes[:-1][model.geom_bodyid == self.studio.scene.object_body] = OBJECT
-        return classes
 
     def _make_current(self) -> None:
         if self._gl is None or self._context is None:

@@ -10,6 +10,7 @@ from opendactyl.files.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance import Appearance
+from opendactyl.sim.scene import Scene
 from opendactyl.sim.state import State
 
 RENDERERS = ("classic", "filament")
@@ -62,6 +63,23 @@ class Renderer(Protocol):
     ) -> None: ...
 
 
+def geom_classes(scene: Scene) -> NDArray[np.uint8]:
+    """Class of each geom id; the last entry, index -1, is the background."""
+    model = scene.model
+    classes = np.zeros(model.ngeom + 1, dtype=np.uint8)
+    classes[:-1][model.geom_bodyid != 0] = HAND
+    classes[:-1][model.geom_bodyid == scene.object_body] = OBJECT
+    return classes
+
+
+def share_visible(
+    classes: NDArray[np.uint8], alone: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Per view (V,): pixels of the object in `classes` over those it has `alone` (V, H, W)."""
+    visible = np.sum(classes == OBJECT, axis=(1, 2))
+    return np.minimum(visible / np.maximum(np.sum(alone, axis=(1, 2)), 1), 1.0)
+
+
 def make_renderer(
     kind: str = "classic", *, rig: Rig, object_name: str = "block", image_size: int = 200
 ) -> Renderer:
@@ -80,4 +98,8 @@ def make_renderer(
         from opendactyl.render.classic import ClassicRenderer
 
         return ClassicRenderer(rig.resized(image_size), object_name)
+    if kind == "filament":
+        from opendactyl.render.filament import FilamentRenderer
+
+        return FilamentRenderer(rig.resized(image_size), object_name)
     raise InputError(f"no renderer {kind!r}; the renderers are {', '.join(RENDERERS)}")

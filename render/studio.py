@@ -32,6 +32,8 @@ FLOOR_HEIGHT = -0.35
 """Height of the floor in metres, in the hand frame."""
 ROOM = 2.5
 """Half the room's width in metres; the walls stand behind the cameras."""
+NEAR, FAR = 0.02, 12.0
+"""Distances of the clipping planes in metres."""
 TEXTURE_SIZE = 64
 FLOOR_TEXTURE, WALL_TEXTURE = 0, 1
 _HIDDEN = Distractor(
@@ -90,11 +92,12 @@ def build_studio(rig: Rig, object_name: str, *, full_meshes: bool = False) -> St
     visual.headlight.ambient = [0.0, 0.0, 0.0]
     visual.headlight.diffuse = [0.0, 0.0, 0.0]
     visual.headlight.specular = [0.0, 0.0, 0.0]
-    visual.map.znear, visual.map.zfar = 0.02, 12.0
+    visual.map.znear, visual.map.zfar = NEAR, FAR
     visual.quality.shadowsize = 512
     spec.stat.extent, spec.stat.center = 1.0, WORLD_FROM_HAND[:3, 3]
+    # Screen-space ambient occlusion costs much and is noisy; read by the filament renderer alone.
+    spec.add_numeric(name="filament.ao.enabled", data=[0])
     scene = Scene.compile(spec, object_name)
-    scene.model.vis.map.znear = 0.02
     textures = np.zeros((2, TEXTURE_SIZE, TEXTURE_SIZE, 3), dtype=np.uint8)
     return Studio(scene, rig, object_spec(object_name), textures)
 
