@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from opendactyl.benchmarks.curves import write_page
 from opendactyl.benchmarks.machine import describe_machine
 from opendactyl.benchmarks.measure import Budget, Row
 from opendactyl.files.atomic import write_json
@@ -18,6 +19,8 @@ def run_suites(
     names: tuple[str, ...], budget: Budget, out: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Runs suites one after the other; after each, `out` holds everything measured so far.
+
+    With the long curves comes a page with their plots, beside `out`.
 
     Args:
         names: keys of `SUITES`.
@@ -34,12 +37,16 @@ def run_suites(
     if out.exists():
         raise InputError(f"{out} exists; name another file with --out, or delete it first")
     result: dict[str, Any] = {"machine": describe_machine(), "rows": []}
+    measured: list[Row] = []
     for name in names:
         say(f"suite {name} …")
         rows: list[Row] = import_module(f"opendactyl.benchmarks.{name}_suite").run(budget)
-        result["rows"] += [row.to_dict() for row in rows]
+        measured += rows
+        result["rows"] = [row.to_dict() for row in measured]
         write_json(out, result)
         say(table(rows))
+    if budget.full:
+        write_page(measured, out.with_suffix(".html"))
     return result
 
 

@@ -20,7 +20,8 @@ class BenchConfig:
     out: Path = Path("runs/bench.json")
     """The JSON file to write."""
     full: bool = False
-    """Measure the long curves as well; without, a suite takes at most five minutes."""
+    """Measure the long curves as well, and plot them in an HTML file beside the JSON one;
+    without, a suite takes at most five minutes."""
 
 
 def main(argv: list[str]) -> None:
