@@ -54,7 +54,11 @@ def _raw_physics(seconds: float) -> Row:
     return Row(
         name="env/raw_physics", ours=ours, peer=peer, unit="actions/s",
         peer_name=f"Batch.step(nstep={names.SUBSTEPS}) from the same states with the same controls",
-        extra={"simulations": SIMULATIONS, "threads": os.cpu_count()},
+        extra={
+            "simulations": SIMULATIONS,
+            "threads": os.cpu_count(),
+            "task": recorder.hands.env.config.task,
+        },
     )  # fmt: skip
 
 
