@@ -64,6 +64,9 @@ class AppearanceConfig:
     background_texture: float = _row(
         0.5, "share of floors and walls with a procedural texture", "", "after DR17"
     )
+    background_tile: Range = _row(
+        (5.0, 5.0), "side of a texture's tile (m)", "log-uniform", "ours"
+    )
     distractors: tuple[int, int] = _row((0, 0), "objects around the hand", "uniform", "after DR17")
 
 
@@ -99,6 +102,7 @@ PRESETS: dict[str, AppearanceConfig] = {
         camera_rotation=float(np.deg2rad(3.0)),
         camera_fovy=float(np.deg2rad(1.0)),
         background_texture=1.0,
+        background_tile=(0.3, 3.0),
         distractors=(1, MAX_DISTRACTORS),
     ),
 }
@@ -132,11 +136,13 @@ class Backdrop:
     """A procedural texture: two colours, a pattern, its scale and its own seed."""
 
     pattern: str
-    """`flat`, `gradient`, `checker` or `noise`."""
+    """`flat`, `gradient`, `stripes`, `checker`, `noise` or `clouds`."""
     first: tuple[float, float, float]
     second: tuple[float, float, float]
     scale: int
-    """Number of tiles or noise cells along a side."""
+    """Number of stripes, checks or noise cells along a side."""
+    tile: float
+    """Side of the square that the texture covers, in metres; it repeats."""
     seed: int
 
 

@@ -22,7 +22,7 @@ Rgb = tuple[float, float, float]
 HAND_RGB: Rgb = (0.25, 0.25, 0.27)
 FLOOR_RGB: Rgb = (0.8, 0.8, 0.8)
 WALL_RGB: Rgb = (0.7, 0.72, 0.75)
-_PATTERNS = ("gradient", "checker", "noise")
+_PATTERNS = ("gradient", "stripes", "checker", "noise", "clouds")
 
 
 def sample_appearance(
@@ -116,6 +116,7 @@ def _backdrop(rng: np.random.Generator, config: AppearanceConfig, nominal: Rgb) 
         first=first if config.background_random else nominal,
         second=second,
         scale=int(rng.integers(2, 17)),
+        tile=float(np.exp(rng.uniform(*np.log(config.background_tile)))),
         seed=int(rng.integers(2**31)),
     )
 

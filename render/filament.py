@@ -45,6 +45,12 @@ BULB_RADIUS = 0.02
 SHADOW_MAP = 512
 _ROUND = (20, 20, 2)
 """Subdivision of round distractors."""
+_AXES = {
+    mujoco.mjtGeom.mjGEOM_BOX: (0, 1, 2),
+    mujoco.mjtGeom.mjGEOM_SPHERE: (0, 0, 0),
+    mujoco.mjtGeom.mjGEOM_CAPSULE: (0, 0, 1),
+}
+"""Which of MuJoCo's sizes of a geom is Filament's along x, y and z."""
 
 
 @functools.cache
@@ -134,7 +140,7 @@ class FilamentRenderer:
         self._solids = mjrf.ModelRenderables(self._scene, self._resources)
         self._lights = [
             self._add_light(type=mjrf.LightType.LIGHT_SPOT, bulb_radius=BULB_RADIUS,
-                            softness=1.0, shadow_map_size=SHADOW_MAP, range=10.0)
+                            cast_shadow=True, softness=1.0, shadow_map_size=SHADOW_MAP, range=10.0)
             for _ in range(MAX_LIGHTS)
         ]  # fmt: skip
         assets = Path(str(mujoco.__file__)).parent / "studio" / "assets"
@@ -180,6 +186,8 @@ class FilamentRenderer:
         self._cameras = true_cameras(self.rig, appearance)
         self._data.qpos[:] = self.studio.scene.qpos(state)
         mujoco.mj_kinematics(self.studio.model, self._data)
+        # Solids are drawn in the order they entered the scene, which decides between equal depths.
+        self._show([])
         self._show([0, HAND_GROUP, OBJECT_GROUP])
         self._place_lights(appearance)
         self._paint_room()
@@ -212,13 +220,15 @@ class FilamentRenderer:
             solid = self._solid(model.geom(name).id)
             material = solid.get_material()
             material.color_texture = self._textures[name != "floor"]
+            repeat = model.mat_texrepeat[int(model.geom(name).matid[0])]
+            material.uv_scale = np.array([*repeat, 1.0])
             solid.set_material(material)
         for number in range(MAX_DISTRACTORS):
             geom = model.geom(f"distractor{number}")
             shape = mujoco.mjtGeom(int(geom.type[0]))
             solid = self._solid(geom.id)
             solid.set_geom_mesh(shape, *_ROUND)
-            solid.set_size(geom.size)
+            solid.set_size(geom.size[list(_AXES[shape])])
 
     def _solid(self, geom: int) -> Any:
         return self._solids.get_renderable(mujoco.mjtObj.mjOBJ_GEOM, geom)

@@ -18,10 +18,10 @@ from opendactyl.render.appearance import (
     MAX_DISTRACTORS,
     MAX_LIGHTS,
     Appearance,
-    Backdrop,
     Distractor,
     Surface,
 )
+from opendactyl.render.backdrop import TEXTURE_SIZE, backdrop_texture
 from opendactyl.render.meshes import simplify_hand
 from opendactyl.sim import names
 from opendactyl.sim.hand_frame import WORLD_FROM_HAND, to_world
@@ -34,7 +34,6 @@ ROOM = 2.5
 """Half the room's width in metres; the walls stand behind the cameras."""
 NEAR, FAR = 0.02, 12.0
 """Distances of the clipping planes in metres."""
-TEXTURE_SIZE = 64
 FLOOR_TEXTURE, WALL_TEXTURE = 0, 1
 _HIDDEN = Distractor(
     shape="box",
@@ -166,6 +165,8 @@ def dress(studio: Studio, appearance: Appearance) -> None:
         surface = Surface(rgb=letter, metallic=face.metallic, gloss=face.gloss)
         _paint(studio.model, f"object:letter{number}", surface)
     _place_distractors(studio.model, appearance)
+    for name, backdrop in (("floor", appearance.floor), ("wall", appearance.wall)):
+        studio.model.mat_texrepeat[studio.model.material(name).id] = 2 * ROOM / backdrop.tile
     studio.textures[FLOOR_TEXTURE] = backdrop_texture(appearance.floor)
     studio.textures[WALL_TEXTURE] = backdrop_texture(appearance.wall)
 
@@ -224,28 +225,3 @@ def _place_distractors(model: mujoco.MjModel, appearance: Appearance) -> None:
         geom.size = solid.size
         geom.rbound = float(np.linalg.norm(solid.size))
         geom.rgba = [*solid.rgb, 1.0]
-
-
-def backdrop_texture(backdrop: Backdrop, size: int = TEXTURE_SIZE) -> NDArray[np.uint8]:
-    """The procedural texture (size, size, 3) of a backdrop; each seed gives another."""
-    first, second = np.array(backdrop.first), np.array(backdrop.second)
-    rng = np.random.default_rng(backdrop.seed)
-    y, x = np.mgrid[0:size, 0:size] / size
-    if backdrop.pattern == "flat":
-        blend = np.zeros((size, size))
-    elif backdrop.pattern == "gradient":
-        angle = rng.uniform(0, 2 * np.pi)
-        blend = x * np.cos(angle) + y * np.sin(angle)
-        blend = (blend - blend.min()) / (blend.max() - blend.min())
-    elif backdrop.pattern == "checker":
-        cells = rng.integers(0, 2, (backdrop.scale, backdrop.scale))
-        index = (np.arange(size) * backdrop.scale) // size
-        blend = cells[np.ix_(index, index)].astype(float)
-    else:
-        cells = rng.random((backdrop.scale + 1, backdrop.scale + 1))
-        u = np.linspace(0, backdrop.scale, size, endpoint=False)
-        i, f = u.astype(int), u - u.astype(int)
-        rows = cells[i] * (1 - f)[:, None] + cells[i + 1] * f[:, None]
-        blend = rows[:, i] * (1 - f) + rows[:, i + 1] * f
-    colours = first + blend[..., None] * (second - first)
-    return (np.clip(colours, 0, 1) * 255).astype(np.uint8)

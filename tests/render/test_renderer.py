@@ -14,7 +14,7 @@ from opendactyl.render.appearance import (
 )
 from opendactyl.render.draw import sample_appearance
 from opendactyl.render.renderer import OBJECT, make_renderer
-from opendactyl.render.studio import backdrop_texture, dress
+from opendactyl.render.studio import dress
 from opendactyl.sim.objects import object_spec
 from opendactyl.sim.settle import settled_state
 
@@ -67,7 +67,9 @@ def test_projected_corners_frame_the_rendered_object(renderer, states):
             assert np.all(depth > 0.3)
             # A pixel belongs to the mask when its centre, at +0.5, does; letters stand out a little.
             np.testing.assert_allclose(pixels.min(axis=0), [columns.min(), rows.min()], atol=1.1)
-            np.testing.assert_allclose(pixels.max(axis=0), [columns.max() + 1, rows.max() + 1], atol=1.1)
+            np.testing.assert_allclose(
+                pixels.max(axis=0), [columns.max() + 1, rows.max() + 1], atol=1.1
+            )
 
 
 def test_segments_and_depth_agree_with_geometry(renderer, states):
@@ -119,7 +121,16 @@ def test_appearance_survives_json():
 
 
 def test_calibrated_has_no_width():
-    fixed = {"lights", "ambient", "shadow", "hand", "faces", "letters", "camera_offset", "camera_fovy"}
+    fixed = {
+        "lights",
+        "ambient",
+        "shadow",
+        "hand",
+        "faces",
+        "letters",
+        "camera_offset",
+        "camera_fovy",
+    }
     a, b = look("calibrated", 1).to_dict(), look("calibrated", 2).to_dict()
     assert all(a[key] == b[key] for key in fixed)
 
