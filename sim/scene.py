@@ -65,6 +65,9 @@ def scene_spec(object_name: str = "block", *, visual: bool = True) -> mujoco.MjS
     if not visual:
         for geom in [g for g in spec.geoms if _is_visual_only(g)]:
             spec.delete(geom)
+        used = {geom.meshname for geom in spec.geoms}
+        for mesh in [m for m in spec.meshes if m.name not in used]:
+            spec.delete(mesh)
     spec.option.timestep = names.TIMESTEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.iterations = 20
@@ -101,6 +104,9 @@ def _add_faces(
     core = dict(shape)
     if thing.is_box:
         core["size"] = thing.half_extent - _PLATE
+    else:
+        core["meshname"] = "object:core"
+        spec.add_mesh(name="object:core", uservert=_shrunk_corners(thing).ravel())
     body.add_geom(name="object:core", material="object:core", **inert, **core)
     for number, face in enumerate(thing.faces):
         spec.add_material(name=f"object:face{number}", rgba=[*face.rgb, 1])
@@ -118,6 +124,12 @@ def _add_faces(
                 material=f"object:letter{number}",
                 **inert,
             )
+
+
+def _shrunk_corners(thing: ObjectSpec) -> Array:
+    """The corners (K, 3), drawn in until each face lies at least a plate's half deeper."""
+    nearest = min(face.frame[:3, 3] @ face.frame[:3, 2] for face in thing.faces)
+    return thing.corners * (1 - _PLATE / nearest)
 
 
 def _add_plate(body: mujoco.MjsBody, face: Face, name: str, inert: dict[str, object]) -> None:

@@ -29,7 +29,8 @@ def test_block_weighs_and_resists_as_worked_out_by_hand(scene):
 
 
 def test_control_period_is_dactyls():
-    assert names.CONTROL_PERIOD == pytest.approx(0.08)
+    period = names.CONTROL_PERIOD
+    assert period == pytest.approx(0.08)
     assert load_scene().model.opt.timestep == names.TIMESTEP
 
 
@@ -76,9 +77,7 @@ def test_random_states_overlap_nothing(scene):
     for seed in range(10):
         scene.set_state(data, random_state(scene, np.random.default_rng(seed)))
         depth = [
-            -c.dist
-            for c in data.contact
-            if scene.object_body in scene.model.geom_bodyid[c.geom]
+            -c.dist for c in data.contact if scene.object_body in scene.model.geom_bodyid[c.geom]
         ]
         assert max(depth, default=0.0) <= MAX_PENETRATION
 
