@@ -64,9 +64,7 @@ class AppearanceConfig:
     background_texture: float = _row(
         0.5, "share of floors and walls with a procedural texture", "", "after DR17"
     )
-    background_tile: Range = _row(
-        (5.0, 5.0), "side of a texture's tile (m)", "log-uniform", "ours"
-    )
+    background_tile: Range = _row((5.0, 5.0), "side of a texture's tile (m)", "log-uniform", "ours")
     distractors: tuple[int, int] = _row((0, 0), "objects around the hand", "uniform", "after DR17")
 
 

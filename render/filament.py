@@ -53,16 +53,15 @@ _AXES = {
 """Which of MuJoCo's sizes of a geom is Filament's along x, y and z."""
 
 
-@functools.cache
-def _context() -> Any:
-    """The process's one Filament context.
+def _make_context() -> Any:
+    """A Filament context; it serves one scene, for a second one's first picture would fail.
 
     Raises:
         InputError: Filament or a Vulkan driver is missing.
     """
     try:
         # Without this import, creating a context aborts the process.
-        import mujoco.studio.window
+        import mujoco.studio.window  # noqa: F401
         from mujoco import mjrf
     except ImportError as error:
         raise InputError(f"no filament renderer in this MuJoCo ({error}); use classic") from error
@@ -70,19 +69,17 @@ def _context() -> Any:
     config = mjrf.ContextConfig()
     config.graphics_api = mjrf.GraphicsApi.GRAPHICS_API_VULKAN
     with _silence():
-        context = mjrf.Context(config)
-    atexit.register(_close_all)
-    return context
+        return mjrf.Context(config)
 
 
 _open_renderers: "weakref.WeakSet[FilamentRenderer]" = weakref.WeakSet()
 
 
+@atexit.register
 def _close_all() -> None:
     """Frees everything in its order: left to the interpreter's end, it would crash there."""
     for renderer in list(_open_renderers):
         renderer.close()
-    _context.cache_clear()
 
 
 @contextmanager
@@ -110,7 +107,7 @@ class FilamentRenderer:
         self._open = False
         if len({(camera.width, camera.height) for camera in rig.cameras}) != 1:
             raise InputError("the cameras of a rig must have one image size to be rendered")
-        self._filament = _context()
+        self._filament = _make_context()
         self.rig = rig
         self.studio = build_studio(rig, object_name, full_meshes=True)
         self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
@@ -252,9 +249,7 @@ class FilamentRenderer:
             request = mjrf.RenderRequest()
             request.scene, request.target = self._scene, target.target
             request.camera = mjrf.Camera(**_frustum(camera))
-            request.viewport = mjrf.Rect(
-                left=number * width, bottom=0, width=width, height=height
-            )
+            request.viewport = mjrf.Rect(left=number * width, bottom=0, width=width, height=height)
             request.draw_mode = getattr(mjrf.DrawMode, f"DRAW_MODE_{mode}")
             request.post_processing = request.skybox = False
             request.haze = request.reflections = False
@@ -307,7 +302,7 @@ class FilamentRenderer:
             raise RuntimeError("this renderer is closed")
 
     def close(self) -> None:
-        """Frees the scene and its buffers; the context stays for the process's next renderer."""
+        """Frees the graphics context and all in it; a second call does nothing."""
         if not self._open:
             return
         self._open = False
@@ -317,6 +312,7 @@ class FilamentRenderer:
         del self._targets, self._solids, self._resources, self._lights, self._environment
         del self._textures, self._sky, self._scene
         self._filament.flush()
+        del self._filament
 
     def __enter__(self) -> Self:
         return self
@@ -384,10 +380,8 @@ def _tone_map(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
 
 @functools.cache
 def _srgb_table(scale: int) -> NDArray[np.uint8]:
-    """sRGB codes for sums of s×s linear 8-bit values."""
+    """The sRGB codes of sums of s×s linear 8-bit values."""
     levels = 255 * scale * scale
     linear = np.arange(levels + 1) / levels
-    encoded = np.where(
-        linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
-    )
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.round(255 * encoded).astype(np.uint8)

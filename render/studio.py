@@ -185,14 +185,15 @@ def _place_cameras(studio: Studio, cameras: tuple[Camera, ...]) -> None:
         model.cam_intrinsic[number] = [
             camera.K[0, 0] * pixel[0],
             camera.K[1, 1] * pixel[1],
-            (camera.K[0, 2] - camera.width / 2) * pixel[0],
-            (camera.K[1, 2] - camera.height / 2) * pixel[1],
+            (camera.width / 2 - camera.K[0, 2]) * pixel[0],
+            (camera.height / 2 - camera.K[1, 2]) * pixel[1],
         ]
 
 
 def _place_lights(model: mujoco.MjModel, appearance: Appearance) -> None:
-    for name in ("active", "ambient", "castshadow", "pos", "diffuse", "specular"):
+    for name in ("active", "ambient", "castshadow", "pos", "diffuse", "specular", "cutoff"):
         getattr(model, f"light_{name}")[:] = 0
+    model.light_dir[:] = (0.0, 0.0, -1.0)
     for number, light in enumerate(appearance.lights):
         position = np.array(light.position)
         model.light_active[number] = 1

@@ -1,17 +1,22 @@
 import dataclasses
+import os
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from opendactyl.files.errors import InputError
-from opendactyl.geometry.rig import load_rig
+from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rigid import pose_matrix, transform_points
 from opendactyl.render.appearance import (
     PRESETS,
     Appearance,
+    Backdrop,
     load_appearance,
     randomization_table,
 )
+from opendactyl.render.backdrop import backdrop_texture
 from opendactyl.render.draw import sample_appearance
 from opendactyl.render.renderer import OBJECT, make_renderer
 from opendactyl.render.studio import dress
@@ -19,6 +24,13 @@ from opendactyl.sim.objects import object_spec
 from opendactyl.sim.settle import settled_state
 
 BLOCK = object_spec("block")
+
+
+MODEL_FIELDS = (
+    "cam_pos", "cam_quat", "cam_intrinsic", "light_pos", "light_dir", "light_diffuse",
+    "light_castshadow", "light_cutoff", "mat_rgba", "mat_shininess", "mat_texrepeat", "geom_pos",
+    "geom_size", "geom_rgba", "geom_type",
+)  # fmt: skip
 
 
 def look(preset="dactyl", seed=0):
@@ -55,21 +67,41 @@ def test_images_are_neither_black_nor_blown_out_nor_alike(renderer, states):
     assert np.abs(images[0].astype(int) - images[1]).mean() > 5
 
 
-def test_projected_corners_frame_the_rendered_object(renderer, states):
-    for seed, state in enumerate(states):
-        appearance = look(seed=seed)
-        renderer.render(state, appearance)
-        alone = renderer.object_alone()
-        corners = transform_points(pose_matrix(state.position, state.quaternion), BLOCK.corners)
-        for camera, mask in zip(renderer.cameras(appearance), alone, strict=True):
-            rows, columns = np.nonzero(mask)
-            pixels, depth = camera.project(corners)
-            assert np.all(depth > 0.3)
-            # A pixel belongs to the mask when its centre, at +0.5, does; letters stand out a little.
-            np.testing.assert_allclose(pixels.min(axis=0), [columns.min(), rows.min()], atol=1.1)
-            np.testing.assert_allclose(
-                pixels.max(axis=0), [columns.max() + 1, rows.max() + 1], atol=1.1
-            )
+@pytest.mark.parametrize("kind", ["classic", "filament"])
+def test_projected_corners_frame_the_rendered_object_to_half_a_pixel(kind, states):
+    fine = 4  # Masks of 200-pixel views, looked at in quarter pixels.
+    with make_renderer(kind, rig=load_rig("dactyl"), image_size=200 * fine) as renderer:
+        for seed, state in enumerate(states[:2]):
+            appearance = look(seed=seed)
+            renderer.render(state, appearance)
+            pose = pose_matrix(state.position, state.quaternion)
+            corners = transform_points(pose, BLOCK.corners)
+            cameras = renderer.cameras(appearance)
+            for camera, mask in zip(cameras, renderer.object_alone(), strict=True):
+                rows, columns = np.nonzero(mask)
+                pixels, depth = camera.project(corners)
+                assert np.all(depth > 0.3)
+                low = pixels.min(axis=0) - [columns.min(), rows.min()]
+                high = pixels.max(axis=0) - [columns.max() + 1, rows.max() + 1]
+                assert np.abs([low, high]).max() / fine <= 0.5
+
+
+@pytest.mark.parametrize("kind", ["classic", "filament"])
+def test_an_off_centre_principal_point_moves_the_picture(kind, states):
+    rig = load_rig("dactyl").resized(128)
+    moved = Rig(rig.name, tuple(shifted(camera) for camera in rig.cameras))
+    masks = []
+    for one in (rig, moved):
+        with make_renderer(kind, rig=one, image_size=128) as renderer:
+            renderer.render(states[0], look("calibrated"))
+            masks.append(renderer.object_alone())
+    np.testing.assert_array_equal(np.roll(masks[0], (-7, 5), axis=(1, 2)), masks[1])
+
+
+def shifted(camera):
+    intrinsics = camera.K.copy()
+    intrinsics[:2, 2] += [5.0, -7.0]
+    return dataclasses.replace(camera, K=intrinsics)
 
 
 def test_segments_and_depth_agree_with_geometry(renderer, states):
@@ -99,12 +131,8 @@ def test_nothing_of_an_appearance_stays_for_the_next(renderer):
 
     def everything():
         return np.concatenate(
-            [
-                np.asarray(getattr(model, name), dtype=float).ravel()
-                for name in ("cam_pos", "cam_intrinsic", "light_pos", "light_diffuse", "mat_rgba",
-                             "mat_shininess", "geom_pos", "geom_size", "geom_rgba", "light_castshadow")
-            ]
-        )  # fmt: skip
+            [np.asarray(getattr(model, name), dtype=float).ravel() for name in MODEL_FIELDS]
+        )
 
     dress(renderer.studio, look())
     before = everything()
@@ -149,8 +177,52 @@ def test_drawn_values_stay_in_their_ranges():
 
 def test_textures_differ_by_the_thousand():
     drawn = [look("wide", seed) for seed in range(500)]
-    prints = {backdrop_texture(b, 16).tobytes() for a in drawn for b in (a.floor, a.wall)}
-    assert len(prints) >= 990
+    backdrops = [b for a in drawn for b in (a.floor, a.wall)]
+    assert len({backdrop_texture(b, 16).tobytes() for b in backdrops}) >= 1000 - 10
+    assert {b.pattern for b in backdrops} == {"gradient", "stripes", "checker", "noise", "clouds"}
+
+
+def test_repeating_textures_have_no_seam():
+    for pattern in ("noise", "clouds"):
+        backdrop = Backdrop(
+            pattern=pattern, first=(0, 0, 0), second=(1, 1, 1), scale=4, tile=1.0, seed=3
+        )
+        texture = backdrop_texture(backdrop).astype(int)
+        inside = np.abs(np.diff(texture, axis=0)).max()
+        across = np.abs(texture[0] - texture[-1]).max()
+        assert 0 < across <= inside + 1
+
+
+def test_distractors_never_cover_a_whole_view(renderer, states):
+    seen = 0
+    for seed in range(12):
+        appearance = look("wide", seed)
+        bare = dataclasses.replace(appearance, distractors=())
+        renderer.render(states[0], bare)
+        without, fractions = renderer.depth(), renderer.visible_fraction()
+        renderer.render(states[0], appearance)
+        covered = np.mean(renderer.depth() < without - 1e-3, axis=(1, 2))
+        seen += bool(np.any(covered > 0))
+        assert np.all(covered < 0.5)
+        assert np.any(renderer.visible_fraction() > 0.5 * fractions)
+    assert seen > 3
+
+
+def test_renderers_leave_no_memory_behind(states):
+    rig, appearance = load_rig("dactyl"), look()
+
+    def cycles(count):
+        for _ in range(count):
+            with make_renderer(rig=rig, image_size=32) as renderer:
+                renderer.render(states[0], appearance)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20, len(os.listdir("/proc/self/fd"))
+
+    cycles(5)
+    before, files_before = cycles(1)
+    after, files_after = cycles(15)
+    assert after - before < 30
+    assert files_after <= files_before
 
 
 def test_table_names_every_field_with_a_source():
