@@ -59,6 +59,10 @@ def scene_spec(object_name: str = "block", *, visual: bool = True) -> mujoco.MjS
     spec.delete(spec.geom("floor0"))
     for element in (*spec.lights, *spec.sensors, *spec.textures):
         spec.delete(element)
+    # Of the tendons only those that couple two joints ever act: the others limit a single finger or
+    # joint pair, wider than the joints' own limits do.
+    for tendon in [t for t in spec.tendons if not t.name.endswith("1c")]:
+        spec.delete(tendon)
     for material in spec.materials:
         if material.name != names.PREFIX + "MatViz":
             material.textures = [""] * len(material.textures)

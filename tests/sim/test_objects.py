@@ -62,6 +62,20 @@ def test_physics_carries_nothing_that_only_pictures_need():
     assert model.ntex == 0 and model.ncam == 0 and model.nlight == 0
 
 
+def test_tendons_couple_the_last_two_joints_of_each_finger(scene):
+    model = scene.model
+    assert model.ntendon == 4
+    data = mujoco.MjData(model)
+    scene.set_state(data, _open_hand(scene))
+    data.ctrl[:] = scene.actuator_range[:, 1]
+    mujoco.mj_step(model, data, nstep=60)
+    for finger in ("FF", "MF", "RF", "LF"):
+        middle, last = (data.joint(f"{names.PREFIX}{finger}J{k}").qpos[0] for k in (1, 0))
+        # Both wind on pulleys: 8.05 mm at the middle joint, 7.05 mm at the last; 1 mm of play.
+        assert abs(0.00805 * middle - 0.00705 * last) < 0.0012
+        assert last > 0.3
+
+
 def test_pictures_and_physics_move_alike():
     """What a renderer adds to a scene must not change how anything moves."""
     ends = []
