@@ -1,33 +1,48 @@
-"""`opendactyl dataset`: renders a labelled dataset."""
+"""`opendactyl dataset`: renders a labelled dataset, and looks after finished ones."""
 
 import dataclasses
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from opendactyl.cli.options import parse
+from opendactyl.datasets.recipe import DatasetConfig
+from opendactyl.files.errors import InputError
 from opendactyl.render.backend import choose
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetCommand(DatasetConfig):
+    """Settings of `dataset`."""
+
+    verify: Path | None = None
+    """Check every checksum, label and image of this dataset, and make nothing."""
+    repair: Path | None = None
+    """Make the missing and damaged shards of this dataset again, and no others."""
+    export_bop: tuple[Path, Path] | None = None
+    """Write a dataset (first) in BOP's format into a folder (second)."""
 
 
 def main(argv: list[str]) -> None:
     """Makes data/train and data/val, or the one folder that --out names."""
-    from opendactyl.datasets.generate import DatasetConfig, generate
-
-    config = parse(
-        DatasetConfig,
+    command = parse(
+        DatasetCommand,
         "dataset",
         argv,
         "Renders labelled images of the hand and its object. Without --out it fills data/train, "
         "and data/val with a tenth as many samples of the next seed.",
     )
-    config.check()
     choose()
-    make_source = None
-    if config.states.startswith("policy:"):
-        from opendactyl.control.rollouts import RolloutStates
+    if command.verify or command.repair or command.export_bop:
+        _look_after(command)
+        return
+    from opendactyl.datasets.generate import generate
 
-        bundle = Path(config.states.removeprefix("policy:"))
-        make_source = partial(RolloutStates, bundle)
-        make_source().check(config.object)
+    fields = dataclasses.fields(DatasetConfig)
+    config = DatasetConfig(**{f.name: getattr(command, f.name) for f in fields})
+    config.check()
+    make_source = _rollouts(config.states, config.object)
     if any(word == "--out" or word.startswith("--out=") for word in argv):
         generate(config, make_source)
         return
@@ -39,3 +54,37 @@ def main(argv: list[str]) -> None:
     )
     for part in (config, val):
         print(f"dataset in {generate(part, make_source)}")
+
+
+def _look_after(command: DatasetCommand) -> None:
+    from opendactyl.datasets.manifest import load_manifest
+
+    if command.repair:
+        from opendactyl.datasets.generate import repair
+
+        made = load_manifest(command.repair).config
+        source = _rollouts(str(made.get("states")), str(made.get("object")))
+        names = repair(command.repair, workers=command.workers, make_source=source)
+        print(f"made again: {', '.join(names) or 'nothing, all shards are sound'}")
+    if command.verify:
+        from opendactyl.datasets.verify import verify
+
+        faults = verify(command.verify)
+        if faults:
+            raise InputError("; ".join(faults))
+        print(f"{command.verify} is sound: {load_manifest(command.verify).num_samples} samples")
+    if command.export_bop:
+        from opendactyl.datasets.bop import export_bop
+
+        print(f"BOP dataset in {export_bop(*command.export_bop)}")
+
+
+def _rollouts(states: str, object_name: str) -> Any:
+    """The source of `policy:BUNDLE`, which the datasets' room does not know; else None."""
+    if not states.startswith("policy:"):
+        return None
+    from opendactyl.control.rollouts import RolloutStates
+
+    make_source = partial(RolloutStates, Path(states.removeprefix("policy:")))
+    make_source().check(object_name)
+    return make_source

@@ -11,6 +11,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # Read at import: no loo
 import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class AugmentConfig:
     """Probability of JPEG compression (DeXtreme)."""
     occluder: float = 0.2
     """Probability of rectangles in front of the picture (DeXtreme)."""
+    background: float = 0.3
+    """Probability of another background, where the dataset stores masks (DeXtreme)."""
 
 
 class Augmentation:
@@ -40,6 +43,7 @@ class Augmentation:
 
     def __init__(self, config: AugmentConfig) -> None:
         """Builds the pipeline."""
+        self._background = config.background
         self._pipeline = A.Compose(
             [
                 A.CoarseDropout(
@@ -64,7 +68,38 @@ class Augmentation:
             ]
         )
 
-    def __call__(self, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Augments images (V, H, W, 3), each view with draws of its own."""
+    def __call__(
+        self,
+        images: NDArray[np.uint8],
+        rng: np.random.Generator,
+        masks: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Augments images (V, H, W, 3), each view with draws of its own.
+
+        Args:
+            images: the views of a sample.
+            rng: decides every draw.
+            masks: the classes (V, H, W) of the pixels, 0 being background.
+        """
+        if masks is not None:
+            images = np.stack(
+                [
+                    replace_background(image, mask == 0, rng)
+                    if rng.random() < self._background
+                    else image
+                    for image, mask in zip(images, masks, strict=True)
+                ]
+            )
         self._pipeline.set_random_seed(int(rng.integers(2**31)))
         return np.stack([self._pipeline(image=image)["image"] for image in images])
+
+
+def replace_background(
+    image: NDArray[np.uint8], background: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Puts a coarse random pattern, smooth or of blocks, where `background` is."""
+    height, width = background.shape
+    cells = rng.integers(0, 256, (*rng.integers(2, 9, 2), 3), dtype=np.uint8)
+    smooth = Image.Resampling.BICUBIC if rng.random() < 0.7 else Image.Resampling.NEAREST
+    scenery = np.asarray(Image.fromarray(cells).resize((width, height), smooth))
+    return np.where(background[..., None], scenery, image)

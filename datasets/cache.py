@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from opendactyl.datasets.manifest import Manifest, check_shard, load_manifest
-from opendactyl.datasets.shards import read_shard
+from opendactyl.datasets.manifest import Manifest, load_manifest, read_samples
 from opendactyl.files.atomic import json_hash
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig
@@ -34,6 +33,8 @@ class CachedDataset:
     """True projections of the object's keypoints (N, V, K, 2), from 0 to 1 across the image."""
     visible_fraction: NDArray[np.float32]
     """(N, V)."""
+    masks: NDArray[np.uint8] | None = None
+    """Memory-mapped classes of the pixels (N, V, S, S), where the dataset stores them."""
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -67,6 +68,9 @@ def open_dataset(folder: str | Path, image_size: int) -> CachedDataset:
             manifest=manifest,
             rig=manifest.load_rig().resized(image_size),
             images=np.load(cache / "images.npy", mmap_mode="r"),
+            masks=np.load(cache / "masks.npy", mmap_mode="r")
+            if manifest.config.get("masks")
+            else None,
             **{name: labels[name] for name in labels.files},
         )
 
@@ -77,6 +81,10 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
     temporary = cache / f"images.{os.getpid()}.tmp"
     shape = (count, views, size, size, 3)
     images = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+    masks = None
+    if manifest.config.get("masks"):
+        name = cache / f"masks.{os.getpid()}.tmp"
+        masks = open_memmap(name, mode="w+", dtype=np.uint8, shape=shape[:-1])
     keypoints = np.array(manifest.keypoints)
     labels = {
         "position": np.zeros((count, 3), np.float32),
@@ -86,16 +94,23 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
     }
     with tqdm(total=count, unit="sample", desc=f"decoding {folder}", leave=False) as bar:
         for shard in manifest.shards:
-            for sample in read_shard(check_shard(folder, shard)):
+            for sample in read_samples(folder, manifest, shard):
                 label, i = sample.label, sample.label.index
-                images[i] = _resized(sample.images, size)
+                images[i] = _resized(sample.images, size, Image.Resampling.BOX)
+                if masks is not None:
+                    if sample.masks is None:
+                        raise InputError(f"sample {i} of {folder} has no masks; make it again")
+                    masks[i] = _resized(sample.masks, size, Image.Resampling.NEAREST)
                 labels["position"][i] = label.position
                 labels["quaternion"][i] = label.quaternion
                 labels["visible_fraction"][i] = label.visible_fraction
                 labels["landmarks"][i] = label.project(keypoints)
                 bar.update()
+    if masks is not None:
+        masks.flush()
+        os.replace(cache / f"masks.{os.getpid()}.tmp", cache / "masks.npy")
     images.flush()
-    del images
+    del images, masks
     os.replace(temporary, cache / "images.npy")
     # The labels come last: where they are, the images are complete.
     partial = cache / f"labels.{os.getpid()}.tmp.npz"
@@ -103,12 +118,11 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
     os.replace(partial, cache / "labels.npz")
 
 
-def _resized(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _resized(
+    images: NDArray[np.uint8], size: int, filtering: Image.Resampling
+) -> NDArray[np.uint8]:
     if images.shape[1] == size:
         return images
     return np.stack(
-        [
-            np.asarray(Image.fromarray(view).resize((size, size), Image.Resampling.BOX))
-            for view in images
-        ]
+        [np.asarray(Image.fromarray(view).resize((size, size), filtering)) for view in images]
     )

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from opendactyl.datasets.manifest import check_shard, load_manifest
-from opendactyl.datasets.shards import Sample, read_shard
+from opendactyl.datasets.manifest import iterate_samples
+from opendactyl.datasets.shards import Sample
 from opendactyl.files.atomic import write_bytes
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.drawing import draw_pose
@@ -29,9 +29,7 @@ def write_contact_sheet(folder: Path, out: Path, count: int, *, augment: bool = 
     """
     if count < 1:
         raise InputError(f"--samples is {count}; it must be at least 1")
-    manifest = load_manifest(folder)
-    samples = (s for shard in manifest.shards for s in read_shard(check_shard(folder, shard)))
-    rows = [_row(sample, augment) for sample in islice(samples, count)]
+    rows = [_row(sample, augment) for sample in islice(iterate_samples(folder), count)]
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(rows, axis=0)).save(buffer, "PNG")
     write_bytes(out, buffer.getvalue())
@@ -44,7 +42,9 @@ def _row(sample: Sample, augment: bool) -> NDArray[np.uint8]:
         # Albumentations takes a second to import, which a plain sheet need not pay.
         from opendactyl.datasets.augment import Augmentation, AugmentConfig
 
-        images = Augmentation(AugmentConfig())(images, np.random.default_rng(label.index))
+        images = Augmentation(AugmentConfig())(
+            images, np.random.default_rng(label.index), sample.masks
+        )
     views = []
     for camera, image, seen in zip(label.true_cameras, images, label.visible_fraction, strict=True):
         picture = Image.fromarray(image)

@@ -92,14 +92,14 @@ class Label:
             cameras = value["cameras"]
             label = cls(
                 index=int(value["index"]),
-                position=_array(value["position"], (3,)),
-                quaternion=_array(value["quaternion"], (4,)),
-                joints=_array(value["joints"], (24,)),
+                position=finite_array(value["position"], (3,)),
+                quaternion=finite_array(value["quaternion"], (4,)),
+                joints=finite_array(value["joints"], (24,)),
                 source=str(value["source"]),
                 cameras=tuple(_camera(c, "") for c in cameras),
                 true_cameras=tuple(_camera(c, "_true") for c in cameras),
-                corners=_array(value["corners"], (len(cameras), None, 2)),
-                visible_fraction=_array(value["visible_fraction"], (len(cameras),)),
+                corners=finite_array(value["corners"], (len(cameras), None, 2)),
+                visible_fraction=finite_array(value["visible_fraction"], (len(cameras),)),
                 appearance=dict(value["appearance"]),
             )
         except InputError:
@@ -113,7 +113,8 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number")
 
 
-def _array(value: Any, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+def finite_array(value: Any, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+    """An array of the given shape, None standing for any length; a `ValueError` otherwise."""
     array = np.array(value, dtype=np.float64)
     fits = array.ndim == len(shape) and all(
         want in (None, have) for want, have in zip(shape, array.shape, strict=True)
@@ -128,6 +129,6 @@ def _camera(value: dict[str, Any], kind: str) -> Camera:
         str(value["name"]),
         int(value["width"]),
         int(value["height"]),
-        _array(value["K" + kind], (3, 3)),
-        _array(value["cam_from_hand" + kind], (4, 4)),
+        finite_array(value["K" + kind], (3, 3)),
+        finite_array(value["cam_from_hand" + kind], (4, 4)),
     )

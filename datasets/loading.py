@@ -6,7 +6,8 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
 
 from opendactyl.datasets.augment import Augmentation, AugmentConfig
 from opendactyl.datasets.cache import CachedDataset, open_dataset
@@ -34,7 +35,9 @@ class PoseDataset(Dataset[Item]):
         epoch, index = key
         images = np.array(self._data.images[index])
         if self._augmentation is not None:
-            images = self._augmentation(images, np.random.default_rng([self._seed, epoch, index]))
+            rng = np.random.default_rng([self._seed, epoch, index])
+            masks = None if self._data.masks is None else self._data.masks[index]
+            images = self._augmentation(images, rng, masks)
         return {
             "images": images,
             "position": self._data.position[index],
@@ -45,30 +48,40 @@ class PoseDataset(Dataset[Item]):
         }
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """A permutation of the samples for each epoch, drawn from (seed, epoch)."""
+class EpochSampler(DistributedSampler[tuple[int, int]]):
+    """A permutation of the samples for each epoch, drawn from (seed, epoch), split by rank.
 
-    def __init__(self, size: int, seed: int, *, shuffle: bool) -> None:
-        """Samples 0 to `size`."""
+    It is a `DistributedSampler` so that Lightning, which would wrap any other, leaves it alone.
+    """
+
+    def __init__(
+        self, size: int, seed: int, *, shuffle: bool, rank: int = 0, ranks: int = 1
+    ) -> None:
+        """Samples 0 to `size`, of which each rank gets an equal share."""
+        super().__init__(
+            range(size),  # pyright: ignore[reportArgumentType]
+            num_replicas=ranks,
+            rank=rank,
+            shuffle=shuffle,
+            seed=seed,
+        )
         self._size = size
-        self._seed = seed
-        self._shuffle = shuffle
-        self._epoch = 0
+        self._skip = (0, 0)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        """Samples in an epoch."""
-        return self._size
+    def skip(self, epoch: int, samples: int) -> None:
+        """Leaves out the first `samples` of this rank's share of `epoch`: they are trained on."""
+        self._skip = (epoch, samples)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """(epoch, index) of each sample."""
         order = np.arange(self._size)
-        if self._shuffle:
-            order = np.random.default_rng([self._seed, self._epoch]).permutation(self._size)
-        return iter((self._epoch, int(index)) for index in order)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self._size)
+        share = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
+        epoch, samples = self._skip
+        if epoch == self.epoch:
+            share = share[samples:]
+        return iter((self.epoch, int(index)) for index in share)
 
 
 class PoseDataModule(L.LightningDataModule):
@@ -101,12 +114,28 @@ class PoseDataModule(L.LightningDataModule):
         super().__init__()
         self._folders = (data, val_data)
         self._image_size = image_size
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._workers = workers
         self._seed = seed
         self._augment = augment
         self._limit_val = limit_val
         self.train: CachedDataset | None = None
+        self._done = (0, 0)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where a checkpoint stands: the epoch, and how many of its batches were trained on."""
+        if self.trainer is None:
+            return {"epoch": 0, "batches": 0}
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        full = batches.completed >= self.trainer.num_training_batches
+        return {
+            "epoch": self.trainer.current_epoch,
+            "batches": 0 if full else batches.completed,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Continues in the middle of an epoch."""
+        self._done = (state_dict["epoch"], state_dict["batches"])
 
     def setup(self, stage: str | None = None) -> None:
         """Opens both datasets and checks that they belong together."""
@@ -137,21 +166,29 @@ class PoseDataModule(L.LightningDataModule):
         """Shuffled and augmented batches."""
         assert self.train is not None
         dataset = PoseDataset(self.train, self._augment, self._seed)
-        sampler = EpochSampler(len(dataset), self._seed, shuffle=True)
-        return self._loader(dataset, sampler, drop_last=len(dataset) >= self._batch_size)
+        sampler = self._sampler(len(dataset), shuffle=True)
+        epoch, batches = self._done
+        sampler.skip(epoch, batches * self.batch_size)
+        return self._loader(dataset, sampler, drop_last=len(dataset) >= self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Item]:
         """Plain batches in order."""
         dataset = PoseDataset(self.val, None, self._seed)
-        sampler = EpochSampler(min(len(dataset), self._limit_val), self._seed, shuffle=False)
+        sampler = self._sampler(min(len(dataset), self._limit_val), shuffle=False)
         return self._loader(dataset, sampler, drop_last=False)
+
+    def _sampler(self, size: int, *, shuffle: bool) -> EpochSampler:
+        rank, ranks = 0, 1
+        if self.trainer is not None:
+            rank, ranks = self.trainer.global_rank, self.trainer.world_size
+        return EpochSampler(size, self._seed, shuffle=shuffle, rank=rank, ranks=ranks)
 
     def _loader(
         self, dataset: PoseDataset, sampler: EpochSampler, *, drop_last: bool
     ) -> DataLoader[Item]:
         return DataLoader(
             dataset,
-            batch_size=self._batch_size,
+            batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self._workers,
             persistent_workers=self._workers > 0,

@@ -1,10 +1,12 @@
 """A dataset's manifest: what it holds, how it was made, and the checksum of every shard."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opendactyl.datasets.label import SCHEMA_VERSION
+from opendactyl.datasets.label import SCHEMA_VERSION, finite_array
+from opendactyl.datasets.shards import MAX_SAMPLES, Sample, read_shard
 from opendactyl.files.atomic import read_json, sha256, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig
@@ -79,9 +81,27 @@ def load_manifest(folder: str | Path) -> Manifest:
                 f"{path} has schema {value['schema']}, this version reads {SCHEMA_VERSION}; "
                 "make the dataset again"
             )
-        return Manifest(**value | {"shards": [Shard(**shard) for shard in value["shards"]]})
-    except (KeyError, TypeError) as error:
+        manifest = Manifest(**value | {"shards": [Shard(**shard) for shard in value["shards"]]})
+        _check(manifest)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no dataset manifest ({error!r}); make it again") from error
+    return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """Raises a `ValueError` unless the shards follow one another and the keypoints are points."""
+    finite_array(manifest.keypoints, (None, 3))
+    manifest.load_rig()
+    end = 0
+    for shard in manifest.shards:
+        plain = Path(shard.name).name == shard.name and not shard.name.startswith(".")
+        if not plain or shard.start != end or not 0 < shard.stop - shard.start <= MAX_SAMPLES:
+            raise ValueError(f"its shard {shard.name!r} does not follow the one before")
+        end = shard.stop
+    if end != manifest.num_samples or not end:
+        raise ValueError(f"its shards hold {end} samples, not {manifest.num_samples}")
 
 
 def check_shard(folder: Path, shard: Shard) -> Path:
@@ -93,11 +113,39 @@ def check_shard(folder: Path, shard: Shard) -> Path:
     path = folder / shard.name
     if not path.exists():
         raise InputError(
-            f"the shard {path} is missing; `opendactyl dataset --resume` makes it again"
+            f"the shard {path} is missing; `opendactyl dataset --repair {folder}` makes it again"
         )
     if sha256(path) != shard.sha256:
         raise InputError(
             f"the shard {path} is damaged: its checksum is not the manifest's; "
-            "delete it and run `opendactyl dataset --resume` to make it again"
+            f"`opendactyl dataset --repair {folder}` makes it again"
         )
     return path
+
+
+def read_samples(folder: str | Path, manifest: Manifest, shard: Shard) -> Iterator[Sample]:
+    """Reads one shard's samples: all of them, in order, seen by the manifest's cameras.
+
+    Raises:
+        InputError: the shard is damaged or does not hold what the manifest says.
+    """
+    path = check_shard(Path(folder), shard)
+    names = [camera["name"] for camera in manifest.rig["cameras"]]
+    expected = shard.start
+    for sample in read_shard(path):
+        label = sample.label
+        if label.index != expected or expected >= shard.stop:
+            raise InputError(f"{path} holds sample {label.index} where {expected} belongs")
+        if [camera.name for camera in label.cameras] != names:
+            raise InputError(f"{path}: sample {expected} was not seen by the cameras {names}")
+        yield sample
+        expected += 1
+    if expected != shard.stop:
+        raise InputError(f"{path} lacks the samples {expected} to {shard.stop - 1}")
+
+
+def iterate_samples(folder: str | Path) -> Iterator[Sample]:
+    """Reads all samples of a dataset in order (see `read_samples`)."""
+    manifest = load_manifest(folder)
+    for shard in manifest.shards:
+        yield from read_samples(folder, manifest, shard)

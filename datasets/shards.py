@@ -1,9 +1,11 @@
 """Shards: tar files in WebDataset's layout, the same bytes for the same samples.
 
 Sample 12 of a three-camera rig is `00000012.left.jpg`, `00000012.right.jpg`, `00000012.top.jpg`
-and `00000012.json`, in this order. Tar headers carry no time and no user.
+(or `.png`), `00000012.left.mask.png` and so on when masks are stored, and `00000012.json`, in this
+order. Tar headers carry no time and no user.
 """
 
+import hashlib
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -20,6 +22,10 @@ from opendactyl.files.errors import InputError
 
 MAX_MEMBER_BYTES = 64 * 2**20
 """No image or label is larger; a member that claims to be is refused before it is read."""
+MAX_SAMPLES = 1000
+"""No shard has more samples."""
+MAX_FILES = 128
+"""No sample has more files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +34,8 @@ class Sample:
 
     images: NDArray[np.uint8]
     label: Label
+    masks: NDArray[np.uint8] | None = None
+    """The class of each pixel (V, H, W), when stored: 0 background, 1 hand, 2 object."""
 
 
 def shard_name(number: int) -> str:
@@ -35,16 +43,27 @@ def shard_name(number: int) -> str:
     return f"shard-{number:06d}.tar"
 
 
-def write_shard(path: Path, samples: Iterable[Sample], *, jpeg_quality: int = 95) -> None:
-    """Writes samples to a tar file, atomically."""
+def write_shard(path: Path, samples: Iterable[Sample], *, jpeg_quality: int | None = 95) -> str:
+    """Writes samples to a tar file, atomically; images are PNG without a JPEG quality.
+
+    Returns:
+        The file's SHA-256 checksum.
+    """
+    kind = "png" if jpeg_quality is None else "jpg"
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for sample in samples:
             stem = f"{sample.label.index:08d}"
-            for camera, image in zip(sample.label.cameras, sample.images, strict=True):
-                _add(tar, f"{stem}.{camera.name}.jpg", encode_image(image, jpeg_quality))
+            names = [camera.name for camera in sample.label.cameras]
+            for name, image in zip(names, sample.images, strict=True):
+                _add(tar, f"{stem}.{name}.{kind}", encode_image(image, jpeg_quality))
+            if sample.masks is not None:
+                for name, mask in zip(names, sample.masks, strict=True):
+                    _add(tar, f"{stem}.{name}.mask.png", encode_image(mask, None))
             _add(tar, f"{stem}.json", sample.label.to_json())
-    write_bytes(path, buffer.getvalue())
+    data = buffer.getvalue()
+    write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -54,10 +73,16 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def encode_image(image: NDArray[np.uint8], quality: int) -> bytes:
-    """JPEG bytes of an image (H, W, 3), without chroma subsampling: letters are small."""
+def encode_image(image: NDArray[np.uint8], quality: int | None) -> bytes:
+    """Bytes of an image (H, W, 3) or (H, W): PNG, or JPEG when there is a quality.
+
+    The JPEG has no chroma subsampling: letters are small.
+    """
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
+    if quality is None:
+        Image.fromarray(image).save(buffer, "PNG")
+    else:
+        Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
 
 
@@ -67,14 +92,22 @@ def read_shard(path: Path) -> Iterator[Sample]:
     Raises:
         InputError: the shard is missing, truncated, or holds what no shard of ours would.
     """
+    for members, name in _members(path):
+        yield _sample(members, name, path)
+
+
+def _members(path: Path) -> Iterator[tuple[dict[str, bytes], str]]:
+    """The files of each sample, and the name of its label, which comes last."""
     try:
         with tarfile.open(path, mode="r:") as tar:
             pending: dict[str, bytes] = {}
             for member in tar:
                 pending[member.name] = _read_member(tar, member, path)
                 if member.name.endswith(".json"):
-                    yield _sample(pending, member.name, path)
+                    yield pending, member.name
                     pending = {}
+                elif len(pending) > MAX_FILES:
+                    raise InputError(f"{path} has {len(pending)} files without a label")
             if pending:
                 raise InputError(f"{path} ends in the middle of a sample; make it again")
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -94,24 +127,44 @@ def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> b
 
 def _sample(members: dict[str, bytes], name: str, path: Path) -> Sample:
     where = f"{path}:{name}"
-    label = Label.from_json(members[name], where)
+    label = Label.from_json(members.pop(name), where)
     stem = name.removesuffix(".json")
-    images = []
+    if stem != f"{label.index:08d}":
+        raise InputError(f"{where} is labelled as sample {label.index}; make it again")
+    images, masks = [], []
     for camera in label.cameras:
-        data = members.get(f"{stem}.{camera.name}.jpg")
+        start = f"{stem}.{camera.name}"
+        data = members.pop(f"{start}.jpg", None) or members.pop(f"{start}.png", None)
         if data is None:
             raise InputError(f"{where} has no image of camera {camera.name!r}; make it again")
-        images.append(_decode(data, camera.width, camera.height, where))
-    return Sample(np.stack(images), label)
+        images.append(_decode(data, (camera.width, camera.height), "RGB", where))
+        mask = members.pop(f"{start}.mask.png", None)
+        if mask is not None:
+            masks.append(_decode(mask, (camera.width, camera.height), "L", where))
+    if members or len(masks) not in (0, len(images)):
+        raise InputError(f"{where} has not the files of a sample; make it again")
+    if len({image.shape for image in images}) != 1:
+        raise InputError(f"{where} has no images, or images of several sizes; make it again")
+    return Sample(np.stack(images), label, np.stack(masks) if masks else None)
 
 
-def _decode(data: bytes, width: int, height: int, where: str) -> NDArray[np.uint8]:
+def _decode(data: bytes, size: tuple[int, int], mode: str, where: str) -> NDArray[np.uint8]:
     try:
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            if image.size != (width, height):
-                raise InputError(f"{where}: an image is {image.size}, not {(width, height)}")
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+            if image.size != size:
+                raise InputError(f"{where}: an image is {image.size}, not {size}")
+            return np.asarray(image.convert(mode))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{where}: an image cannot be decoded ({error})") from error
+
+
+def read_labels(path: Path) -> Iterator[Label]:
+    """Reads the labels of a shard in order, without decoding an image.
+
+    Raises:
+        InputError: as `read_shard`.
+    """
+    for members, name in _members(path):
+        yield Label.from_json(members[name], f"{path}:{name}")

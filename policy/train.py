@@ -1,6 +1,5 @@
 """Policy training: a privileged teacher, cloning, then PPO, within a time limit and resumable."""
 
-import csv
 import math
 import os
 import time
@@ -12,6 +11,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from opendactyl.files.curve import append_row
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
 from opendactyl.policy.agent import Agent
@@ -22,6 +22,11 @@ from opendactyl.policy.ppo import PPO
 from opendactyl.policy.rollout import Collector, Episodes
 
 STAGES = ("teacher", "clone", "ppo")
+COLUMNS = (
+    "stage", "seconds", "actions", "actions_per_s", "goals", "dropped", "timed_out", "diverged",
+    "max_angle", "objective", "critic", "entropy", "kl",
+)  # fmt: skip
+"""The columns of a run's `metrics.csv`."""
 CHECKPOINT_SECONDS = 60.0
 CURRICULUM_START, CURRICULUM_GROWTH = 1.0, 1.01
 """`reorient`: the first goals' largest angle in radians, and by how much it grows when goals come
@@ -159,17 +164,7 @@ class Trainer:
         for key, value in row.items():
             if key != "stage":
                 board.add_scalar(f"{self._stage}/{key}", value, self.actions)
-        path = self.folder / "metrics.csv"
-        columns = [
-            "stage", "seconds", "actions", "actions_per_s", "goals", "dropped", "timed_out",
-            "diverged", "max_angle", "objective", "critic", "entropy", "kl",
-        ]  # fmt: skip
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        append_row(self.folder / "metrics.csv", COLUMNS, row)
 
     def _keep_best(self, goals: float, enough: bool) -> None:
         """Saves the student when a full window of episodes beat every earlier one by a tenth."""

@@ -92,7 +92,8 @@ def build_studio(rig: Rig, object_name: str, *, full_meshes: bool = False) -> St
     visual.headlight.diffuse = [0.0, 0.0, 0.0]
     visual.headlight.specular = [0.0, 0.0, 0.0]
     visual.map.znear, visual.map.zfar = NEAR, FAR
-    visual.quality.shadowsize = 512
+    # A small map over the hand alone: finer than a large one over the whole cone, and cheaper.
+    visual.quality.shadowsize, visual.map.shadowscale = 512, 0.25
     spec.stat.extent, spec.stat.center = 1.0, WORLD_FROM_HAND[:3, 3]
     # Screen-space ambient occlusion costs much and is noisy; read by the filament renderer alone.
     spec.add_numeric(name="filament.ao.enabled", data=[0])

@@ -39,7 +39,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _small(out: Path, seed: int) -> Path:
     return generate(
-        DatasetConfig(out=out, num_samples=SAMPLES, seed=seed, shard_size=4, image_size=64, workers=1)
+        DatasetConfig(
+            out=out, num_samples=SAMPLES, seed=seed, shard_size=4, image_size=64, workers=1
+        )
     )
 
 

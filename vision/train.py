@@ -13,11 +13,12 @@ from lightning.pytorch.callbacks import (
     Timer,
     TQDMProgressBar,
 )
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from opendactyl.datasets.loading import PoseDataModule
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
+from opendactyl.vision.callbacks import LearningCurve, Progress
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
 
@@ -40,20 +41,23 @@ def train(config: VisionConfig) -> Path:
                 "or name another with --data and --val-data"
             )
     plain = to_plain(config)
-    for name in ("out", "resume", "max_minutes", "workers", "accelerator"):
+    for name in ("out", "resume", "max_minutes", "max_epochs", "workers", "accelerator"):
         del plain[name]
+    data = make_data(config)
     run = open_run(config.out, plain, resume=config.resume)
     L.seed_everything(config.seed, verbose=False)
-    data = make_data(config)
     module = build_module(config, data)
-    trainer, timer = build_trainer(config, run)
+    trainer, best = build_trainer(config, run)
     last = run / "checkpoints" / "last.ckpt"
     # Only tensors and plain values are read back: checkpoints may come from strangers.
     resume_from = str(last) if last.exists() else None
     trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
     trainer.save_checkpoint(last)
-    if timer.time_remaining() and trainer.interrupted:
+    if trainer.interrupted:
         raise KeyboardInterrupt
+    (final,) = trainer.validate(module, data, verbose=False)
+    if best.best_model_score is None or final["val/score"] <= best.best_model_score:
+        trainer.save_checkpoint(run / "checkpoints" / "best.ckpt")
     return run
 
 
@@ -86,43 +90,23 @@ def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
     )
 
 
-class Progress(L.Callback):
-    """Tells the module how much of the time has passed."""
-
-    def __init__(self, timer: Timer, minutes: float, epochs: int) -> None:
-        self._timer = timer
-        self._seconds = 60.0 * minutes
-        self._epochs = epochs
-
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Called before each step; a limit of epochs counts like one of time."""
-        assert isinstance(pl_module, PoseModule)
-        done = trainer.current_epoch + batch_idx / max(int(trainer.num_training_batches), 1)
-        elapsed = self._timer.time_elapsed() / self._seconds
-        pl_module.progress = max(elapsed, done / self._epochs)
-
-
-def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, Timer]:
-    """The trainer of a run, and the clock that ends it."""
+def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelCheckpoint]:
+    """The trainer of a run, and the keeper of its best checkpoint."""
     folder = run / "checkpoints"
     timer = Timer(timedelta(minutes=config.max_minutes), verbose=False)
     interval = timedelta(minutes=min(CHECKPOINT_MINUTES, config.max_minutes / 2))
-    loggers = [
-        CSVLogger(run.parent, name=run.name, version=""),
-        TensorBoardLogger(run.parent, name=run.name, version=""),
-    ]
+    best = ModelCheckpoint(folder, "best", monitor="val/score", enable_version_counter=False)
     trainer = L.Trainer(
         accelerator=config.accelerator,
         precision=_precision(config),  # pyright: ignore[reportArgumentType]
         max_epochs=config.max_epochs,
-        logger=loggers,
+        logger=TensorBoardLogger(run.parent, name=run.name, version=""),
         callbacks=[
             timer,
             Progress(timer, config.max_minutes, config.max_epochs),
             EMAWeightAveraging(decay=config.average),
-            ModelCheckpoint(folder, "best", monitor="val/score", enable_version_counter=False),
+            LearningCurve(run / "metrics.csv", timer),
+            best,
             ModelCheckpoint(
                 folder, "last", train_time_interval=interval, enable_version_counter=False
             ),
@@ -135,7 +119,7 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, Timer]:
         enable_model_summary=False,
         log_every_n_steps=20,
     )
-    return trainer, timer
+    return trainer, best
 
 
 def _precision(config: VisionConfig) -> str:

@@ -138,7 +138,9 @@ def test_hostile_members_are_refused(tmp_path, member):
         list(read_shard(path))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', "[" * 100_000, '{"schema": NaN}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"schema": 1}', "[" * 100_000, '{"schema": NaN}']
+)
 def test_hostile_labels_are_refused(text):
     with pytest.raises(InputError, match="here"):
         Label.from_json(text.encode(), "here")
@@ -184,7 +186,9 @@ def test_augmentation_repeats_by_epoch_and_moves_nothing(dataset):
     # A white square on black keeps its place under every draw.
     picture = np.zeros((1, 64, 64, 3), np.uint8)
     picture[:, 20:40, 24:44] = 255
-    augment = Augmentation(dataclasses.replace(AugmentConfig(), noise=0.02, occluder=0.0, contrast=0.3))
+    augment = Augmentation(
+        dataclasses.replace(AugmentConfig(), noise=0.02, occluder=0.0, contrast=0.3)
+    )
     for seed in range(10):
         seen = augment(picture, np.random.default_rng(seed))[0].astype(float).mean(axis=-1)
         rows, columns = np.nonzero(seen > (seen.max() + seen.min()) / 2)

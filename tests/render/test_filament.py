@@ -81,8 +81,15 @@ def test_pictures_repeat_to_the_byte_whatever_came_before(pair, states):
     filament.visible_fraction()
     filament.render(states[1], look("wide", 5))
     np.testing.assert_array_equal(filament.render(states[0], look()), first)
-    with make_renderer("filament", rig=load_rig("dactyl"), image_size=128) as fresh:
-        np.testing.assert_array_equal(fresh.render(states[0], look()), first)
+
+
+def test_another_renderer_gives_the_same_labels_and_all_but_the_same_picture(pair, states):
+    _, filament = pair
+    first, seen = filament.render(states[0], look()), filament.segment()
+    with make_renderer("filament", rig=load_rig("dactyl"), image_size=128) as other:
+        second = other.render(states[0], look())
+        np.testing.assert_array_equal(other.segment(), seen)
+    assert np.mean(first != second) < 1e-3
 
 
 def test_pictures_are_another_make_but_alike_in_content(pair, states):

@@ -1,0 +1,102 @@
+"""Shards made by worker processes of this machine."""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any
+
+from opendactyl.datasets.recipe import Recipe
+from opendactyl.datasets.samples import MakeSource, ShardMaker
+from opendactyl.files.errors import InputError
+
+MAX_RESTARTS = 20
+"""Worker processes that die are replaced this often before the run gives up."""
+
+Finished = Iterator[tuple[int, str]]
+"""Numbers and SHA-256 checksums of shards, as they get finished."""
+
+
+def pool_shards(
+    recipe: Recipe, make_source: MakeSource | None, numbers: list[int], tick: Callable[[int], None]
+) -> Finished:
+    """Makes shards in worker processes; a worker that dies costs its shard a second attempt.
+
+    Args:
+        recipe: the dataset.
+        make_source: see `generate`.
+        numbers: the shards to make.
+        tick: called now and then with the number of samples made so far.
+    """
+    missing = set(numbers)
+    context = multiprocessing.get_context("spawn")
+    counter = context.Value("l", 0)
+    workers = min(recipe.config.workers or os.cpu_count() or 1, max(len(missing), 1))
+    for _ in range(MAX_RESTARTS):
+        before = set(multiprocessing.active_children())
+        pool = ProcessPoolExecutor(
+            workers, context, initializer=_start_worker, initargs=(recipe, make_source, counter)
+        )
+        try:
+            futures = {pool.submit(_make_shard, number): number for number in sorted(missing)}
+            for number, checksum in _follow(futures, partial(_tell, tick, counter)):
+                missing.discard(number)
+                yield number, checksum
+            return
+        except BrokenProcessPool:
+            continue
+        finally:
+            pool.shutdown(wait=not missing, cancel_futures=True)
+            if missing:
+                for child in set(multiprocessing.active_children()) - before:
+                    child.kill()
+                    child.join()
+    raise InputError(
+        f"worker processes died {MAX_RESTARTS} times, memory is the likeliest reason; "
+        "continue with --resume and fewer --workers"
+    )
+
+
+def _tell(tick: Callable[[int], None], counter: Any) -> None:
+    tick(counter.value)
+
+
+def _follow(futures: dict[Future[str], int], tick: Callable[[], None]) -> Finished:
+    pending = set(futures)
+    while pending:
+        finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+        tick()
+        for future in finished:
+            yield futures[future], future.result()
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(recipe: Recipe, make_source: MakeSource | None, counter: Any) -> None:
+    # Ctrl-C goes to the whole group of processes; the parent alone decides what happens then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _worker.update(maker=ShardMaker(recipe, make_source), counter=counter)
+
+
+def _die_with_parent() -> None:
+    """A killed parent cannot tell its workers; they would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _make_shard(number: int) -> str:
+    return _worker["maker"].write(number, _count)
+
+
+def _count() -> None:
+    with _worker["counter"].get_lock():
+        _worker["counter"].value += 1

@@ -1,0 +1,60 @@
+"""The environment as Gymnasium knows environments: a `VectorEnv` of many hands."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from opendactyl.policy.env import RUNNING, EnvConfig, HandEnv
+from opendactyl.policy.interface import BINS
+from opendactyl.sim.names import ACTUATORS, CONTROL_PERIOD
+
+Observation = NDArray[np.float32]
+
+
+class HandVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.bool_]]):
+    """Batched in-hand reorientation; ended episodes restart within the same step."""
+
+    def __init__(self, config: EnvConfig | None = None, num_envs: int = 1, seed: int = 0) -> None:
+        """Starts `num_envs` simulations."""
+        self._config = config or EnvConfig()
+        self.num_envs = num_envs
+        self._env = HandEnv(self._config, num_envs, seed=seed)
+        self.metadata = {
+            "render_fps": 1 / CONTROL_PERIOD,
+            "autoreset_mode": AutoresetMode.SAME_STEP,
+        }
+        self.single_observation_space = spaces.Box(
+            -np.inf, np.inf, (self._env.observation_size,), np.float32
+        )
+        self.single_action_space = spaces.MultiDiscrete([BINS] * len(ACTUATORS))
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Starts every episode anew; a seed makes what follows repeat bit for bit."""
+        if isinstance(seed, list):
+            raise ValueError("one seed serves all simulations; give an int")
+        if seed is not None:
+            self._env = HandEnv(self._config, self.num_envs, seed=seed)
+        policy, critic = self._env.reset()
+        return policy, {"critic": critic}
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[
+        Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
+    ]:
+        """Takes one action (B, 20) of bins in every simulation."""
+        step = self._env.step(np.asarray(actions))
+        info: dict[str, Any] = {"critic": step.critic, "goals": step.goals}
+        ended = step.outcome != RUNNING
+        if ended.any():
+            info |= {"final_obs": step.final_policy, "_final_obs": ended}
+        reward = step.reward.astype(np.float64)
+        return step.policy, reward, step.terminated, step.truncated, info

@@ -1,0 +1,219 @@
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from opendactyl.datasets.cache import open_dataset
+from opendactyl.files.atomic import read_json
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.rotation import matrix_to_quat, random_quat
+from opendactyl.models.pose import PoseOutput
+from opendactyl.vision.config import VisionConfig
+from opendactyl.vision.estimator import PoseEstimator
+from opendactyl.vision.evaluate import EvalConfig, evaluate, open_model, predict
+from opendactyl.vision.losses import pose_loss
+from opendactyl.vision.metrics import Predictions, bootstrap_interval, compute_metrics
+from opendactyl.vision.train import load_module, train
+
+
+def predictions(count=400, *, seed=0, position_std=0.004, rotation_std=0.05):
+    rng = np.random.default_rng(seed)
+    truth = Rotation.from_quat(random_quat(rng, (count,)), scalar_first=True)
+    turn = Rotation.from_rotvec(rng.normal(0, rotation_std, (count, 3)))
+    position = rng.uniform(-0.05, 0.05, (count, 3))
+    covariance = np.diag([position_std**2] * 3 + [rotation_std**2] * 3)
+    estimate = Predictions(
+        position + rng.normal(0, position_std, (count, 3)),
+        matrix_to_quat((turn * truth).as_matrix()),
+        np.repeat(covariance[None], count, axis=0),
+        position,
+        matrix_to_quat(truth.as_matrix()),
+        np.ones((count, 3)),
+    )
+    return estimate, np.rad2deg(turn.magnitude())
+
+
+def test_metrics_agree_with_scipy_and_hold_the_contracts_keys():
+    estimate, degrees = predictions()
+    metrics = compute_metrics(estimate, np.eye(3) * 0.03)
+    np.testing.assert_allclose(estimate.rotation_error_deg, degrees, atol=1e-6)
+    summary = {"mean", "std", "median", "p90", "p95", "p99", "max"}
+    assert set(metrics["rotation_error_deg"]) == summary
+    assert set(metrics["position_error_mm"]) == summary | {"x", "y", "z"}
+    assert set(metrics["accuracy"]) == {"5deg_5mm", "10deg_10mm", "0.1rad", "0.4rad"}
+    assert metrics["n"] == 400
+    assert metrics["rotation_error_deg"]["mean"] == pytest.approx(degrees.mean())
+    assert 0 < metrics["add_auc"] < 1
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_coverage_is_ninety_percent_when_the_deviations_are_right():
+    metrics = compute_metrics(predictions(4000)[0], np.eye(3) * 0.03)
+    assert metrics["coverage_90_position"] == pytest.approx(0.9, abs=0.02)
+    assert metrics["coverage_90_rotation"] == pytest.approx(0.9, abs=0.02)
+
+
+def test_symmetric_error_forgives_a_wrong_face():
+    estimate, _ = predictions(50, rotation_std=0.01)
+    quarter = Rotation.from_euler("z", 90, degrees=True)
+    turned = Rotation.from_quat(estimate.true_quaternion, scalar_first=True) * quarter
+    wrong = Predictions(
+        estimate.position, matrix_to_quat(turned.as_matrix()), estimate.covariance,
+        estimate.true_position, estimate.true_quaternion, estimate.visible_fraction,
+    )  # fmt: skip
+    metrics = compute_metrics(wrong, np.eye(3) * 0.03)
+    assert metrics["rotation_error_deg"]["mean"] == pytest.approx(90, abs=1e-3)
+    assert metrics["rotation_error_deg_symmetric"]["mean"] < 1e-3
+
+
+def test_bootstrap_interval_holds_the_mean():
+    values = np.random.default_rng(0).exponential(size=500)
+    low, high = bootstrap_interval(values)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(4 * values.std() / 500**0.5, rel=0.2)
+
+
+def test_loss_is_least_at_the_truth():
+    quaternion = torch.tensor(random_quat(np.random.default_rng(0), (8,)), dtype=torch.float32)
+    batch = {
+        "position": torch.randn(8, 3) * 0.02,
+        "quaternion": quaternion,
+        "landmarks": torch.rand(8, 3, 14, 2),
+        "visible_fraction": torch.ones(8, 3),
+    }
+    matrices = torch.tensor(Rotation.from_quat(quaternion, scalar_first=True).as_matrix()).float()
+
+    def loss(shift=0.0, turn=0.0, sign=1.0):
+        output = PoseOutput(
+            batch["position"] + shift, matrices.flatten(1) + turn,
+            torch.full((8, 2), -4.0), batch["landmarks"],
+        )  # fmt: skip
+        return pose_loss(output, batch | {"quaternion": sign * quaternion})["total"].item()
+
+    assert loss() < loss(shift=0.01)
+    assert loss() < loss(turn=0.1)
+    assert loss(sign=-1.0) == pytest.approx(loss())
+
+
+def test_training_leaves_what_the_contract_says(vision_run):
+    for name in ("config.json", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+        assert (vision_run / name).exists(), name
+    assert list(vision_run.glob("events.out.tfevents.*"))
+    header = (vision_run / "metrics.csv").read_text().splitlines()[0]
+    assert "val/rotation_error_deg" in header
+
+
+def test_resuming_goes_on_and_other_settings_are_refused(
+    vision_run, dataset, val_dataset, tmp_path
+):
+    run = tmp_path / "run"
+    shutil.copytree(vision_run, run)
+    settings = {
+        "data": dataset, "val_data": val_dataset, "out": run, "image_size": 64, "batch_size": 4,
+        "max_minutes": 5, "workers": 0, "accelerator": "cpu",
+    }  # fmt: skip
+    before = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
+    # The number of epochs limits a run like its minutes do, and may grow.
+    train(VisionConfig(**settings, max_epochs=3, resume=True))
+    after = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
+    assert after == before * 3 // 2
+    with pytest.raises(InputError, match="head: '9d' there, '6d' now"):
+        train(VisionConfig(**settings, head="6d", resume=True))
+    with pytest.raises(InputError, match="not empty"):
+        train(VisionConfig(**settings))
+
+
+def test_training_too_early_says_what_comes_first(tmp_path):
+    with pytest.raises(InputError, match="make dataset"):
+        train(VisionConfig(data=tmp_path / "absent", out=tmp_path / "run"))
+
+
+def test_strangers_checkpoints_are_loaded_with_weights_only(tmp_path):
+    class Poison:
+        def __reduce__(self):
+            return (exec, ("raise SystemExit('poisoned')",))
+
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"state_dict": Poison()}, tmp_path / "checkpoints" / "best.ckpt")
+    with pytest.raises(InputError, match="no estimator checkpoint"):
+        load_module(tmp_path)
+
+
+def test_evaluation_writes_metrics_and_a_report(vision_run, val_dataset, tmp_path):
+    out = tmp_path / "report"
+    metrics = evaluate(EvalConfig(model=vision_run, data=val_dataset, out=out))
+    assert read_json(out / "metrics.json") == metrics
+    page = (out / "report.html").read_text()
+    assert "Wrong face or slightly off" in page
+    assert page.count("<img") == 4
+    assert "http://" not in page
+
+
+def test_evaluation_on_training_data_is_refused(vision_run, dataset, tmp_path):
+    with pytest.raises(InputError, match="trained on seed 0"):
+        evaluate(EvalConfig(model=vision_run, data=dataset, out=tmp_path / "report"))
+
+
+def test_onnx_equals_torch(vision_run, bundle, val_dataset):
+    data = open_dataset(val_dataset, 64)
+    torch_run, exported = open_model(vision_run), open_model(bundle)
+    a, b = (predict(model, data, len(data)) for model in (torch_run, exported))
+    np.testing.assert_allclose(a.position, b.position, atol=1e-5)
+    turned = Rotation.from_quat(a.quaternion, scalar_first=True).inv() * Rotation.from_quat(
+        b.quaternion, scalar_first=True
+    )
+    assert np.max(turned.magnitude()) < 1e-3
+    np.testing.assert_allclose(a.covariance, b.covariance, rtol=1e-3)
+    assert np.all(b.quaternion[:, 0] >= 0)
+
+
+def test_estimator_is_thread_safe(bundle, val_dataset):
+    estimator = PoseEstimator(bundle / "pose.onnx")
+    images = list(np.array(open_dataset(val_dataset, 64).images))
+    alone = [estimator.estimate(i).position for i in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = [pose.position for pose in pool.map(estimator.estimate, images)]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((3, 32, 32, 3), np.uint8),
+        np.zeros((2, 64, 64, 3), np.uint8),
+        np.zeros((3, 3, 64, 64), np.uint8),
+        np.zeros((3, 64, 64, 3), np.float32),
+    ],
+)
+def test_wrong_images_are_refused(bundle, images):
+    with pytest.raises(InputError, match=r"uint8 \(3, 64, 64, 3\)"):
+        PoseEstimator(bundle / "pose.onnx").estimate(images)
+
+
+def test_estimator_needs_numpy_and_onnxruntime_only(bundle):
+    code = f"""
+import sys
+for name in ("torch", "lightning", "mujoco", "scipy", "matplotlib", "gymnasium", "tyro", "cv2"):
+    sys.modules[name] = None
+import numpy as np
+from opendactyl.control.bundle import load_bundle
+bundle = load_bundle({str(bundle)!r})
+pose = bundle.estimator.estimate(np.zeros(bundle.estimator.shape, np.uint8))
+bins, memory = bundle.policy.act(np.zeros((1, 50), np.float32), bundle.policy.initial_memory())
+print(pose.quaternion.shape, bins.shape)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.stdout.strip() == "(4,) (1, 20)", result.stderr
+
+
+def test_no_model_says_what_to_do(tmp_path):
+    with pytest.raises(InputError, match="make train-vision"):
+        open_model(tmp_path)
