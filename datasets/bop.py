@@ -1,7 +1,7 @@
 """Export to BOP's scenewise format, for the tools of the pose-estimation field.
 
 A shard becomes a scene, a camera a sensor suffix (`rgb_left`, `scene_gt_left.json`). BOP counts in
-millimetres and puts pixel centres at whole numbers; ours are at +0.5. The cameras are the true ones.
+millimetres and puts pixel centres at whole numbers; ours are at +0.5. Cameras are the true ones.
 """
 
 from collections import defaultdict

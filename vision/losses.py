@@ -48,7 +48,7 @@ def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]
 
 
 def likelihood_loss(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor) -> Tensor:
-    """Negative log-likelihood of the errors under isotropic Gaussians; moves the deviations alone."""
+    """Negative log-likelihood of the errors under Gaussians; moves the deviations alone."""
     with torch.no_grad():
         squares = torch.stack(
             [

@@ -7,7 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from opendactyl.datasets.augment import AugmentConfig, Augmentation
+from opendactyl.datasets.augment import Augmentation, AugmentConfig
 from opendactyl.datasets.cache import open_dataset
 from opendactyl.datasets.contact_sheet import write_contact_sheet
 from opendactyl.datasets.generate import DatasetConfig, generate

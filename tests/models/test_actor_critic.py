@@ -35,7 +35,7 @@ def test_step_by_step_equals_the_whole_sequence(memory):
     torch.manual_seed(1)
     actor = Actor(50, hidden=32, memory=memory)
     x, start = torch.randn(2, 5, 50), torch.zeros(2, 5)
-    whole, h, c = actor(x, start, *actor.initial_state(2))
+    whole, h, _ = actor(x, start, *actor.initial_state(2))
     assert whole.shape == (2, 5, 20, 11)
     state = actor.initial_state(2)
     for t in range(5):

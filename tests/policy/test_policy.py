@@ -270,9 +270,16 @@ def test_onnx_equals_torch_over_twenty_recurrent_steps(policy_run, bundle):
 
 @pytest.mark.parametrize(
     "options",
-    [{"task": "juggle"}, {"memory": "elephant"}, {"layout": "x"}, {"num_envs": 7}, {"max_minutes": 0.0},
-     {"teacher_share": 0.9, "clone_share": 0.2}, {"randomization": "absurd"}],
-)  # fmt: skip
+    [
+        {"task": "juggle"},
+        {"memory": "elephant"},
+        {"layout": "x"},
+        {"num_envs": 7},
+        {"max_minutes": 0.0},
+        {"teacher_share": 0.9, "clone_share": 0.2},
+        {"randomization": "absurd"},
+    ],
+)
 def test_impossible_settings_are_refused(options, tmp_path):
     with pytest.raises(InputError):
         train(PolicyConfig(out=tmp_path / "run", **options))
