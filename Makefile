@@ -56,10 +56,9 @@ format: $(STAMP)  ## format the code
 lint: $(STAMP)  ## lint the code
 	$(BIN)/ruff check .
 
-type: $(STAMP)  ## check types; strict editable mode lets the checker see the mapped packages
-	$(BIN)/pip install -q --no-deps -e . --config-settings editable_mode=strict 2>/dev/null
-	$(BIN)/pyright --pythonpath $(BIN)/python; status=$$?; \
-		$(BIN)/pip install -q --no-deps -e . 2>/dev/null && exit $$status
+type: $(STAMP)  ## check types; a link lets the checker see the folders as the packages they are
+	mkdir -p build/types && ln -sfn ../.. build/types/opendactyl
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean:  ## remove what tests and builds leave behind, but no data, runs or exports
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

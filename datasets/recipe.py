@@ -119,7 +119,7 @@ class Recipe:
             how = {name: getattr(config, name) for name in HOW_NOT_WHAT}
             settings = DatasetConfig(**values | how)
             settings.check()
-            ranges = {
+            ranges: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v
                 for k, v in dict(content["appearance"]).items()
             }

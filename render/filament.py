@@ -61,7 +61,7 @@ def _make_context() -> Any:
     """
     try:
         # Without this import, creating a context aborts the process.
-        import mujoco.studio.window  # noqa: F401
+        import mujoco.studio.window  # noqa: F401  # pyright: ignore[reportMissingImports]
         from mujoco import mjrf
     except ImportError as error:
         raise InputError(f"no filament renderer in this MuJoCo ({error}); use classic") from error
