@@ -14,8 +14,10 @@ from opendactyl.datasets.augment import Augmentation
 from opendactyl.datasets.loading import Item
 from opendactyl.datasets.manifest import load_manifest
 from opendactyl.datasets.shards import read_shard
+from opendactyl.sim.hand_frame import ANCHORS
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.losses import pose_loss
+from opendactyl.vision.module import PoseModule
 
 JPEG_QUALITY = 95
 
@@ -41,6 +43,7 @@ class JpegFolder(Dataset[Item]):
                     "position": label.position.astype(np.float32),
                     "quaternion": label.quaternion.astype(np.float32),
                     "landmarks": label.project(keypoints).astype(np.float32),
+                    "anchors": label.project_fixed(ANCHORS).astype(np.float32),
                     "visible_fraction": label.visible_fraction.astype(np.float32),
                 }
                 self._items.append((paths, item))
@@ -64,11 +67,11 @@ class JpegFolder(Dataset[Item]):
 class PlainTraining:
     """AdamW on the same network, loss, batch size, augmentation and number of loader processes."""
 
-    def __init__(self, config: VisionConfig, network: nn.Module) -> None:
+    def __init__(self, config: VisionConfig, module: PoseModule) -> None:
         """Unpacks the training dataset beside the run."""
-        self._network = network.to(memory_format=torch.contiguous_format).float().train()
-        self._optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
-        folder = JpegFolder(config.data, config.out.parent / "jpeg", config)
+        self._module = module.to(memory_format=torch.contiguous_format).float().train()  # pyright: ignore
+        self._optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate)
+        folder = JpegFolder(config.data[0], config.out.parent / "jpeg", config)
         self._loader = DataLoader(
             folder, config.batch_size, shuffle=True, num_workers=config.workers, drop_last=True
         )
@@ -88,9 +91,9 @@ class PlainTraining:
             yield from self._loader
 
     def _step(self, batch: Item) -> int:
-        loss = pose_loss(self._network(batch["images"], None, None), batch)["total"]
+        loss = pose_loss(self._module(batch), batch)["total"]
         self._optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self._module.parameters(), 1.0)
         self._optimizer.step()
         return len(batch["images"])

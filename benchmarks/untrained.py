@@ -27,8 +27,8 @@ def untrained_bundle(folder: Path) -> Path:
     module = PoseModule(
         model=vision.model,
         head=vision.head,
-        views=len(rig.cameras),
-        keypoints=len(thing.corners) + len(thing.faces),
+        rig=rig,
+        points=thing.keypoints.tolist(),
         image_size=vision.image_size,
     )
     manifest = {

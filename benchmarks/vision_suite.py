@@ -44,7 +44,7 @@ def small_config(folder: Path, samples: int) -> VisionConfig:
         generate(DatasetConfig(out=folder / name, num_samples=count, seed=seed, shard_size=64))
     # So long a run neither validates nor saves while it is measured.
     return VisionConfig(
-        data=folder / "train", val_data=folder / "val", out=folder / "run", max_minutes=6000.0
+        data=(folder / "train",), val_data=folder / "val", out=folder / "run", max_minutes=6000.0
     )
 
 
@@ -107,7 +107,7 @@ def train_for(
 
 def _against_plain(config: VisionConfig, seconds: float, name: str) -> Row:
     data = make_data(config)
-    plain = PlainTraining(config, build_module(config, data).network)
+    plain = PlainTraining(config, build_module(config, data))
     share = seconds / ROUNDS
     ours_samples, ours_spent, peer_samples, peer_spent = 0.0, 0.0, 0.0, 0.0
     for _ in range(ROUNDS):

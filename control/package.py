@@ -60,7 +60,7 @@ def export_bundle(config: ExportConfig) -> Path:
     if out.exists() and any(out.iterdir()) and not (out / MANIFEST_FILE).exists():
         raise InputError(f"{out} exists and is no bundle; name another folder with --out")
     vision_config = read_json(config.vision / "config.json")
-    dataset = load_manifest(vision_config["data"])
+    dataset = load_manifest(vision_config["val_data"])
     rig = dataset.load_rig().resized(int(module.hparams["image_size"]))
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))

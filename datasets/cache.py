@@ -14,6 +14,10 @@ from opendactyl.datasets.manifest import Manifest, load_manifest, read_samples
 from opendactyl.files.atomic import json_hash
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig
+from opendactyl.sim.hand_frame import ANCHORS
+
+CACHE_VERSION = 2
+"""Raised when a cache holds something else than before; older ones are made again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,8 @@ class CachedDataset:
     """(N, 4)."""
     landmarks: NDArray[np.float32]
     """True projections of the object's keypoints (N, V, K, 2), from 0 to 1 across the image."""
+    anchors: NDArray[np.float32]
+    """True projections of `ANCHORS`, which are fixed to the mount, likewise (N, V, M, 2)."""
     visible_fraction: NDArray[np.float32]
     """(N, V)."""
     masks: NDArray[np.uint8] | None = None
@@ -59,7 +65,8 @@ def open_dataset(folder: str | Path, image_size: int) -> CachedDataset:
             f"the images of {folder} are {native} pixels wide and cannot be used at {image_size}; "
             f"choose --image-size from 8 to {native}"
         )
-    key = json_hash([manifest.config_hash, [s.sha256 for s in manifest.shards], image_size])[:16]
+    shards = [shard.sha256 for shard in manifest.shards]
+    key = json_hash([CACHE_VERSION, manifest.config_hash, shards, image_size])[:16]
     cache = folder / ".cache" / f"{image_size}-{key}"
     if not (cache / "labels.npz").exists():
         _build(folder, manifest, image_size, cache)
@@ -90,6 +97,7 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
         "position": np.zeros((count, 3), np.float32),
         "quaternion": np.zeros((count, 4), np.float32),
         "landmarks": np.zeros((count, views, len(keypoints), 2), np.float32),
+        "anchors": np.zeros((count, views, len(ANCHORS), 2), np.float32),
         "visible_fraction": np.zeros((count, views), np.float32),
     }
     with tqdm(total=count, unit="sample", desc=f"decoding {folder}", leave=False) as bar:
@@ -105,6 +113,7 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
                 labels["quaternion"][i] = label.quaternion
                 labels["visible_fraction"][i] = label.visible_fraction
                 labels["landmarks"][i] = label.project(keypoints)
+                labels["anchors"][i] = label.project_fixed(ANCHORS)
                 bar.update()
     if masks is not None:
         masks.flush()

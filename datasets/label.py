@@ -42,7 +42,11 @@ class Label:
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points (K, 3) of the object through the true cameras: (V, K, 2), 0 to 1 across a view."""
-        in_hand = transform_points(pose_matrix(self.position, self.quaternion), points)
+        pose = pose_matrix(self.position, self.quaternion)
+        return self.project_fixed(transform_points(pose, points))
+
+    def project_fixed(self, in_hand: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same for points (K, 3) of the hand frame."""
         size = [(camera.width, camera.height) for camera in self.true_cameras]
         pixels = np.stack([camera.project(in_hand)[0] for camera in self.true_cameras])
         return pixels / np.array(size)[:, None]

@@ -1,6 +1,6 @@
 """Batches for training: shuffled by epoch, augmented by draw, the same on every run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +20,37 @@ Item = dict[str, Any]
 class PoseDataset(Dataset[Item]):
     """Samples by (epoch, index): the epoch decides the augmentation."""
 
-    def __init__(self, data: CachedDataset, augment: AugmentConfig | None, seed: int) -> None:
-        """Augments when `augment` is given."""
-        self._data = data
+    def __init__(
+        self, parts: Sequence[CachedDataset], augment: AugmentConfig | None, seed: int
+    ) -> None:
+        """The samples of all `parts` in order; augments when `augment` is given."""
+        self._parts = parts
+        self._ends = np.cumsum([len(part) for part in parts])
         self._augmentation = Augmentation(augment) if augment else None
         self._seed = seed
 
     def __len__(self) -> int:
         """Number of samples."""
-        return len(self._data)
+        return int(self._ends[-1])
 
     def __getitem__(self, key: tuple[int, int]) -> Item:
         """One sample as numpy arrays."""
         epoch, index = key
-        images = np.array(self._data.images[index])
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        data = self._parts[number]
+        i = index - int(self._ends[number]) + len(data)
+        images = np.array(data.images[i])
         if self._augmentation is not None:
             rng = np.random.default_rng([self._seed, epoch, index])
-            masks = None if self._data.masks is None else self._data.masks[index]
+            masks = None if data.masks is None else data.masks[i]
             images = self._augmentation(images, rng, masks)
         return {
             "images": images,
-            "position": self._data.position[index],
-            "quaternion": self._data.quaternion[index],
-            "landmarks": self._data.landmarks[index],
-            "visible_fraction": self._data.visible_fraction[index],
+            "position": data.position[i],
+            "quaternion": data.quaternion[i],
+            "landmarks": data.landmarks[i],
+            "anchors": data.anchors[i],
+            "visible_fraction": data.visible_fraction[i],
             "index": index,
         }
 
@@ -89,7 +96,7 @@ class PoseDataModule(L.LightningDataModule):
 
     def __init__(
         self,
-        data: Path,
+        data: Sequence[Path],
         val_data: Path,
         *,
         image_size: int,
@@ -102,7 +109,7 @@ class PoseDataModule(L.LightningDataModule):
         """Names the datasets; `setup` opens them.
 
         Args:
-            data: the training dataset.
+            data: the training datasets, which are mixed.
             val_data: the validation dataset, of another seed.
             image_size: width and height the network sees.
             batch_size: samples in a batch.
@@ -112,14 +119,14 @@ class PoseDataModule(L.LightningDataModule):
             limit_val: use at most this many validation samples.
         """
         super().__init__()
-        self._folders = (data, val_data)
+        self._folders = (*data, val_data)
         self._image_size = image_size
         self.batch_size = batch_size
         self._workers = workers
         self._seed = seed
         self._augment = augment
         self._limit_val = limit_val
-        self.train: CachedDataset | None = None
+        self.train: list[CachedDataset] = []
         self._done = (0, 0)
 
     def state_dict(self) -> dict[str, int]:
@@ -138,33 +145,34 @@ class PoseDataModule(L.LightningDataModule):
         self._done = (state_dict["epoch"], state_dict["batches"])
 
     def setup(self, stage: str | None = None) -> None:
-        """Opens both datasets and checks that they belong together."""
-        if self.train is not None:
+        """Opens the datasets and checks that they belong together."""
+        if self.train:
             return
-        self.train, self.val = (open_dataset(f, self._image_size) for f in self._folders)
-        a, b = self.train.manifest, self.val.manifest
-        if a.rig != b.rig or a.object != b.object:
-            raise InputError(
-                f"{self._folders[0]} and {self._folders[1]} differ in rig or object; "
-                "make both with the same --rig, --object and --image-size"
-            )
-        if a.seed == b.seed:
-            raise InputError(
-                f"{self._folders[0]} and {self._folders[1]} have the same seed {a.seed}: "
-                "validation would see training samples; make one with another --seed"
-            )
-        if len(self.train) < 2:
-            raise InputError(f"{self._folders[0]} has fewer than two samples; make more")
+        *train, self.val = (open_dataset(f, self._image_size) for f in self._folders)
+        *folders, val_folder = self._folders
+        for folder, part in zip(folders, train, strict=True):
+            a, b = part.manifest, self.val.manifest
+            if a.rig != b.rig or a.object != b.object:
+                raise InputError(
+                    f"{folder} and {val_folder} differ in rig or object; "
+                    "make both with the same --rig, --object and --image-size"
+                )
+            if a.seed == b.seed:
+                raise InputError(
+                    f"{folder} and {val_folder} have the same seed {a.seed}: "
+                    "validation would see training samples; make one with another --seed"
+                )
+        if sum(map(len, train)) < 2:
+            raise InputError(f"{folders[0]} has fewer than two samples; make more")
+        self.train = train
 
     @property
     def rig(self) -> Rig:
         """The nominal cameras at the size the network sees."""
-        assert self.train is not None
-        return self.train.rig
+        return self.val.rig
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Shuffled and augmented batches."""
-        assert self.train is not None
         dataset = PoseDataset(self.train, self._augment, self._seed)
         sampler = self._sampler(len(dataset), shuffle=True)
         epoch, batches = self._done
@@ -173,7 +181,7 @@ class PoseDataModule(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Item]:
         """Plain batches in order."""
-        dataset = PoseDataset(self.val, None, self._seed)
+        dataset = PoseDataset([self.val], None, self._seed)
         sampler = self._sampler(min(len(dataset), self._limit_val), shuffle=False)
         return self._loader(dataset, sampler, drop_last=False)
 

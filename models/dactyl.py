@@ -4,6 +4,8 @@ Read literally, four stages of stride 3 shrink a 200×200 image to 1×1, where a
 constant. Here the stages have strides 1, 2, 1 and 1 after the pooling, which leaves 32×32 at 200.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from opendactyl.models.blocks import ResidualBlock, SpatialSoftmax
@@ -13,8 +15,15 @@ from opendactyl.models.pose import PoseHead, PoseOutput, standardize
 class DactylNetwork(nn.Module):
     """One shared tower per camera, spatial softmax, concatenation, two dense layers."""
 
-    def __init__(self, *, views: int, head: str = "9d", keypoints: int = 0) -> None:
-        """A network for `views` cameras in a fixed order; `keypoints` is not used."""
+    def __init__(
+        self,
+        *,
+        views: int,
+        head: str = "9d",
+        points: Sequence[Sequence[float]] = (),
+        anchors: Sequence[Sequence[float]] = (),
+    ) -> None:
+        """A network for `views` cameras in a fixed order; it looks for no points or anchors."""
         super().__init__()
         self.tower = nn.Sequential(
             nn.Conv2d(3, 32, 5), nn.ReLU(inplace=True),

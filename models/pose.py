@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from opendactyl.geometry.rotation_torch import matrix_from_6d, matrix_from_9d, quat_to_matrix
+from opendactyl.geometry.rotation_torch import matrix_from_6d, orthogonalize, quat_to_matrix
 
 HEADS = {"9d": 9, "6d": 6, "quaternion": 4}
 """Rotation heads and the numbers each needs."""
@@ -21,24 +21,29 @@ class PoseOutput:
 
     position: Tensor
     """(B, 3) in metres, hand frame."""
-    rotation_raw: Tensor
-    """What the rotation head gave (B, 9, 6 or 4)."""
+    rotation: Tensor
+    """Rotation matrices (B, 3, 3)."""
     log_std: Tensor
     """Logarithms (B, 2) of the standard deviations per axis: position (m), rotation (rad)."""
-    landmarks: Tensor | None = None
-    """Pixel coordinates (B, V, K, 2) of the object's keypoints, on a scale from 0 to 1."""
-
-    @property
-    def rotation(self) -> Tensor:
-        """Rotation matrices (B, 3, 3)."""
-        return rotation_from_raw(self.rotation_raw)
+    raw: Tensor | None = None
+    """What the rotation head gave (B, 9, 6 or 4), if one gave this estimate."""
+    places: Tensor | None = None
+    """Where the object's keypoints, then the anchors, are seen (B, V, K, 2), from 0 to 1."""
+    places_log_std: Tensor | None = None
+    """Logarithms (B, V, K) of the standard deviations of the places, per axis."""
+    first: "PoseOutput | None" = None
+    """The estimate that this one was refined from."""
 
 
 def rotation_from_raw(raw: Tensor) -> Tensor:
-    """Rotation matrices (B, 3, 3) from a head's numbers (B, 9, 6 or 4)."""
+    """Rotation matrices (B, 3, 3) from a head's numbers (B, 9, 6 or 4).
+
+    The nearest rotation to nine numbers is for reading only: what trains a 9D head are the raw
+    numbers, whose gradient is well behaved everywhere.
+    """
     raw = raw.float()
     if raw.shape[-1] == 9:
-        return matrix_from_9d(raw)
+        return orthogonalize(raw.detach())
     if raw.shape[-1] == 6:
         return matrix_from_6d(raw)
     return quat_to_matrix(nn.functional.normalize(raw, dim=-1))
@@ -60,15 +65,16 @@ class PoseHead(nn.Module):
             self.log_std.weight *= 0.1
             self.log_std.bias.copy_(torch.tensor([-4.5, -1.5]))
 
-    def forward(self, features: Tensor, landmarks: Tensor | None = None) -> PoseOutput:
+    def forward(self, features: Tensor) -> PoseOutput:
         """Estimates from features (B, F)."""
         hidden = self.hidden(features)
         centre = torch.tensor(CENTRE, device=features.device)
+        raw = self.rotation(hidden).float()
         return PoseOutput(
             position=self.position(hidden).float() * SPREAD + centre,
-            rotation_raw=self.rotation(hidden).float(),
+            rotation=rotation_from_raw(raw),
             log_std=self.log_std(hidden).float().clamp(-8.0, 2.0),
-            landmarks=landmarks,
+            raw=raw,
         )
 
 
@@ -86,7 +92,8 @@ def build_pose_network(name: str, **options: Any) -> nn.Module:
 
     Args:
         name: a key of `POSE_NETWORKS`.
-        **options: `views`, `head` and `keypoints` (the number K that labels carry).
+        **options: `views`, `head`, `points` (the object's keypoints (K, 3), object frame) and
+            `anchors` (points (M, 3) that never move in the hand frame).
 
     Raises:
         ValueError: there is no such network.

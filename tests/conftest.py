@@ -59,7 +59,7 @@ def val_dataset(home: Path) -> Path:
 def vision_run(home: Path, dataset: Path, val_dataset: Path) -> Path:
     return train_vision(
         VisionConfig(
-            data=dataset,
+            data=(dataset,),
             val_data=val_dataset,
             out=home / "vision",
             image_size=64,

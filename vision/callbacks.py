@@ -13,7 +13,7 @@ COLUMNS = (
     "minutes",
     "samples",
     "train/total",
-    "train/landmarks",
+    "train/places",
     "val/loss",
     "val/rotation_error_deg",
     "val/rotation_error_deg_median",

@@ -12,8 +12,8 @@ from opendactyl.models.pose import HEADS, POSE_NETWORKS
 class VisionConfig:
     """Settings of `train-vision`."""
 
-    data: Path = Path("data/train")
-    """Training dataset."""
+    data: tuple[Path, ...] = (Path("data/train"),)
+    """Training datasets, which are mixed."""
     val_data: Path = Path("data/val")
     """Validation dataset, of another seed."""
     out: Path = Path("runs/vision")

@@ -143,9 +143,10 @@ def _refuse_training_data(model: Path, data: CachedDataset) -> None:
     path = model / "config.json"
     if not path.exists():
         return
-    trained_on = Path(read_json(path).get("data", ""))
-    if (trained_on / "manifest.json").exists():
-        seed = read_json(trained_on / "manifest.json").get("seed")
+    for folder in map(Path, read_json(path).get("data", [])):
+        if not (folder / "manifest.json").exists():
+            continue
+        seed = read_json(folder / "manifest.json").get("seed")
         if seed == data.manifest.seed:
             raise InputError(
                 f"the model was trained on seed {seed}, which is this dataset's as well; "

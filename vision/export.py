@@ -8,12 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.rotation_torch import (
-    matrix_from_6d,
-    matrix_to_quat,
-    orthogonalize,
-    quat_to_matrix,
-)
+from opendactyl.geometry.rotation_torch import matrix_to_quat
 from opendactyl.vision.module import PoseModule
 
 OPSET = 20
@@ -34,17 +29,10 @@ class ExportedEstimator(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Position (B, 3), quaternion (B, 4), covariance (B, 6, 6) from images (B, V, H, W, 3)."""
-        output = self.network(images, self.intrinsics[None], self.cam_from_hand[None])
-        raw = output.rotation_raw
-        if raw.shape[-1] == 9:
-            rotation = orthogonalize(raw)
-        elif raw.shape[-1] == 6:
-            rotation = matrix_from_6d(raw)
-        else:
-            rotation = quat_to_matrix(nn.functional.normalize(raw, dim=-1))
+        output = self.network(images, self.intrinsics, self.cam_from_hand)
         variance = torch.exp(2 * output.log_std).repeat_interleave(3, dim=-1)
         covariance = variance[:, :, None] * torch.eye(6)
-        return output.position, matrix_to_quat(rotation), covariance
+        return output.position, matrix_to_quat(output.rotation), covariance
 
 
 def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:

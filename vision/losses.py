@@ -9,45 +9,69 @@ from opendactyl.models.pose import PoseOutput
 
 POSITION_SCALE = 0.01
 """Position errors count in units of a centimetre."""
-ROTATION_WEIGHT = 1.0
-LANDMARK_WEIGHT = 20.0
-LANDMARK_BETA = 0.01
-"""Below this share of the image, landmark errors count by their square."""
+REFINED_WEIGHT = 1.0
+SOFT_POSITION, SOFT_CHORD = 0.0002, 0.005
+"""Below these, in metres and as a Frobenius distance, refined errors count by their square."""
+PLACE_WEIGHT = 20.0
+PLACE_BETA = 0.01
+"""Below this share of the image, errors of places count by their square."""
 LIKELIHOOD_WEIGHT = 0.05
+LEAST_VISIBLE = 0.1
+"""The object's places in a view count by the share of it that can be seen, at least by this."""
 
 
 def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """The loss and its parts, each a mean over the batch.
 
-    Position: Huber in centimetres. Rotation: squared Frobenius distance of the matrices, which
-    treats q and -q as one; a raw 9D head is compared before it is orthogonalised as well, so that
-    its gradient is well behaved from the start. Landmarks: Huber, with occluded views counting by
-    the share that can be seen. Uncertainty: Gaussian likelihood of the errors as they are, without
-    pulling on the pose.
+    What a head gave: Huber on the position in centimetres, squared Frobenius distance of the
+    rotation matrices, which treats q and -q as one; nine raw numbers are compared as they are.
+    What was refined from it: distances, since mean errors are what is reported. Places: Huber.
+    Uncertainties: Gaussian likelihood of the errors as they are, without pulling on the estimates.
     """
     truth = quat_to_matrix(batch["quaternion"])
-    position = functional.huber_loss(
-        output.position / POSITION_SCALE, batch["position"] / POSITION_SCALE
-    )
-    if output.rotation_raw.shape[-1] == 9:
-        rotation = functional.mse_loss(output.rotation_raw, truth.flatten(1)) * 9
-    else:
-        rotation = functional.mse_loss(output.rotation, truth) * 9
+    first = output.first or output
+    assert first.raw is not None
+    rotation = first.raw if first.raw.shape[-1] == 9 else first.rotation.flatten(1)
     parts = {
-        "position": position,
-        "rotation": rotation * ROTATION_WEIGHT,
-        "likelihood": likelihood_loss(output, batch, truth) * LIKELIHOOD_WEIGHT,
+        "position": functional.huber_loss(
+            first.position / POSITION_SCALE, batch["position"] / POSITION_SCALE
+        ),
+        "rotation": functional.mse_loss(rotation, truth.flatten(1)) * 9,
+        "likelihood": pose_likelihood(first, batch, truth) * LIKELIHOOD_WEIGHT,
     }
-    if output.landmarks is not None:
-        error = functional.smooth_l1_loss(
-            output.landmarks, batch["landmarks"], reduction="none", beta=LANDMARK_BETA
-        ).mean(dim=(2, 3))
-        weight = batch["visible_fraction"].clamp_min(0.1)
-        parts["landmarks"] = (error * weight).mean() * LANDMARK_WEIGHT
+    if output.first is not None:
+        parts["refined"] = _distances(output, batch, truth) * REFINED_WEIGHT
+        parts["refined_likelihood"] = pose_likelihood(output, batch, truth) * LIKELIHOOD_WEIGHT
+    if output.places is not None and output.places_log_std is not None:
+        error, likelihood = _place_losses(output.places, output.places_log_std, batch)
+        parts["places"] = error * PLACE_WEIGHT
+        parts["places_likelihood"] = likelihood * LIKELIHOOD_WEIGHT
     return parts | {"total": torch.stack(list(parts.values())).sum()}
 
 
-def likelihood_loss(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor) -> Tensor:
+def _distances(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor) -> Tensor:
+    square = (output.position - batch["position"]).square().sum(dim=-1)
+    position = torch.sqrt(square + SOFT_POSITION**2) / POSITION_SCALE
+    square = (output.rotation - truth).square().sum(dim=(-2, -1))
+    return (position + torch.sqrt(square + SOFT_CHORD**2)).mean()
+
+
+def _place_losses(
+    places: Tensor, log_std: Tensor, batch: dict[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Mean errors of the places, and the likelihood of these errors."""
+    truth = torch.cat([batch["landmarks"], batch["anchors"]], dim=2)
+    visible = batch["visible_fraction"].clamp_min(LEAST_VISIBLE)[..., None]
+    weight = torch.cat(
+        [visible.expand(-1, -1, batch["landmarks"].shape[2]), torch.ones_like(truth[..., 0])], dim=2
+    )[..., : truth.shape[2]]
+    error = functional.smooth_l1_loss(places, truth, reduction="none", beta=PLACE_BETA)
+    square = (places - truth).detach().square().sum(dim=-1)
+    nll = 2 * log_std + 0.5 * square * torch.exp(-2 * log_std)
+    return (error.mean(dim=-1) * weight).mean(), nll.clamp_max(50.0).mean()
+
+
+def pose_likelihood(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor) -> Tensor:
     """Negative log-likelihood of the errors under Gaussians; moves the deviations alone."""
     with torch.no_grad():
         squares = torch.stack(

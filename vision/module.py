@@ -7,8 +7,10 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation_torch import geodesic_angle, quat_to_matrix
 from opendactyl.models.pose import PoseOutput, build_pose_network
+from opendactyl.sim.hand_frame import ANCHORS
 from opendactyl.vision.losses import pose_loss
 
 WARM_UP = 200
@@ -20,28 +22,61 @@ GOOD_ANGLE_DEG, GOOD_MM = 2.71, 3.12
 class PoseModule(L.LightningModule):
     """Trains a pose network; everything needed to build it again is in its hyperparameters."""
 
+    intrinsics: Tensor
+    cam_from_hand: Tensor
+
     def __init__(
         self,
         *,
         model: str,
         head: str,
-        views: int,
-        keypoints: int,
+        rig: Rig | dict[str, Any],
+        points: list[list[float]],
         image_size: int,
+        anchors: list[list[float]] | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
     ) -> None:
-        """Builds the network `model` for a rig of `views` cameras."""
+        """Builds a network.
+
+        Args:
+            model: a key of `models.pose.POSE_NETWORKS`.
+            head: its rotation head.
+            rig: the nominal cameras at the network's image size.
+            points: the object's keypoints (K, 3), in metres, object frame.
+            image_size: width and height of the images.
+            anchors: points (M, 3) that never move in the hand frame; default `ANCHORS`.
+            learning_rate: peak step size.
+            weight_decay: AdamW's.
+        """
         super().__init__()
-        self.save_hyperparameters()
-        self.network = build_pose_network(model, views=views, head=head, keypoints=keypoints)
+        rig = rig if isinstance(rig, Rig) else Rig.from_dict(rig)
+        anchors = anchors or ANCHORS.tolist()
+        self.save_hyperparameters(
+            {
+                "model": model,
+                "head": head,
+                "rig": rig.to_dict(),
+                "points": points,
+                "image_size": image_size,
+                "anchors": anchors,
+                "learning_rate": learning_rate,
+                "weight_decay": weight_decay,
+            }
+        )
+        self.network = build_pose_network(
+            model, views=len(rig.cameras), head=head, points=points, anchors=anchors
+        )
         self.network = self.network.to(memory_format=torch.channels_last)  # pyright: ignore
+        # What a rig cannot know, the estimator may not use: only the nominal cameras are here.
+        self.register_buffer("intrinsics", torch.tensor(rig.intrinsics, dtype=torch.float32))
+        self.register_buffer("cam_from_hand", torch.tensor(rig.extrinsics, dtype=torch.float32))
         self.progress = 0.0
         """How much of the training time has passed, from 0 to 1."""
 
     def forward(self, batch: dict[str, Tensor]) -> PoseOutput:
         """Estimates for a batch."""
-        return self.network(batch["images"], batch.get("intrinsics"), batch.get("cam_from_hand"))
+        return self.network(batch["images"], self.intrinsics, self.cam_from_hand)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch."""

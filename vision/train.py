@@ -33,7 +33,7 @@ def train(config: VisionConfig) -> Path:
         InputError: bad settings or data, or a folder that holds something else.
     """
     config.check()
-    for folder in (config.data, config.val_data):
+    for folder in (*config.data, config.val_data):
         if not folder.exists():
             raise InputError(
                 f"there is no dataset in {folder}; make one first with `make dataset` "
@@ -77,12 +77,11 @@ def make_data(config: VisionConfig) -> PoseDataModule:
 
 def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
     """A fresh network for the rig and the object of the data."""
-    assert data.train is not None
     return PoseModule(
         model=config.model,
         head=config.head,
-        views=len(data.rig.cameras),
-        keypoints=len(data.train.manifest.keypoints),
+        rig=data.rig,
+        points=data.val.manifest.keypoints,
         image_size=config.image_size,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,

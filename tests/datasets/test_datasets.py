@@ -180,7 +180,7 @@ def test_epochs_shuffle_and_repeat():
 
 
 def test_augmentation_repeats_by_epoch_and_moves_nothing(dataset):
-    data = PoseDataset(open_dataset(dataset, 64), AugmentConfig(), seed=0)
+    data = PoseDataset([open_dataset(dataset, 64)], AugmentConfig(), seed=0)
     np.testing.assert_array_equal(data[0, 3]["images"], data[0, 3]["images"])
     assert not np.array_equal(data[0, 3]["images"], data[1, 3]["images"])
     # A white square on black keeps its place under every draw.
@@ -197,7 +197,7 @@ def test_augmentation_repeats_by_epoch_and_moves_nothing(dataset):
 
 def test_batches_have_the_promised_shapes(dataset, val_dataset):
     module = PoseDataModule(
-        dataset, val_dataset, image_size=64, batch_size=4, workers=0, augment=AugmentConfig()
+        [dataset], val_dataset, image_size=64, batch_size=4, workers=0, augment=AugmentConfig()
     )
     module.setup()
     batch = next(iter(module.train_dataloader()))
@@ -208,7 +208,7 @@ def test_batches_have_the_promised_shapes(dataset, val_dataset):
 
 def test_validation_on_the_training_seed_is_refused(dataset):
     with pytest.raises(InputError, match="same seed"):
-        PoseDataModule(dataset, dataset, image_size=64, batch_size=4).setup()
+        PoseDataModule([dataset], dataset, image_size=64, batch_size=4).setup()
 
 
 def test_contact_sheet(dataset, tmp_path):

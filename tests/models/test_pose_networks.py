@@ -1,18 +1,25 @@
 import pytest
 import torch
 
+from opendactyl.geometry.rig import load_rig
 from opendactyl.models.blocks import SpatialSoftmax
 from opendactyl.models.pose import HEADS, POSE_NETWORKS, build_pose_network, standardize
+from opendactyl.sim.hand_frame import ANCHORS
+from opendactyl.sim.objects import object_spec
 
 
 @pytest.mark.parametrize("name", POSE_NETWORKS)
 @pytest.mark.parametrize("head", HEADS)
 def test_networks_give_poses(name, head):
-    network = build_pose_network(name, views=3, head=head, keypoints=14).eval()
+    thing, rig = object_spec("block"), load_rig("dactyl").resized(64)
+    network = build_pose_network(
+        name, views=3, head=head, points=thing.keypoints.tolist(), anchors=ANCHORS.tolist()
+    ).eval()
+    cameras = [torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics)]
     images = torch.randint(0, 256, (2, 3, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
-        output = network(images, None, None)
-        alone = network(images[1:], None, None)
+        output = network(images, *cameras)
+        alone = network(images[1:], *cameras)
     assert output.position.shape == (2, 3)
     assert output.log_std.shape == (2, 2)
     identity = output.rotation @ output.rotation.mT
@@ -23,7 +30,7 @@ def test_networks_give_poses(name, head):
 
 
 def test_dactyls_softmax_map_is_not_a_single_cell():
-    network = build_pose_network("dactyl", views=3, head="9d", keypoints=0).eval()
+    network = build_pose_network("dactyl", views=3, head="9d").eval()
     with torch.no_grad():
         shape = network.tower(torch.zeros(1, 3, 200, 200)).shape
     assert shape[1] == 64

@@ -13,7 +13,7 @@ from opendactyl.datasets.cache import open_dataset
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import matrix_to_quat, random_quat
-from opendactyl.models.pose import PoseOutput
+from opendactyl.models.pose import PoseOutput, rotation_from_raw
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluate import EvalConfig, evaluate, open_model, predict
@@ -85,19 +85,25 @@ def test_loss_is_least_at_the_truth():
         "position": torch.randn(8, 3) * 0.02,
         "quaternion": quaternion,
         "landmarks": torch.rand(8, 3, 14, 2),
+        "anchors": torch.rand(8, 3, 10, 2),
         "visible_fraction": torch.ones(8, 3),
     }
     matrices = torch.tensor(Rotation.from_quat(quaternion, scalar_first=True).as_matrix()).float()
 
-    def loss(shift=0.0, turn=0.0, sign=1.0):
+    def loss(shift=0.0, turn=0.0, sign=1.0, refined_shift=0.0, place_shift=0.0):
+        deviations, raw = torch.full((8, 2), -4.0), matrices.flatten(1) + turn
+        first = PoseOutput(batch["position"] + shift, rotation_from_raw(raw), deviations, raw)
         output = PoseOutput(
-            batch["position"] + shift, matrices.flatten(1) + turn,
-            torch.full((8, 2), -4.0), batch["landmarks"],
+            batch["position"] + refined_shift, matrices, deviations, None,
+            torch.cat([batch["landmarks"], batch["anchors"]], dim=2) + place_shift,
+            torch.full((8, 3, 24), -4.0), first,
         )  # fmt: skip
         return pose_loss(output, batch | {"quaternion": sign * quaternion})["total"].item()
 
     assert loss() < loss(shift=0.01)
     assert loss() < loss(turn=0.1)
+    assert loss() < loss(refined_shift=0.01)
+    assert loss() < loss(place_shift=0.01)
     assert loss(sign=-1.0) == pytest.approx(loss())
 
 
@@ -115,7 +121,7 @@ def test_resuming_goes_on_and_other_settings_are_refused(
     run = tmp_path / "run"
     shutil.copytree(vision_run, run)
     settings = {
-        "data": dataset, "val_data": val_dataset, "out": run, "image_size": 64, "batch_size": 4,
+        "data": (dataset,), "val_data": val_dataset, "out": run, "image_size": 64, "batch_size": 4,
         "max_minutes": 5, "workers": 0, "accelerator": "cpu",
     }  # fmt: skip
     before = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
@@ -131,7 +137,7 @@ def test_resuming_goes_on_and_other_settings_are_refused(
 
 def test_training_too_early_says_what_comes_first(tmp_path):
     with pytest.raises(InputError, match="make dataset"):
-        train(VisionConfig(data=tmp_path / "absent", out=tmp_path / "run"))
+        train(VisionConfig(data=(tmp_path / "absent",), out=tmp_path / "run"))
 
 
 def test_strangers_checkpoints_are_loaded_with_weights_only(tmp_path):
