@@ -9,11 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from opendactyl.geometry.rotation_torch import orthogonalize
+
 SCALE_STD, SHIFT_STD = 0.03, 0.04
 """How far an image may be scaled or rolled, and shifted, by a camera that is not where the rig says
 it is: standard deviations, as a share and in image widths. Wide enough for preset `wide`."""
 UNIT = 0.03
 """Position is solved for in units of this many metres, so that it compares with radians."""
+CENTRE_STD = 0.1
+"""How far from the centre a landmark is expected before any ray is cast, in metres, per axis."""
 OUTLIER = 9.0
 """Squared deviations (chi-squared) beyond which a landmark loses its say (Cauchy's weights)."""
 
@@ -87,6 +91,54 @@ def _times(a: Tensor, b: Tensor, *, conjugate: bool = False) -> Tensor:
     ar, ai = a[..., 0], -a[..., 1] if conjugate else a[..., 1]
     br, bi = b[..., 0], b[..., 1]
     return torch.stack([ar * br - ai * bi, ar * bi + ai * br], dim=-1)
+
+
+def triangulate(evidence: Evidence, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the rays to each landmark meet, with a weak prior around a centre.
+
+    The equations are those of the linear method, divided by the centre's depth, so that residuals
+    are places' errors to first order.
+
+    Args:
+        evidence: what the cameras see.
+        centre: a point (3,) of the hand frame that the object is near to.
+
+    Returns:
+        Points (B, K, 3) in metres, and their certainties (B, K), one over the variance.
+    """
+    matrix = evidence.intrinsics @ evidence.cam_from_hand[:, :3]  # (V, 3, 4)
+    depth = (matrix[:, 2, :3] @ centre + matrix[:, 2, 3])[:, None, None]
+    rows = (evidence.places[..., None] * matrix[:, None, None, 2] - matrix[:, None, :2]) / depth[
+        ..., None
+    ]  # (B, V, K, 2, 4)
+    slopes, offset = rows[..., :3], rows[..., 3] + rows[..., :3] @ centre
+    weighted = slopes * evidence.weight[..., None, None]
+    information = torch.einsum("bvkij,bvkil->bkjl", weighted, slopes)
+    information = information + torch.eye(3, device=centre.device) / CENTRE_STD**2
+    back = torch.einsum("bvkij,bvki->bkj", weighted, offset)
+    covariance = invert_3x3(information)
+    points = centre - (covariance @ back[..., None])[..., 0]
+    return points, 1 / covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+
+
+def align(points: Tensor, met: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The rigid motion that takes points nearest to others, weighted (Kabsch 1976).
+
+    Args:
+        points: points of the object (K, 3).
+        met: where they were found (B, K, 3).
+        weight: how much each counts (B, K).
+
+    Returns:
+        Positions (B, 3) and rotations (B, 3, 3).
+    """
+    share = (weight / weight.sum(dim=-1, keepdim=True))[..., None]
+    middle, met_middle = (share * points).sum(dim=1), (share * met).sum(dim=1)
+    spread = torch.einsum(
+        "bki,bkj->bij", share * (met - met_middle[:, None]), points - middle[:, None]
+    )
+    rotation = orthogonalize(spread.flatten(1))
+    return met_middle - (rotation @ middle[..., None])[..., 0], rotation
 
 
 def refine(

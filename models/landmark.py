@@ -59,9 +59,7 @@ class LandmarkNetwork(nn.Module):
             self.spread.bias.zero_()
 
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
-        """Poses from images uint8 (B, V, H, W, 3) of cameras whose nominal K (V, 3, 3), in pixels,
-        and extrinsics (V, 4, 4) are given.
-        """  # noqa: D205
+        """Poses from images uint8 (B, V, H, W, 3), nominal K (V, 3, 3), extrinsics (V, 4, 4)."""
         # Not len(): the exported network takes any batch size.
         batch, size = images.shape[0], images.shape[2]
         maps, context = self.tower(standardize(images))

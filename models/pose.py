@@ -1,6 +1,7 @@
 """What a pose network gives, its heads, and the networks by name."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -99,13 +100,21 @@ def build_pose_network(name: str, **options: Any) -> nn.Module:
         ValueError: there is no such network.
     """
     from opendactyl.models.dactyl import DactylNetwork
+    from opendactyl.models.keypoint import KeypointNetwork
     from opendactyl.models.landmark import LandmarkNetwork
+    from opendactyl.models.resnet import ResnetNetwork
 
-    networks = {"landmark": LandmarkNetwork, "dactyl": DactylNetwork}
+    networks = {
+        "landmark": LandmarkNetwork,
+        "keypoint": KeypointNetwork,
+        "dactyl": DactylNetwork,
+        "resnet18": partial(ResnetNetwork, 18),
+        "resnet50": partial(ResnetNetwork, 50),
+    }
     if name not in networks:
         raise ValueError(f"no network {name!r}; the networks are {', '.join(networks)}")
     return networks[name](**options)
 
 
-POSE_NETWORKS = ("landmark", "dactyl")
+POSE_NETWORKS = ("landmark", "keypoint", "dactyl", "resnet18", "resnet50")
 """The names that `--model` takes; the first is the default."""

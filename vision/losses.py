@@ -29,17 +29,18 @@ def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]
     Uncertainties: Gaussian likelihood of the errors as they are, without pulling on the estimates.
     """
     truth = quat_to_matrix(batch["quaternion"])
-    first = output.first or output
-    assert first.raw is not None
-    rotation = first.raw if first.raw.shape[-1] == 9 else first.rotation.flatten(1)
-    parts = {
-        "position": functional.huber_loss(
-            first.position / POSITION_SCALE, batch["position"] / POSITION_SCALE
-        ),
-        "rotation": functional.mse_loss(rotation, truth.flatten(1)) * 9,
-        "likelihood": pose_likelihood(first, batch, truth) * LIKELIHOOD_WEIGHT,
-    }
-    if output.first is not None:
+    parts: dict[str, Tensor] = {}
+    head = output.first or output
+    if head.raw is not None:
+        rotation = head.raw if head.raw.shape[-1] == 9 else head.rotation.flatten(1)
+        parts |= {
+            "position": functional.huber_loss(
+                head.position / POSITION_SCALE, batch["position"] / POSITION_SCALE
+            ),
+            "rotation": functional.mse_loss(rotation, truth.flatten(1)) * 9,
+            "likelihood": pose_likelihood(head, batch, truth) * LIKELIHOOD_WEIGHT,
+        }
+    if output.raw is None:
         parts["refined"] = _distances(output, batch, truth) * REFINED_WEIGHT
         parts["refined_likelihood"] = pose_likelihood(output, batch, truth) * LIKELIHOOD_WEIGHT
     if output.places is not None and output.places_log_std is not None:

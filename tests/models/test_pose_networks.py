@@ -57,5 +57,5 @@ def test_standardized_images_do_not_know_contrast():
 
 
 def test_unknown_network_is_named_with_the_known_ones():
-    with pytest.raises(ValueError, match="landmark, dactyl"):
+    with pytest.raises(ValueError, match="landmark, keypoint, dactyl"):
         build_pose_network("alexnet", views=3)
