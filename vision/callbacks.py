@@ -4,10 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Timer
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Timer, WeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
+from opendactyl.datasets.loading import PoseDataModule
 from opendactyl.files.curve import append_row
-from opendactyl.vision.module import PoseModule
+from opendactyl.vision.gallery import draw_samples
+from opendactyl.vision.metrics import Predictions
+from opendactyl.vision.module import PoseModule, to_arrays
 
 COLUMNS = (
     "minutes",
@@ -21,6 +28,8 @@ COLUMNS = (
     "val/score",
 )
 """The columns of a run's `metrics.csv`."""
+SHOWN = 4
+"""Validation samples drawn for TensorBoard."""
 
 
 class Progress(L.Callback):
@@ -40,6 +49,43 @@ class Progress(L.Callback):
         done = trainer.current_epoch + batch_idx / max(int(trainer.num_training_batches), 1)
         elapsed = self._timer.time_elapsed() / self._seconds
         pl_module.progress = max(elapsed, done / self._epochs)
+
+
+class Averaging(WeightAveraging):
+    """A moving average of the weights whose memory grows with the run.
+
+    With a constant decay a short run would end on an average over weights that knew nothing.
+    """
+
+    def __init__(self, decay: float) -> None:
+        """Forgets at most `1 - decay` a step."""
+
+        def average(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+            keep = min(decay, (1.0 + int(count)) / (10.0 + int(count)))
+            return torch.lerp(new.to(old.dtype), old, keep) if old.is_floating_point() else new
+
+        super().__init__(avg_fn=average)
+
+
+class Pictures(L.Callback):
+    """Draws a few validation samples with true and estimated axes into TensorBoard."""
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Called at the end of a validation, with the averaged weights in place."""
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        logger = trainer.logger
+        if not isinstance(data, PoseDataModule) or not isinstance(logger, TensorBoardLogger):
+            return
+        assert isinstance(pl_module, PoseModule)
+        count = min(SHOWN, len(data.val))
+        images = torch.from_numpy(np.array(data.val.images[:count])).to(pl_module.device)
+        with torch.no_grad():
+            arrays = to_arrays(pl_module({"images": images}))
+        predictions = Predictions.of(data.val, *arrays)
+        picture = draw_samples(predictions, data.val, range(count))
+        logger.experiment.add_image(
+            "val/estimates", picture, trainer.global_step, dataformats="HWC"
+        )
 
 
 class LearningCurve(L.Callback):

@@ -7,6 +7,15 @@ from opendactyl.datasets.augment import AugmentConfig
 from opendactyl.files.errors import InputError
 from opendactyl.models.pose import HEADS, POSE_NETWORKS
 
+CHOICES = {
+    "model": POSE_NETWORKS,
+    "head": tuple(HEADS),
+    "balance": ("fixed", "focal"),
+    "schedule": ("cosine", "halving"),
+    "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
+}
+"""What the settings of these names may be."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VisionConfig:
@@ -18,16 +27,23 @@ class VisionConfig:
     """Validation dataset, of another seed."""
     out: Path = Path("runs/vision")
     """Run folder."""
+    preset: str = "hour"
+    """Where other defaults come from: quick (minutes), hour, cpu (a night), gpu (D18's budget)."""
     model: str = "landmark"
-    """Network: landmark, or dactyl (D18 Table 12)."""
+    """Network: landmark, keypoint (any cameras), dactyl (D18 Table 12), resnet18 or resnet50."""
     head: str = "9d"
     """Rotation head: 9d, 6d or quaternion."""
     image_size: int = 128
     """Width and height the network sees; the images are downsized to it."""
     batch_size: int = 64
     """Samples in a batch (D18: 64 triplets)."""
+    balance: str = "fixed"
+    """Weights of position and rotation: fixed, or focal (D19 C.3)."""
     learning_rate: float = 2e-3
-    """Peak step size of AdamW; it falls to zero along a half cosine as the time runs out."""
+    """Peak step size of AdamW."""
+    schedule: str = "cosine"
+    """How the step size falls: cosine, to zero as the time runs out, or halving, every 20,000
+    batches (D18 D.2)."""
     weight_decay: float = 1e-4
     """AdamW's weight decay."""
     max_minutes: float = 60.0
@@ -46,20 +62,34 @@ class VisionConfig:
     """auto is bf16 where the hardware multiplies it natively, else 32 bits."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Ranges of the augmentation."""
+    warm_start: Path | None = None
+    """Weights to start from: a run of the same network, or a .safetensors file."""
+    backbone: Path | None = None
+    """A torchvision state dict for the towers of resnet18 and resnet50; nothing is downloaded."""
     resume: bool = False
     """Continue an interrupted run, or start what is not there yet."""
 
     def check(self) -> None:
         """Raises an `InputError` for settings that cannot be trained."""
-        if self.model not in POSE_NETWORKS:
-            raise InputError(f"no model {self.model!r}; choose from {', '.join(POSE_NETWORKS)}")
-        if self.head not in HEADS:
-            raise InputError(f"no head {self.head!r}; choose from {', '.join(HEADS)}")
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise InputError(f"--{name} is {value!r}; choose from {', '.join(allowed)}")
+        if self.backbone is not None and not self.model.startswith("resnet"):
+            raise InputError(f"--backbone is for resnet18 and resnet50, not for {self.model}")
         if self.batch_size < 2:
             raise InputError(f"--batch-size is {self.batch_size}; it must be at least 2")
         if self.max_minutes <= 0 or self.max_epochs < 1:
             raise InputError("--max-minutes and --max-epochs must be positive")
-        if self.precision not in ("auto", "32-true", "bf16-mixed", "16-mixed"):
-            raise InputError(
-                f"--precision is {self.precision!r}; choose auto, 32-true, bf16-mixed or 16-mixed"
-            )
+
+
+PRESETS = {
+    "quick": VisionConfig(preset="quick", batch_size=32, max_minutes=5.0),
+    "hour": VisionConfig(),
+    "cpu": VisionConfig(preset="cpu", max_minutes=720.0, average=0.9995),
+    # D18 4.2: 400,000 batches of 64 triplets; the clock is only a limit here.
+    "gpu": VisionConfig(
+        preset="gpu", image_size=200, max_minutes=4320.0, workers=8, average=0.9995
+    ),
+}
+"""Defaults by the time there is."""

@@ -14,9 +14,9 @@ from opendactyl.datasets.cache import CachedDataset, open_dataset
 from opendactyl.files.atomic import read_json, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import new_folder
-from opendactyl.geometry.rotation import matrix_to_quat
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.metrics import Predictions, compute_metrics
+from opendactyl.vision.module import to_arrays
 from opendactyl.vision.report import write_report
 from opendactyl.vision.train import load_module
 
@@ -62,10 +62,7 @@ class _Run:
     def estimate_batch(
         self, images: NDArray[np.uint8]
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        output = self._module({"images": torch.from_numpy(images)})
-        variance = torch.exp(2 * output.log_std).repeat_interleave(3, dim=-1).numpy()
-        quaternion = matrix_to_quat(output.rotation.double().numpy())
-        return output.position.numpy(), quaternion, variance[:, :, None] * np.eye(6)
+        return to_arrays(self._module({"images": torch.from_numpy(images)}))
 
 
 class _Bundle:
@@ -126,17 +123,7 @@ def predict(model: BatchEstimator, data: CachedDataset, count: int) -> Predictio
             images = np.array(data.images[start : min(start + BATCH, count)])
             parts.append(model.estimate_batch(images))
             bar.update(len(images))
-    position, quaternion, covariance = (
-        np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True)
-    )
-    return Predictions(
-        position,
-        quaternion,
-        covariance,
-        data.position[:count].astype(np.float64),
-        data.quaternion[:count].astype(np.float64),
-        data.visible_fraction[:count].astype(np.float64),
-    )
+    return Predictions.of(data, *(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _refuse_training_data(model: Path, data: CachedDataset) -> None:

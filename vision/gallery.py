@@ -1,5 +1,7 @@
 """Pictures of estimates: the true and the estimated axes drawn into the views."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -13,8 +15,14 @@ ZOOM = 2
 
 def draw_worst(p: Predictions, data: CachedDataset, count: int) -> NDArray[np.uint8]:
     """The samples of largest rotation error, three views each, two samples a row."""
-    order = np.argsort(-p.rotation_error_deg)[:count]
-    tiles = [_tile(p, data, int(index)) for index in order]
+    return draw_samples(p, data, np.argsort(-p.rotation_error_deg)[:count])
+
+
+def draw_samples(
+    p: Predictions, data: CachedDataset, which: Iterable[int | np.integer]
+) -> NDArray[np.uint8]:
+    """Samples by number, three views each, two samples a row: true axes thin, estimated thick."""
+    tiles = [_tile(p, data, int(index)) for index in which]
     if len(tiles) % 2:
         tiles.append(np.zeros_like(tiles[0]))
     rows = [np.concatenate(pair, axis=1) for pair in zip(tiles[::2], tiles[1::2], strict=True)]

@@ -1,7 +1,7 @@
 """What training minimises, with every weight."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from opendactyl.geometry.rotation_torch import geodesic_angle, quat_to_matrix
@@ -41,7 +41,9 @@ def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]
             "likelihood": pose_likelihood(head, batch, truth) * LIKELIHOOD_WEIGHT,
         }
     if output.raw is None:
-        parts["refined"] = _distances(output, batch, truth) * REFINED_WEIGHT
+        position, rotation = _distances(output, batch, truth)
+        parts["refined_position"] = position * REFINED_WEIGHT
+        parts["refined_rotation"] = rotation * REFINED_WEIGHT
         parts["refined_likelihood"] = pose_likelihood(output, batch, truth) * LIKELIHOOD_WEIGHT
     if output.places is not None and output.places_log_std is not None:
         error, likelihood = _place_losses(output.places, output.places_log_std, batch)
@@ -50,11 +52,13 @@ def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]
     return parts | {"total": torch.stack(list(parts.values())).sum()}
 
 
-def _distances(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor) -> Tensor:
+def _distances(
+    output: PoseOutput, batch: dict[str, Tensor], truth: Tensor
+) -> tuple[Tensor, Tensor]:
     square = (output.position - batch["position"]).square().sum(dim=-1)
     position = torch.sqrt(square + SOFT_POSITION**2) / POSITION_SCALE
     square = (output.rotation - truth).square().sum(dim=(-2, -1))
-    return (position + torch.sqrt(square + SOFT_CHORD**2)).mean()
+    return position.mean(), torch.sqrt(square + SOFT_CHORD**2).mean()
 
 
 def _place_losses(
@@ -85,3 +89,47 @@ def pose_likelihood(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor)
     # Three dimensions each: 3 log(sigma) + |e|² / (2 sigma²).
     nll = 3 * output.log_std + 0.5 * squares * torch.exp(-2 * output.log_std)
     return nll.clamp_max(50.0).mean()
+
+
+class FocalBalance(nn.Module):
+    """Weighs position and rotation by how far each is from good enough (D19 C.3).
+
+    With p the share of samples under the target error, a task's weight is -(1 - p) log p (focal
+    loss with gamma 1); here both are scaled to a mean of one, and p is a moving average.
+    """
+
+    TARGET_DEG, TARGET_MM = 3.0, 3.0
+    MEMORY = 0.99
+    share: Tensor
+
+    def __init__(self) -> None:
+        """Starts with both tasks equally far."""
+        super().__init__()
+        self.register_buffer("share", torch.full((2,), 0.1))
+
+    @torch.no_grad()
+    def weights(self, angle: Tensor, millimetres: Tensor) -> Tensor:
+        """Takes a batch's errors (B,) into account; weights (2,) of position and rotation."""
+        good = torch.stack(
+            [
+                (millimetres < self.TARGET_MM).float().mean(),
+                (angle < self.TARGET_DEG).float().mean(),
+            ]
+        )
+        self.share.lerp_(good.to(self.share), 1 - self.MEMORY)
+        p = self.share.clamp(0.001, 0.999)
+        weights = -(1 - p) * torch.log(p)
+        return 2 * weights / weights.sum()
+
+    def forward(
+        self, losses: dict[str, Tensor], angle: Tensor, millimetres: Tensor
+    ) -> dict[str, Tensor]:
+        """The losses with position and rotation reweighted, and their new total."""
+        position, rotation = self.weights(angle, millimetres)
+        factors = {"position": position, "rotation": rotation}
+        parts = {
+            name: value * factors.get(name.removeprefix("refined_"), 1.0)
+            for name, value in losses.items()
+            if name != "total"
+        }
+        return parts | {"total": torch.stack(list(parts.values())).sum()}

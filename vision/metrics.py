@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.datasets.cache import CachedDataset
 from opendactyl.geometry.rotation import (
     Array,
     geodesic_angle,
@@ -36,6 +37,20 @@ class Predictions:
     true_quaternion: Array
     visible_fraction: Array
     """(N, V)."""
+
+    @classmethod
+    def of(
+        cls, data: CachedDataset, position: Array, quaternion: Array, covariance: Array
+    ) -> "Predictions":
+        """Estimates of the first samples of a dataset beside their labels."""
+        count = len(position)
+        truth = (data.position, data.quaternion, data.visible_fraction)
+        return cls(
+            position.astype(np.float64),
+            quaternion.astype(np.float64),
+            covariance.astype(np.float64),
+            *(values[:count].astype(np.float64) for values in truth),
+        )
 
     @property
     def rotation_error_deg(self) -> Array:

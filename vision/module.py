@@ -4,17 +4,21 @@ import math
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 
 from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rotation import Array, matrix_to_quat
 from opendactyl.geometry.rotation_torch import geodesic_angle, quat_to_matrix
 from opendactyl.models.pose import PoseOutput, build_pose_network
 from opendactyl.sim.hand_frame import ANCHORS
-from opendactyl.vision.losses import pose_loss
+from opendactyl.vision.losses import FocalBalance, pose_loss
 
 WARM_UP = 200
 """Steps over which the step size rises to its peak."""
+HALVING = 20_000
+"""Steps after which schedule `halving` halves the step size (D18 D.2)."""
 GOOD_ANGLE_DEG, GOOD_MM = 2.71, 3.12
 """Dactyl's own errors (D18 Table 6), which put degrees and millimetres on one scale."""
 
@@ -36,6 +40,8 @@ class PoseModule(L.LightningModule):
         anchors: list[list[float]] | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
+        schedule: str = "cosine",
+        balance: str = "fixed",
     ) -> None:
         """Builds a network.
 
@@ -48,6 +54,8 @@ class PoseModule(L.LightningModule):
             anchors: points (M, 3) that never move in the hand frame; default `ANCHORS`.
             learning_rate: peak step size.
             weight_decay: AdamW's.
+            schedule: how the step size falls, `cosine` or `halving`.
+            balance: weights of position and rotation, `fixed` or `focal`.
         """
         super().__init__()
         rig = rig if isinstance(rig, Rig) else Rig.from_dict(rig)
@@ -62,6 +70,8 @@ class PoseModule(L.LightningModule):
                 "anchors": anchors,
                 "learning_rate": learning_rate,
                 "weight_decay": weight_decay,
+                "schedule": schedule,
+                "balance": balance,
             }
         )
         self.network = build_pose_network(
@@ -71,6 +81,7 @@ class PoseModule(L.LightningModule):
         # What a rig cannot know, the estimator may not use: only the nominal cameras are here.
         self.register_buffer("intrinsics", torch.tensor(rig.intrinsics, dtype=torch.float32))
         self.register_buffer("cam_from_hand", torch.tensor(rig.extrinsics, dtype=torch.float32))
+        self.balance = FocalBalance() if balance == "focal" else None
         self.progress = 0.0
         """How much of the training time has passed, from 0 to 1."""
 
@@ -81,6 +92,8 @@ class PoseModule(L.LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch."""
         losses, angle, millimetres = self._shared_step(batch)
+        if self.balance is not None:
+            losses = self.balance(losses, angle, millimetres)
         values = {f"train/{key}": value.detach() for key, value in losses.items()}
         self.log_dict(values)
         self.log("deg", angle.mean(), prog_bar=True)
@@ -118,7 +131,16 @@ class PoseModule(L.LightningModule):
 
     def _rate(self, step: int) -> float:
         warm = min(1.0, (step + 1) / WARM_UP)
+        if self.hparams["schedule"] == "halving":
+            return warm * 0.5 ** (step // HALVING)
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0))))
+
+
+def to_arrays(output: PoseOutput) -> tuple[Array, Array, Array]:
+    """Positions (B, 3), quaternions (B, 4) and covariances (B, 6, 6) as numpy arrays."""
+    variance = torch.exp(2 * output.log_std).repeat_interleave(3, dim=-1).cpu().numpy()
+    quaternion = matrix_to_quat(output.rotation.double().cpu().numpy())
+    return output.position.cpu().numpy(), quaternion, variance[:, :, None] * np.eye(6)
 
 
 @torch.no_grad()

@@ -1,23 +1,25 @@
 """Estimator training under Lightning: within a time limit, resumable."""
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import (
-    EMAWeightAveraging,
     ModelCheckpoint,
     Timer,
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
+from safetensors.torch import load_file
 
 from opendactyl.datasets.loading import PoseDataModule
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
-from opendactyl.vision.callbacks import LearningCurve, Progress
+from opendactyl.vision.callbacks import Averaging, LearningCurve, Pictures, Progress
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
 
@@ -46,6 +48,7 @@ def train(config: VisionConfig) -> Path:
     run = open_run(config.out, plain, resume=config.resume)
     L.seed_everything(config.seed, verbose=False)
     module = build_module(config, data)
+    _start_from(config, module)
     trainer, best = build_trainer(config, run)
     last = run / "checkpoints" / "last.ckpt"
     # Only tensors and plain values are read back: checkpoints may come from strangers.
@@ -85,7 +88,43 @@ def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
         image_size=config.image_size,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
+        schedule=config.schedule,
+        balance=config.balance,
     )
+
+
+def _start_from(config: VisionConfig, module: PoseModule) -> None:
+    """Takes the weights that the settings name, if they name any."""
+    if config.backbone is not None:
+        if not config.backbone.exists():
+            raise InputError(f"--backbone {config.backbone} does not exist")
+        tower: Any = module.network
+        _take(config.backbone, tower.load_backbone, _read_weights(config.backbone))
+    if config.warm_start is not None:
+        path = config.warm_start
+        weights = load_module(path).network.state_dict() if path.is_dir() else _read_weights(path)
+        _take(path, module.network.load_state_dict, weights)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} holds no weights ({error})") from error
+
+
+def _take(
+    path: Path, load: Callable[[dict[str, torch.Tensor]], Any], weights: dict[str, torch.Tensor]
+) -> None:
+    try:
+        load(weights)
+    except (RuntimeError, AttributeError) as error:
+        raise InputError(
+            f"{path} holds the weights of another network; --model, --head, the rig's cameras and "
+            "the object must be equal"
+        ) from error
 
 
 def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelCheckpoint]:
@@ -102,8 +141,9 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelChec
         callbacks=[
             timer,
             Progress(timer, config.max_minutes, config.max_epochs),
-            EMAWeightAveraging(decay=config.average),
+            Averaging(config.average),
             LearningCurve(run / "metrics.csv", timer),
+            Pictures(),
             best,
             ModelCheckpoint(
                 folder, "last", train_time_interval=interval, enable_version_counter=False

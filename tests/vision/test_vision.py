@@ -14,10 +14,12 @@ from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import matrix_to_quat, random_quat
 from opendactyl.models.pose import PoseOutput, rotation_from_raw
+from opendactyl.vision.callbacks import Averaging
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluate import EvalConfig, evaluate, open_model, predict
-from opendactyl.vision.losses import pose_loss
+from opendactyl.vision.export import save_weights
+from opendactyl.vision.losses import FocalBalance, pose_loss
 from opendactyl.vision.metrics import Predictions, bootstrap_interval, compute_metrics
 from opendactyl.vision.train import load_module, train
 
@@ -223,3 +225,57 @@ print(pose.quaternion.shape, bins.shape)
 def test_no_model_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="make train-vision"):
         open_model(tmp_path)
+
+
+def test_focal_balance_favours_what_is_far_from_good():
+    balance = FocalBalance()
+    losses = {"position": torch.tensor(1.0), "refined_rotation": torch.tensor(1.0)}
+    for _ in range(500):
+        weights = balance.weights(torch.full((8,), 20.0), torch.full((8,), 1.0))
+    assert weights[1] > 10 * weights[0]
+    assert weights.sum().item() == pytest.approx(2.0)
+    balanced = balance(losses, torch.full((8,), 20.0), torch.full((8,), 1.0))
+    assert balanced["refined_rotation"] > 10 * balanced["position"]
+    assert balanced["total"].item() == pytest.approx(2.0, rel=0.01)
+
+
+def test_a_short_run_averages_what_it_learned_not_where_it_began():
+    average = Averaging(0.999)._kwargs["avg_fn"]
+    value = torch.zeros(1)
+    for count in range(1, 60):
+        value = average(value, torch.ones(1), count)
+    assert value.item() > 0.99
+
+
+def test_warm_starts_take_over_weights_and_refuse_strangers(
+    vision_run, dataset, val_dataset, tmp_path
+):
+    module = load_module(vision_run)
+    save_weights(module, tmp_path / "pose.safetensors")
+    settings = {
+        "data": (dataset,), "val_data": val_dataset, "image_size": 64, "batch_size": 4,
+        "max_epochs": 1, "learning_rate": 1e-9, "workers": 0, "accelerator": "cpu",
+    }  # fmt: skip
+    run = train(
+        VisionConfig(**settings, out=tmp_path / "a", warm_start=tmp_path / "pose.safetensors")
+    )
+    for name, weight in load_module(run).network.named_parameters():
+        torch.testing.assert_close(
+            weight, module.network.get_parameter(name), atol=1e-5, rtol=1e-4, msg=name
+        )
+    for model in ("dactyl", "keypoint"):
+        with pytest.raises(InputError, match="another network"):
+            train(
+                VisionConfig(**settings, out=tmp_path / model, model=model, warm_start=vision_run)
+            )
+    (tmp_path / "love.safetensors").write_bytes(b"dear")
+    with pytest.raises(InputError, match="holds no weights"):
+        train(
+            VisionConfig(**settings, out=tmp_path / "b", warm_start=tmp_path / "love.safetensors")
+        )
+
+
+@pytest.mark.parametrize("wrong", [{"model": "x"}, {"schedule": "x"}, {"backbone": "a.pt"}])
+def test_settings_that_cannot_be_trained_are_named(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        VisionConfig(**wrong).check()
