@@ -3,14 +3,34 @@
 import importlib.util
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from opendactyl.files.errors import InputError
-from opendactyl.render.backend import BACKENDS, choose, probe
+from opendactyl.render.backend import (
+    BACKENDS,
+    choose,
+    device_remedy,
+    forbidden_devices,
+    probe,
+)
 
 OK, WARN, FAIL = "ok", "--", "FAIL"
-VULKAN_DRIVERS = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d")
+NO_NVIDIA_EGL = (
+    "there is an NVIDIA GPU, but EGL draws on the CPU: install the driver's EGL library "
+    "(for a container, set NVIDIA_DRIVER_CAPABILITIES=all)"
+)
+_COUNT = """
+import sys
+from opendactyl.files.errors import InputError
+from opendactyl.render.vulkan import count_devices
+try:
+    print(f"uses Vulkan ({count_devices()} device(s))")
+except InputError as error:
+    sys.exit(str(error))
+"""
 
 
 def main(argv: list[str]) -> int:
@@ -23,7 +43,7 @@ def main(argv: list[str]) -> int:
     failed = False
     for status, part, detail in findings():
         failed |= status == FAIL
-        print(f"{status:<5}{part:<18}{detail}")
+        print(f"{status:<5}{part:<19}{detail}")
     return int(failed)
 
 
@@ -56,22 +76,32 @@ def _graphics() -> Iterator[tuple[str, str, str]]:
     probes = {name: probe(name) for name in BACKENDS}
     for name, result in probes.items():
         yield (OK if result.ok else WARN), f"gl {name}", result.detail
+    for device in forbidden_devices():
+        yield WARN, "gpu", device_remedy(device)
+    if Path("/dev/nvidiactl").exists() and probes["egl"].software:
+        yield WARN, "gpu", NO_NVIDIA_EGL
     try:
         chosen = choose()
     except InputError as error:
         yield FAIL, "classic renderer", str(error)
         return
-    working = probes[chosen].ok
+    if not probes[chosen].ok:
+        works = [name for name, result in probes.items() if result.ok]
+        remedy = f"unset it, or set it to {' or '.join(works)}" if works else "see above"
+        yield FAIL, "classic renderer", f"MUJOCO_GL={chosen} does not work here; {remedy}"
+        return
     kind = "software" if probes[chosen].software else "hardware"
-    detail = f"uses {chosen} ({kind})" if working else f"MUJOCO_GL={chosen} does not work here"
-    yield (OK if working else FAIL), "classic renderer", detail
+    yield OK, "classic renderer", f"uses {chosen} ({kind})"
 
 
 def _filament() -> tuple[str, str, str]:
-    drivers = [f for folder in VULKAN_DRIVERS for f in Path(folder).glob("*.json")]
-    if not drivers:
-        return WARN, "vulkan driver", "none found: apt-get install mesa-vulkan-drivers"
-    return OK, "vulkan driver", ", ".join(sorted(d.stem for d in drivers)[:4])
+    """Asks in a process of its own: a broken Vulkan driver takes the process with it."""
+    result = subprocess.run(
+        [sys.executable, "-c", _COUNT], capture_output=True, text=True, check=False
+    )
+    lines = (result.stdout or result.stderr).strip().splitlines()
+    detail = lines[-1] if lines else f"the Vulkan driver crashed (status {result.returncode})"
+    return (OK if result.returncode == 0 else WARN), "filament renderer", detail
 
 
 def _accelerator() -> tuple[str, str, str]:

@@ -35,17 +35,29 @@ def main(argv: list[str] | None = None) -> None:
     verb = arguments[0]
     if verb not in VERBS:
         _fail(f"no verb {verb!r}; the verbs are {', '.join(VERBS)}")
-    # albumentations looks up its newest version on the net unless this is set.
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
-        module = importlib.import_module(f"opendactyl.cli.{verb.replace('-', '_')}")
-        status = module.main(arguments[1:])
+        sys.exit(_run(verb, arguments[1:]))
     except InputError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         print("interrupted; --resume goes on from here", file=sys.stderr)
         sys.exit(130)
-    sys.exit(status or 0)
+
+
+def _run(verb: str, argv: list[str]) -> int:
+    """Imports a verb and runs it; its exit status."""
+    # albumentations looks up its newest version on the net unless this is set.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    try:
+        module = importlib.import_module(f"opendactyl.cli.{verb.replace('-', '_')}")
+        return module.main(argv) or 0
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("opendactyl"):
+            raise
+        raise InputError(
+            f"{verb} needs {error.name}, which is not installed; `make setup` installs everything, "
+            'and so does pip install "opendactyl[sim,train,cluster,bench]"'
+        ) from error
 
 
 def _fail(message: str) -> None:

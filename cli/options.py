@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import sys
 from typing import TypeVar
@@ -33,12 +34,21 @@ def parse(config: type[T], verb: str, argv: list[str], description: str) -> T:
         if stop.code in (0, None):
             raise
         raise InputError(_one_line(said.getvalue(), verb)) from None
+    except BrokenPipeError:
+        # Whoever read the help, `head` say, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     finally:
         sys.stdout.flush()
 
 
 def _one_line(text: str, verb: str) -> str:
-    """The substance of a boxed message."""
+    """The substance of a boxed message: what is wrong, and the option that was meant."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    words = re.sub(r"[│╭╮╰╯─┌┐└┘]+", " ", plain).split()
-    return f"{verb}: {' '.join(words)}; `opendactyl {verb} --help` lists the options"
+    rows = [row.strip("│ ") for row in plain.splitlines() if not row.startswith(("╭", "╰"))]
+    what, *more = re.split(r"\n─+\n", "\n".join(rows))
+    what = " ".join(what.split()).rstrip(".")
+    similar = [part for part in more if part.startswith(("Perhaps", "Arguments similar"))]
+    meant = re.findall(r"^(--[\w-]+)", "\n".join(similar), re.MULTILINE)
+    guess = f"did you mean {' or '.join(dict.fromkeys(meant))}? " if meant else ""
+    return f"{verb}: {what}; {guess}`opendactyl {verb} --help` lists the options"

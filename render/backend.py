@@ -16,6 +16,9 @@ from opendactyl.files.errors import InputError
 BACKENDS = ("egl", "osmesa", "glfw")
 """Valid values of MUJOCO_GL, in the order they are tried; `glfw` needs a display."""
 PACKAGES = "libegl1 libgl1 libgles2 libosmesa6 mesa-vulkan-drivers"
+EGL_DRIVERS = ("/usr/share/glvnd/egl_vendor.d", "/etc/glvnd/egl_vendor.d")
+DEVICES = Path("/dev/dri")
+PROBE_SECONDS = 120
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "softwarerasterizer")
 
 _PROBE = """
@@ -45,29 +48,51 @@ class Probe:
 
 def probe(name: str) -> Probe:
     """Tries one backend in a process of its own."""
-    result = subprocess.run(
-        [sys.executable, "-c", _PROBE],
-        env=os.environ | {"MUJOCO_GL": name, "PYTHONSAFEPATH": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", _PROBE],
+            env=os.environ | {"MUJOCO_GL": name, "PYTHONSAFEPATH": "1"},
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Probe(name, False, f"no answer within {PROBE_SECONDS} s; the driver hangs")
     if result.returncode == 0:
         return Probe(name, True, result.stdout.strip().splitlines()[-1])
     return Probe(name, False, _remedy(name, result.stderr))
 
 
+def forbidden_devices() -> list[Path]:
+    """The GPUs' render nodes that this user may not open: drawing falls back to the CPU."""
+    nodes = sorted(DEVICES.glob("renderD*"))
+    return [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
+
+
+def device_remedy(device: Path) -> str:
+    """How to get the permission for a render node."""
+    try:
+        group = device.group()
+    except (KeyError, OSError):
+        group = "that owns it"
+    return f"no permission for {device}: sudo usermod -aG {group} $USER, then log in again"
+
+
 def _remedy(name: str, stderr: str) -> str:
-    library = {"egl": "EGL", "osmesa": "OSMesa", "glfw": "GL"}[name]
+    """Why a backend failed and what to do, from what is missing."""
+    last = stderr.strip().splitlines()[-1] if stderr.strip() else "it crashed without a message"
+    if "No module named" in last:
+        return f"{last}: run `make setup`"
     if name == "glfw" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return "no display; not needed, since egl and osmesa draw without one"
+    library = {"egl": "EGL", "osmesa": "OSMesa", "glfw": "GL"}[name]
     if ctypes.util.find_library(library) is None:
         return f"lib{library} is not installed: apt-get install {PACKAGES}"
-    devices = list(Path("/dev/dri").glob("render*")) if name == "egl" else []
-    if devices and not any(os.access(device, os.R_OK | os.W_OK) for device in devices):
-        return f"no permission for {devices[0]}: add the user to the group that owns it"
-    last = stderr.strip().splitlines()[-1] if stderr.strip() else "no message"
+    if name == "egl" and not any(f for d in EGL_DRIVERS for f in Path(d).glob("*.json")):
+        return "libEGL has no driver: apt-get install libegl-mesa0, or the GPU maker's driver"
+    if name == "egl" and forbidden_devices():
+        return device_remedy(forbidden_devices()[0])
     return f"{last} (apt-get install {PACKAGES})"
 
 

@@ -2,38 +2,99 @@
 # Installs what OpenDactyl needs: system packages when allowed to, then a virtual environment.
 # usage: scripts/setup.sh VENV PYTHON
 set -euo pipefail
+cd "$(dirname "$0")/.."
 venv=$1
 python=$2
-packages=(libegl1 libgl1 libgles2 libosmesa6 mesa-vulkan-drivers)
+name=$(basename "$python")
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 
-missing=()
-for package in "${packages[@]}"; do
-	dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing+=("$package")
-done
-if ((${#missing[@]})); then
-	if ! command -v apt-get >/dev/null; then
-		echo "setup: this is no Debian or Ubuntu; install EGL, OSMesa and a Vulkan driver yourself" >&2
-	elif [ "$(id -u)" = 0 ]; then
-		apt-get update -qq
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
-	elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-		sudo apt-get update -qq
-		sudo DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
-	else
-		echo "setup: rendering needs system packages that only an administrator can install:" >&2
-		echo "setup:     sudo apt-get install ${missing[*]}" >&2
+say() { echo "setup: $*" >&2; }
+
+# Whether this user may install: root, or sudo, which may ask where somebody can type a password.
+may_install() {
+	[ "$(id -u)" = 0 ] && return
+	command -v sudo >/dev/null || return 1
+	sudo -n true 2>/dev/null && return
+	[ -t 0 ] && [ -t 2 ] || return 1
+	say "sudo may ask for your password, to install $*"
+	sudo -v
+}
+
+# Runs a command as root; what it prints goes into the log.
+as_root() {
+	local sudo=(sudo -n)
+	[ "$(id -u)" = 0 ] && sudo=()
+	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1
+}
+
+# The given packages that are not installed, less those this release does not have.
+missing() {
+	local package lists=no
+	apt-cache show libc6 >/dev/null 2>&1 && lists=yes
+	for package in "$@"; do
+		dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" && continue
+		if [ $lists = no ] || apt-cache show "$package" >/dev/null 2>&1; then echo "$package"; fi
+	done
+}
+
+install_system() {
+	local packages
+	mapfile -t packages < <(missing "$@")
+	((${#packages[@]})) || return 0
+	if may_install "${packages[@]}"; then
+		as_root apt-get update -qq || true # one source may fail while another has it all
+		mapfile -t packages < <(missing "$@")
+		((${#packages[@]})) || return 0
+		say "installing ${packages[*]}"
+		as_root apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 \
+			"${packages[@]}" && return
+		say "apt-get could not: $(grep '^E:' "$log" | tail -1)"
 	fi
+	say "an administrator has to install what is missing; the doctor tells what works without:"
+	say "    sudo apt-get install ${packages[*]}"
+}
+
+make_venv() {
+	if [ -n "$(ls -A "$venv" 2>/dev/null)" ] && [ ! -e "$venv/pyvenv.cfg" ]; then
+		say "$venv holds something else than a virtual environment; name another folder: VENV="
+		exit 2
+	fi
+	"$python" -m venv --clear "$venv" >>"$log" 2>&1 && return
+	# Debian splits ensurepip off; a pip that is there already can do its work.
+	"$python" -m venv --clear --without-pip "$venv" >>"$log" 2>&1 &&
+		"$python" -m pip --python "$venv/bin/python" install -qq pip >>"$log" 2>&1 && return
+	say "$python cannot make a virtual environment here: sudo apt-get install $name-venv"
+	exit 2
+}
+
+system=(libegl1 libgl1 libgles2 libosmesa6 mesa-vulkan-drivers)
+if [[ $name =~ ^python3(\.[0-9]+)?$ ]] && ! "$python" -c 'import ensurepip' 2>/dev/null; then
+	system+=("$name" "$name-venv") # a bare system has neither
+fi
+if command -v apt-get >/dev/null; then
+	install_system "${system[@]}"
+else
+	say "this is no Debian or Ubuntu; install EGL, OSMesa and a Vulkan driver yourself"
 fi
 
+if ! command -v "$python" >/dev/null; then
+	say "there is no $python; name Python 3.11 or newer: make setup PYTHON=/path/to/python3"
+	exit 2
+fi
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-	echo "setup: $("$python" --version) is too old; name Python 3.11 or newer: make setup PYTHON=python3.12" >&2
+	say "$("$python" --version) is too old; name 3.11 or newer: make setup PYTHON=python3.12"
 	exit 2
 fi
-if [ ! -x "$venv/bin/python" ] && ! "$python" -m venv "$venv"; then
-	echo "setup: no virtual environment could be made: sudo apt-get install python3-venv" >&2
-	exit 2
+# An environment whose making broke off has a python, but no pip.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
+
+say "installing Python packages into $venv (several GB; some minutes the first time)"
+# -qq: what pip and setuptools warn about is the machine's settings, and nothing to act on.
+pip=("$venv/bin/python" -m pip install -qq --disable-pip-version-check)
+if ! "${pip[@]}" --upgrade pip || ! "${pip[@]}" -e '.[sim,train,cluster,bench,dev]'; then
+	say "the Python packages could not be installed; mend the above and run make setup again"
+	exit 1
 fi
-echo "setup: installing Python packages into $venv (several GB, a few minutes)"
-"$venv/bin/python" -m pip install --quiet --upgrade pip
-"$venv/bin/python" -m pip install --quiet -e '.[sim,train,cluster,bench,dev]'
 touch "$venv/.installed"
+say "done; make doctor tells which parts of this machine work"

@@ -1,0 +1,128 @@
+"""The rooms' arrows point downwards, and what must run without a part never imports it."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BELOW_VISION = {"files", "geometry", "models", "sim", "render", "datasets"}
+BELOW_CLI = BELOW_VISION | {"vision", "policy", "control"}
+MAY_IMPORT = {
+    "files": set(),
+    "configs": set(),
+    "geometry": {"files"},
+    "models": {"files", "geometry"},
+    "sim": {"files", "geometry"},
+    "render": {"files", "geometry", "sim"},
+    "datasets": {"files", "geometry", "sim", "render"},
+    "vision": {"files", "geometry", "models", "datasets"},
+    "policy": {"files", "geometry", "models", "sim"},
+    "control": BELOW_VISION | {"vision", "policy"},
+    "benchmarks": BELOW_CLI,
+    "cli": BELOW_CLI | {"benchmarks"},
+}
+GRAPHICS = ("mujoco", "OpenGL", "glfw", "gymnasium", "gymnasium_robotics")
+
+
+def imports(source):
+    """(level, dotted name) of every import statement, wherever it stands."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "." * node.level]
+            if node.module == "opendactyl":
+                names = [f"opendactyl.{alias.name}" for alias in node.names]
+            found += [(node.level, name) for name in names]
+    return found
+
+
+def faults(room, source):
+    """What is wrong with the imports of a file: upward, bare or relative."""
+    wrong = []
+    for level, name in imports(source):
+        first, _, rest = name.partition(".")
+        if level:
+            wrong.append(f"relative import of {name}")
+        elif first in MAY_IMPORT:
+            wrong.append(f"bare import of {name}; write opendactyl.{name}")
+        elif first == "opendactyl" and room in MAY_IMPORT:
+            target = rest.split(".")[0]
+            if target != room and target not in MAY_IMPORT[room]:
+                wrong.append(f"{room} must not import {name}")
+    return wrong
+
+
+def python_files():
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    ).stdout.split()  # fmt: skip
+    if not listed:  # an unpacked archive has no git
+        listed = [p.relative_to(ROOT).as_posix() for p in ROOT.glob("[a-z]*/**/*.py")]
+    return [name for name in listed if (ROOT / name).exists()]
+
+
+def rooms():
+    return {path.parent.name for path in ROOT.glob("*/__init__.py")}
+
+
+def test_no_import_points_upwards():
+    names = python_files()
+    assert len(names) > 100
+    wrong = {
+        name: found
+        for name in names
+        if (found := faults(name.split("/")[0], (ROOT / name).read_text(encoding="utf-8")))
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "fault"),
+    [
+        ("sim", "def f():\n    from opendactyl.render.draw import x", "sim must not import"),
+        ("policy", "import opendactyl.vision.train as t", "policy must not import"),
+        ("vision", "from opendactyl import policy", "vision must not import"),
+        ("control", "import opendactyl.cli.main", "control must not import"),
+        ("geometry", "from . import rig", "relative import"),
+        ("tests", "from .conftest import home", "relative import"),
+        ("tests", "from datasets.label import Label", "bare import"),
+        ("sim", "from opendactyl.geometry.rig import Rig\nimport mujoco", None),
+        ("tests", "from opendactyl.cli.main import main", None),
+    ],
+)
+def test_faults_are_found(room, source, fault):
+    found = faults(room, source)
+    assert (found == []) if fault is None else (fault in found[0])
+
+
+def test_the_table_and_the_distribution_name_every_room():
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "packages"
+    ]
+    assert sorted(packages) == sorted(f"opendactyl.{room}" for room in rooms())
+    assert len(set(packages)) == len(packages)
+    assert rooms() == set(MAY_IMPORT)
+    untyped = [room for room in rooms() if not (ROOT / room / "py.typed").exists()]
+    assert not untyped
+
+
+def test_vision_trains_without_mujoco_and_gl(dataset, val_dataset, tmp_path):
+    code = f"""
+import sys
+for name in {GRAPHICS!r}:
+    sys.modules[name] = None
+from opendactyl.cli.main import main
+main(["train-vision", "--data", {str(dataset)!r}, "--val-data", {str(val_dataset)!r},
+      "--out", {str(tmp_path / "run")!r}, "--image-size", "64", "--batch-size", "4",
+      "--max-epochs", "1", "--workers", "0", "--accelerator", "cpu"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/report/metrics.json").exists()
