@@ -46,7 +46,9 @@ def _one_line(text: str, verb: str) -> str:
     """The substance of a boxed message: what is wrong, and the option that was meant."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     rows = [row.strip("│ ") for row in plain.splitlines() if not row.startswith(("╭", "╰"))]
-    what, *more = re.split(r"\n─+\n", "\n".join(rows))
+    parts = re.split(r"\n[─-]+\n", "\n".join(rows))
+    # Where the terminal has no Unicode, the box has no border, and its title is a part.
+    what, *more = parts if plain.startswith("╭") else parts[1:] or parts
     what = " ".join(what.split()).rstrip(".")
     similar = [part for part in more if part.startswith(("Perhaps", "Arguments similar"))]
     meant = re.findall(r"^(--[\w-]+)", "\n".join(similar), re.MULTILINE)

@@ -1,5 +1,9 @@
-"""Real parts, made once: a dataset, an estimator run, a policy run and a bundle, all tiny."""
+"""Real parts, made once: a dataset, an estimator run, a policy run and a bundle, all tiny.
 
+All of pytest-xdist's workers share them.
+"""
+
+import fcntl
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,6 +13,7 @@ from opendactyl.render.backend import choose
 
 choose()  # Before anything imports MuJoCo.
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +39,27 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    (base / "home").mkdir(exist_ok=True)
+    return base / "home"
+
+
+@pytest.fixture(scope="session")
+def once() -> Callable[[Path, Callable[[Path], object]], Path]:
+    """Makes a folder in the first worker that needs it; the others wait until it is complete."""
+
+    def make_once(folder: Path, make: Callable[[Path], object]) -> Path:
+        done = folder.with_suffix(".done")
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return make_once
 
 
 def _small(out: Path, seed: int) -> Path:
@@ -46,41 +71,48 @@ def _small(out: Path, seed: int) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dataset(home: Path) -> Path:
-    return _small(home / "train", 0)
+def dataset(home: Path, once) -> Path:
+    return once(home / "train", lambda out: _small(out, 0))
 
 
 @pytest.fixture(scope="session")
-def val_dataset(home: Path) -> Path:
-    return _small(home / "val", 1)
+def val_dataset(home: Path, once) -> Path:
+    return once(home / "val", lambda out: _small(out, 1))
 
 
 @pytest.fixture(scope="session")
-def vision_run(home: Path, dataset: Path, val_dataset: Path) -> Path:
-    return train_vision(
-        VisionConfig(
-            data=(dataset,),
-            val_data=val_dataset,
-            out=home / "vision",
-            image_size=64,
-            batch_size=4,
-            max_epochs=2,
-            max_minutes=5,
-            workers=0,
-            accelerator="cpu",
+def vision_run(home: Path, once, dataset: Path, val_dataset: Path) -> Path:
+    def make(out: Path) -> Path:
+        return train_vision(
+            VisionConfig(
+                data=(dataset,),
+                val_data=val_dataset,
+                out=out,
+                image_size=64,
+                batch_size=4,
+                max_epochs=2,
+                max_minutes=5,
+                workers=0,
+                accelerator="cpu",
+            )
         )
-    )
+
+    return once(home / "vision", make)
 
 
 @pytest.fixture(scope="session")
-def policy_run(home: Path) -> Path:
-    return train_policy(
-        PolicyConfig(
-            out=home / "policy", num_envs=8, horizon=4, minibatches=2, epochs=1, max_minutes=0.03
+def policy_run(home: Path, once) -> Path:
+    def make(out: Path) -> Path:
+        return train_policy(
+            PolicyConfig(out=out, num_envs=8, horizon=4, minibatches=2, epochs=1, max_minutes=0.03)
         )
-    )
+
+    return once(home / "policy", make)
 
 
 @pytest.fixture(scope="session")
-def bundle(home: Path, vision_run: Path, policy_run: Path) -> Path:
-    return export_bundle(ExportConfig(vision=vision_run, policy=policy_run, out=home / "bundle"))
+def bundle(home: Path, once, vision_run: Path, policy_run: Path) -> Path:
+    return once(
+        home / "bundle",
+        lambda out: export_bundle(ExportConfig(vision=vision_run, policy=policy_run, out=out)),
+    )

@@ -1,0 +1,123 @@
+"""The whole chain as a user types it: no paths named, each verb finds what the one before left."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from opendactyl.datasets.manifest import load_manifest
+from opendactyl.files.atomic import read_json
+
+TOY = (
+    ("dataset", "--num-samples", 20, "--shard-size", 10, "--image-size", 64, "--workers", 2),
+    ("preview", "--samples", 2),
+    ("train-vision", "--image-size", 64, "--batch-size", 4, "--max-epochs", 1, "--workers", 0,
+     "--accelerator", "cpu"),
+    ("eval-vision",),
+    ("train-policy", "--num-envs", 8, "--horizon", 4, "--minibatches", 2, "--epochs", 1,
+     "--max-minutes", 0.03),
+    ("export",),
+    ("evaluate", "--episodes", 2, "--seconds-per-goal", 0.4),
+    ("evaluate", "--pose", "vision", "--episodes", 1, "--seconds-per-goal", 0.4,
+     "--out", "runs/evaluate-vision"),
+    ("run", "--seconds", 0.4),
+)  # fmt: skip
+"""Every step at the size of a toy; sizes are all that is named."""
+
+
+@pytest.fixture(scope="session")
+def workplace(home, once, opendactyl):
+    """A folder in which the chain was run."""
+
+    def run_chain(folder):
+        folder.mkdir()
+        for step in TOY:
+            done = opendactyl(*step, cwd=folder)
+            assert done.returncode == 0, f"{step}: {done.stderr}"
+            assert "Traceback" not in done.stderr
+            with (folder / "said.txt").open("a") as file:
+                file.write(done.stdout)
+
+    return once(home / "workplace", run_chain)
+
+
+def test_datasets_have_the_asked_size_and_different_seeds(workplace):
+    train, val = (load_manifest(workplace / "data" / name) for name in ("train", "val"))
+    assert (train.num_samples, val.num_samples) == (20, 2)
+    assert [shard.name for shard in train.shards] == ["shard-000000.tar", "shard-000001.tar"]
+    assert train.seed != val.seed
+
+
+def test_the_contact_sheet_shows_three_views_a_row(workplace):
+    with Image.open(workplace / "preview.png") as sheet:
+        assert sheet.size == (3 * 64, 2 * 64)
+        assert np.asarray(sheet).std() > 20
+
+
+@pytest.mark.parametrize("run", ["vision", "policy-spin"])
+def test_training_leaves_settings_checkpoints_and_curves(workplace, run):
+    run = workplace / "runs" / run
+    assert read_json(run / "config.json")["seed"] == 0
+    for name in ("last", "best"):
+        assert (run / "checkpoints" / f"{name}.ckpt").stat().st_size > 10_000
+    with (run / "metrics.csv").open() as file:
+        assert list(csv.DictReader(file))
+    assert list(run.glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("folder", ["vision/report", "eval-vision"])
+def test_the_estimator_is_measured(workplace, folder):
+    metrics = read_json(workplace / "runs" / folder / "metrics.json")
+    assert metrics["n"] == 2
+    assert 0 < metrics["rotation_error_deg"]["mean"] <= 180
+    assert "<img" in (workplace / "runs" / folder / "report.html").read_text()
+
+
+def test_the_loop_is_closed_with_both_pose_sources(workplace):
+    sim, vision = (
+        read_json(workplace / "runs" / name / "results.json")
+        for name in ("evaluate", "evaluate-vision")
+    )
+    assert (sim["n"], vision["n"]) == (2, 1)
+    assert sim["rotation_error_deg_in_loop"] == 0 < vision["rotation_error_deg_in_loop"]
+
+
+def test_the_film_has_its_frames(workplace):
+    import imageio.v3 as iio
+
+    assert iio.imread(workplace / "runs/run.mp4", plugin="pyav").shape[0] == 5
+
+
+def test_every_verb_said_where_its_work_lies(workplace):
+    said = (workplace / "said.txt").read_text()
+    for place in (
+        "data/train", "data/val", "preview.png", "runs/vision/report/report.html",
+        "runs/eval-vision/report.html", "runs/policy-spin", "bundle in exports/bundle",
+        "using the bundle in exports/bundle", "runs/evaluate/report.html", "runs/run.mp4",
+    ):  # fmt: skip
+        assert place in said
+
+
+INPUTS = {
+    "train-vision": {"--data": "data/train", "--val-data": "data/val"},
+    "eval-vision": {"--model": "runs/vision", "--data": "data/val"},
+    "evaluate": {"--bundle": "exports/bundle"},
+}
+OUTPUTS = {
+    "dataset": "data/train",
+    "train-vision": "runs/vision",
+    "eval-vision": "runs/eval-vision",
+    "train-policy": "runs/policy-spin",
+    "evaluate": "runs/evaluate",
+}
+
+
+@pytest.mark.parametrize("verb", OUTPUTS)
+def test_typing_it_again_overwrites_nothing(workplace, refused, verb):
+    step = next(step for step in TOY if step[0] == verb)
+    paths = INPUTS.get(verb, {}) | {"--out": OUTPUTS[verb]}
+    named = [word for option, path in paths.items() for word in (option, workplace / path)]
+    said = refused(*step, *named, kept=[workplace])
+    assert "not empty" in said
+    assert "--resume" in said
