@@ -4,24 +4,27 @@ PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CHECKED := benchmarks cli configs control datasets examples files geometry models policy render sim tests vision
+# A worker a core; idle ones take over tests of busy ones.
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 
 # The checkout root must not shadow installed packages such as Hugging Face's `datasets`.
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor dataset preview train-vision eval-vision train-policy export evaluate run \
-	view demo bench test test-slow check format lint type clean
+.PHONY: help setup doctor dataset preview train-vision eval-vision train-policy export evaluate \
+	run demo bench test test-slow check format lint type clean
 
 help:  ## list the targets
+	@echo 'make TARGET [ARGS="options, see ARGS=--help"] [VENV=.venv] [PYTHON=python3]'
+	@echo
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F '\t' '{printf "  %-14s %s\n", $$1, $$2}'
 
-setup: $(STAMP)  ## install system packages (when allowed) and the virtual environment
+setup: $(STAMP)  ## install what is needed; `make demo` and `make test` do it too
 
 $(STAMP): pyproject.toml scripts/setup.sh
 	bash scripts/setup.sh "$(VENV)" "$(PYTHON)"
 
-doctor dataset preview train-vision eval-vision train-policy export evaluate run view demo bench: $(STAMP)
+doctor dataset preview train-vision eval-vision train-policy export evaluate run demo bench: $(STAMP)
 	$(BIN)/opendactyl $@ $(ARGS)
 
 doctor:        ## say which parts of this machine work
@@ -33,15 +36,14 @@ train-policy:  ## train the control policy (an hour by default)
 export:        ## join both into exports/bundle
 evaluate:      ## count consecutive goals in closed loop
 run:           ## film the closed loop
-view:          ## watch the closed loop in a browser
 demo:          ## all of it in one go, at a small size
 bench:         ## measure speed against other ways, in one run
 
 test: $(STAMP)  ## run the default tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-slow: $(STAMP)  ## run the long tests too
-	$(BIN)/pytest -m "slow or not slow" $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m "slow or not slow" $(ARGS)
 
 check: $(STAMP)  ## format check, lint, types, tests
 	$(BIN)/ruff format --check .
@@ -56,10 +58,11 @@ format: $(STAMP)  ## format the code
 lint: $(STAMP)  ## lint the code
 	$(BIN)/ruff check .
 
-type: $(STAMP)  ## check types; a link lets the checker see the folders as the packages they are
+# The link lets the checker see the folders as the packages they are.
+type: $(STAMP)  ## check types
 	mkdir -p build/types && ln -sfn ../.. build/types/opendactyl
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-clean:  ## remove what tests and builds leave behind, but no data, runs or exports
+clean:  ## remove what tests and builds leave; keeps data, runs, exports
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

@@ -26,6 +26,8 @@ class DemoConfig:
     """Time for the policy."""
     episodes: int = 8
     """Episodes of each evaluation."""
+    seconds_per_goal: float = 8.0
+    """Time for each goal in both evaluations; `evaluate` gives ten times as much."""
     resume: bool = False
     """Continue an interrupted demo, or start what is not there yet."""
 
@@ -38,14 +40,15 @@ def main(argv: list[str]) -> None:
         argv,
         "Renders a dataset, trains an estimator and a policy, exports both and closes the loop.",
     )
-    if config.samples < 10 or min(config.vision_minutes, config.policy_minutes) <= 0:
-        raise InputError("--samples must be at least 10 and the minutes positive")
+    minutes = min(config.vision_minutes, config.policy_minutes)
+    if config.samples < 10 or min(minutes, config.seconds_per_goal, config.episodes) <= 0:
+        raise InputError("--samples must be at least 10, and times and episodes positive")
     out = new_folder(config.out, resume=config.resume)
     began = time.monotonic()
     for title, verb, options in _steps(config, out):
         print(f"\n== {title}", flush=True)
         _run(verb, options)
-    print(_table(out))
+    print(_table(out, config.seconds_per_goal))
     print(f"the demo took {(time.monotonic() - began) / 60:.1f} minutes; it left behind:")
     for what, path in _artefacts(out):
         print(f"  {what:<24}{path}")
@@ -55,8 +58,8 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
     """Titles, verbs and options."""
     data, val, bundle = out / "data/train", out / "data/val", out / "bundle"
     vision, policy = out / "vision", out / "policy"
-    few = str(config.episodes)
-    size = str(max(config.samples // 10, 2))
+    size = max(config.samples // 10, 2)
+    short = ["--episodes", config.episodes, "--seconds-per-goal", config.seconds_per_goal]
     vision_options = ["--data", data, "--val-data", val, "--out", vision, "--batch-size", "32"]
     steps = [
         ("render training data", "dataset", ["--out", data, "--num-samples", config.samples]),
@@ -76,13 +79,12 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
         (
             "close the loop on the true pose",
             "evaluate",
-            ["--bundle", bundle, "--pose", "sim", "--episodes", few, "--out", out / "evaluate-sim"],
+            ["--bundle", bundle, "--pose", "sim", "--out", out / "evaluate-sim", *short],
         ),
         (
             "close the loop by sight",
             "evaluate",
-            ["--bundle", bundle, "--pose", "vision", "--episodes", few, "--out"]
-            + [out / "evaluate-vision", "--seconds-per-goal", 8],
+            ["--bundle", bundle, "--pose", "vision", "--out", out / "evaluate-vision", *short],
         ),
         (
             "film it",
@@ -106,14 +108,15 @@ def _run(verb: str, options: list[str]) -> None:
         raise InputError(f"the step `opendactyl {verb}` ended with status {status}; see above")
 
 
-def _table(out: Path) -> str:
+def _table(out: Path, seconds_per_goal: float) -> str:
+    """What was measured."""
     vision = read_json(out / "vision/report/metrics.json")
     lines = [
         "",
         f"pose estimation, n = {vision['n']} held-out samples: rotation "
         f"{vision['rotation_error_deg']['mean']:.1f}° mean, position "
         f"{vision['position_error_mm']['mean']:.1f} mm mean",
-        "consecutive goals:",
+        f"consecutive goals, {seconds_per_goal:g} s for each:",
     ]
     for pose in ("sim", "vision"):
         results = read_json(out / f"evaluate-{pose}/results.json")

@@ -1,0 +1,117 @@
+"""Every verb explains itself, and the Makefile has a target of the same name for each."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from opendactyl.cli.main import VERBS, main
+
+ROOT = Path(__file__).resolve().parents[2]
+# Options that scripts outside the repository rely on.
+OPTIONS = {
+    "doctor": (),
+    "dataset": (
+        "--out", "--num-samples", "--seed", "--workers", "--renderer", "--states", "--appearance",
+        "--rig", "--object", "--image-size", "--shard-size", "--resume",
+    ),
+    "preview": ("--data", "--out"),
+    "train-vision": (
+        "--data", "--val-data", "--out", "--model", "--max-minutes", "--accelerator", "--resume",
+    ),
+    "eval-vision": ("--model", "--data", "--out"),
+    "train-policy": (
+        "--out", "--task", "--memory", "--randomization", "--num-envs", "--max-minutes", "--resume",
+    ),
+    "export": ("--vision", "--policy", "--out"),
+    "evaluate": (
+        "--bundle", "--pose", "--task", "--appearance", "--renderer", "--episodes", "--seed",
+        "--out", "--resume",
+    ),
+    "run": ("--bundle", "--pose", "--video"),
+    "bench": ("--suite", "--out", "--full"),
+    "demo": ("--out", "--resume"),
+}  # fmt: skip
+
+
+def says(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 0
+    said = capsys.readouterr()
+    assert not said.err
+    return said.out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_the_promised_options(capsys, monkeypatch, verb):
+    monkeypatch.setenv("COLUMNS", "100")
+    help_text = says(capsys, verb, "--help")
+    assert help_text.startswith(f"usage: opendactyl {verb}")
+    for option in OPTIONS.get(verb, ()):
+        assert re.search(rf"{option}\b", help_text), option
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("help",)])
+def test_help_lists_every_verb(capsys, arguments):
+    help_text = says(capsys, *arguments)
+    for verb, what in VERBS.items():
+        assert re.search(rf"^  {verb} +{what}$", help_text, re.MULTILINE)
+
+
+def test_version_is_the_distributions(capsys):
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", says(capsys, "--version"))
+
+
+def test_every_module_with_a_main_is_a_verb():
+    modules = {
+        path.stem.replace("_", "-")
+        for path in (ROOT / "cli").glob("*.py")
+        if path.stem != "main" and re.search(r"^def main\(", path.read_text(), re.MULTILINE)
+    }
+    assert modules == set(VERBS)
+
+
+def test_the_makefile_has_each_verb_and_calls_nothing_else():
+    text = (ROOT / "Makefile").read_text()
+    rule = re.search(
+        r"^([a-z -]+): \$\(STAMP\)\n\t\$\(BIN\)/opendactyl \$@ \$\(ARGS\)$", text, re.M
+    )
+    assert rule is not None
+    assert set(rule[1].split()) == set(VERBS)
+    phony = re.search(r"^\.PHONY: ((?:[^\n\\]|\\\n)*)", text, re.M)
+    assert phony is not None
+    assert set(VERBS) <= set(phony[1].replace("\\\n", " ").split())
+
+
+def test_make_help_lists_every_target_once():
+    done = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True)
+    listed = re.findall(r"^  ([a-z-]+) +\S", done.stdout, re.M)
+    others = ["help", "setup", "test", "test-slow", "check", "format", "lint", "type", "clean"]
+    assert sorted(listed) == sorted([*VERBS, *others])
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_help_may_be_cut_short(tmp_path):
+    command = f"{sys.executable} -P -m opendactyl.cli.main train-policy --help | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("usage: opendactyl train-policy")
+    assert not done.stderr
+
+
+def test_a_missing_part_is_named_with_its_remedy(tmp_path):
+    code = (
+        "import sys; sys.modules['tyro'] = None\n"
+        "from opendactyl.cli.main import main\n"
+        "main(['preview'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("opendactyl: preview needs tyro, which is not installed; `make")
+    assert len(done.stderr.splitlines()) == 1
