@@ -89,7 +89,11 @@ fi
 # An environment whose making broke off has a python, but no pip.
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
 
-say "installing Python packages into $venv (several GB; some minutes the first time)"
+if [ -e "$venv/.installed" ]; then
+	say "checking the Python packages in $venv"
+else
+	say "installing Python packages into $venv (several GB, some minutes)"
+fi
 # -qq: what pip and setuptools warn about is the machine's settings, and nothing to act on.
 pip=("$venv/bin/python" -m pip install -qq --disable-pip-version-check)
 if ! "${pip[@]}" --upgrade pip || ! "${pip[@]}" -e '.[sim,train,cluster,bench,dev]'; then
