@@ -14,7 +14,7 @@ from opendactyl.datasets.augment import Augmentation
 from opendactyl.datasets.loading import Item
 from opendactyl.datasets.manifest import load_manifest
 from opendactyl.datasets.shards import read_shard
-from opendactyl.sim.hand_frame import ANCHORS
+from opendactyl.geometry.anchors import ANCHORS
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.losses import pose_loss
 from opendactyl.vision.module import PoseModule

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from opendactyl.datasets.manifest import Manifest, load_manifest, read_samples
 from opendactyl.files.atomic import json_hash
 from opendactyl.files.errors import InputError
+from opendactyl.geometry.anchors import ANCHORS
 from opendactyl.geometry.rig import Rig
-from opendactyl.sim.hand_frame import ANCHORS
 
 CACHE_VERSION = 2
 """Raised when a cache holds something else than before; older ones are made again."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from opendactyl.datasets.cache import CachedDataset, open_dataset
-from opendactyl.files.atomic import read_json, write_json
+from opendactyl.files.atomic import read_json, sha256, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import new_folder
 from opendactyl.vision.estimator import PoseEstimator
@@ -69,7 +69,11 @@ class _Bundle:
     """The exported estimator of a bundle."""
 
     def __init__(self, bundle: Path) -> None:
-        self._estimator = PoseEstimator(bundle / "pose.onnx")
+        path = bundle / "pose.onnx"
+        manifest = read_json(bundle / "manifest.json")
+        if manifest.get("sha256", {}).get(path.name) != sha256(path):
+            raise InputError(f"the checksum of {path} is wrong: the file was changed or damaged")
+        self._estimator = PoseEstimator(path)
         self.image_size = self._estimator.shape[1]
 
     def estimate_batch(

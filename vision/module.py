@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from opendactyl.geometry.anchors import ANCHORS
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array, matrix_to_quat
 from opendactyl.geometry.rotation_torch import geodesic_angle, quat_to_matrix
 from opendactyl.models.pose import PoseOutput, build_pose_network
-from opendactyl.sim.hand_frame import ANCHORS
 from opendactyl.vision.losses import FocalBalance, pose_loss
 
 WARM_UP = 200

@@ -95,11 +95,14 @@ def test_a_dataset_of_another_schema_version(read_data, copies, verb, option):
     assert "schema 99" in read_data(verb, option)
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "run"])
-def test_a_bundle_with_a_wrong_checksum(refused, copies, verb):
-    path = copies / "bundle/policy.onnx"
+@pytest.mark.parametrize(
+    ("verb", "option"), [("evaluate", "--bundle"), ("run", "--bundle"), ("eval-vision", "--model")]
+)
+def test_a_bundle_with_a_wrong_checksum(refused, copies, verb, option):
+    path = copies / "bundle/pose.onnx"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    assert "policy.onnx is wrong" in refused(verb, "--bundle", "bundle")
+    data = ("--data", "val") if verb == "eval-vision" else ()
+    assert "pose.onnx is wrong" in refused(verb, option, "bundle", *data)
 
 
 @pytest.mark.parametrize(

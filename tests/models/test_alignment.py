@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from opendactyl.geometry.anchors import ANCHORS
 from opendactyl.geometry.rig import load_rig
 from opendactyl.models.alignment import (
     Evidence,
@@ -17,7 +18,6 @@ from opendactyl.models.alignment import (
     undo_jitter,
 )
 from opendactyl.models.pose import CENTRE
-from opendactyl.sim.hand_frame import ANCHORS
 from opendactyl.sim.objects import object_spec
 
 SIZE = 128

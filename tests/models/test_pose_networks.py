@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from opendactyl.geometry.anchors import ANCHORS
 from opendactyl.geometry.rig import load_rig
 from opendactyl.models.blocks import SpatialSoftmax
 from opendactyl.models.pose import HEADS, POSE_NETWORKS, build_pose_network, standardize
-from opendactyl.sim.hand_frame import ANCHORS
 from opendactyl.sim.objects import object_spec
 
 
