@@ -32,8 +32,9 @@ class ModelFields:
     """The model fields of B simulations that differ, and their nominal values."""
 
     _FIELDS = (
-        "geom_size", "geom_aabb", "geom_dataid", "geom_friction", "pair_friction", "body_mass",
-        "body_inertia", "dof_damping", "actuator_gainprm", "actuator_biasprm", "jnt_range",
+        "geom_size", "geom_aabb", "geom_rbound", "geom_dataid", "geom_friction", "pair_friction",
+        "body_mass", "body_inertia", "dof_damping", "actuator_gainprm", "actuator_biasprm",
+        "jnt_range",
     )  # fmt: skip
 
     def __init__(self, batch: Batch, scene: Scene) -> None:
@@ -82,6 +83,9 @@ class ModelFields:
         self._own["jnt_range"][np.ix_(ids, self._joints)] = np.sort(limits, axis=-1)
         self._gravity[ids] = self._nominal_gravity + [p.gravity for p in drawn]
         self._batch.set_const(ids)
+        # The body's bounding volume follows in set_const(), which makes a mesh's sphere nominal.
+        sphere = self._nominal["geom_rbound"][self._geom]
+        self._own["geom_rbound"][ids, self._geom] = sphere * self._size
 
     def _scale(self, name: str, ids: NDArray[np.intp], factor: NDArray[np.float64]) -> None:
         self._own[name][ids] = self._nominal[name] * factor
@@ -96,7 +100,7 @@ class ModelFields:
         self._own["body_inertia"][ids] = inertia
 
     def _resize(self, ids: NDArray[np.intp], size: NDArray[np.float64]) -> None:
-        """The object's geom; set_const() makes the bounding volumes follow."""
+        """The object's geom."""
         if len(self._meshes):
             nearest = np.abs(MESH_SIZES - size[:, None]).argmin(axis=1)
             size = MESH_SIZES[nearest]
