@@ -76,7 +76,7 @@ def vision_run(home: Path, dataset: Path, val_dataset: Path) -> Path:
 def policy_run(home: Path) -> Path:
     return train_policy(
         PolicyConfig(
-            out=home / "policy", num_envs=8, horizon=4, minibatches=2, epochs=1, max_minutes=0.03
+            out=home / "policy", num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=640
         )
     )
 
