@@ -79,6 +79,9 @@ class Collector:
             sequences[f"{name}_c"] = c[:, None].expand(-1, horizon, -1)
         return TensorDict(sequences, batch_size=[self.env.num_envs, horizon]), episodes
 
+    def close(self) -> None:
+        """Holds nothing that needs to be freed."""
+
     def _step(self, episodes: Episodes) -> dict[str, Tensor]:
         agent, memory = self.agent, self._memory
         seen = agent.seen(self._policy, self._critic)

@@ -52,7 +52,10 @@ def train(config: PolicyConfig) -> Path:
     trainer = Trainer(config, folder)
     if (folder / "checkpoints" / "last.ckpt").exists():
         trainer.load(folder / "checkpoints" / "last.ckpt")
-    trainer.run()
+    try:
+        trainer.run()
+    finally:
+        trainer.close()
     return folder
 
 
@@ -167,8 +170,14 @@ class Trainer:
         from opendactyl.policy.cluster import RayCollector
 
         if isinstance(self._collector, RayCollector):
+            self._collector.use(agent)
+            return self._collector
+        return RayCollector(self.config, agent)
+
+    def close(self) -> None:
+        """Frees what a cluster holds for this run."""
+        if self._collector is not None:
             self._collector.close()
-        return RayCollector(self.config, agent, seed, self.env.max_angle)
 
     def _iterate(self) -> tuple[dict[str, Any], Episodes]:
         assert self._collector is not None
