@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -208,3 +209,4 @@ def test_the_documented_page_is_the_one_the_code_makes():
     assert all(what and source for what, _, _, source in rows)
     page = physics_page()
     assert all(what in page for what, *_ in rows)
+    assert (Path(__file__).parents[2] / "docs" / "physics.md").read_text(encoding="utf-8") == page

@@ -102,7 +102,8 @@ def cluster(monkeypatch):
     """A real Ray cluster of two nodes: a head with one CPU and another with two."""
     ray = pytest.importorskip("ray")
     cluster_utils = pytest.importorskip("ray.cluster_utils")
-    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Workers yield to everything else by default, on a busy machine for ever.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     store = {"object_store_memory": 100 * 2**20}
     cluster = cluster_utils.Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **store}
