@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from opendactyl.files.errors import InputError
+from opendactyl.files.runs import to_plain
 from opendactyl.models.actor_critic import MEMORIES
 from opendactyl.policy.env import EnvConfig
+from opendactyl.policy.interface import ActionConfig
+from opendactyl.policy.randomization import PRESETS
+from opendactyl.policy.tasks import TRAINING_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,17 +24,28 @@ class PolicyConfig:
     memory: str = "lstm"
     """lstm, or none: its feed-forward twin of equal size."""
     randomization: str = "none"
-    """Physics and observation randomization."""
+    """Physics and observation randomization: none, dactyl, vision, or a TOML file."""
     object: str = "block"
     """The object in the hand: block or prism."""
     layout: str = "default"
-    """What the policy sees: default, d18 or joints."""
+    """What the policy sees: default, d18 (22 values, D18 Table 2) or joints."""
+    action: str = "absolute"
+    """How bins become targets: absolute, or relative to the present joint angle (D18 4.2)."""
+    smoothing: float = 0.5
+    """Share of the old target that each action keeps (D18 footnote 15: 0.3)."""
+    seconds_per_goal: float = TRAINING_SECONDS
+    """An episode ends when a goal is not reached for this long (D18 C.1; D19 6.1: 32)."""
+    start_actions: int = 16
+    """An episode starts after at most this many random actions (D18 C.1: 100)."""
     num_envs: int = 512
     """Simulations that run at once."""
     horizon: int = 16
     """Actions per simulation between two updates; also the length of the memory's sequences."""
     max_minutes: float = 60.0
     """Training time; --resume goes on with what is left of it."""
+    max_actions: int = 0
+    """Stop after this many actions too; 0 leaves it to the time. Stages share out whichever of
+    the two is further gone."""
     seed: int = 0
     """Seed of everything random."""
     hidden: int = 256
@@ -55,16 +71,18 @@ class PolicyConfig:
     (D19's policy cloning); PPO has the rest."""
     warm_start: Path | None = None
     """A run of the same memory and layout whose weights this one starts from."""
+    ray: str = ""
+    """Collect on the Ray cluster at this address: auto, or HOST:PORT."""
+    ray_workers: int = 0
+    """Ray actors that share the simulations; 0 takes every CPU of the cluster but one."""
     resume: bool = False
     """Continue an interrupted run, or start what is not there yet."""
 
     def check(self) -> None:
         """Raises an `InputError` for settings that cannot be trained."""
-        EnvConfig(task=self.task, layout=self.layout, object=self.object)
+        self.environment()
         if self.memory not in MEMORIES:
             raise InputError(f"no memory {self.memory!r}; choose {' or '.join(MEMORIES)}")
-        if self.randomization != "none":
-            raise InputError(f"no randomization {self.randomization!r}; the presets are: none")
         if self.num_envs < 1 or self.num_envs % self.minibatches:
             raise InputError(
                 f"--num-envs {self.num_envs} must be a positive multiple of --minibatches "
@@ -72,8 +90,34 @@ class PolicyConfig:
             )
         if self.max_minutes <= 0:
             raise InputError(f"--max-minutes is {self.max_minutes}; it must be positive")
+        if self.max_actions < 0 or self.ray_workers < 0:
+            raise InputError("--max-actions and --ray-workers cannot be negative")
+        if self.ray_workers > self.num_envs:
+            raise InputError(
+                f"--ray-workers {self.ray_workers} is more than --num-envs {self.num_envs}"
+            )
         if not 0 <= self.teacher_share + self.clone_share < 1:
             raise InputError("--teacher-share and --clone-share must leave time for PPO")
+
+    def environment(self) -> EnvConfig:
+        """The environment's settings."""
+        return EnvConfig(
+            task=self.task,
+            object=self.object,
+            layout=self.layout,
+            action=ActionConfig(mode=self.action, smoothing=self.smoothing),
+            randomization=self.randomization,
+            seconds_per_goal=self.seconds_per_goal,
+            start_actions=self.start_actions,
+        )
+
+    def lasting(self) -> dict[str, Any]:
+        """What makes a run: every setting but where it lies and how far and where it is trained."""
+        passing = ("out", "resume", "max_minutes", "max_actions", "ray", "ray_workers")
+        plain = {key: value for key, value in to_plain(self).items() if key not in passing}
+        if self.randomization not in PRESETS:
+            plain["distributions"] = to_plain(self.environment().distributions())
+        return plain
 
     @property
     def folder(self) -> Path:

@@ -4,97 +4,57 @@ One action is `SUBSTEPS` physics steps. A policy sees what a robot could measure
 everything (asymmetric actor-critic, D18 Table 2).
 """
 
-from dataclasses import dataclass
-
 import mujoco
 import numpy as np
-from mujoco.batch import Batch
+from mujoco.batch import Batch, SimulationError
 from numpy.typing import NDArray
 
-from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import Array, geodesic_angle
+from opendactyl.policy.episode import (
+    CRITIC_SIZE as CRITIC_SIZE,
+)
+from opendactyl.policy.episode import (
+    DIVERGED as DIVERGED,
+)
+from opendactyl.policy.episode import (
+    DIVERGENCE_WARNINGS,
+    DROP_REWARD,
+    SUCCESS_REWARD,
+)
+from opendactyl.policy.episode import (
+    DROPPED as DROPPED,
+)
+from opendactyl.policy.episode import (
+    FINISHED as FINISHED,
+)
+from opendactyl.policy.episode import (
+    RUNNING as RUNNING,
+)
+from opendactyl.policy.episode import (
+    TIMED_OUT as TIMED_OUT,
+)
+from opendactyl.policy.episode import (
+    EnvConfig as EnvConfig,
+)
+from opendactyl.policy.episode import (
+    Step as Step,
+)
 from opendactyl.policy.interface import (
     LAYOUTS,
-    ActionConfig,
     ActionDecoder,
     Measurement,
     build_observation,
     layout_size,
 )
-from opendactyl.policy.tasks import (
-    MAX_GOALS,
-    START_STREAM,
-    SUCCESS_ANGLE,
-    TRAINING_SECONDS,
-    GoalContext,
-    check_task,
-    goal,
-)
+from opendactyl.policy.model_fields import sized_scene
+from opendactyl.policy.randomization import PRESETS
+from opendactyl.policy.randomizer import Randomizer
+from opendactyl.policy.starts import Starts
+from opendactyl.policy.tasks import MAX_GOALS, SUCCESS_ANGLE, GoalContext, goals
 from opendactyl.sim import names
 from opendactyl.sim.hand_frame import to_hand, vectors_to_hand
 from opendactyl.sim.scene import Scene, load_scene
-from opendactyl.sim.settle import settled_state
 from opendactyl.sim.state import State
-
-SUCCESS_REWARD, DROP_REWARD = 5.0, -20.0
-"""Per goal and per drop (D18 4.2); beside them the decrease of the angle, in radians."""
-BANK_SIZE = 256
-"""Starting states that training episodes begin in, drawn once per seed."""
-SETTLE_ACTIONS = 16
-CRITIC_SIZE = 50 + 24 + 24 + 3 + 3
-RUNNING, DROPPED, TIMED_OUT, FINISHED, DIVERGED = range(5)
-"""How an episode stands, or ended."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnvConfig:
-    """Settings of the environment."""
-
-    task: str = "spin"
-    """spin, face-up or reorient."""
-    object: str = "block"
-    """The object in the hand."""
-    layout: str = "default"
-    """What the policy sees: a key of `interface.LAYOUTS`."""
-    action: ActionConfig = ActionConfig()
-    """How bins become targets."""
-    seconds_per_goal: float = TRAINING_SECONDS
-    """An episode ends when a goal is not reached for this long."""
-    evaluation: bool = False
-    """Number the episodes 0, 1, 2 …, start each in a state of its own, and never restart one."""
-
-    def __post_init__(self) -> None:
-        """Refuses unknown names."""
-        check_task(self.task)
-        if self.layout not in LAYOUTS:
-            raise InputError(f"no layout {self.layout!r}; choose from {', '.join(LAYOUTS)}")
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """What one action brought; B simulations. Ended episodes are already restarted."""
-
-    policy: NDArray[np.float32]
-    """What the policy sees next (B, n)."""
-    critic: NDArray[np.float32]
-    """What the critic sees next (B, CRITIC_SIZE)."""
-    final_policy: NDArray[np.float32]
-    """What the policy saw before any restart (B, n)."""
-    final_critic: NDArray[np.float32]
-    """What the critic saw before any restart (B, CRITIC_SIZE)."""
-    reward: NDArray[np.float32]
-    """(B,)."""
-    terminated: NDArray[np.bool_]
-    """Dropped or diverged (B,): nothing comes after."""
-    truncated: NDArray[np.bool_]
-    """Timed out or all goals reached (B,): the value goes on."""
-    reached: NDArray[np.bool_]
-    """A goal was reached (B,)."""
-    goals: NDArray[np.int64]
-    """Goals reached in the episode up to this action (B,), before any restart."""
-    outcome: NDArray[np.int64]
-    """How each episode stands after this action (B,), before any restart. In evaluation, of
-    episodes that ended earlier it says nothing: ask `HandEnv.running` before the step."""
 
 
 class HandEnv:
@@ -114,17 +74,20 @@ class HandEnv:
         Args:
             config: the settings.
             num_envs: number of simulations B.
-            seed: seed of starting states and goals.
+            seed: seed of starting states, goals and randomization.
             threads: threads that step them; 0 is one per core.
             first_episode: number of the first simulation's first episode; the others follow.
         """
         self.first_episode = first_episode
         self.config = config
         self.num_envs = num_envs
-        self.seed = seed
         self.layout = LAYOUTS[config.layout]
         self.observation_size = layout_size(self.layout)
-        self.scene: Scene = load_scene(config.object)
+        self._distributions = config.distributions()
+        self._randomizes = self._distributions != PRESETS["none"]
+        self.scene: Scene = (
+            sized_scene(config.object) if self._randomizes else load_scene(config.object)
+        )
         self._batch = Batch(self.scene.model, num_envs, threads, persistent=True)
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._ctrl, self._sites = self._batch.bind("ctrl"), self._batch.bind("site_xpos")
@@ -140,35 +103,58 @@ class HandEnv:
         self._start = self.goal.copy()
         self._distance = np.zeros(num_envs)
         self._since_goal = np.zeros(num_envs, dtype=np.int64)
-        self._bank: list[Array] = []
+        self.seen = Measurement(
+            np.zeros((num_envs, len(names.FINGERTIPS), 3)),
+            np.zeros((num_envs, 3)),
+            self.goal.copy(),
+            np.zeros((num_envs, len(names.JOINTS))),
+        )
+        """What is measured of every hand at the moment, randomization included; live."""
+        self._sow(seed)
 
-    def reset(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Starts every episode anew; returns what policy (B, n) and critic (B, m) see."""
+    def _sow(self, seed: int) -> None:
+        """Takes everything random from `seed`."""
+        self.seed = seed
+        self._starts = Starts(
+            self.scene, seed, actions=self.config.start_actions, shared=not self.config.evaluation
+        )
+        self.randomizer = (
+            Randomizer(self._distributions, self._batch, self.scene, seed)
+            if self._randomizes
+            else None
+        )
+
+    def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Starts every episode anew; returns what policy (B, n) and critic (B, m) see.
+
+        Args:
+            seed: what starts, goals and randomization depend on from now on; None keeps the seed.
+        """
+        if seed is not None:
+            self._sow(seed)
         self.episode = self.first_episode + np.arange(self.num_envs)
         self.running = np.ones(self.num_envs, dtype=bool)
-        self._restart(self.running)
-        return self._observe()
+        everyone = np.arange(self.num_envs)
+        self._restart(everyone)
+        return self._observe(everyone)
 
     def step(self, bins: NDArray[np.integer]) -> Step:
         """Takes one action (B, 20) of bins in every simulation."""
-        self._ctrl[:] = self.decoder.decode(bins, self._qpos[:, self._actuated])
-        warnings = self._warnings()
-        self._batch.step(
-            np.flatnonzero(self.running), nstep=names.SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL
-        )
+        diverged = self._advance(np.flatnonzero(self.running), bins)
         position, quat = self.object_pose()
-        outcome, reached, reward = self._judge(position, quat, warnings)
+        outcome, reached, reward = self._judge(position, quat, diverged)
         goals = self.goals.copy()
-        ended = (outcome != RUNNING) & (not self.config.evaluation)
+        ended = np.flatnonzero((outcome != RUNNING) & (not self.config.evaluation))
         if self.config.evaluation:
             self.running &= outcome == RUNNING
-        self._new_goals(reached & (outcome == RUNNING), quat)
-        final_policy, final_critic = self._observe()
+        self._new_goals(np.flatnonzero(reached & (outcome == RUNNING)), quat)
+        final_policy, final_critic = self._observe(np.arange(self.num_envs))
         policy, critic = final_policy, final_critic
-        if ended.any():
+        if len(ended):
             self.episode[ended] += self.num_envs
             self._restart(ended)
-            policy, critic = self._observe()
+            policy, critic = policy.copy(), critic.copy()
+            policy[ended], critic[ended] = self._observe(ended)
         terminated = (outcome == DROPPED) | (outcome == DIVERGED)
         truncated = (outcome == TIMED_OUT) | (outcome == FINISHED)
         return Step(
@@ -188,16 +174,50 @@ class HandEnv:
 
     def measurement(self) -> Measurement:
         """The true measurements of every hand."""
-        position, quat = self.object_pose()
-        joints = self._qpos[:, self.scene.joint_qpos].copy()
-        return Measurement(self.scene.fingertips(self._sites), position, quat, joints)
+        return self._measure(np.arange(self.num_envs))
 
     def state(self, number: int) -> State:
         """The state of one simulation, for pictures."""
         return self.scene.state(self._qpos[number])
 
+    def _measure(self, ids: NDArray[np.intp]) -> Measurement:
+        qpos = self._qpos[ids]
+        pose = qpos[:, self.scene.object_qpos]
+        return Measurement(
+            self.scene.fingertips(self._sites[ids]),
+            *to_hand(pose[:, :3], pose[:, 3:]),
+            qpos[:, self.scene.joint_qpos],
+        )
+
+    def _advance(self, ids: NDArray[np.intp], bins: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Moves simulations `ids` by one action; which of all (B,) diverged.
+
+        A diverged simulation is put back to the model's rest state, where all is finite.
+        """
+        actuated = self._qpos[:, self._actuated]
+        targets = self.decoder.decode(bins, actuated)
+        self._ctrl[:] = targets
+        if self.randomizer is not None:
+            self._ctrl[ids] = self.randomizer.actuate(targets[ids], actuated[ids], ids)
+        before, failed = self._warnings(), np.zeros(0, dtype=np.intp)
+        try:
+            self._batch.step(ids, nstep=names.SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
+        except SimulationError as error:
+            failed = np.asarray(error.ids, dtype=np.intp)
+        # The engine resets a diverged simulation by itself; then only its counter tells.
+        diverged = self._warnings() > before
+        diverged |= ~np.isfinite(self._qpos).all(axis=1) | ~np.isfinite(self._qvel).all(axis=1)
+        diverged[failed] = True
+        if diverged.any():
+            self._batch.reset(np.flatnonzero(diverged), stage=mujoco.mjtStage.mjSTAGE_VEL)
+        return diverged
+
+    def _warnings(self) -> NDArray[np.int64]:
+        """How many warnings of divergence each simulation has raised so far (B,)."""
+        return self._batch.warning[:, DIVERGENCE_WARNINGS, 1].sum(axis=1)
+
     def _judge(
-        self, position: Array, quat: Array, warnings: NDArray[np.int64]
+        self, position: Array, quat: Array, diverged: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float32]]:
         """How each episode stands, which goals were reached, and the rewards."""
         distance = geodesic_angle(quat, self.goal)
@@ -209,71 +229,60 @@ class HandEnv:
         outcome[reached] = RUNNING
         outcome[reached & (self.goals + 1 >= MAX_GOALS)] = FINISHED
         outcome[dropped] = DROPPED
-        # A diverged simulation has been reset by the engine; only its counter tells.
-        diverged = ~np.isfinite(self._qpos).all(axis=1) | (self._warnings() > warnings)
         outcome[diverged] = DIVERGED
         reached &= (outcome == RUNNING) | (outcome == FINISHED)
         self.goals += reached
-        reward = np.where(diverged, 0.0, self._distance - distance)
-        reward = reward + SUCCESS_REWARD * reached + DROP_REWARD * dropped
+        reward = self._distance - distance + SUCCESS_REWARD * reached + DROP_REWARD * dropped
         self._distance = distance
-        return outcome, reached, np.nan_to_num(reward).astype(np.float32)
+        return outcome, reached, np.where(diverged, 0.0, reward).astype(np.float32)
 
-    def _warnings(self) -> NDArray[np.int64]:
-        """How many warnings each simulation has raised so far (B,)."""
-        return self._batch.warning[:, :, 1].sum(axis=1)
-
-    def _new_goals(self, where: NDArray[np.bool_], quat: Array) -> None:
-        for i in np.flatnonzero(where):
-            context = GoalContext(self._start[i], quat[i], self.max_angle)
-            self.goal[i] = goal(
-                self.config.task, self.seed, int(self.episode[i]), int(self.goals[i]), context
-            )
-        self._since_goal[where] = 0
-        self._distance[where] = geodesic_angle(quat[where], self.goal[where])
-
-    def _restart(self, where: NDArray[np.bool_]) -> None:
-        ids = np.flatnonzero(where)
-        self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
-        for i in ids:
-            self._qpos[i] = self._starting_qpos(int(self.episode[i]))
-            self._qvel[i] = 0.0
-        self.decoder.reset(
-            self._qpos[:, self._actuated], where if len(self.decoder.targets) else None
+    def _new_goals(self, ids: NDArray[np.intp], quat: Array) -> None:
+        """Gives simulations `ids` (K,) their next goals; `quat` (B, 4) is how the objects lie."""
+        if not len(ids):
+            return
+        context = GoalContext(self._start[ids], quat[ids], self.max_angle)
+        self.goal[ids] = goals(
+            self.config.task, self.seed, self.episode[ids], self.goals[ids], context
         )
-        self._ctrl[ids] = self.decoder.targets[ids]
+        self._since_goal[ids] = 0
+        self._distance[ids] = geodesic_angle(quat[ids], self.goal[ids])
+
+    def _restart(self, ids: NDArray[np.intp]) -> None:
+        """Starts the episodes that `episode` names in simulations `ids` (K,)."""
+        starts = np.stack([self._starts.qpos(int(episode)) for episode in self.episode[ids]])
+        where = np.zeros(self.num_envs, dtype=bool)
+        where[ids] = True
+        actuated = np.zeros((self.num_envs, len(self._actuated)))
+        actuated[ids] = starts[:, self._actuated]
+        self.decoder.reset(actuated, where if len(self.decoder.targets) else None)
+        targets = self.decoder.targets[ids]
+        if self.randomizer is not None:
+            self.randomizer.begin(ids, self.episode[ids], targets)
+        self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self._qpos[ids], self._qvel[ids], self._ctrl[ids] = starts, 0.0, targets
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
         _, quat = self.object_pose()
         self._start[ids] = quat[ids]
         self.goals[ids] = 0
-        self._new_goals(where, quat)
+        self._new_goals(ids, quat)
 
-    def _starting_qpos(self, episode: int) -> Array:
-        """The qpos an episode starts in; it depends on the seed and the episode alone."""
-        if self.config.evaluation:
-            return self._settle(episode)
-        if not self._bank:
-            self._bank = [self._settle(number) for number in range(BANK_SIZE)]
-        rng = np.random.default_rng([self.seed, episode, START_STREAM])
-        return self._bank[rng.integers(BANK_SIZE)]
-
-    def _settle(self, number: int) -> Array:
-        rng = np.random.default_rng([self.seed, number, START_STREAM])
-        return self.scene.qpos(settled_state(self.scene, rng, SETTLE_ACTIONS))
-
-    def _observe(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        seen = self.measurement()
-        targets = self.decoder.scaled_targets
-        policy = build_observation(self.layout, seen, self.goal, targets)
-        dof = self.scene.object_dof
+    def _observe(self, ids: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What policy (K, n) and critic (K, m) see of simulations `ids`; renews `seen`."""
+        true = self._measure(ids)
+        seen = true if self.randomizer is None else self.randomizer.sense(true, ids)
+        self.seen.fingertips[ids], self.seen.joints[ids] = seen.fingertips, seen.joints
+        self.seen.object_position[ids] = seen.object_position
+        self.seen.object_quaternion[ids] = seen.object_quaternion
+        goal, targets = self.goal[ids], self.decoder.scaled_targets[ids]
+        dof, velocity = self.scene.object_dof, self._qvel[ids]
         critic = np.concatenate(
             [
-                build_observation(LAYOUTS["joints"], seen, self.goal, targets),
-                self._qvel[:, self.scene.joint_dof] * 0.1,
-                vectors_to_hand(self._qvel[:, dof][:, :3]),
-                self._qvel[:, dof][:, 3:] * 0.1,
+                build_observation(LAYOUTS["joints"], true, goal, targets),
+                velocity[:, self.scene.joint_dof] * 0.1,
+                vectors_to_hand(velocity[:, dof][:, :3]),
+                velocity[:, dof][:, 3:] * 0.1,
             ],
             axis=-1,
             dtype=np.float32,
         )
-        return policy, critic
+        return build_observation(self.layout, seen, goal, targets), critic

@@ -65,6 +65,11 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
     program.save(str(path), external_data=False)
     scene = load_scene(config["object"])
     low, high = scene.actuator_range.T
+    defaults = ActionConfig()
+    action = ActionConfig(
+        mode=config.get("action", defaults.mode),
+        smoothing=config.get("smoothing", defaults.smoothing),
+    )
     return {
         "inputs": {"observation": ["batch", size], "h": ["batch", hidden], "c": ["batch", hidden]},
         "outputs": {
@@ -74,7 +79,7 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
         },
         "observation": [{"name": name, "size": FIELD_SIZES[name]} for name in layout],
         "normaliser": "inside the network",
-        "action": ActionDecoder(ActionConfig(), np.array(low), np.array(high)).to_dict(),
+        "action": ActionDecoder(action, np.array(low), np.array(high)).to_dict(),
         "memory": config["memory"],
         "task": config["task"],
         "object": config["object"],

@@ -21,6 +21,14 @@ class Episodes:
     finished: int = 0
     diverged: int = 0
 
+    def merge(self, other: "Episodes") -> None:
+        """Counts what another roll-out counted."""
+        self.goals += other.goals
+        self.dropped += other.dropped
+        self.timed_out += other.timed_out
+        self.finished += other.finished
+        self.diverged += other.diverged
+
     def add(self, goals: np.ndarray, outcome: np.ndarray) -> None:
         """Counts the episodes that ended with this step."""
         self.goals += goals[outcome != RUNNING].tolist()
@@ -42,14 +50,19 @@ class Collector:
         self._policy, self._critic = torch.from_numpy(policy), torch.from_numpy(critic)
         self._memory = agent.initial_memory(env.num_envs)
 
-    def collect(self, horizon: int) -> tuple[TensorDict, Episodes]:
+    def collect(self, horizon: int, max_angle: float = np.pi) -> tuple[TensorDict, Episodes]:
         """Takes `horizon` actions in each of the B simulations.
+
+        Args:
+            horizon: how many.
+            max_angle: the curriculum's largest angle to a new goal of `reorient`.
 
         Returns:
             Sequences of batch size [B, horizon] with the agent's memory before the first step in
             `actor_h`, `actor_c`, `critic_h`, `critic_c` (repeated along time), and the episodes
             that ended. `next_value` is that of the observation before any restart.
         """
+        self.env.max_angle = max_angle
         steps: list[dict[str, Tensor]] = []
         episodes = Episodes()
         first = self._memory
@@ -65,6 +78,9 @@ class Collector:
             sequences[f"{name}_h"] = h[:, None].expand(-1, horizon, -1)
             sequences[f"{name}_c"] = c[:, None].expand(-1, horizon, -1)
         return TensorDict(sequences, batch_size=[self.env.num_envs, horizon]), episodes
+
+    def close(self) -> None:
+        """Holds nothing that needs to be freed."""
 
     def _step(self, episodes: Episodes) -> dict[str, Tensor]:
         agent, memory = self.agent, self._memory

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import (
@@ -13,7 +14,6 @@ from opendactyl.geometry.rotation import (
     quat_multiply,
     quat_rotate,
     quat_to_matrix,
-    random_quat,
     yaw_quat,
 )
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS
@@ -37,53 +37,73 @@ def check_task(task: str) -> None:
         raise InputError(f"no task {task!r}; the tasks are {', '.join(TASKS)}")
 
 
-@dataclass(frozen=True)
+def goals(
+    task: str,
+    seed: int,
+    episodes: NDArray[np.integer],
+    numbers: NDArray[np.integer],
+    context: "GoalContext",
+) -> Array:
+    """Draws the next goals of K episodes: orientations (K, 4) in the hand frame.
+
+    The draws depend on (seed, episode, number) alone, whatever happened before and beside.
+
+    Args:
+        task: one of `TASKS`.
+        seed: seed of the environment.
+        episodes: numbers of the episodes (K,).
+        numbers: how many goals each has reached (K,).
+        context: what else the goals may depend on.
+    """
+    rngs = [
+        np.random.default_rng([seed, int(episode), int(number), GOAL_STREAM])
+        for episode, number in zip(episodes, numbers, strict=True)
+    ]
+    drawn = np.empty((len(rngs), 4))
+    left = np.arange(len(rngs))
+    while len(left):
+        present = context.present[left]
+        drawn[left] = _draw(task, [rngs[i] for i in left], context.start[left], present, context)
+        left = left[geodesic_angle(drawn[left], present) <= SUCCESS_ANGLE]
+    return drawn
+
+
+@dataclass(frozen=True, eq=False)
 class GoalContext:
-    """What a goal may depend on beside its numbers."""
+    """What goals may depend on beside their numbers."""
 
     start: Array
-    """The object's orientation (4,) when the episode began."""
+    """The objects' orientations (K, 4) when the episodes began."""
     present: Array
-    """The object's orientation (4,) now: goals that are reached already are drawn again."""
+    """The objects' orientations (K, 4) now: goals that are reached already are drawn again."""
     max_angle: float = np.pi
     """Curriculum of `reorient`: the goal is the present orientation turned by at most this."""
 
 
-def goal(task: str, seed: int, episode: int, number: int, context: GoalContext) -> Array:
-    """Draws goal `number` of an episode: an orientation (4,) in the hand frame.
-
-    The draws depend on (seed, episode, number) alone, whatever happened before.
-    """
-    rng = np.random.default_rng([seed, episode, number, GOAL_STREAM])
-    while True:
-        candidate = _draw(task, rng, context)
-        if geodesic_angle(candidate, context.present) > SUCCESS_ANGLE:
-            return candidate
-
-
-def _draw(task: str, rng: np.random.Generator, context: GoalContext) -> Array:
+def _draw(
+    task: str, rngs: list[np.random.Generator], start: Array, present: Array, context: GoalContext
+) -> Array:
+    if task == "reorient" and context.max_angle >= np.pi:
+        return quat_canonical(np.stack([rng.standard_normal(4) for rng in rngs]))
+    if task == "reorient":
+        axis = np.stack([rng.standard_normal(3) for rng in rngs])
+        largest = max(context.max_angle, SUCCESS_ANGLE + 0.05)
+        angle = np.array([rng.uniform(SUCCESS_ANGLE, largest) for rng in rngs])
+        return quat_canonical(quat_multiply(quat_from_axis_angle(axis, angle), present))
+    yaw = yaw_quat(np.array([rng.uniform(-np.pi, np.pi) for rng in rngs]))
     if task == "spin":
-        yaw = yaw_quat(rng.uniform(-np.pi, np.pi))
-        return quat_canonical(quat_multiply(yaw, upright(context.start)))
-    if task == "face-up":
-        yaw = yaw_quat(rng.uniform(-np.pi, np.pi))
-        face = CUBE_ROTATIONS[rng.integers(len(CUBE_ROTATIONS))]
-        return quat_canonical(quat_multiply(yaw, face))
-    if context.max_angle < np.pi:
-        axis = rng.standard_normal(3)
-        angle = rng.uniform(SUCCESS_ANGLE, max(context.max_angle, SUCCESS_ANGLE + 0.05))
-        return quat_canonical(quat_multiply(quat_from_axis_angle(axis, angle), context.present))
-    return random_quat(rng)
+        return quat_canonical(quat_multiply(yaw, upright(start)))
+    face = np.stack([CUBE_ROTATIONS[rng.integers(len(CUBE_ROTATIONS))] for rng in rngs])
+    return quat_canonical(quat_multiply(yaw, face))
 
 
 def upright(quat: Array) -> Array:
-    """The orientation (4,) nearest to `quat` with one of the object's axes vertical."""
-    vertical = quat_to_matrix(quat)[2]
-    axis = np.argmax(np.abs(vertical))
-    direction = quat_rotate(quat, np.eye(3)[axis] * np.sign(vertical[axis]))
-    tilt_axis = np.cross(direction, [0.0, 0.0, 1.0])
-    sine = np.linalg.norm(tilt_axis)
-    if sine < 1e-9:
-        return quat_canonical(quat)
-    turn = quat_from_axis_angle(tilt_axis, np.arctan2(sine, direction[2]))
-    return quat_canonical(quat_multiply(turn, quat))
+    """The orientations (K, 4) nearest to `quat` (K, 4) with one of the object's axes vertical."""
+    vertical = quat_to_matrix(quat)[:, 2]
+    rows = np.arange(len(quat))
+    axis = np.abs(vertical).argmax(axis=-1)
+    direction = quat_rotate(quat, np.eye(3)[axis] * np.sign(vertical[rows, axis])[:, None])
+    # direction × z, the axis that tilts it upright; its length is the sine of the angle.
+    tilt = direction[:, [1, 0, 2]] * [1.0, -1.0, 0.0]
+    angle = np.arctan2(np.linalg.norm(tilt, axis=-1), direction[:, 2])
+    return quat_canonical(quat_multiply(quat_from_axis_angle(tilt, angle), quat))

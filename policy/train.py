@@ -1,25 +1,32 @@
 """Policy training: a privileged teacher, cloning, then PPO, within a time limit and resumable."""
 
+import logging
 import math
 import os
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from opendactyl.files.atomic import read_json
 from opendactyl.files.curve import append_row
 from opendactyl.files.errors import InputError
-from opendactyl.files.runs import open_run, to_plain
+from opendactyl.files.runs import CONFIG_NAME, open_run
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.clone import Cloning
 from opendactyl.policy.config import PolicyConfig
-from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.env import HandEnv
 from opendactyl.policy.ppo import PPO
 from opendactyl.policy.rollout import Collector, Episodes
+
+if TYPE_CHECKING:
+    from opendactyl.policy.cluster import RayCollector
+
+_log = logging.getLogger(__name__)
 
 STAGES = ("teacher", "clone", "ppo")
 COLUMNS = (
@@ -41,15 +48,24 @@ def train(config: PolicyConfig) -> Path:
         InputError: bad settings, or a folder that holds something else.
     """
     config.check()
-    plain = to_plain(config)
-    for name in ("out", "resume", "max_minutes"):
-        del plain[name]
-    folder = open_run(config.folder, plain, resume=config.resume)
+    folder = open_run(config.folder, _settings(config), resume=config.resume)
     trainer = Trainer(config, folder)
     if (folder / "checkpoints" / "last.ckpt").exists():
         trainer.load(folder / "checkpoints" / "last.ckpt")
-    trainer.run()
+    try:
+        trainer.run()
+    finally:
+        trainer.close()
     return folder
+
+
+def _settings(config: PolicyConfig) -> dict[str, Any]:
+    """The settings a run is compared by; at their defaults, those younger than the run are left."""
+    lasting, path = config.lasting(), config.folder / CONFIG_NAME
+    if not (config.resume and path.exists()):
+        return lasting
+    known, defaults = read_json(path), PolicyConfig().lasting()
+    return {k: v for k, v in lasting.items() if k in known or v != defaults.get(k)}
 
 
 class Trainer:
@@ -60,10 +76,9 @@ class Trainer:
         self.config = config
         self.folder = folder
         torch.manual_seed(config.seed)
+        # On a cluster the simulations are elsewhere; this one says what there is to see.
         self.env = HandEnv(
-            EnvConfig(task=config.task, layout=config.layout, object=config.object),
-            config.num_envs,
-            seed=config.seed,
+            config.environment(), 1 if config.ray else config.num_envs, seed=config.seed
         )
         size, hidden = self.env.observation_size, config.hidden
         self.student = Agent(size, hidden=hidden, memory=config.memory, privileged=False)
@@ -78,16 +93,30 @@ class Trainer:
             self.env.max_angle = CURRICULUM_START
         self._optimizers: dict[str, dict[str, Any]] = {}
         self._stage = ""
+        self._collector: Collector | RayCollector | None = None
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done; 1 is all."""
+        share = self.seconds / (60.0 * self.config.max_minutes)
+        return max(share, self.actions / (self.config.max_actions or math.inf))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the time or the actions are used up and no stage was passed over."""
+        return self.progress >= 1.0 and self._stage in ("", STAGES[-1])
 
     @property
     def stage(self) -> str:
-        """What the run is doing at its present age."""
-        share = self.seconds / (60.0 * self.config.max_minutes)
-        if share < self.config.teacher_share:
-            return "teacher"
-        if share < self.config.teacher_share + self.config.clone_share:
-            return "clone"
-        return "ppo"
+        """What is due at the run's present age; stages come one after the other, however short."""
+        teacher, clone = self.config.teacher_share, self.config.clone_share
+        ends = {"teacher": teacher, "clone": teacher + clone, "ppo": math.inf}
+        stages = [s for s in STAGES if not (s == "teacher" and teacher == 0)]
+        stages = [s for s in stages if not (s == "clone" and clone == 0)]
+        due = next(i for i, s in enumerate(stages) if self.progress < ends[s])
+        if self._stage in stages:
+            due = min(due, stages.index(self._stage) + 1)
+        return stages[due]
 
     def run(self) -> None:
         """Trains until the time is up."""
@@ -99,8 +128,8 @@ class Trainer:
             SummaryWriter(self.folder) as board,
             tqdm(total=limit, initial=self.seconds, bar_format=form, desc=self.stage) as bar,
         ):
-            while self.seconds < limit:
-                began = time.monotonic()
+            while not self.finished:
+                began, before = time.monotonic(), self.actions
                 if self.stage != self._stage:
                     self._enter(self.stage)
                     recent.clear()
@@ -109,14 +138,14 @@ class Trainer:
                 recent.extend(episodes.goals)
                 elapsed = time.monotonic() - began
                 self.seconds += elapsed
-                row |= self._row(recent, episodes, elapsed)
+                row |= self._row(recent, episodes, self.actions - before, elapsed)
                 self._log(row, board)
-                bar.update(min(elapsed, limit - bar.n))
+                bar.update(min(elapsed, max(limit - bar.n, 0.0)))
                 bar.set_postfix_str(
                     f"{row['actions_per_s']:.0f} actions/s, {row['goals']:.2f} goals"
                 )
                 self._keep_best(row["goals"], len(recent) == recent.maxlen)
-                if self.seconds - saved > CHECKPOINT_SECONDS or self.seconds >= limit:
+                if self.seconds - saved > CHECKPOINT_SECONDS or self.finished:
                     self.save("last")
                     saved = self.seconds
         if not (self.folder / "checkpoints" / "best.ckpt").exists():
@@ -127,7 +156,7 @@ class Trainer:
         self._stage = stage
         self.best = -math.inf
         agent = self.teacher if stage == "teacher" else self.student
-        self._collector = Collector(self.env, agent, self.config.seed + STAGES.index(stage))
+        self._collector = self._make_collector(agent, self.config.seed + STAGES.index(stage))
         if stage == "clone":
             self._learner: PPO | Cloning = Cloning(self.student, self.teacher, self.config)
         else:
@@ -135,8 +164,26 @@ class Trainer:
         if stage in self._optimizers:
             self._learner.optimizer.load_state_dict(self._optimizers[stage])
 
+    def _make_collector(self, agent: Agent, seed: int) -> "Collector | RayCollector":
+        if not self.config.ray:
+            return Collector(self.env, agent, seed)
+        from opendactyl.policy.cluster import RayCollector
+
+        if isinstance(self._collector, RayCollector):
+            self._collector.use(agent)
+            return self._collector
+        return RayCollector(self.config, agent)
+
+    def close(self) -> None:
+        """Frees what a cluster holds for this run."""
+        if self._collector is not None:
+            self._collector.close()
+
     def _iterate(self) -> tuple[dict[str, Any], Episodes]:
-        batch, episodes = self._collector.collect(self.config.horizon)
+        assert self._collector is not None
+        batch, episodes = self._collector.collect(self.config.horizon, self.env.max_angle)
+        if episodes.diverged:
+            _log.warning("%d simulations diverged and began anew", episodes.diverged)
         losses = self._learner.update(batch, self.generator)
         self.actions += batch.numel()
         if self.config.task == "reorient":
@@ -145,9 +192,10 @@ class Trainer:
                 self.env.max_angle = min(self.env.max_angle * CURRICULUM_GROWTH, math.pi)
         return losses, episodes
 
-    def _row(self, recent: "deque[int]", episodes: Episodes, elapsed: float) -> dict[str, Any]:
+    def _row(
+        self, recent: "deque[int]", episodes: Episodes, steps: int, elapsed: float
+    ) -> dict[str, Any]:
         ended = max(len(episodes.goals), 1)
-        steps = self.config.num_envs * self.config.horizon
         return {
             "stage": self._stage,
             "seconds": round(self.seconds, 1),

@@ -1,5 +1,6 @@
 """The environment as Gymnasium knows environments: a `VectorEnv` of many hands."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,27 +9,45 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from opendactyl.files.errors import InputError
 from opendactyl.policy.env import RUNNING, EnvConfig, HandEnv
 from opendactyl.policy.interface import BINS
 from opendactyl.sim.names import ACTUATORS, CONTROL_PERIOD
 
 Observation = NDArray[np.float32]
+WIDEST = 100.0
+"""Bound of every observed value, metres and radians alike; what leaves it has long been dropped."""
 
 
 class HandVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.bool_]]):
     """Batched in-hand reorientation; ended episodes restart within the same step."""
 
-    def __init__(self, config: EnvConfig | None = None, num_envs: int = 1, seed: int = 0) -> None:
-        """Starts `num_envs` simulations."""
-        self._config = config or EnvConfig()
+    def __init__(
+        self,
+        config: EnvConfig | None = None,
+        num_envs: int = 1,
+        seed: int = 0,
+        threads: int = 0,
+        **options: Any,
+    ) -> None:
+        """Loads the scene.
+
+        Args:
+            config: the settings; `evaluation` does not apply.
+            num_envs: number of simulations.
+            seed: seed of everything random until a reset names another.
+            threads: threads that step them; 0 is one per core.
+            options: fields of `EnvConfig`, in place of `config`.
+        """
+        config = replace(config or EnvConfig(**options), evaluation=False)
         self.num_envs = num_envs
-        self._env = HandEnv(self._config, num_envs, seed=seed)
+        self._env = HandEnv(config, num_envs, seed=seed, threads=threads)
         self.metadata = {
             "render_fps": 1 / CONTROL_PERIOD,
             "autoreset_mode": AutoresetMode.SAME_STEP,
         }
         self.single_observation_space = spaces.Box(
-            -np.inf, np.inf, (self._env.observation_size,), np.float32
+            -WIDEST, WIDEST, (self._env.observation_size,), np.float32
         )
         self.single_action_space = spaces.MultiDiscrete([BINS] * len(ACTUATORS))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -39,10 +58,8 @@ class HandVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.bool_]]
     ) -> tuple[Observation, dict[str, Any]]:
         """Starts every episode anew; a seed makes what follows repeat bit for bit."""
         if isinstance(seed, list):
-            raise ValueError("one seed serves all simulations; give an int")
-        if seed is not None:
-            self._env = HandEnv(self._config, self.num_envs, seed=seed)
-        policy, critic = self._env.reset()
+            raise InputError("one seed serves all simulations; give an int, not a list")
+        policy, critic = self._env.reset(seed)
         return policy, {"critic": critic}
 
     def step(

@@ -104,7 +104,7 @@ def vision_run(home: Path, once, dataset: Path, val_dataset: Path) -> Path:
 def policy_run(home: Path, once) -> Path:
     def make(out: Path) -> Path:
         return train_policy(
-            PolicyConfig(out=out, num_envs=8, horizon=4, minibatches=2, epochs=1, max_minutes=0.03)
+            PolicyConfig(out=out, num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=640)
         )
 
     return once(home / "policy", make)

@@ -28,12 +28,17 @@ from opendactyl.policy.interface import (
     layout_size,
 )
 from opendactyl.policy.ppo import add_advantages
-from opendactyl.policy.tasks import MAX_GOALS, SUCCESS_ANGLE, TASKS, GoalContext, goal, upright
+from opendactyl.policy.tasks import MAX_GOALS, SUCCESS_ANGLE, TASKS, GoalContext, goals, upright
 from opendactyl.policy.train import load_checkpoint, train
 from opendactyl.policy.vector import HandVectorEnv
 
 IDENTITY = np.array([1.0, 0, 0, 0])
-CONTEXT = GoalContext(IDENTITY, IDENTITY)
+
+
+def goal(task, seed, episode, number, start=IDENTITY, present=IDENTITY):
+    """One goal of one episode."""
+    context = GoalContext(start[None], present[None])
+    return goals(task, seed, np.array([episode]), np.array([number]), context)[0]
 
 
 def sequence(**columns):
@@ -74,12 +79,12 @@ def test_a_drop_ends_the_return_and_a_time_out_inside_a_chunk_is_bootstrapped():
 
 @pytest.mark.parametrize("task", TASKS)
 def test_goals_depend_on_seed_episode_and_number_alone(task):
-    first = goal(task, 3, 7, 2, CONTEXT)
-    np.testing.assert_array_equal(goal(task, 3, 7, 2, CONTEXT), first)
+    first = goal(task, 3, 7, 2)
+    np.testing.assert_array_equal(goal(task, 3, 7, 2), first)
     others = [
-        goal(task, 4, 7, 2, CONTEXT),
-        goal(task, 3, 8, 2, CONTEXT),
-        goal(task, 3, 7, 3, CONTEXT),
+        goal(task, 4, 7, 2),
+        goal(task, 3, 8, 2),
+        goal(task, 3, 7, 3),
     ]
     assert all(geodesic_angle(first, other) > 1e-3 for other in others)
 
@@ -89,7 +94,7 @@ def test_goals_are_never_reached_already(task):
     rng = np.random.default_rng(0)
     for number in range(40):
         present = random_quat(rng)
-        drawn = goal(task, 0, 0, number, GoalContext(random_quat(rng), present))
+        drawn = goal(task, 0, 0, number, random_quat(rng), present)
         assert geodesic_angle(drawn, present) > SUCCESS_ANGLE
 
 
@@ -97,17 +102,17 @@ def test_spin_keeps_the_upper_face_up_and_face_up_puts_a_face_up():
     rng = np.random.default_rng(1)
     for number in range(30):
         start = random_quat(rng)
-        spun = goal("spin", 0, 0, number, GoalContext(start, start))
+        spun = goal("spin", 0, 0, number, start, start)
         axis = np.argmax(np.abs(quat_to_matrix(start)[2]))
         assert abs(quat_to_matrix(spun)[2, axis]) == pytest.approx(1)
         assert np.sign(quat_to_matrix(spun)[2, axis]) == np.sign(quat_to_matrix(start)[2, axis])
-        up = quat_to_matrix(goal("face-up", 0, 0, number, CONTEXT))[2]
+        up = quat_to_matrix(goal("face-up", 0, 0, number))[2]
         assert np.max(np.abs(up)) == pytest.approx(1)
 
 
 def test_reorient_goals_are_uniform_on_so3():
     traces = [
-        np.trace(quat_to_matrix(goal("reorient", 0, e, 0, GoalContext(IDENTITY, yaw_quat(np.pi)))))
+        np.trace(quat_to_matrix(goal("reorient", 0, e, 0, present=yaw_quat(np.pi))))
         for e in range(3000)
     ]
     # The trace of a uniform rotation has mean 0 and variance 1; the redrawn 0.7 % hardly show.
@@ -116,8 +121,28 @@ def test_reorient_goals_are_uniform_on_so3():
 
 
 def test_upright_changes_nothing_that_stands_upright():
-    for angle in (0.0, 1.0, -2.0):
-        assert geodesic_angle(upright(yaw_quat(angle)), yaw_quat(angle)) < 1e-7
+    standing = yaw_quat(np.array([0.0, 1.0, -2.0]))
+    assert np.all(geodesic_angle(upright(standing), standing) < 1e-7)
+
+
+def test_upright_turns_no_further_than_it_must():
+    quats = random_quat(np.random.default_rng(0), (200,))
+    stood = upright(quats)
+    vertical = np.abs(quat_to_matrix(quats)[:, 2]).max(axis=-1)
+    np.testing.assert_allclose(np.abs(quat_to_matrix(stood)[:, 2]).max(axis=-1), 1)
+    np.testing.assert_allclose(geodesic_angle(stood, quats), np.arccos(vertical), atol=1e-7)
+
+
+def test_goals_are_the_same_together_and_alone():
+    quats = random_quat(np.random.default_rng(0), (6,))
+    numbers = np.arange(6)
+    for task in TASKS:
+        for widest in (1.0, np.pi):
+            together = goals(task, 5, numbers, numbers % 3, GoalContext(quats, quats, widest))
+            for i in numbers:
+                context = GoalContext(quats[i : i + 1], quats[i : i + 1], widest)
+                alone = goals(task, 5, numbers[i : i + 1], numbers[i : i + 1] % 3, context)
+                np.testing.assert_array_equal(alone[0], together[i])
 
 
 @pytest.mark.parametrize("mode", ["absolute", "relative"])
@@ -240,13 +265,13 @@ def test_resuming_goes_on_and_other_settings_are_refused(policy_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(policy_run, run)
     settings = PolicyConfig(
-        out=run, num_envs=8, horizon=4, minibatches=2, epochs=1, max_minutes=0.05, resume=True
+        out=run, num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=960, resume=True
     )
     before = load_checkpoint(run / "checkpoints/last.ckpt")
     train(settings)
     after = load_checkpoint(run / "checkpoints/last.ckpt")
-    assert after["actions"] > before["actions"]
-    assert after["seconds"] >= 3.0
+    assert (before["actions"], after["actions"]) == (640, 960)
+    assert after["seconds"] > before["seconds"]
     with pytest.raises(InputError, match="task: 'spin' there, 'reorient' now"):
         train(dataclasses.replace(settings, task="reorient"))
     with pytest.raises(InputError, match="not empty"):

@@ -1,0 +1,285 @@
+"""Randomization of physics and observations as data: what is drawn, from where, after which source.
+
+`RandomizationConfig` holds the distributions, `sample` draws one frozen `Physics` from them for an
+episode; `model_fields` puts it into a simulation, `actuation` and `sensing` act on it step by step.
+The field table of `RandomizationConfig` is the documentation: `docs/physics.md` is made from it.
+"""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.rotation import Array
+from opendactyl.sim.names import ACTUATORS, FINGERTIPS, JOINTS
+
+Range = tuple[float, float]
+
+
+def _row(default: Any, what: str, distribution: str, source: str) -> Any:
+    return field(default=default, metadata=dict(what=what, how=distribution, source=source))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomizationConfig:
+    """The distributions episodes are drawn from. The defaults are the `dactyl` preset."""
+
+    object_size: Range = _row((0.95, 1.05), "object's dimensions", "× uniform", "D18 Table 1")
+    object_mass: Range = _row((0.5, 1.5), "object's mass and inertia", "× uniform", "D18 Table 1")
+    link_mass: Range = _row((0.5, 1.5), "each link's mass and inertia", "× uniform", "D18 Table 1")
+    friction: Range = _row((0.7, 1.3), "friction of all surfaces", "× uniform", "D18 Table 1")
+    joint_damping: Range = _row((0.3, 3.0), "each joint's damping", "× log-uniform", "D18 Table 1")
+    actuator_gain: Range = _row((0.75, 1.5), "each actuator's gain", "× log-uniform", "D18 Table 1")
+    joint_limits: float = _row(0.15, "each joint limit (rad)", "+ normal", "D18 Table 1")
+    gravity: float = _row(0.4, "each coordinate of gravity (m/s²)", "+ normal", "D18 Table 1")
+    timestep_rate: Range = _row(
+        (1250.0, 10000.0),
+        "rate of the exponential added to every physics step (1/s; 0 adds none)",
+        "uniform",
+        "D18 C.2",
+    )
+    action_noise: float = _row(
+        0.05, "each target at each action (share of its range)", "+ normal", "D18 C.2"
+    )
+    action_bias: float = _row(
+        0.015, "each target throughout (share of its range)", "+ normal", "D18 C.2"
+    )
+    action_scale: float = _row(
+        0.015, "each target's distance from its range's centre", "× (1 + normal)", "D18 C.2"
+    )
+    action_delay: float = _row(
+        0.5, "chance of each actuator to act one action late throughout", "", "D18 C.2"
+    )
+    backlash: Range = _row(
+        (7.4, 70.0),
+        "rate at which each actuator takes up its slack, each way (1/s; 0 has no slack)",
+        "log-uniform",
+        "after robogym's calibrated exponents, 2 to 4.25",
+    )
+    force_chance: Range = _row(
+        (0.001, 0.1), "chance of a new push on the object at an action", "log-uniform", "D18 C.2"
+    )
+    force_scale: float = _row(
+        1.0, "each coordinate of a push (m/s² × the object's mass)", "normal", "D18 C.2"
+    )
+    force_decay: float = _row(0.99, "what an action leaves of a push", "", "D18 C.2")
+    fingertip_offset: float = _row(
+        0.001, "each fingertip's position throughout (m)", "+ normal", "D18 C.2"
+    )
+    fingertip_noise: float = _row(
+        0.002, "each fingertip's position at each action (m)", "+ normal", "D18 C.2"
+    )
+    fingertip_marker: float = _row(
+        0.003, "each fingertip marker's place on its nail (m)", "± uniform", "D18 C.2, robogym"
+    )
+    base_marker: float = _row(
+        0.001, "place of the hand-base markers (m)", "± uniform", "D18 C.2, robogym"
+    )
+    position_offset: float = _row(0.005, "object's position throughout (m)", "+ normal", "D18 C.2")
+    position_noise: float = _row(
+        0.001, "object's position at each action (m)", "+ normal", "D18 C.2"
+    )
+    rotation_offset: float = _row(
+        0.1, "object's rotation vector throughout (rad)", "+ normal", "D18 C.2"
+    )
+    rotation_noise: float = _row(
+        0.1, "object's rotation vector at each action (rad)", "+ normal", "D18 C.2"
+    )
+    joint_offset: float = _row(
+        0.02, "each measured joint angle throughout (rad)", "+ normal", "ours"
+    )
+    joint_noise: float = _row(
+        0.01, "each measured joint angle at each action (rad)", "+ normal", "ours"
+    )
+    marker_loss: float = _row(0.2, "lost fingertip markers (1/s each)", "Poisson", "D18 C.2")
+    marker_loss_seconds: float = _row(1.0, "how long a marker stays lost (s)", "", "D18 C.2")
+    occlusion: bool = _row(
+        True, "a fingertip marker that touches something keeps its last reading", "", "D18 C.2"
+    )
+    pose_loss: float = _row(0.02, "lost object poses (1/s)", "Poisson", "robogym")
+    pose_loss_seconds: float = _row(1.0, "how long a pose stays lost (s)", "", "after robogym")
+    pose_delay: tuple[int, int] = _row(
+        (0, 0), "age of the object's pose (actions)", "uniform", "ours"
+    )
+    pose_period: tuple[int, int] = _row(
+        (1, 1), "actions between two new poses of the object", "uniform", "ours"
+    )
+    pose_injection: Range = _row(
+        (0.0, 0.0), "chance of a random pose instead, at each new pose", "uniform", "DeXtreme"
+    )
+    injected_position: float = _row(
+        0.03, "each coordinate of a random pose's position (m); its rotation is any",
+        "+ normal", "ours",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be drawn."""
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, tuple) != isinstance(f.default, tuple):
+                raise InputError(f"randomization {f.name} is {value}; like {f.default} is allowed")
+            low, high = value if isinstance(value, tuple) else (value, value)
+            if not (0 <= low <= high < np.inf):
+                raise InputError(
+                    f"randomization {f.name} is {value}; it must be one number from 0, or "
+                    "two in order"
+                )
+            if f.metadata["how"].endswith("log-uniform") and low == 0 < high:
+                raise InputError(f"randomization {f.name} is {value}; a log-uniform range has no 0")
+        if self.pose_period[0] < 1:
+            raise InputError(f"randomization pose_period is {self.pose_period}; it starts at 1")
+
+
+def _nothing() -> RandomizationConfig:
+    """Zero width everywhere."""
+    ranges: dict[str, Any] = {}
+    for f in dataclasses.fields(RandomizationConfig):
+        one = 1.0 if f.metadata["how"].startswith("× ") and f.name != "action_scale" else 0.0
+        ranges[f.name] = (one, one) if isinstance(f.default, tuple) else 0.0
+    kept = ("force_decay", "marker_loss_seconds", "pose_loss_seconds", "pose_delay", "pose_period")
+    for name in kept:
+        del ranges[name]
+    ranges["occlusion"] = False
+    return RandomizationConfig(**ranges)
+
+
+PRESETS: dict[str, RandomizationConfig] = {
+    "none": _nothing(),
+    "dactyl": RandomizationConfig(),
+    "vision": RandomizationConfig(
+        pose_loss=0.2,
+        pose_loss_seconds=0.5,
+        pose_delay=(0, 2),
+        pose_period=(1, 2),
+        pose_injection=(0.0, 0.3),
+    ),
+}
+"""`none` has zero width, `dactyl` is D18's Table 1 and its unmodelled effects, `vision` is the same
+for a policy that lives on an estimator: late, rare, frozen and wildly wrong poses."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Physics:
+    """What one episode draws; factors where the table has ×, additions where it has +."""
+
+    object_size: float
+    object_mass: float
+    link_mass: Array
+    """Per body of the hand (L,)."""
+    friction: float
+    joint_damping: Array
+    """(24,)."""
+    actuator_gain: Array
+    """(20,)."""
+    joint_limits: Array
+    """What is added to the lower and upper limits (24, 2), in radians."""
+    gravity: Array
+    """What is added to gravity (3,), in m/s²."""
+    timestep_extra: float
+    """Mean of what is added to a physics step, in seconds."""
+    action_bias: Array
+    """Share of the range (20,)."""
+    action_delay: NDArray[np.bool_]
+    """Whether an actuator acts one action late (20,)."""
+    backlash: Array
+    """Rates (2, 20) downwards and upwards, in 1/s; 0 has no slack."""
+    force_chance: float
+    fingertip_offset: Array
+    """In the hand frame (5, 3), in metres."""
+    fingertip_marker: Array
+    """In the fingertips' frames (5, 3), in metres."""
+    position_offset: Array
+    """(3,) in metres."""
+    rotation_offset: Array
+    """Rotation vector (3,) in radians."""
+    joint_offset: Array
+    """(24,) in radians."""
+    pose_delay: int
+    pose_period: int
+    pose_injection: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able form."""
+        return {
+            f.name: value.tolist()
+            if isinstance(value := getattr(self, f.name), np.ndarray)
+            else value
+            for f in dataclasses.fields(self)
+        }
+
+
+def sample(rng: np.random.Generator, config: RandomizationConfig, links: int) -> Physics:
+    """Draws one episode's physics for a hand of `links` bodies."""
+    joints, actuators, tips = len(JOINTS), len(ACTUATORS), (len(FINGERTIPS), 3)
+    rate = rng.uniform(*config.timestep_rate)
+    base = rng.uniform(-1, 1, 3) * config.base_marker
+    return Physics(
+        object_size=float(rng.uniform(*config.object_size)),
+        object_mass=float(rng.uniform(*config.object_mass)),
+        link_mass=rng.uniform(*config.link_mass, links),
+        friction=float(rng.uniform(*config.friction)),
+        joint_damping=_log_uniform(rng, config.joint_damping, joints),
+        actuator_gain=_log_uniform(rng, config.actuator_gain, actuators),
+        joint_limits=rng.normal(0, config.joint_limits, (joints, 2)),
+        gravity=rng.normal(0, config.gravity, 3),
+        timestep_extra=1 / rate if rate > 0 else 0.0,
+        action_bias=rng.normal(0, config.action_bias, actuators),
+        action_delay=rng.random(actuators) < config.action_delay,
+        backlash=_log_uniform(rng, config.backlash, (2, actuators)),
+        force_chance=float(_log_uniform(rng, config.force_chance, 1)[0]),
+        fingertip_offset=rng.normal(0, config.fingertip_offset, tips) + base,
+        fingertip_marker=rng.uniform(-1, 1, tips) * config.fingertip_marker,
+        position_offset=rng.normal(0, config.position_offset, 3) + base,
+        rotation_offset=rng.normal(0, config.rotation_offset, 3),
+        joint_offset=rng.normal(0, config.joint_offset, joints),
+        pose_delay=int(rng.integers(*config.pose_delay, endpoint=True)),
+        pose_period=int(rng.integers(*config.pose_period, endpoint=True)),
+        pose_injection=float(rng.uniform(*config.pose_injection)),
+    )
+
+
+def _log_uniform(
+    rng: np.random.Generator, bounds: Range, shape: int | tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Log-uniform numbers; zeros for the range (0, 0)."""
+    if bounds == (0, 0):
+        return np.zeros(shape)
+    low, high = np.log(bounds)
+    return np.exp(rng.uniform(low, high, shape))
+
+
+def load_randomization(name: str) -> RandomizationConfig:
+    """A preset by name, or a TOML file whose keys replace those of its `preset` (default dactyl).
+
+    Raises:
+        InputError: no such preset or file, or the file has an unknown key or a wrong value.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    if not name.endswith(".toml"):
+        raise InputError(
+            f"no randomization {name!r}; name a .toml file or one of {', '.join(PRESETS)}"
+        )
+    try:
+        table = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        base = PRESETS[table.pop("preset", "dactyl")]
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        return dataclasses.replace(base, **values)
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        allowed = ", ".join(f.name for f in dataclasses.fields(RandomizationConfig))
+        raise InputError(
+            f"randomization {name}: {error}; the keys are: preset, {allowed}"
+        ) from error
+
+
+def randomization_table(config: RandomizationConfig) -> list[tuple[str, str, str, str]]:
+    """Rows (what, distribution, range, source), one for each thing that is drawn."""
+    return [
+        (f.metadata["what"], f.metadata["how"], str(getattr(config, f.name)), f.metadata["source"])
+        for f in dataclasses.fields(config)
+    ]

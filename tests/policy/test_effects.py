@@ -1,0 +1,379 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from mujoco.batch import SimulationError
+
+from opendactyl.geometry.rotation import geodesic_angle, random_quat
+from opendactyl.policy import actuation, sensing
+from opendactyl.policy.chance import BLOCK, Chance
+from opendactyl.policy.env import DIVERGED, RUNNING, EnvConfig, HandEnv
+from opendactyl.policy.interface import BINS, Measurement
+from opendactyl.policy.randomization import PRESETS
+from opendactyl.sim.names import CONTROL_PERIOD
+from opendactyl.sim.objects import object_spec
+
+NONE = PRESETS["none"]
+IDS = np.arange(3)
+HALF = np.full(20, 0.5)
+
+
+def chance(count=3, seed=0):
+    chance = Chance(count, seed)
+    chance.begin(np.arange(count), np.arange(count))
+    chance.advance(np.arange(count))
+    return chance
+
+
+def measurement(rng, count=3):
+    return Measurement(
+        rng.normal(0, 0.05, (count, 5, 3)),
+        rng.normal(0, 0.02, (count, 3)),
+        random_quat(rng, (count,)),
+        rng.normal(0, 0.3, (count, 24)),
+    )
+
+
+def actions(seed, steps, count):
+    return np.random.default_rng(seed).integers(0, BINS, (steps, count, 20))
+
+
+def only(**changes):
+    """An environment's settings with nothing but the named randomizations."""
+    return EnvConfig(randomization=dataclasses.replace(NONE, **changes))
+
+
+def test_streams_depend_on_seed_and_episode_alone():
+    together, alone = Chance(3, 7), Chance(1, 7)
+    together.begin(IDS, np.array([4, 5, 6]))
+    alone.begin(np.array([0]), np.array([5]))
+    seen = []
+    for step in range(2 * BLOCK + 3):
+        together.advance(IDS if step % 2 else IDS[1:])
+        alone.advance(np.array([0]))
+        np.testing.assert_array_equal(
+            together.normal("rotation", IDS[1:2]), alone.normal("rotation", np.array([0]))
+        )
+        seen.append(alone.normal("action", np.array([0])))
+    assert len(np.unique(np.concatenate(seen))) == 20 * len(seen)
+    assert np.std(seen) == pytest.approx(1, abs=0.1)
+
+
+def test_delayed_actuators_act_one_action_late():
+    delay = actuation.Delay(3)
+    delay.begin(IDS, np.zeros((3, 20)))
+    late = np.zeros((3, 20), dtype=bool)
+    late[1, :7] = True
+    first = delay(np.full((3, 20), 1.0), IDS, {"action_delay": late})
+    second = delay(np.full((3, 20), 2.0), IDS, {"action_delay": late})
+    assert np.all(first[late] == 0) and np.all(first[~late] == 1)
+    assert np.all(second[late] == 1) and np.all(second[~late] == 2)
+
+
+def test_backlash_swallows_a_reversal_until_the_slack_is_taken_up():
+    backlash = actuation.Backlash(3)
+    backlash.begin(IDS)
+    rate = 1 / CONTROL_PERIOD
+    episode = {"backlash": np.full((3, 2, 20), rate)}
+    still, up = np.zeros((3, 20)), HALF * np.ones((3, 20))
+    # A full command takes up 1 of the slack's length of 2 an action; it begins in the middle.
+    passed = [backlash(way * up, still, HALF, IDS, episode) for way in (1, 1, -1, -1, -1)]
+    for got, share in zip(passed, (0, 1, 0, 0, -1), strict=True):
+        np.testing.assert_allclose(got, share * up, atol=1e-9)
+    # Of a command that would take up twice what is left, half gets through.
+    backlash.begin(IDS)
+    episode = {"backlash": np.full((3, 2, 20), 2 * rate)}
+    np.testing.assert_allclose(backlash(up, still, HALF, IDS, episode), up / 2)
+
+
+def test_no_rate_is_no_backlash():
+    backlash = actuation.Backlash(3)
+    targets = np.random.default_rng(0).normal(0, 0.1, (3, 20))
+    episode = {"backlash": np.zeros((3, 2, 20))}
+    out = backlash(targets, np.zeros((3, 20)), HALF, IDS, episode)
+    np.testing.assert_array_equal(out, targets)
+
+
+def test_action_noise_is_a_share_of_the_range_and_stays_inside():
+    config = dataclasses.replace(NONE, action_noise=0.05)
+    draws, out = chance(), []
+    for _ in range(200):
+        draws.advance(IDS)
+        episode = {"action_bias": np.zeros((3, 20))}
+        out.append(actuation.noisy(np.zeros((3, 20)), HALF, 0 * HALF, IDS, draws, episode, config))
+    assert np.std(out) == pytest.approx(0.05, rel=0.05)
+    edge = actuation.noisy(
+        np.full((3, 20), 0.5), HALF, 0 * HALF, IDS, draws, {"action_bias": np.ones((3, 20))}, config
+    )
+    assert np.all(edge == 0.5)
+
+
+def test_pushes_come_at_their_rate_and_fade():
+    config = dataclasses.replace(PRESETS["dactyl"], force_scale=1.0)
+    pushes, draws = actuation.Pushes(3, config), chance()
+    episode = {"force_chance": np.array([0.0, 0.1, 1.0])}
+    mass, hits = np.full(3, 0.078), np.zeros(3)
+    for _ in range(1000):
+        before = pushes.force.copy()
+        draws.advance(IDS)
+        pushes(mass, IDS, draws, episode)
+        hits += ~np.isclose(pushes.force, 0.99 * before).all(axis=1)
+    assert hits[0] == 0
+    assert hits[1] == pytest.approx(100, abs=30)
+    assert hits[2] == 1000
+    assert np.all(np.abs(pushes.force) < 5 * 0.078)
+
+
+def test_physics_steps_grow_by_an_exponential_mean():
+    draws, steps = chance(), []
+    for _ in range(400):
+        draws.advance(IDS)
+        steps.append(
+            actuation.timestep(IDS, draws, {"timestep_extra": np.array([0.0, 1e-4, 8e-4])})
+        )
+    extra = np.array(steps) - 0.008
+    assert np.all(extra[:, 0] == 0) and np.all(extra[:, 1:] > 0)
+    np.testing.assert_allclose(extra.mean(axis=0)[1:], [1e-4, 8e-4], rtol=0.1)
+    # Ten independent exponentials averaged: a tenth of the variance.
+    np.testing.assert_allclose(extra.std(axis=0)[1:], [1e-4 / 10**0.5, 8e-4 / 10**0.5], rtol=0.2)
+
+
+def test_sensor_noise_has_the_stated_widths():
+    config, rng = PRESETS["dactyl"], np.random.default_rng(0)
+    draws, true = chance(), measurement(rng)
+    zero = {
+        "fingertip_marker": np.zeros((3, 5, 3)), "fingertip_offset": np.zeros((3, 5, 3)),
+        "rotation_offset": np.zeros((3, 3)), "position_offset": np.zeros((3, 3)),
+        "joint_offset": np.zeros((3, 24)),
+    }  # fmt: skip
+    frames = np.broadcast_to(np.eye(3), (3, 5, 3, 3))
+    seen = []
+    for _ in range(300):
+        draws.advance(IDS)
+        seen.append(sensing.noisy(true, frames, IDS, draws, zero, config))
+    tips = np.stack([s.fingertips - true.fingertips for s in seen])
+    places = np.stack([s.object_position - true.object_position for s in seen])
+    angles = np.stack([geodesic_angle(s.object_quaternion, true.object_quaternion) for s in seen])
+    assert tips.std() == pytest.approx(0.002, rel=0.05)
+    assert places.std() == pytest.approx(0.001, rel=0.1)
+    # The length of three normal numbers of width 0.1.
+    assert np.sqrt(np.mean(angles**2)) == pytest.approx(0.1 * 3**0.5, rel=0.1)
+    constant = sensing.noisy(
+        true, frames, IDS, draws, zero | {"position_offset": np.full((3, 3), 0.01)}, NONE
+    )
+    np.testing.assert_allclose(constant.object_position, true.object_position + 0.01)
+    np.testing.assert_allclose(constant.fingertips, true.fingertips)
+
+
+def test_lost_markers_keep_their_last_reading_for_a_second():
+    config = dataclasses.replace(NONE, marker_loss=0.2)
+    markers, draws = sensing.Markers(3, config), chance()
+    markers.begin(IDS)
+    frozen = []
+    for step in range(2000):
+        draws.advance(IDS)
+        reading = np.full((3, 5, 3), float(step))
+        frozen.append((markers(reading, None, IDS, draws) != step)[..., 0])
+    frozen = np.stack(frozen)
+    # A loss every 5 s of sight, each 1 s long: a sixth of the time.
+    assert frozen.mean() == pytest.approx(1 / 6, abs=0.03)
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], frozen[:, 0, 0], [0]])))
+    lengths = ends[1::2] - ends[::2]
+    assert np.all(lengths % 12 == 0) and len(lengths) > 10
+
+
+def test_covered_markers_keep_their_last_reading_but_never_the_episode_before():
+    markers, draws = sensing.Markers(3, NONE), chance()
+    markers.begin(IDS)
+    covered = np.ones((3, 5), dtype=bool)
+    ones, twos = np.ones((3, 5, 3)), np.full((3, 5, 3), 2.0)
+    assert np.all(markers(ones, covered, IDS, draws) == 1)
+    assert np.all(markers(twos, covered, IDS, draws) == 1)
+    assert np.all(markers(twos, ~covered, IDS, draws) == 2)
+    markers.begin(IDS[:1])
+    later = markers(ones, covered, IDS, draws)
+    assert np.all(later[0] == 1) and np.all(later[1:] == 2)
+
+
+@pytest.mark.parametrize("name", ["block", "prism"])
+def test_nails_are_covered_by_the_object_and_by_other_fingers(name):
+    rng = np.random.default_rng(0)
+    true = measurement(rng, 2)
+    spread = np.array([[0.2 * finger, 0.0, 0.0] for finger in range(5)])
+    frames = np.broadcast_to(np.eye(3), (2, 5, 3, 3))
+    tips = true.object_position[:, None] + 1.0 + spread
+    tips[1, 2] = true.object_position[1]
+    # The nail of finger 4 lies where the tip of finger 3 is.
+    tips[0, 3] = tips[0, 4] + sensing.NAIL_OFFSETS[4]
+    seen = sensing.covered_nails(
+        dataclasses.replace(true, fingertips=tips), frames, object_spec(name), np.ones(2)
+    )
+    assert seen[1].tolist() == [False, False, True, False, False]
+    assert seen[0, 4] and not seen[0, :3].any()
+
+
+def test_a_pose_arrives_late_rarely_or_not_at_all():
+    config = dataclasses.replace(NONE, pose_delay=(0, 2), pose_period=(1, 3))
+    channel, draws = sensing.PoseChannel(3, config), chance()
+    channel.begin(IDS)
+    episode = {
+        "pose_delay": np.array([0, 2, 0]), "pose_period": np.array([1, 1, 3]),
+        "pose_injection": np.zeros(3),
+    }  # fmt: skip
+    known, rng = [], np.random.default_rng(0)
+    true = measurement(rng)
+    for step in range(7):
+        now = dataclasses.replace(true, object_position=np.full((3, 3), float(step)))
+        known.append(channel(now, IDS, draws, episode).object_position[:, 0])
+    known = np.stack(known)
+    assert known[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert known[:, 1].tolist() == [0, 0, 0, 1, 2, 3, 4]
+    assert known[:, 2].tolist() == [0, 0, 0, 3, 3, 3, 6]
+
+
+def test_injected_poses_are_anything_and_last_one_action():
+    config = dataclasses.replace(NONE, pose_injection=(0.3, 0.3), injected_position=0.03)
+    channel, draws = sensing.PoseChannel(3, config), chance()
+    channel.begin(IDS)
+    true = measurement(np.random.default_rng(0))
+    episode = {
+        "pose_delay": np.zeros(3, dtype=int), "pose_period": np.ones(3, dtype=int),
+        "pose_injection": np.array([0.0, 0.3, 1.0]),
+    }  # fmt: skip
+    angles = []
+    for _ in range(400):
+        draws.advance(IDS)
+        seen = channel(true, IDS, draws, episode)
+        angles.append(geodesic_angle(seen.object_quaternion, true.object_quaternion))
+    wrong = np.array(angles) > 1e-6
+    assert wrong[:, 0].sum() == 0 and wrong[:, 2].all()
+    assert wrong[:, 1].mean() == pytest.approx(0.3, abs=0.08)
+    # Uniform rotations are pi/2 + 2/pi away on average.
+    assert np.mean(np.array(angles)[:, 2]) == pytest.approx(np.pi / 2 + 2 / np.pi, abs=0.15)
+
+
+@pytest.mark.parametrize("preset", ["dactyl", "vision"])
+def test_randomized_environments_repeat_bit_for_bit(preset):
+    settings = EnvConfig(randomization=preset, seconds_per_goal=0.8)
+    runs = []
+    env = HandEnv(settings, 4, seed=5, threads=2)
+    for thing, seed in ((HandEnv(settings, 4, seed=5, threads=1), None), (env, None), (env, 5)):
+        seen = [np.concatenate(thing.reset(seed), axis=1)]
+        for bins in actions(0, 25, 4):
+            step = thing.step(bins)
+            seen.append(np.concatenate([step.policy, step.critic], axis=1))
+        runs.append(np.stack(seen))
+    np.testing.assert_array_equal(runs[0], runs[1])
+    np.testing.assert_array_equal(runs[0], runs[2])
+    assert np.isfinite(runs[0]).all()
+    assert not np.array_equal(env.reset(6)[1], runs[0][0][:, 50:])
+
+
+def test_a_randomized_episode_is_the_same_whatever_runs_beside_it():
+    settings = EnvConfig(randomization="vision", evaluation=True)
+    many, one = HandEnv(settings, 4, seed=1), HandEnv(settings, 1, seed=1, first_episode=2)
+    many.reset(), one.reset()
+    for bins in actions(1, 20, 4):
+        together, alone = many.step(bins), one.step(bins[2:3])
+        np.testing.assert_array_equal(together.policy[2], alone.policy[0])
+        np.testing.assert_array_equal(together.critic[2], alone.critic[0])
+
+
+def test_preset_none_changes_no_bit():
+    plain, none = HandEnv(EnvConfig(), 2, seed=1), HandEnv(only(gravity=1e-300), 2, seed=1)
+    np.testing.assert_array_equal(plain.reset()[0], none.reset()[0])
+    for bins in actions(1, 15, 2):
+        first, second = plain.step(bins), none.step(bins)
+        np.testing.assert_allclose(first.policy, second.policy, atol=1e-6)
+
+
+def test_the_critic_sees_the_truth_and_the_policy_does_not():
+    env = HandEnv(only(position_offset=0.005, rotation_offset=0.1, fingertip_offset=0.001), 3)
+    policy, critic = env.reset()
+    true, seen = env.measurement(), env.seen
+    np.testing.assert_allclose(critic[:, 15:18], true.object_position, atol=1e-6)
+    np.testing.assert_allclose(policy[:, 15:18], seen.object_position, atol=1e-6)
+    assert np.all(np.linalg.norm(policy[:, 15:18] - critic[:, 15:18], axis=1) > 1e-4)
+    assert np.all(np.abs(policy[:, :15] - critic[:, :15]) > 0)
+
+
+def test_every_episode_draws_anew():
+    env = HandEnv(EnvConfig(randomization="dactyl", seconds_per_goal=0.24), 3)
+    env.reset()
+    first = [p.to_dict() for p in env.randomizer.physics]
+    masses = env.batch.expanded("body_mass").copy()
+    for bins in actions(2, 3, 3):
+        step = env.step(bins)
+    assert (step.outcome != RUNNING).any()
+    for i in np.flatnonzero(step.outcome != RUNNING):
+        assert env.randomizer.physics[i].to_dict() != first[i]
+        assert np.all(env.batch.expanded("body_mass")[i, env.scene.object_body] != masses[i])
+
+
+def test_randomized_time_passes_unevenly():
+    env = HandEnv(only(timestep_rate=(1250.0, 1250.0)), 4)
+    env.reset()
+    times = env.batch.bind("time")
+    elapsed = []
+    for bins in actions(0, 10, 4):
+        before = times.copy()
+        env.step(bins)
+        elapsed.append(times - before)
+    assert np.all(np.array(elapsed) > CONTROL_PERIOD)
+    assert np.unique(np.round(elapsed, 9)).size > 30
+
+
+@pytest.mark.parametrize("randomization", ["none", "dactyl"])
+@pytest.mark.parametrize("evaluation", [False, True])
+def test_a_diverging_simulation_ends_its_episode_and_nothing_else(randomization, evaluation):
+    settings = EnvConfig(randomization=randomization, evaluation=evaluation)
+    env, calm = HandEnv(settings, 3, seed=2), HandEnv(settings, 3, seed=2)
+    env.reset(), calm.reset()
+    # A joint spun up until its energy is beyond any solver.
+    env.batch.bind("qvel")[1, env.scene.joint_dof] = 1e9
+    bins = actions(3, 1, 3)[0]
+    step, other = env.step(bins), calm.step(bins)
+    assert step.outcome.tolist() == [RUNNING, DIVERGED, RUNNING]
+    assert step.terminated.tolist() == [False, True, False]
+    assert step.reward[1] == 0 and not step.reached[1]
+    for name in ("policy", "critic", "final_policy", "final_critic", "reward"):
+        assert np.isfinite(getattr(step, name)).all(), name
+        np.testing.assert_array_equal(getattr(step, name)[[0, 2]], getattr(other, name)[[0, 2]])
+    assert env.running.tolist() == [True, not evaluation, True]
+    after = env.step(bins)
+    assert np.isfinite(after.policy).all() and np.isfinite(after.critic).all()
+    assert after.outcome[0] == RUNNING
+
+
+class Failing:
+    """A batch in which one simulation fails with an error of the engine."""
+
+    def __init__(self, batch, number):
+        self.batch, self.number = batch, number
+
+    def __getattr__(self, name):
+        return getattr(self.batch, name)
+
+    def step(self, ids, **options):
+        self.batch.step(ids[ids != self.number], **options)
+        raise SimulationError(np.array([self.number]), "it failed")
+
+
+def test_an_error_of_the_engine_ends_that_episode_alone():
+    env = HandEnv(EnvConfig(), 3, seed=2)
+    env.reset()
+    whole, env._batch = env._batch, Failing(env._batch, 1)
+    step = env.step(actions(3, 1, 3)[0])
+    assert step.outcome.tolist() == [RUNNING, DIVERGED, RUNNING]
+    assert np.isfinite(step.policy).all()
+    env._batch = whole
+    assert (env.step(actions(4, 1, 3)[0]).outcome == RUNNING).all()
+
+
+def test_poses_that_are_no_numbers_diverge():
+    env = HandEnv(EnvConfig(), 2, seed=2)
+    env.reset()
+    env.batch.bind("qpos")[0, env.scene.object_qpos] = np.nan
+    step = env.step(actions(3, 1, 2)[0])
+    assert step.outcome.tolist() == [DIVERGED, RUNNING]
+    assert np.isfinite(step.final_policy).all() and np.isfinite(step.final_critic).all()

@@ -1,0 +1,175 @@
+import dataclasses
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from opendactyl.files.errors import InputError
+from opendactyl.policy.agent import Agent
+from opendactyl.policy.cluster import RayCollector
+from opendactyl.policy.config import PolicyConfig
+from opendactyl.policy.export import export_policy
+from opendactyl.policy.train import Trainer, load_checkpoint, train
+
+SMALL = PolicyConfig(num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=128)
+
+
+def stages(run):
+    rows = (run / "metrics.csv").read_text().splitlines()[1:]
+    return [row.split(",")[0] for row in rows]
+
+
+def test_stages_share_out_the_actions(policy_run):
+    assert stages(policy_run) == ["teacher"] * 9 + ["clone"] * 4 + ["ppo"] * 7
+
+
+def test_no_stage_is_passed_over_however_little_time_there_is(tmp_path):
+    config = dataclasses.replace(SMALL, out=tmp_path / "run", max_actions=0, max_minutes=1e-6)
+    assert stages(train(config)) == ["teacher", "clone", "ppo"]
+
+
+def test_stages_without_a_share_are_left_out(tmp_path):
+    config = dataclasses.replace(SMALL, out=tmp_path / "run", teacher_share=0.0, clone_share=0.0)
+    assert set(stages(train(config))) == {"ppo"}
+
+
+def test_a_finished_run_has_nothing_left_to_do(policy_run, tmp_path):
+    config = json.loads((policy_run / "config.json").read_text())
+    before = load_checkpoint(policy_run / "checkpoints/last.ckpt")
+    assert "max_actions" not in config and "ray" not in config
+    done = dataclasses.replace(SMALL, out=policy_run, max_actions=640, resume=True)
+    train(done)
+    assert load_checkpoint(policy_run / "checkpoints/last.ckpt")["actions"] == before["actions"]
+
+
+def test_runs_older_than_a_setting_go_on(policy_run, tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    settings = json.loads((policy_run / "config.json").read_text())
+    for name in ("smoothing", "action", "seconds_per_goal", "start_actions"):
+        del settings[name]
+    (run / "config.json").write_text(json.dumps(settings))
+    config = dataclasses.replace(SMALL, out=run, resume=True, max_actions=32)
+    train(config)
+    with pytest.raises(InputError, match=r"smoothing: 'absent' there, 0\.3 now"):
+        train(dataclasses.replace(config, smoothing=0.3))
+
+
+def test_training_under_randomization_keeps_the_distributions(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "vision"\ngravity = 0.1\n')
+    config = dataclasses.replace(SMALL, out=tmp_path / "run", randomization=str(path))
+    run = train(config)
+    assert json.loads((run / "config.json").read_text())["distributions"]["gravity"] == 0.1
+    path.write_text('preset = "vision"\ngravity = 0.2\n')
+    with pytest.raises(InputError, match="distributions"):
+        train(dataclasses.replace(config, resume=True, max_actions=256))
+
+
+def test_dactyls_set_up_trains_and_its_actions_travel_into_the_export(tmp_path):
+    config = dataclasses.replace(
+        SMALL, out=tmp_path / "run", task="face-up", layout="d18", action="relative",
+        smoothing=0.3, start_actions=100, randomization="dactyl", gamma=0.998,
+    )  # fmt: skip
+    said = export_policy(train(config), tmp_path / "policy.onnx")
+    assert said["action"]["mode"] == "relative" and said["action"]["smoothing"] == 0.3
+    assert sum(field["size"] for field in said["observation"]) == 22
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"action": "sideways"},
+        {"smoothing": 1.0},
+        {"seconds_per_goal": 0.0},
+        {"max_actions": -1},
+        {"ray_workers": 9},
+        {"object": "banana"},
+        {"randomization": "nowhere.toml"},
+    ],
+)
+def test_impossible_settings_are_refused(options, tmp_path):
+    with pytest.raises(InputError):
+        train(dataclasses.replace(SMALL, out=tmp_path / "run", **options))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A real Ray cluster of two nodes: a head with one CPU and another with two."""
+    ray = pytest.importorskip("ray")
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    # Workers yield to everything else by default, on a busy machine for ever.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    store = {"object_store_memory": 100 * 2**20}
+    cluster = cluster_utils.Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **store}
+    )
+    node = cluster.add_node(num_cpus=2, **store)
+    yield cluster, node, lambda: cluster.add_node(num_cpus=2, **store)
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def when_whole(collector, seconds=300):
+    """A batch of all three actors, as soon as they take part."""
+    deadline = time.monotonic() + seconds
+    while True:
+        batch, _ = collector.collect(4)
+        if collector.live == 3 or time.monotonic() > deadline:
+            return batch
+        time.sleep(0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_killed_node_costs_its_simulations_until_another_comes(cluster):
+    cluster, node, add_node = cluster
+    config = dataclasses.replace(SMALL, ray=cluster.address, ray_workers=3, num_envs=6)
+    torch.manual_seed(0)
+    agent = Agent(50, hidden=16, memory="lstm", privileged=False)
+    collector = RayCollector(config, agent)
+    batch = when_whole(collector)
+    assert batch.shape == (6, 4)
+    assert len(np.unique(batch["policy"][:, 0].numpy(), axis=0)) == 6
+    cluster.remove_node(node, allow_graceful=False)
+    batch, _ = collector.collect(4)
+    assert batch.shape == (2, 4)
+    assert collector.live == 1
+    assert torch.isfinite(batch["next_value"]).all()
+    collector.use(Agent(50, hidden=16, memory="lstm", privileged=False))
+    add_node()
+    batch = when_whole(collector)
+    assert batch.shape == (6, 4)
+    collector.close()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_survives_the_death_of_a_node(cluster, tmp_path):
+    cluster, node, _ = cluster
+    config = dataclasses.replace(
+        SMALL, out=tmp_path / "run", ray=cluster.address, ray_workers=3, max_actions=800
+    )
+
+    def kill_when_it_runs():
+        while not (config.out / "metrics.csv").exists():
+            time.sleep(0.05)
+        cluster.remove_node(node, allow_graceful=False)
+
+    killer = threading.Thread(target=kill_when_it_runs)
+    killer.start()
+    train(config)
+    killer.join()
+    assert set(stages(config.out)) == {"teacher", "clone", "ppo"}
+    assert load_checkpoint(config.out / "checkpoints/last.ckpt")["actions"] >= 800
+
+
+@pytest.mark.slow
+def test_no_cluster_at_an_address_is_said(tmp_path):
+    config = dataclasses.replace(SMALL, out=tmp_path / "run", ray="127.0.0.1:1")
+    with pytest.raises(InputError, match=r"no Ray cluster at .127\.0\.0\.1:1"):
+        Trainer(config, tmp_path).run()
