@@ -14,8 +14,10 @@ from opendactyl.files.errors import InputError
 T = TypeVar("T")
 
 
-def parse(config: type[T], verb: str, argv: list[str], description: str) -> T:
-    """Reads a verb's options.
+def parse(
+    config: type[T], verb: str, argv: list[str], description: str, default: T | None = None
+) -> T:
+    """Reads a verb's options; `default` has the values of those that are not given.
 
     Raises:
         InputError: an option is unknown or a value is wrong.
@@ -28,6 +30,7 @@ def parse(config: type[T], verb: str, argv: list[str], description: str) -> T:
                 prog=f"opendactyl {verb}",
                 description=description,
                 args=argv,
+                **({} if default is None else {"default": default}),
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:
@@ -40,6 +43,16 @@ def parse(config: type[T], verb: str, argv: list[str], description: str) -> T:
         sys.exit(0)
     finally:
         sys.stdout.flush()
+
+
+def value_of(option: str, argv: list[str]) -> str | None:
+    """The value given to an option, if it is given: for what has to be known before the rest."""
+    for number, word in enumerate(argv):
+        if word == option and number + 1 < len(argv):
+            return argv[number + 1]
+        if word.startswith(option + "="):
+            return word.split("=", 1)[1]
+    return None
 
 
 def _one_line(text: str, verb: str) -> str:

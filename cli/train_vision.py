@@ -4,20 +4,25 @@ import logging
 import warnings
 from pathlib import Path
 
-from opendactyl.cli.options import parse
+from opendactyl.cli.options import parse, value_of
+from opendactyl.files.errors import InputError
 
 
 def main(argv: list[str]) -> None:
     """Trains, then measures the run on its validation data into RUN/report."""
     warnings.filterwarnings("ignore", module="lightning|torch")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    from opendactyl.vision.config import VisionConfig
+    from opendactyl.vision.config import PRESETS, VisionConfig
 
+    preset = value_of("--preset", argv) or VisionConfig.preset
+    if preset not in PRESETS:
+        raise InputError(f"--preset is {preset!r}; choose from {', '.join(PRESETS)}")
     config = parse(
         VisionConfig,
         "train-vision",
         argv,
         "Trains the pose estimator on a dataset, under Lightning.",
+        default=PRESETS[preset],
     )
     from opendactyl.vision.evaluate import EvalConfig, evaluate
     from opendactyl.vision.train import train
