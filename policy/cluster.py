@@ -6,6 +6,7 @@ new one joins as soon as the cluster has a CPU for it.
 """
 
 import logging
+import socket
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,8 @@ PATIENCE = 300.0
 """Seconds to wait for the first actor when there is none."""
 START_SECONDS = 60.0
 """Seconds after the first actor to wait for the others at the beginning; later ones join then."""
+KNOCK_SECONDS = 10.0
+"""Seconds an address has to answer within."""
 MAX_FAILURES = 20
 """Actors that may die in a row, without one bringing anything, before the run gives up."""
 
@@ -67,13 +70,21 @@ def connect(address: str) -> Any:
         raise InputError("--ray needs Ray: pip install 'opendactyl[cluster]'") from error
     if not ray.is_initialized():
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise InputError(
                 f"no Ray cluster at {address!r} ({error}); start one with `ray start --head`, "
                 "or leave --ray out"
             ) from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raises an `OSError` unless something listens at HOST:PORT; Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
 
 
 class RayCollector:

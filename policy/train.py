@@ -48,6 +48,10 @@ def train(config: PolicyConfig) -> Path:
         InputError: bad settings, or a folder that holds something else.
     """
     config.check()
+    if config.ray:
+        from opendactyl.policy.cluster import connect
+
+        connect(config.ray)
     folder = open_run(config.folder, _settings(config), resume=config.resume)
     trainer = Trainer(config, folder)
     if (folder / "checkpoints" / "last.ckpt").exists():
