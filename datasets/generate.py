@@ -210,6 +210,7 @@ def _shown(bar: "tqdm[Any]", done: int) -> Callable[[int], None]:
 def _manifest(recipe: Recipe, sums: dict[str, str]) -> Manifest:
     config, content = recipe.config, recipe.content()
     thing = object_spec(config.object)
+    gl = "chosen by each node" if config.ray else os.environ.get("MUJOCO_GL", "")
     names = map(shard_name, range(config.shard_count))
     return Manifest(
         seed=config.seed,
@@ -220,7 +221,6 @@ def _manifest(recipe: Recipe, sums: dict[str, str]) -> Manifest:
         rig=content["rig"],
         config=content,
         config_hash=json_hash(content),
-        made_with={"renderer": config.renderer, "gl": os.environ.get("MUJOCO_GL", "")}
-        | library_versions(),
+        made_with={"renderer": config.renderer, "gl": gl} | library_versions(),
         shards=[Shard(name, *config.bounds(n), sums[name]) for n, name in enumerate(names)],
     )
