@@ -44,8 +44,6 @@ def main(argv: list[str]) -> None:
     fields = dataclasses.fields(DatasetConfig)
     config = DatasetConfig(**{f.name: getattr(command, f.name) for f in fields})
     config.check()
-    if not config.ray:  # The nodes of a cluster choose for themselves.
-        choose()
     make_source = _rollouts(config.states, config.object)
     if any(word == "--out" or word.startswith("--out=") for word in argv):
         generate(config, make_source)
@@ -73,8 +71,6 @@ def _with_folder(argv: list[str]) -> list[str]:
 def _look_after(command: DatasetCommand) -> None:
     from opendactyl.datasets.manifest import load_manifest
 
-    if (command.repair and not command.ray) or command.export_bop:
-        choose()
     if command.repair:
         from opendactyl.datasets.generate import repair
 
@@ -96,6 +92,7 @@ def _look_after(command: DatasetCommand) -> None:
             raise InputError("; ".join(faults))
         print(f"{command.verify} is sound: {load_manifest(command.verify).num_samples} samples")
     if command.export_bop:
+        choose()
         from opendactyl.datasets.bop import export_bop
 
         print(f"BOP dataset in {export_bop(*command.export_bop)}")

@@ -28,6 +28,7 @@ from opendactyl.datasets.upload import Uploader
 from opendactyl.files.atomic import json_hash, read_json, sha256, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import CONFIG_NAME, new_folder, open_run
+from opendactyl.render.backend import choose
 from opendactyl.sim.objects import object_spec
 
 JOURNAL_NAME = ".shards.json"
@@ -131,6 +132,8 @@ def _finish(recipe: Recipe, make_source: MakeSource | None) -> None:
     promised = _promised(out)
     sums = promised or _journal(out)
     broken = _broken(recipe, sums)
+    if not recipe.config.ray and (broken or not promised):
+        choose()  # for the workers, which are told by the environment
     sound = {k: v for k, v in sums.items() if k not in map(shard_name, broken)}
     _make(recipe, make_source, broken, sound, uploader)
     made = _journal(out) if broken or not promised else promised
