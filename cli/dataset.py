@@ -4,7 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from opendactyl.cli.options import parse
 from opendactyl.datasets.recipe import DatasetConfig
@@ -16,12 +18,13 @@ from opendactyl.render.backend import choose
 class DatasetCommand(DatasetConfig):
     """Settings of `dataset`."""
 
-    verify: Path | None = None
+    verify: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Check every checksum, label and image of this dataset, and make nothing."""
-    repair: Path | None = None
-    """Make the missing and damaged shards of this dataset again, and no others."""
-    export_bop: tuple[Path, Path] | None = None
-    """Write a dataset (first) in BOP's format into a folder (second)."""
+    repair: Annotated[Path | None, tyro.conf.arg(metavar="[DIR]")] = None
+    """Make the missing and damaged shards of this dataset, or of the one that --verify names,
+    again, and no others."""
+    export_bop: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="DIR OUT")] = None
+    """Write the dataset DIR in BOP's format into the folder OUT."""
 
 
 def main(argv: list[str]) -> None:
@@ -29,11 +32,10 @@ def main(argv: list[str]) -> None:
     command = parse(
         DatasetCommand,
         "dataset",
-        argv,
+        _with_folder(argv),
         "Renders labelled images of the hand and its object. Without --out it fills data/train, "
         "and data/val with a tenth as many samples of the next seed.",
     )
-    choose()
     if command.verify or command.repair or command.export_bop:
         _look_after(command)
         return
@@ -56,6 +58,16 @@ def main(argv: list[str]) -> None:
         print(f"dataset in {generate(part, make_source)}")
 
 
+def _with_folder(argv: list[str]) -> list[str]:
+    """A bare --repair means the dataset that --verify names."""
+    if "--repair" not in argv or "--verify" not in argv[:-1]:
+        return argv
+    after = argv.index("--repair") + 1
+    if after < len(argv) and not argv[after].startswith("--"):
+        return argv
+    return [*argv[:after], argv[argv.index("--verify") + 1], *argv[after:]]
+
+
 def _look_after(command: DatasetCommand) -> None:
     from opendactyl.datasets.manifest import load_manifest
 
@@ -64,7 +76,13 @@ def _look_after(command: DatasetCommand) -> None:
 
         made = load_manifest(command.repair).config
         source = _rollouts(str(made.get("states")), str(made.get("object")))
-        names = repair(command.repair, workers=command.workers, make_source=source)
+        names = repair(
+            command.repair,
+            workers=command.workers,
+            ray=command.ray,
+            upload=command.upload,
+            make_source=source,
+        )
         print(f"made again: {', '.join(names) or 'nothing, all shards are sound'}")
     if command.verify:
         from opendactyl.datasets.verify import verify
@@ -74,6 +92,7 @@ def _look_after(command: DatasetCommand) -> None:
             raise InputError("; ".join(faults))
         print(f"{command.verify} is sound: {load_manifest(command.verify).num_samples} samples")
     if command.export_bop:
+        choose()
         from opendactyl.datasets.bop import export_bop
 
         print(f"BOP dataset in {export_bop(*command.export_bop)}")

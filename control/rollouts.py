@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from opendactyl.control.bundle import Bundle, load_bundle
+from opendactyl.control.bundle import MANIFEST_FILE, Bundle, load_bundle
 from opendactyl.control.loop import Loop
 from opendactyl.control.poses import SimPose
+from opendactyl.files.atomic import sha256
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import quat_canonical, quat_multiply, rotvec_to_quat
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS
@@ -32,6 +33,7 @@ class RolloutStates:
     def __init__(self, bundle: Path) -> None:
         """Loads the bundle whose policy acts."""
         self._bundle: Bundle = load_bundle(bundle)
+        self.fingerprint = sha256(bundle / MANIFEST_FILE)
 
     def check(self, object_name: str) -> None:
         """Raises an `InputError` unless the bundle was made for this object."""

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+PATCH_SHARE = (0.05, 0.2)
+"""Height and width of a patch cut from another view, as shares of the image's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
@@ -33,7 +36,8 @@ class AugmentConfig:
     jpeg: float = 0.2
     """Probability of JPEG compression (DeXtreme)."""
     occluder: float = 0.2
-    """Probability of rectangles in front of the picture (DeXtreme)."""
+    """Probability of plain rectangles in front of a picture, and of a patch cut from another view
+    of the sample (DeXtreme's CutMix, as an occluder)."""
     background: float = 0.3
     """Probability of another background, where the dataset stores masks (DeXtreme)."""
 
@@ -44,6 +48,7 @@ class Augmentation:
     def __init__(self, config: AugmentConfig) -> None:
         """Builds the pipeline."""
         self._background = config.background
+        self._occluder = config.occluder
         self._pipeline = A.Compose(
             [
                 A.CoarseDropout(
@@ -90,8 +95,31 @@ class Augmentation:
                     for image, mask in zip(images, masks, strict=True)
                 ]
             )
+        images = np.stack(
+            [
+                with_patch(image, images[rng.integers(len(images))], rng)
+                if rng.random() < self._occluder
+                else image
+                for image in images
+            ]
+        )
         self._pipeline.set_random_seed(int(rng.integers(2**31)))
         return np.stack([self._pipeline(image=image)["image"] for image in images])
+
+
+def with_patch(
+    image: NDArray[np.uint8], other: NDArray[np.uint8], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Hides a small part of `image` behind a piece cut from anywhere in `other`."""
+    size = np.array(image.shape[:2])
+    height, width = np.maximum(size * rng.uniform(*PATCH_SHARE, 2), 1).astype(int)
+    free = size - (height, width)
+    (top, left), (row, column) = rng.integers(0, free + 1), rng.integers(0, free + 1)
+    mixed = image.copy()
+    mixed[top : top + height, left : left + width] = other[
+        row : row + height, column : column + width
+    ]
+    return mixed
 
 
 def replace_background(

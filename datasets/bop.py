@@ -1,7 +1,8 @@
 """Export to BOP's scenewise format, for the tools of the pose-estimation field.
 
 A shard becomes a scene, a camera a sensor suffix (`rgb_left`, `scene_gt_left.json`). BOP counts in
-millimetres and puts pixel centres at whole numbers; ours are at +0.5. Cameras are the true ones.
+millimetres and puts pixel centres at whole numbers; ours are at +0.5. Cameras are the true ones,
+the hand frame is BOP's world. Counts and boxes end at the border of the image.
 """
 
 from collections import defaultdict
@@ -18,7 +19,7 @@ from opendactyl.datasets.manifest import Manifest, load_manifest, read_samples
 from opendactyl.datasets.recipe import DatasetConfig, Recipe
 from opendactyl.datasets.samples import open_renderer
 from opendactyl.datasets.shards import Sample, encode_image
-from opendactyl.files.atomic import write_bytes, write_json
+from opendactyl.files.atomic import write_bytes, write_json, write_text
 from opendactyl.files.runs import new_folder
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rigid import pose_matrix
@@ -43,7 +44,6 @@ def export_bop(folder: Path, out: Path) -> Path:
     manifest = load_manifest(folder)
     recipe = Recipe.from_content(manifest.config, DatasetConfig(out=folder))
     new_folder(out)
-    targets = []
     with (
         open_renderer(recipe) as renderer,
         tqdm(total=manifest.num_samples, unit="sample", desc=str(out)) as bar,
@@ -52,22 +52,45 @@ def export_bop(folder: Path, out: Path) -> Path:
             tables: Tables = defaultdict(dict)
             for number, sample in enumerate(read_samples(folder, manifest, shard)):
                 _write_sample(out / SPLIT / f"{scene:06d}", number, sample, renderer, tables)
-                targets.append({"scene_id": scene, "im_id": number} | _target())
                 bar.update()
             for name, table in tables.items():
                 write_json(out / SPLIT / f"{scene:06d}" / f"{name}.json", table)
     write_models(out / "models", manifest.object, OBJECT_ID)
-    write_json(out / "camera.json", _sensor(manifest))
-    write_json(out / f"{SPLIT}_targets_multiview_bop25.json", targets)
+    for camera in manifest.load_rig().cameras:
+        write_json(out / f"camera_{camera.name}.json", _sensor(camera))
+    write_text(out / "dataset_info.md", _info_text(folder, manifest))
+    _write_targets(out, manifest)
     return out
 
 
-def _target() -> dict[str, int]:
-    return {"obj_id": OBJECT_ID, "inst_count": 1}
+def _write_targets(out: Path, manifest: Manifest) -> None:
+    """BOP's detection targets: image by image, and all views of a sample together."""
+    frames = [
+        (scene, number)
+        for scene, shard in enumerate(manifest.shards)
+        for number in range(shard.stop - shard.start)
+    ]
+    names = manifest.load_rig().names
+    single = [{"scene_id": scene, "im_id": number} for scene, number in frames]
+    together = [
+        {"scene_id": scene, "im_id": [[name, number] for name in names]} for scene, number in frames
+    ]
+    write_json(out / f"{SPLIT}_targets_bop24.json", single)
+    write_json(out / f"{SPLIT}_targets_multiview_bop25.json", together)
 
 
-def _sensor(manifest: Manifest) -> dict[str, Any]:
-    camera = manifest.load_rig().cameras[0]
+def _info_text(folder: Path, manifest: Manifest) -> str:
+    return f"""# The {manifest.object} in a robot hand, in BOP's scenewise format
+
+Made by OpenDactyl from the {manifest.num_samples} samples of `{folder.name}` (settings
+{manifest.config_hash[:16]}, seed {manifest.seed}). Synthetic colour images, no depth. Each scene
+is a shard, each image number a sample seen by the cameras {", ".join(manifest.load_rig().names)}
+at once. World coordinates are those of the hand. Object {OBJECT_ID}: its coloured and lettered
+faces leave it no symmetry. Silhouettes, boxes and counts end at the border of the image.
+"""
+
+
+def _sensor(camera: Camera) -> dict[str, Any]:
     K = bop_intrinsics(camera)
     return {
         "fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2],

@@ -1,5 +1,6 @@
 """Decoded, downsized images in one memory-mapped file, so that training never waits for JPEG."""
 
+import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def open_dataset(folder: str | Path, image_size: int) -> CachedDataset:
     key = json_hash([CACHE_VERSION, manifest.config_hash, shards, image_size])[:16]
     cache = folder / ".cache" / f"{image_size}-{key}"
     if not (cache / "labels.npz").exists():
-        _build(folder, manifest, image_size, cache)
+        _build_once(folder, manifest, image_size, cache)
     with np.load(cache / "labels.npz") as labels:
         return CachedDataset(
             manifest=manifest,
@@ -82,16 +83,36 @@ def open_dataset(folder: str | Path, image_size: int) -> CachedDataset:
         )
 
 
+def _build_once(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
+    """Builds the cache; of several processes, as of a training on several devices, one does."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not (cache / "labels.npz").exists():
+                _build(folder, manifest, size, cache)
+    except OSError as error:
+        for leftover in cache.glob("*.tmp*"):
+            leftover.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot decode {folder} into {cache}: {error.strerror or error}; the dataset's folder "
+            "must be writable and have free space"
+        ) from error
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    array = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    # A full disk must be an error now; met while writing to the map, it would kill the process.
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
     views, count = len(manifest.rig["cameras"]), manifest.num_samples
-    temporary = cache / f"images.{os.getpid()}.tmp"
     shape = (count, views, size, size, 3)
-    images = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-    masks = None
-    if manifest.config.get("masks"):
-        name = cache / f"masks.{os.getpid()}.tmp"
-        masks = open_memmap(name, mode="w+", dtype=np.uint8, shape=shape[:-1])
+    images = _new_array(cache / "images.tmp", shape)
+    masks = _new_array(cache / "masks.tmp", shape[:-1]) if manifest.config.get("masks") else None
     keypoints = np.array(manifest.keypoints)
     labels = {
         "position": np.zeros((count, 3), np.float32),
@@ -106,8 +127,7 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
                 label, i = sample.label, sample.label.index
                 images[i] = _resized(sample.images, size, Image.Resampling.BOX)
                 if masks is not None:
-                    if sample.masks is None:
-                        raise InputError(f"sample {i} of {folder} has no masks; make it again")
+                    assert sample.masks is not None  # as `read_samples` has checked
                     masks[i] = _resized(sample.masks, size, Image.Resampling.NEAREST)
                 labels["position"][i] = label.position
                 labels["quaternion"][i] = label.quaternion
@@ -115,16 +135,13 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
                 labels["landmarks"][i] = label.project(keypoints)
                 labels["anchors"][i] = label.project_fixed(ANCHORS)
                 bar.update()
-    if masks is not None:
-        masks.flush()
-        os.replace(cache / f"masks.{os.getpid()}.tmp", cache / "masks.npy")
-    images.flush()
-    del images, masks
-    os.replace(temporary, cache / "images.npy")
+    for name, array in (("masks", masks), ("images", images)):
+        if array is not None:
+            array.flush()
+            os.replace(cache / f"{name}.tmp", cache / f"{name}.npy")
     # The labels come last: where they are, the images are complete.
-    partial = cache / f"labels.{os.getpid()}.tmp.npz"
-    np.savez(partial, **labels)  # pyright: ignore[reportArgumentType]
-    os.replace(partial, cache / "labels.npz")
+    np.savez(cache / "labels.tmp.npz", **labels)  # pyright: ignore[reportArgumentType]
+    os.replace(cache / "labels.tmp.npz", cache / "labels.npz")
 
 
 def _resized(

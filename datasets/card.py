@@ -13,7 +13,8 @@ from opendactyl.datasets.shards import read_labels
 from opendactyl.files.atomic import write_bytes, write_text
 from opendactyl.geometry.rotation import quat_to_rotvec
 
-SHEET, STATISTICS = "samples.png", "statistics.png"
+CARD_NAMES = ("README.md", "samples.png", "statistics.png")
+README, SHEET, STATISTICS = CARD_NAMES
 SHEET_ROWS = 6
 
 
@@ -23,7 +24,7 @@ def write_card(folder: Path) -> Path:
     columns = _columns(folder, manifest)
     write_contact_sheet(folder, folder / SHEET, min(SHEET_ROWS, manifest.num_samples))
     write_bytes(folder / STATISTICS, _histograms(columns))
-    path = folder / "README.md"
+    path = folder / README
     write_text(path, _text(manifest, columns))
     return path
 

@@ -2,15 +2,15 @@
 
 import dataclasses
 import fcntl
-import importlib.metadata
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from opendactyl.datasets.card import write_card
+from opendactyl.datasets.card import CARD_NAMES, write_card
 from opendactyl.datasets.cluster import ray_shards
 from opendactyl.datasets.manifest import (
     MANIFEST_NAME,
@@ -20,14 +20,15 @@ from opendactyl.datasets.manifest import (
     write_manifest,
 )
 from opendactyl.datasets.pool import pool_shards
-from opendactyl.datasets.recipe import DatasetConfig, Recipe
+from opendactyl.datasets.recipe import DatasetConfig, Recipe, library_versions
 from opendactyl.datasets.samples import MakeSource
 from opendactyl.datasets.shards import shard_name
 from opendactyl.datasets.states import state_source
 from opendactyl.datasets.upload import Uploader
 from opendactyl.files.atomic import json_hash, read_json, sha256, write_json
 from opendactyl.files.errors import InputError
-from opendactyl.files.runs import new_folder, open_run
+from opendactyl.files.runs import CONFIG_NAME, new_folder, open_run
+from opendactyl.render.backend import choose
 from opendactyl.sim.objects import object_spec
 
 JOURNAL_NAME = ".shards.json"
@@ -48,10 +49,9 @@ def generate(config: DatasetConfig, make_source: MakeSource | None = None) -> Pa
     Raises:
         InputError: bad settings, or a folder that holds something else.
     """
-    recipe = Recipe.resolve(config)
+    config.check()
     object_spec(config.object)
-    if make_source is None:
-        state_source(config.states, config.object)
+    recipe = Recipe.resolve(config, _fingerprint(config, make_source))
     new_folder(config.out, resume=config.resume)
     with _lock(config.out):
         open_run(config.out, recipe.content(), resume=True)
@@ -60,20 +60,41 @@ def generate(config: DatasetConfig, make_source: MakeSource | None = None) -> Pa
 
 
 def repair(
-    folder: Path, *, workers: int = 0, make_source: MakeSource | None = None
+    folder: Path,
+    *,
+    workers: int = 0,
+    ray: str = "",
+    upload: str = "",
+    make_source: MakeSource | None = None,
 ) -> tuple[str, ...]:
     """Makes the missing and damaged shards of a finished dataset again; returns their names.
+
+    Args:
+        folder: the dataset.
+        workers: as in `DatasetConfig`.
+        ray: as in `DatasetConfig`.
+        upload: as in `DatasetConfig`.
+        make_source: as in `generate`.
 
     Raises:
         InputError: the dataset is unfinished, or a shard comes out other than it was.
     """
     manifest = load_manifest(folder)
-    config = DatasetConfig(out=folder, workers=workers, resume=True)
+    config = DatasetConfig(out=folder, workers=workers, ray=ray, upload=upload, resume=True)
     recipe = Recipe.from_content(manifest.config, config)
+    if _fingerprint(recipe.config, make_source) != recipe.fingerprint:
+        raise InputError(
+            f"{recipe.config.states} is not what {folder} was made with; put the old one back"
+        )
     with _lock(folder):
         broken = _broken(recipe, {s.name: s.sha256 for s in manifest.shards})
         _finish(recipe, make_source)
     return tuple(shard_name(number) for number in broken)
+
+
+def _fingerprint(config: DatasetConfig, make_source: MakeSource | None) -> str:
+    source = make_source() if make_source else state_source(config.states, config.object)
+    return source.fingerprint
 
 
 @contextmanager
@@ -92,18 +113,29 @@ def _lock(folder: Path) -> Iterator[None]:
             raise InputError(
                 f"another process is writing {folder}; wait for it, or name another folder"
             ) from error
-        for leftover in folder.glob(".*.tmp"):  # of a process that was killed while writing
-            leftover.unlink(missing_ok=True)
-        yield
+        _clear(folder)  # what a process that was killed had begun to write
+        try:
+            yield
+        finally:
+            _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def _finish(recipe: Recipe, make_source: MakeSource | None) -> None:
     """Makes what is missing or damaged, then the manifest and the card."""
     out = recipe.config.out
+    uploader = Uploader(recipe.config.upload, out) if recipe.config.upload else None
     promised = _promised(out)
     sums = promised or _journal(out)
     broken = _broken(recipe, sums)
-    _make(recipe, make_source, broken, {k: v for k, v in sums.items() if k not in _names(broken)})
+    if not recipe.config.ray and (broken or not promised):
+        choose()  # for the workers, which are told by the environment
+    sound = {k: v for k, v in sums.items() if k not in map(shard_name, broken)}
+    _make(recipe, make_source, broken, sound, uploader)
     made = _journal(out) if broken or not promised else promised
     differing = [name for name, checksum in promised.items() if made[name] != checksum]
     if differing:
@@ -115,12 +147,8 @@ def _finish(recipe: Recipe, make_source: MakeSource | None) -> None:
         write_manifest(out, _manifest(recipe, made))
     if broken or not (out / "README.md").exists():
         write_card(out)
-    if recipe.config.upload:
-        Uploader(recipe.config.upload).finish(out, sorted(made))
-
-
-def _names(numbers: list[int]) -> set[str]:
-    return {shard_name(number) for number in numbers}
+    if uploader:
+        uploader.finish(made, (CONFIG_NAME, *CARD_NAMES))
 
 
 def _promised(out: Path) -> dict[str, str]:
@@ -150,26 +178,31 @@ def _broken(recipe: Recipe, sums: dict[str, str]) -> list[int]:
 
 
 def _make(
-    recipe: Recipe, make_source: MakeSource | None, numbers: list[int], sums: dict[str, str]
+    recipe: Recipe,
+    make_source: MakeSource | None,
+    numbers: list[int],
+    sums: dict[str, str],
+    uploader: Uploader | None,
 ) -> None:
     config = dataclasses.replace(recipe.config, out=recipe.config.out.resolve())
-    recipe_elsewhere = dataclasses.replace(recipe, config=config)
     todo = sum(stop - start for start, stop in map(config.bounds, numbers))
     done = config.num_samples - todo
     engine = ray_shards if config.ray else pool_shards
-    uploader = Uploader(config.upload) if config.upload else None
     with tqdm(
         total=config.num_samples, initial=done, unit="sample", desc=str(recipe.config.out)
     ) as bar:
-        for number, checksum in engine(recipe_elsewhere, make_source, numbers, _shown(bar, done)):
-            sums[shard_name(number)] = checksum
-            write_json(config.out / JOURNAL_NAME, sums)
-            if uploader:
-                uploader.put(config.out / shard_name(number))
-        _shown(bar, done)(todo)
+        show = _shown(bar, done)
+        elsewhere = dataclasses.replace(recipe, config=config)
+        with closing(engine(elsewhere, make_source, numbers, show)) as finished:
+            for number, checksum in finished:
+                sums[shard_name(number)] = checksum
+                write_json(config.out / JOURNAL_NAME, sums)
+                if uploader:
+                    uploader.put(shard_name(number), checksum)
+        show(todo)
 
 
-def _shown(bar: "tqdm[None]", done: int) -> Callable[[int], None]:
+def _shown(bar: "tqdm[Any]", done: int) -> Callable[[int], None]:
     def show(made: int) -> None:
         bar.n = min(done + made, bar.total)
         bar.refresh()
@@ -180,7 +213,7 @@ def _shown(bar: "tqdm[None]", done: int) -> Callable[[int], None]:
 def _manifest(recipe: Recipe, sums: dict[str, str]) -> Manifest:
     config, content = recipe.config, recipe.content()
     thing = object_spec(config.object)
-    versions = {name: importlib.metadata.version(name) for name in ("mujoco", "numpy", "pillow")}
+    gl = "chosen by each node" if config.ray else os.environ.get("MUJOCO_GL", "")
     names = map(shard_name, range(config.shard_count))
     return Manifest(
         seed=config.seed,
@@ -191,6 +224,6 @@ def _manifest(recipe: Recipe, sums: dict[str, str]) -> Manifest:
         rig=content["rig"],
         config=content,
         config_hash=json_hash(content),
-        made_with={"renderer": config.renderer, "gl": os.environ.get("MUJOCO_GL", "")} | versions,
+        made_with={"renderer": config.renderer, "gl": gl} | library_versions(),
         shards=[Shard(name, *config.bounds(n), sums[name]) for n, name in enumerate(names)],
     )

@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rigid import pose_matrix, transform_points
 
 SCHEMA_VERSION = 1
 """Raised whenever a label's meaning changes; readers refuse other versions."""
+CORNER_TOLERANCE = 0.01
+"""Pixels between a label's corners, which are rounded, and those that its pose gives."""
+UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What JSON that is no label or no manifest makes of the code that reads it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,32 +94,54 @@ class Label:
         try:
             value = json.loads(data, parse_constant=_refuse_constant)
             if value["schema"] != SCHEMA_VERSION:
-                raise InputError(
-                    f"{where} has label schema {value['schema']}, this version reads "
-                    f"{SCHEMA_VERSION}; make the dataset again"
+                raise ValueError(
+                    f"label schema {value['schema']!r}, this version reads {SCHEMA_VERSION}; "
+                    "make the dataset again"
                 )
             cameras = value["cameras"]
-            label = cls(
-                index=int(value["index"]),
+            return cls(
+                index=whole(value["index"]),
                 position=finite_array(value["position"], (3,)),
                 quaternion=finite_array(value["quaternion"], (4,)),
                 joints=finite_array(value["joints"], (24,)),
                 source=str(value["source"]),
-                cameras=tuple(_camera(c, "") for c in cameras),
-                true_cameras=tuple(_camera(c, "_true") for c in cameras),
+                cameras=_cameras(cameras, ""),
+                true_cameras=_cameras(cameras, "_true"),
                 corners=finite_array(value["corners"], (len(cameras), None, 2)),
                 visible_fraction=finite_array(value["visible_fraction"], (len(cameras),)),
                 appearance=dict(value["appearance"]),
             )
-        except InputError:
-            raise
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(f"{where} has no valid label ({error!r})") from error
-        return label
+        except UNUSABLE as error:
+            raise InputError(f"{where} has no valid label ({error!r:.300})") from error
+
+    def check(self, corners: NDArray[np.float64]) -> None:
+        """Raises a `ValueError` unless the label agrees with itself.
+
+        Args:
+            corners: the object's corners (K, 3) in the object frame.
+        """
+        if abs(np.linalg.norm(self.quaternion) - 1) > 1e-6 or self.quaternion[0] < 0:
+            raise ValueError(f"its quaternion {self.quaternion.tolist()} is none, or has w < 0")
+        if np.any(self.visible_fraction < 0) or np.any(self.visible_fraction > 1):
+            raise ValueError("a visible fraction is not from 0 to 1")
+        size = np.array([(camera.width, camera.height) for camera in self.true_cameras])
+        with np.errstate(all="ignore"):
+            expected = self.project(corners) * size[:, None]
+        if expected.shape != self.corners.shape or not np.allclose(
+            expected, self.corners, rtol=0, atol=CORNER_TOLERANCE
+        ):
+            raise ValueError("its corners are not where its pose and its cameras put them")
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number")
+
+
+def whole(value: Any) -> int:
+    """A whole number that is not negative; a `ValueError` otherwise."""
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} stands where a whole number belongs")
+    return value
 
 
 def finite_array(value: Any, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
@@ -128,11 +155,16 @@ def finite_array(value: Any, shape: tuple[int | None, ...]) -> NDArray[np.float6
     return array
 
 
-def _camera(value: dict[str, Any], kind: str) -> Camera:
-    return Camera(
-        str(value["name"]),
-        int(value["width"]),
-        int(value["height"]),
-        finite_array(value["K" + kind], (3, 3)),
-        finite_array(value["cam_from_hand" + kind], (4, 4)),
+def _cameras(values: list[dict[str, Any]], kind: str) -> tuple[Camera, ...]:
+    # A rig refuses cameras that no image could come from, and two of one name.
+    cameras = (
+        Camera(
+            str(value["name"]),
+            whole(value["width"]),
+            whole(value["height"]),
+            finite_array(value["K" + kind], (3, 3)),
+            finite_array(value["cam_from_hand" + kind], (4, 4)),
+        )
+        for value in values
     )
+    return Rig("label", tuple(cameras)).cameras

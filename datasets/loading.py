@@ -1,6 +1,6 @@
 """Batches for training: shuffled by epoch, augmented by draw, the same on every run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,26 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
     """
 
     def __init__(
-        self, size: int, seed: int, *, shuffle: bool, rank: int = 0, ranks: int = 1
+        self,
+        size: int,
+        seed: int,
+        *,
+        shuffle: bool,
+        rank: int = 0,
+        ranks: int = 1,
+        place: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
-        """Samples 0 to `size`, of which each rank gets an equal share."""
+        """Samples 0 to `size`, of which each rank gets an equal share.
+
+        Args:
+            size: number of samples.
+            seed: decides the order.
+            shuffle: False keeps the samples in order.
+            rank: which share.
+            ranks: number of shares.
+            place: gives, of a share's size, the epoch to go on with and the samples of it to leave
+                out; without it, `set_epoch` alone decides.
+        """
         super().__init__(
             range(size),  # pyright: ignore[reportArgumentType]
             num_replicas=ranks,
@@ -73,22 +90,31 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
             seed=seed,
         )
         self._size = size
-        self._skip = (0, 0)
-
-    def skip(self, epoch: int, samples: int) -> None:
-        """Leaves out the first `samples` of this rank's share of `epoch`: they are trained on."""
-        self._skip = (epoch, samples)
+        self._place = place
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """(epoch, index) of each sample."""
+        epoch, done = self._place(self.num_samples) if self._place else (self.epoch, 0)
         order = np.arange(self._size)
         if self.shuffle:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self._size)
+            order = np.random.default_rng([self.seed, epoch]).permutation(self._size)
         share = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
-        epoch, samples = self._skip
-        if epoch == self.epoch:
-            share = share[samples:]
-        return iter((self.epoch, int(index)) for index in share)
+        return iter([(epoch, int(index)) for index in share[done:]])
+
+
+class ResumableLoader(DataLoader[Item]):
+    """A loader that may go on in the middle of an epoch.
+
+    Lightning asks the loader whether it can. Where to go on follows from the steps the trainer has
+    taken (`PoseDataModule`), so there is nothing to keep here.
+    """
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Takes nothing."""
 
 
 class PoseDataModule(L.LightningDataModule):
@@ -127,22 +153,6 @@ class PoseDataModule(L.LightningDataModule):
         self._augment = augment
         self._limit_val = limit_val
         self.train: list[CachedDataset] = []
-        self._done = (0, 0)
-
-    def state_dict(self) -> dict[str, int]:
-        """Where a checkpoint stands: the epoch, and how many of its batches were trained on."""
-        if self.trainer is None:
-            return {"epoch": 0, "batches": 0}
-        batches = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        full = batches.completed >= self.trainer.num_training_batches
-        return {
-            "epoch": self.trainer.current_epoch,
-            "batches": 0 if full else batches.completed,
-        }
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Continues in the middle of an epoch."""
-        self._done = (state_dict["epoch"], state_dict["batches"])
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the datasets and checks that they belong together."""
@@ -175,9 +185,18 @@ class PoseDataModule(L.LightningDataModule):
         """Shuffled and augmented batches."""
         dataset = PoseDataset(self.train, self._augment, self._seed)
         sampler = self._sampler(len(dataset), shuffle=True)
-        epoch, batches = self._done
-        sampler.skip(epoch, batches * self.batch_size)
-        return self._loader(dataset, sampler, drop_last=len(dataset) >= self.batch_size)
+        full = sampler.num_samples >= self.batch_size
+        return self._loader(dataset, sampler, drop_last=full)
+
+    def _place(self, share: int) -> tuple[int, int]:
+        """The epoch that the next batch belongs to, and the samples of it that were trained on.
+
+        Only the steps taken count: a run that stopped within an epoch goes on within it, while
+        Lightning's own epoch is already the next.
+        """
+        steps = self.trainer.global_step if self.trainer else 0
+        epoch, batches = divmod(steps, max(share // self.batch_size, 1))
+        return epoch, batches * self.batch_size
 
     def val_dataloader(self) -> DataLoader[Item]:
         """Plain batches in order."""
@@ -189,12 +208,13 @@ class PoseDataModule(L.LightningDataModule):
         rank, ranks = 0, 1
         if self.trainer is not None:
             rank, ranks = self.trainer.global_rank, self.trainer.world_size
-        return EpochSampler(size, self._seed, shuffle=shuffle, rank=rank, ranks=ranks)
+        place = self._place if shuffle and self.trainer is not None else None
+        return EpochSampler(size, self._seed, shuffle=shuffle, rank=rank, ranks=ranks, place=place)
 
     def _loader(
         self, dataset: PoseDataset, sampler: EpochSampler, *, drop_last: bool
     ) -> DataLoader[Item]:
-        return DataLoader(
+        return ResumableLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,

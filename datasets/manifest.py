@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opendactyl.datasets.label import SCHEMA_VERSION, finite_array
+from opendactyl.datasets.label import SCHEMA_VERSION, UNUSABLE, finite_array, whole
 from opendactyl.datasets.shards import MAX_SAMPLES, Sample, read_shard
 from opendactyl.files.atomic import read_json, sha256, write_json
 from opendactyl.files.errors import InputError
@@ -74,30 +74,35 @@ def load_manifest(folder: str | Path) -> Manifest:
             f"{folder} holds no finished dataset ({MANIFEST_NAME} is missing); "
             "make one with `opendactyl dataset`, or finish it with --resume"
         )
-    value = read_json(path)
     try:
+        value = read_json(path)
         if value["schema"] != SCHEMA_VERSION:
-            raise InputError(
-                f"{path} has schema {value['schema']}, this version reads {SCHEMA_VERSION}; "
+            raise ValueError(
+                f"it has schema {value['schema']!r}, this version reads {SCHEMA_VERSION}; "
                 "make the dataset again"
             )
         manifest = Manifest(**value | {"shards": [Shard(**shard) for shard in value["shards"]]})
         _check(manifest)
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no dataset manifest ({error!r}); make it again") from error
+    except UNUSABLE as error:
+        raise InputError(
+            f"{path} is no dataset manifest ({error!r:.300}); delete it, and the command that made "
+            "the dataset makes another with --resume, from the shards that are there"
+        ) from error
     return manifest
 
 
 def _check(manifest: Manifest) -> None:
     """Raises a `ValueError` unless the shards follow one another and the keypoints are points."""
-    finite_array(manifest.keypoints, (None, 3))
+    count = len(finite_array(manifest.keypoints, (None, 3)))
+    if not whole(manifest.num_corners) <= count or not isinstance(manifest.config, dict):
+        raise ValueError("its keypoints or its settings are not those of a dataset")
+    whole(manifest.seed)
     manifest.load_rig()
     end = 0
     for shard in manifest.shards:
         plain = Path(shard.name).name == shard.name and not shard.name.startswith(".")
-        if not plain or shard.start != end or not 0 < shard.stop - shard.start <= MAX_SAMPLES:
+        size = whole(shard.stop) - whole(shard.start)
+        if not plain or shard.start != end or not 0 < size <= MAX_SAMPLES:
             raise ValueError(f"its shard {shard.name!r} does not follow the one before")
         end = shard.stop
     if end != manifest.num_samples or not end:
@@ -130,14 +135,18 @@ def read_samples(folder: str | Path, manifest: Manifest, shard: Shard) -> Iterat
         InputError: the shard is damaged or does not hold what the manifest says.
     """
     path = check_shard(Path(folder), shard)
-    names = [camera["name"] for camera in manifest.rig["cameras"]]
+    views = [
+        (camera["name"], camera["width"], camera["height"]) for camera in manifest.rig["cameras"]
+    ]
     expected = shard.start
     for sample in read_shard(path):
         label = sample.label
         if label.index != expected or expected >= shard.stop:
             raise InputError(f"{path} holds sample {label.index} where {expected} belongs")
-        if [camera.name for camera in label.cameras] != names:
-            raise InputError(f"{path}: sample {expected} was not seen by the cameras {names}")
+        if [(camera.name, camera.width, camera.height) for camera in label.cameras] != views:
+            raise InputError(f"{path}: sample {expected} was not seen by the cameras {views}")
+        if (sample.masks is not None) != bool(manifest.config.get("masks")):
+            raise InputError(f"{path}: sample {expected} and the manifest disagree about masks")
         yield sample
         expected += 1
     if expected != shard.stop:

@@ -5,7 +5,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -18,7 +18,7 @@ from opendactyl.files.errors import InputError
 MAX_RESTARTS = 20
 """Worker processes that die are replaced this often before the run gives up."""
 
-Finished = Iterator[tuple[int, str]]
+Finished = Generator[tuple[int, str], None, None]
 """Numbers and SHA-256 checksums of shards, as they get finished."""
 
 
@@ -82,7 +82,7 @@ def _start_worker(recipe: Recipe, make_source: MakeSource | None, counter: Any) 
     # Ctrl-C goes to the whole group of processes; the parent alone decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _worker.update(maker=ShardMaker(recipe, make_source), counter=counter)
+    _worker.update(recipe=recipe, make_source=make_source, counter=counter)
 
 
 def _die_with_parent() -> None:
@@ -94,6 +94,8 @@ def _die_with_parent() -> None:
 
 
 def _make_shard(number: int) -> str:
+    if "maker" not in _worker:  # Here, so that its errors reach the parent.
+        _worker["maker"] = ShardMaker(_worker["recipe"], _worker["make_source"])
     return _worker["maker"].write(number, _count)
 
 

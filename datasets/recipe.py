@@ -4,6 +4,7 @@ Imports neither MuJoCo nor GL, so that a process can read a recipe before it cho
 """
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +16,11 @@ from opendactyl.render.appearance import AppearanceConfig, load_appearance
 IMAGE_FORMATS = ("jpeg", "png")
 HOW_NOT_WHAT = ("out", "workers", "resume", "ray", "upload")
 """Settings that change no byte of a shard."""
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of what decides a shard's bytes."""
+    return {name: version(name) for name in ("opendactyl", "mujoco", "numpy", "pillow")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +105,15 @@ class Recipe:
     rig: Rig
     """The nominal cameras at the dataset's image size."""
     ranges: AppearanceConfig
+    fingerprint: str = ""
+    """That of the state source."""
 
     @classmethod
-    def resolve(cls, config: DatasetConfig) -> Self:
+    def resolve(cls, config: DatasetConfig, fingerprint: str = "") -> Self:
         """Looks up the rig and the appearance that the settings name."""
         config.check()
         rig = load_rig(config.rig).resized(config.image_size)
-        return cls(config, rig, load_appearance(config.appearance))
+        return cls(config, rig, load_appearance(config.appearance), fingerprint)
 
     @classmethod
     def from_content(cls, content: dict[str, Any], config: DatasetConfig) -> Self:
@@ -115,7 +123,8 @@ class Recipe:
             InputError: the content is not that of a dataset.
         """
         try:
-            values = {k: v for k, v in content.items() if k not in ("rig", "appearance")}
+            looked_up = ("rig", "appearance", "states_sha256")
+            values = {k: v for k, v in content.items() if k not in looked_up}
             how = {name: getattr(config, name) for name in HOW_NOT_WHAT}
             settings = DatasetConfig(**values | how)
             settings.check()
@@ -123,8 +132,9 @@ class Recipe:
                 k: tuple(v) if isinstance(v, list) else v
                 for k, v in dict(content["appearance"]).items()
             }
-            return cls(settings, Rig.from_dict(content["rig"]), AppearanceConfig(**ranges))
-        except (KeyError, TypeError, ValueError) as error:
+            rig, fingerprint = Rig.from_dict(content["rig"]), content.get("states_sha256", "")
+            return cls(settings, rig, AppearanceConfig(**ranges), fingerprint)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
@@ -137,4 +147,6 @@ class Recipe:
         plain = to_plain(self.config)
         for name in HOW_NOT_WHAT:
             del plain[name]
+        if self.fingerprint:
+            plain["states_sha256"] = self.fingerprint
         return plain | {"appearance": to_plain(self.ranges), "rig": self.rig.to_dict()}

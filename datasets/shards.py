@@ -7,17 +7,20 @@ order. Tar headers carry no time and no user.
 
 import hashlib
 import io
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from opendactyl.datasets.label import Label
-from opendactyl.files.atomic import write_bytes
+from opendactyl.files.atomic import open_atomic
 from opendactyl.files.errors import InputError
 
 MAX_MEMBER_BYTES = 64 * 2**20
@@ -43,6 +46,18 @@ def shard_name(number: int) -> str:
     return f"shard-{number:06d}.tar"
 
 
+class _Hashed(io.BufferedIOBase):
+    """Passes bytes on to a file and keeps their checksum: a shard need not fit into memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: bytes, /) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+
 def write_shard(path: Path, samples: Iterable[Sample], *, jpeg_quality: int | None = 95) -> str:
     """Writes samples to a tar file, atomically; images are PNG without a JPEG quality.
 
@@ -50,20 +65,23 @@ def write_shard(path: Path, samples: Iterable[Sample], *, jpeg_quality: int | No
         The file's SHA-256 checksum.
     """
     kind = "png" if jpeg_quality is None else "jpg"
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for sample in samples:
-            stem = f"{sample.label.index:08d}"
-            names = [camera.name for camera in sample.label.cameras]
-            for name, image in zip(names, sample.images, strict=True):
-                _add(tar, f"{stem}.{name}.{kind}", encode_image(image, jpeg_quality))
-            if sample.masks is not None:
-                for name, mask in zip(names, sample.masks, strict=True):
-                    _add(tar, f"{stem}.{name}.mask.png", encode_image(mask, None))
-            _add(tar, f"{stem}.json", sample.label.to_json())
-    data = buffer.getvalue()
-    write_bytes(path, data)
-    return hashlib.sha256(data).hexdigest()
+    with open_atomic(path) as file:
+        hashed = _Hashed(file)
+        with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
+            for sample in samples:
+                _add_sample(tar, sample, kind, jpeg_quality)
+    return hashed.sha256.hexdigest()
+
+
+def _add_sample(tar: tarfile.TarFile, sample: Sample, kind: str, jpeg_quality: int | None) -> None:
+    stem = f"{sample.label.index:08d}"
+    names = [camera.name for camera in sample.label.cameras]
+    for name, image in zip(names, sample.images, strict=True):
+        _add(tar, f"{stem}.{name}.{kind}", encode_image(image, jpeg_quality))
+    if sample.masks is not None:
+        for name, mask in zip(names, sample.masks, strict=True):
+            _add(tar, f"{stem}.{name}.mask.png", encode_image(mask, None))
+    _add(tar, f"{stem}.json", sample.label.to_json())
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -99,9 +117,11 @@ def read_shard(path: Path) -> Iterator[Sample]:
 def _members(path: Path) -> Iterator[tuple[dict[str, bytes], str]]:
     """The files of each sample, and the name of its label, which comes last."""
     try:
-        with tarfile.open(path, mode="r:") as tar:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             pending: dict[str, bytes] = {}
             for member in tar:
+                if member.name in pending:
+                    raise InputError(f"{path} holds {member.name} twice; make it again")
                 pending[member.name] = _read_member(tar, member, path)
                 if member.name.endswith(".json"):
                     yield pending, member.name
@@ -110,12 +130,23 @@ def _members(path: Path) -> Iterator[tuple[dict[str, bytes], str]]:
                     raise InputError(f"{path} has {len(pending)} files without a label")
             if pending:
                 raise InputError(f"{path} ends in the middle of a sample; make it again")
+            _check_end(file, tar.offset, path)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputError(f"cannot read the shard {path}: {error}; make it again") from error
 
 
+def _check_end(file: BinaryIO, offset: int, path: Path) -> None:
+    """Python takes a broken header for the end; the true end is a kilobyte of zeros or more."""
+    file.seek(offset)
+    longest = tarfile.RECORDSIZE + tarfile.BLOCKSIZE
+    rest = file.read(longest + 1)
+    if not 2 * tarfile.BLOCKSIZE <= len(rest) <= longest or any(rest):
+        raise InputError(f"{path} is damaged at byte {offset}; make it again")
+
+
 def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
-    plain = member.isfile() and "/" not in member.name and "\\" not in member.name
+    regular = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+    plain = regular and "/" not in member.name and "\\" not in member.name
     if not plain or member.name.startswith(".") or member.size > MAX_MEMBER_BYTES:
         raise InputError(f"{path} holds {member.name!r}, which no shard of OpenDactyl does")
     file = tar.extractfile(member)
@@ -148,15 +179,22 @@ def _sample(members: dict[str, bytes], name: str, path: Path) -> Sample:
     return Sample(np.stack(images), label, np.stack(masks) if masks else None)
 
 
+_UNDECODABLE = (
+    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
+    Image.DecompressionBombError, Image.DecompressionBombWarning,
+)  # fmt: skip
+"""What Pillow raises for bytes that are no image."""
+
+
 def _decode(data: bytes, size: tuple[int, int], mode: str, where: str) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
             if image.size != size:
                 raise InputError(f"{where}: an image is {image.size}, not {size}")
             return np.asarray(image.convert(mode))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except _UNDECODABLE as error:
         raise InputError(f"{where}: an image cannot be decoded ({error})") from error
 
 

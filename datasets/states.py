@@ -24,6 +24,9 @@ class StateSource(Protocol):
 
     name: str
     """What the labels call it."""
+    fingerprint: str
+    """A checksum of what the source was loaded from, empty when it was from nothing: a dataset
+    begun with one policy is not continued with another of the same name."""
 
     def states(self, seed: int, start: int, stop: int) -> Iterator[State]:
         """The states of samples `start` to `stop`, which are the bounds of a shard."""
@@ -34,6 +37,7 @@ class SettledStates:
     """The object lies in the hand under physics while the fingers move."""
 
     name = "settled"
+    fingerprint = ""
 
     def __init__(self, object_name: str) -> None:
         """Loads the scene."""
@@ -49,6 +53,7 @@ class RandomStates:
     """The object placed freely over the palm, orientation uniform on SO(3)."""
 
     name = "random"
+    fingerprint = ""
 
     def __init__(self, object_name: str) -> None:
         """Loads the scene."""

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from opendactyl.datasets.manifest import load_manifest, read_samples
+from opendactyl.datasets.label import UNUSABLE, Label
+from opendactyl.datasets.manifest import MANIFEST_NAME, Manifest, load_manifest, read_samples
+from opendactyl.files.atomic import json_hash
 from opendactyl.files.errors import InputError
+from opendactyl.render.appearance import Appearance
 
 
 def verify(folder: Path) -> list[str]:
@@ -16,11 +20,22 @@ def verify(folder: Path) -> list[str]:
     """
     manifest = load_manifest(folder)
     faults = []
+    if json_hash(manifest.config) != manifest.config_hash:
+        faults.append(f"{folder / MANIFEST_NAME}: the settings are not those of its config_hash")
     with tqdm(total=manifest.num_samples, unit="sample", desc=f"verifying {folder}") as bar:
         for shard in manifest.shards:
             try:
-                for _ in read_samples(folder, manifest, shard):
+                for sample in read_samples(folder, manifest, shard):
+                    _check(manifest, sample.label, f"{folder / shard.name}")
                     bar.update()
             except InputError as error:
                 faults.append(str(error))
     return faults
+
+
+def _check(manifest: Manifest, label: Label, where: str) -> None:
+    try:
+        label.check(np.array(manifest.keypoints[: manifest.num_corners]))
+        Appearance.from_dict(label.appearance)
+    except UNUSABLE as error:
+        raise InputError(f"{where}: the label of sample {label.index} is wrong: {error}") from error

@@ -8,14 +8,19 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from opendactyl.files.errors import InputError
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Writes `data` to `path` atomically, creating missing parent folders.
+@contextmanager
+def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
+    """A new file that takes the name `path` once the block has ended without an error.
+
+    Missing parent folders are created.
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full.
@@ -28,18 +33,26 @@ def write_bytes(path: str | Path, data: bytes) -> None:
             prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
         )
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        temporary = None
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; "
             "name a folder that is writable and has free space"
         ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Writes `data` to `path` atomically (see `open_atomic`)."""
+    with open_atomic(path) as file:
+        file.write(data)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -16,7 +16,7 @@ HOLD_ACTIONS = 5
 SMOOTHING = 0.5
 """How much of the old target an action keeps, as in the policy's default control."""
 MAX_PENETRATION = 0.001
-"""Free states keep the object this close to touching, in metres (`random_state`)."""
+"""The deepest overlap of a free state, in metres (`random_state`)."""
 _MAX_TRIES = 1000
 
 
@@ -69,7 +69,8 @@ def is_held(scene: Scene, qpos: Array) -> bool:
 def random_state(scene: Scene, rng: np.random.Generator) -> State:
     """A free placement: orientation uniform on SO(3) over the palm, fingers half curled at random.
 
-    The object overlaps nothing by more than a millimetre; placements that do are drawn again.
+    Nothing overlaps by more than a millimetre, neither the object and the hand nor two fingers;
+    placements where something does are drawn again.
     """
     data = mujoco.MjData(scene.model)
     low, high = scene.joint_range.T
@@ -81,16 +82,6 @@ def random_state(scene: Scene, rng: np.random.Generator) -> State:
         joints = neutral + curl * (side - neutral)
         position = rng.uniform([-0.03, -0.03, 0.0], [0.05, 0.03, 0.08])
         scene.set_state(data, State(joints, position, orientation))
-        if _overlap(scene, data) <= MAX_PENETRATION:
+        if max(-data.contact.dist, default=0.0) <= MAX_PENETRATION:
             return scene.state(data.qpos)
     raise RuntimeError("no free placement was found in a thousand tries")
-
-
-def _overlap(scene: Scene, data: mujoco.MjData) -> float:
-    """How deep the object reaches into anything, in metres."""
-    touches = [
-        -contact.dist
-        for contact in data.contact
-        if scene.object_body in scene.model.geom_bodyid[contact.geom]
-    ]
-    return max(touches, default=0.0)

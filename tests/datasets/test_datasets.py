@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import io
 import json
 import shutil
@@ -6,7 +7,9 @@ import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from opendactyl.control.rollouts import RolloutStates
 from opendactyl.datasets.augment import Augmentation, AugmentConfig
 from opendactyl.datasets.cache import open_dataset
 from opendactyl.datasets.contact_sheet import write_contact_sheet
@@ -14,10 +17,13 @@ from opendactyl.datasets.generate import DatasetConfig, generate
 from opendactyl.datasets.label import Label
 from opendactyl.datasets.loading import EpochSampler, PoseDataModule, PoseDataset
 from opendactyl.datasets.manifest import check_shard, load_manifest
+from opendactyl.datasets.recipe import Recipe
+from opendactyl.datasets.samples import ShardMaker
 from opendactyl.datasets.shards import read_shard
 from opendactyl.datasets.states import state_source
-from opendactyl.files.atomic import read_json
+from opendactyl.files.atomic import read_json, sha256
 from opendactyl.files.errors import InputError
+from opendactyl.geometry.rotation import quat_to_matrix
 
 
 def config(out, **options):
@@ -46,11 +52,64 @@ def test_a_sample_depends_on_seed_and_index_alone(dataset, tmp_path):
     assert ours.label.to_json() == theirs.label.to_json()
 
 
-def test_an_interrupted_dataset_resumes_to_the_same_bytes(dataset, copy):
-    (copy / "shard-000001.tar").unlink()
-    (copy / "manifest.json").unlink()
-    generate(config(copy, resume=True))
-    assert load_manifest(copy).shards == load_manifest(dataset).shards
+@pytest.mark.parametrize("renderer", ["classic", "filament"])
+def test_the_order_of_work_changes_no_byte(tmp_path, renderer):
+    """One maker, its shards backwards: nothing of one sample is left in the next."""
+    sums = {}
+    for name, order in (("up", (0, 1)), ("down", (1, 0))):
+        settings = config(
+            tmp_path / name, renderer=renderer, image_size=48, states="random",
+            image_format="png", masks=True,
+        )  # fmt: skip
+        maker = ShardMaker(Recipe.resolve(settings), None)
+        sums[name] = {number: maker.write(number, lambda: None) for number in order}
+        maker.close()
+    assert sums["up"] == sums["down"]
+    sample = next(iter(read_shard(tmp_path / "up" / "shard-000000.tar")))
+    assert sample.label.source == "random"
+    assert sample.masks is not None and sample.masks.shape == (3, 48, 48)
+    # 0 background, 1 hand, 2 object: what is seen of it is what the label says.
+    assert set(np.unique(sample.masks)) == {0, 1, 2}
+    seen = np.sum(sample.masks == 2, axis=(1, 2)) > 0
+    np.testing.assert_array_equal(seen, sample.label.visible_fraction > 0)
+
+
+def test_a_given_source_is_used_and_remembered(dataset, bundle, tmp_path):
+    """Roll-outs of a policy: a shard is their unit, and another policy is not taken for theirs."""
+    source = functools.partial(RolloutStates, bundle)
+    settings = config(tmp_path / "data", states=f"policy:{bundle}", image_size=32)
+    recipe = Recipe.resolve(settings, source().fingerprint)
+    assert recipe.content()["states_sha256"] == sha256(bundle / "manifest.json")
+    sums = []
+    for order in ((0, 1), (1,)):
+        maker = ShardMaker(recipe, source)
+        sums.append({number: maker.write(number, lambda: None) for number in order})
+        maker.close()
+    assert sums[0][1] == sums[1][1]
+    labels = [sample.label for sample in read_shard(tmp_path / "data" / "shard-000001.tar")]
+    assert [label.source for label in labels] == ["policy"] * 4
+    (tmp_path / "data" / "config.json").write_text(json.dumps(recipe.content()))
+    shutil.copytree(bundle, tmp_path / "bundle")
+    manifest = read_json(bundle / "manifest.json")
+    (tmp_path / "bundle" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="states_sha256"):
+        other = functools.partial(RolloutStates, tmp_path / "bundle")
+        generate(dataclasses.replace(settings, resume=True), other)
+
+
+def test_random_states_are_uniform_and_overlap_nothing(scene):
+    import mujoco
+
+    data = mujoco.MjData(scene.model)
+    rotations, overlaps = [], []
+    for state in state_source("random", "block").states(0, 0, 400):
+        scene.set_state(data, state)
+        rotations.append(quat_to_matrix(state.quaternion))
+        overlaps.append(max(-data.contact.dist, default=0.0))
+    assert max(overlaps) <= 0.001
+    # Haar's measure: each entry has mean 0 and mean square 1/3.
+    assert np.abs(np.mean(rotations, axis=0)).max() < 4 / np.sqrt(3 * 400)
+    np.testing.assert_allclose(np.mean(np.square(rotations), axis=0), 1 / 3, atol=0.07)
 
 
 def test_labels_say_what_the_images_show(dataset):
@@ -125,7 +184,15 @@ def test_another_schema_version_is_refused(copy):
         {"name": "/etc/passwd"},
         {"name": "../outside.json"},
         {"name": "00000000.json", "type": tarfile.SYMTYPE, "linkname": "/etc/passwd"},
+        {"name": "00000000.json", "type": tarfile.LNKTYPE, "linkname": "00000000.left.jpg"},
+        {"name": "00000000.left.jpg", "type": tarfile.CHRTYPE},
+        {"name": "00000000.left.jpg", "type": tarfile.FIFOTYPE},
+        {"name": "00000000.left.jpg", "type": tarfile.DIRTYPE},
+        {"name": "00000000.left.jpg", "type": tarfile.GNUTYPE_SPARSE, "size": 512},
+        {"name": "..\\outside.json"},
+        {"name": ".hidden.json"},
         {"name": "00000000.left.jpg", "size": 10**12},
+        {"name": "00000000.left.jpg", "size": 60 * 2**20},
     ],
 )
 def test_hostile_members_are_refused(tmp_path, member):
@@ -138,9 +205,81 @@ def test_hostile_members_are_refused(tmp_path, member):
         list(read_shard(path))
 
 
+def test_a_broken_header_is_not_the_end(dataset, tmp_path):
+    """Python's tar reader stops there without a word."""
+    data = bytearray((dataset / "shard-000000.tar").read_bytes())
+    with tarfile.open(dataset / "shard-000000.tar") as tar:
+        fifth = tar.getmembers()[4]
+    data[fifth.offset + 10] ^= 1
+    (tmp_path / "broken.tar").write_bytes(data)
+    with pytest.raises(InputError, match=f"damaged at byte {fifth.offset}"):
+        list(read_shard(tmp_path / "broken.tar"))
+    (tmp_path / "short.tar").write_bytes(data[: fifth.offset])
+    with pytest.raises(InputError, match="damaged"):
+        list(read_shard(tmp_path / "short.tar"))
+
+
+def test_hostile_samples_are_refused(dataset, tmp_path):
+    """Sound tar files with wrong members: doubled, missing, no image, an image of another size."""
+    with tarfile.open(dataset / "shard-000000.tar") as tar:
+        files = {m.name: tar.extractfile(m).read() for m in tar.getmembers()[:4]}
+    large = io.BytesIO()
+    Image.new("RGB", (65, 64)).save(large, "PNG")
+    bomb = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
+    label = json.loads(files["00000000.json"])
+    many = label | {"cameras": [c | {"width": 10**6} for c in label["cameras"]]}
+    wrong = {
+        "doubled": [*list(files.items())[:1], *files.items()],
+        "missing": list(files.items())[1:],
+        "extra": [("00000000.right.depth.png", b""), *files.items()],
+        "no image": list((files | {"00000000.top.jpg": b"no image"}).items()),
+        "large": list((files | {"00000000.top.jpg": large.getvalue()}).items()),
+        "bomb": list((files | {"00000000.top.jpg": bomb.getvalue()}).items()),
+        "cameras": list((files | {"00000000.json": json.dumps(many).encode()}).items()),
+    }
+    for name, members in wrong.items():
+        path = tmp_path / f"{name}.tar"
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for member, data in members:
+                info = tarfile.TarInfo(member)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        with pytest.raises(InputError, match=name):
+            list(read_shard(path))
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema": 1}', "[" * 100_000, '{"schema": NaN}']
+    "change",
+    [
+        {"shards": []},
+        {"shards": [{"name": "../x.tar", "start": 0, "stop": 12, "sha256": ""}]},
+        {"shards": [{"name": "x.tar", "start": 0.0, "stop": 12.0, "sha256": ""}]},
+        {"num_samples": 10**9},
+        {"num_corners": 99},
+        {"seed": "0"},
+        {"rig": {"name": "x", "cameras": []}},
+        {"keypoints": [[10**400, 0, 0]]},
+        {"config": []},
+        {"unknown": 1},
+    ],
 )
+def test_hostile_manifests_are_refused(copy, change):
+    manifest = read_json(copy / "manifest.json")
+    (copy / "manifest.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(InputError, match="manifest"):
+        load_manifest(copy)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "{}", "null", "1", '{"schema": 1}', "[" * 100_000, '{"schema": NaN}', "\xff",
+        '{"schema": 1, "cameras": {}, "index": 1e999}', '{"schema": 1, "cameras": 7}',
+        '{"schema": 1, "cameras": [], "index": 0, "position": [1' + "0" * 400 + ", 0, 0]}",
+        '{"schema": 1, "cameras": [], "index": ' + "9" * 5000 + "}",
+    ],
+)  # fmt: skip
 def test_hostile_labels_are_refused(text):
     with pytest.raises(InputError, match="here"):
         Label.from_json(text.encode(), "here")
@@ -212,8 +351,6 @@ def test_validation_on_the_training_seed_is_refused(dataset):
 
 
 def test_contact_sheet(dataset, tmp_path):
-    from PIL import Image
-
     path = write_contact_sheet(dataset, tmp_path / "sheet.png", 3, augment=True)
     with Image.open(io.BytesIO(path.read_bytes())) as sheet:
         assert sheet.size == (3 * 64, 3 * 64)
