@@ -30,7 +30,7 @@ def parse(
                 prog=f"opendactyl {verb}",
                 description=description,
                 args=argv,
-                **({} if default is None else {"default": default}),
+                default=tyro.MISSING_NONPROP if default is None else default,
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:

@@ -66,13 +66,14 @@ def connect(address: str) -> Any:
     """
     try:
         import ray
+        from ray.exceptions import RayError
     except ImportError as error:
         raise InputError("--ray needs Ray: pip install 'opendactyl[cluster]'") from error
     if not ray.is_initialized():
         try:
             _knock(address)
             ray.init(address=address, log_to_driver=False)
-        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        except (OSError, RuntimeError, ValueError, RayError) as error:
             raise InputError(
                 f"no Ray cluster at {address!r} ({error}); start one with `ray start --head`, "
                 "or leave --ray out"
