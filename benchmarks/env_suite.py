@@ -7,7 +7,8 @@ import numpy as np
 from opendactyl.benchmarks.gymnasium_hand import GymnasiumHands
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
 from opendactyl.benchmarks.replay import Recorder
-from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.interface import BINS
 from opendactyl.sim import names
 

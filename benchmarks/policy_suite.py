@@ -8,7 +8,8 @@ from opendactyl.benchmarks.measure import Budget, Row, side_by_side
 from opendactyl.benchmarks.recurrent_ppo import RecurrentPeer
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.config import PolicyConfig
-from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.ppo import PPO
 from opendactyl.policy.rollout import Collector
 

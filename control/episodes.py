@@ -9,7 +9,8 @@ from opendactyl.control.parts import PoseSource
 from opendactyl.control.sight import VisionPose
 from opendactyl.control.simulated import SimCameras, SimPose
 from opendactyl.files.errors import InputError
-from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.randomization import load_randomization
 from opendactyl.policy.tasks import EVALUATION_SECONDS, check_task
 from opendactyl.render.appearance import load_appearance

@@ -24,7 +24,7 @@ from opendactyl.control.simulated import SimCameras
 from opendactyl.files.atomic import read_json, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
-from opendactyl.policy.env import DIVERGED, DROPPED, FINISHED, TIMED_OUT
+from opendactyl.policy.episode import DIVERGED, DROPPED, FINISHED, TIMED_OUT
 from opendactyl.render.renderer import Renderer
 
 BATCH = {"sim": 128, "vision": 8}

@@ -9,7 +9,8 @@ from opendactyl.control.parts import Fault, HandReading, PoseSource
 from opendactyl.control.pilot import Pilot
 from opendactyl.control.simulated import Commanded
 from opendactyl.geometry.rotation import geodesic_angle
-from opendactyl.policy.env import HandEnv, Step
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import Step
 from opendactyl.vision.estimator import Pose
 
 

@@ -12,7 +12,8 @@ from opendactyl.files.atomic import sha256
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import quat_canonical, quat_multiply, rotvec_to_quat
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS
-from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import EnvConfig
 from opendactyl.sim.state import State
 
 ROLLOUTS = 16

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from opendactyl.control.parts import HandReading, Views
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.env import HandEnv, Step
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import Step
 from opendactyl.policy.interface import ActionDecoder
 from opendactyl.render.appearance import Appearance, AppearanceConfig
 from opendactyl.render.draw import sample_appearance

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from opendactyl.models.actor_critic import Actor, Critic
-from opendactyl.policy.env import CRITIC_SIZE
+from opendactyl.policy.episode import CRITIC_SIZE
 
 
 @dataclass

@@ -17,7 +17,8 @@ from tensordict import TensorDict
 from opendactyl.files.errors import InputError
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.config import PolicyConfig
-from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.rollout import Collector, Episodes
 
 PATIENCE = 300.0

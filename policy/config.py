@@ -7,7 +7,7 @@ from typing import Any
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import to_plain
 from opendactyl.models.actor_critic import MEMORIES
-from opendactyl.policy.env import EnvConfig
+from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.interface import ActionConfig
 from opendactyl.policy.randomization import PRESETS
 from opendactyl.policy.tasks import TRAINING_SECONDS

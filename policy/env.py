@@ -11,33 +11,16 @@ from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array, geodesic_angle
 from opendactyl.policy.episode import (
-    CRITIC_SIZE as CRITIC_SIZE,
-)
-from opendactyl.policy.episode import (
-    DIVERGED as DIVERGED,
-)
-from opendactyl.policy.episode import (
+    DIVERGED,
     DIVERGENCE_WARNINGS,
     DROP_REWARD,
+    DROPPED,
+    FINISHED,
+    RUNNING,
     SUCCESS_REWARD,
-)
-from opendactyl.policy.episode import (
-    DROPPED as DROPPED,
-)
-from opendactyl.policy.episode import (
-    FINISHED as FINISHED,
-)
-from opendactyl.policy.episode import (
-    RUNNING as RUNNING,
-)
-from opendactyl.policy.episode import (
-    TIMED_OUT as TIMED_OUT,
-)
-from opendactyl.policy.episode import (
-    EnvConfig as EnvConfig,
-)
-from opendactyl.policy.episode import (
-    Step as Step,
+    TIMED_OUT,
+    EnvConfig,
+    Step,
 )
 from opendactyl.policy.interface import (
     LAYOUTS,

@@ -8,7 +8,8 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from opendactyl.policy.agent import Agent, Memory
-from opendactyl.policy.env import DIVERGED, DROPPED, FINISHED, RUNNING, TIMED_OUT, HandEnv
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import DIVERGED, DROPPED, FINISHED, RUNNING, TIMED_OUT
 
 
 @dataclass

@@ -8,7 +8,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.interface import BINS
 from opendactyl.policy.vector import WIDEST
 from opendactyl.sim.names import ACTUATORS, CONTROL_PERIOD

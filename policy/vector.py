@@ -10,7 +10,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from opendactyl.files.errors import InputError
-from opendactyl.policy.env import RUNNING, EnvConfig, HandEnv
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import RUNNING, EnvConfig
 from opendactyl.policy.interface import BINS
 from opendactyl.sim.names import ACTUATORS, CONTROL_PERIOD
 

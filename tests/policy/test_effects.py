@@ -7,7 +7,8 @@ from mujoco.batch import SimulationError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.policy import actuation, sensing
 from opendactyl.policy.chance import BLOCK, Chance
-from opendactyl.policy.env import DIVERGED, RUNNING, EnvConfig, HandEnv
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import DIVERGED, RUNNING, EnvConfig
 from opendactyl.policy.interface import BINS, Measurement
 from opendactyl.policy.randomization import PRESETS
 from opendactyl.sim.names import CONTROL_PERIOD

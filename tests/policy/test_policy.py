@@ -10,15 +10,8 @@ from tensordict import TensorDict
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, quat_to_matrix, random_quat, yaw_quat
 from opendactyl.policy.config import PolicyConfig
-from opendactyl.policy.env import (
-    CRITIC_SIZE,
-    DROPPED,
-    FINISHED,
-    RUNNING,
-    TIMED_OUT,
-    EnvConfig,
-    HandEnv,
-)
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import CRITIC_SIZE, DROPPED, FINISHED, RUNNING, TIMED_OUT, EnvConfig
 from opendactyl.policy.export import load_actor
 from opendactyl.policy.interface import (
     BINS,
