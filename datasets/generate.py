@@ -52,6 +52,8 @@ def generate(config: DatasetConfig, make_source: MakeSource | None = None) -> Pa
     config.check()
     object_spec(config.object)
     recipe = Recipe.resolve(config, _fingerprint(config, make_source))
+    if not config.ray and not (config.out / MANIFEST_NAME).exists():
+        choose()  # where no backend works, no folder stays behind
     new_folder(config.out, resume=config.resume)
     with _lock(config.out):
         open_run(config.out, recipe.content(), resume=True)
