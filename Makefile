@@ -12,7 +12,7 @@ export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup doctor dataset preview train-vision eval-vision train-policy export evaluate \
-	run demo bench test test-slow check format lint type clean
+	run view demo bench test test-slow check format lint type clean
 
 help:  ## list the targets
 	@echo 'make TARGET [ARGS="options, see ARGS=--help"] [VENV=.venv] [PYTHON=python3]'
@@ -24,7 +24,7 @@ setup: $(STAMP)  ## install what is needed; `make demo` and `make test` do it to
 $(STAMP): pyproject.toml scripts/setup.sh
 	bash scripts/setup.sh "$(VENV)" "$(PYTHON)"
 
-doctor dataset preview train-vision eval-vision train-policy export evaluate run demo bench: $(STAMP)
+doctor dataset preview train-vision eval-vision train-policy export evaluate run view demo bench: $(STAMP)
 	$(BIN)/opendactyl $@ $(ARGS)
 
 doctor:        ## say which parts of this machine work
@@ -36,6 +36,7 @@ train-policy:  ## train the control policy (an hour by default)
 export:        ## join both into exports/bundle
 evaluate:      ## count consecutive goals in closed loop
 run:           ## film the closed loop
+view:          ## watch the closed loop in a browser
 demo:          ## all of it in one go, at a small size
 bench:         ## measure speed against other ways, in one run
 
