@@ -2,19 +2,12 @@
 
 import os
 
-import numpy as np
-
 from opendactyl.benchmarks.gymnasium_hand import GymnasiumHands
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
-from opendactyl.benchmarks.replay import Recorder
-from opendactyl.policy.env import HandEnv
-from opendactyl.policy.episode import EnvConfig
-from opendactyl.policy.interface import BINS
+from opendactyl.benchmarks.replay import RandomHands, Recorder
 from opendactyl.sim import names
 
 SIMULATIONS = 256
-CHUNK = 25
-"""Actions between two looks at the clock."""
 
 
 def run(budget: Budget) -> list[Row]:
@@ -23,30 +16,6 @@ def run(budget: Budget) -> list[Row]:
     if budget.full:
         rows += [_size(count, budget.seconds / 3) for count in (64, 128, 512, 1024)]
     return rows
-
-
-class RandomHands:
-    """Our environment under uniformly random actions."""
-
-    def __init__(self, simulations: int, seed: int = 0) -> None:
-        """Starts the simulations on all cores."""
-        self.env = HandEnv(EnvConfig(task="reorient"), simulations, seed=seed)
-        self.env.reset()
-        self._rng = np.random.default_rng(seed)
-
-    def bins(self) -> np.ndarray:
-        """Random actions (B, 20)."""
-        return self._rng.integers(0, BINS, (self.env.num_envs, len(names.ACTUATORS)))
-
-    def actions(self) -> float:
-        """Takes a chunk of actions; returns how many, over all simulations."""
-        for _ in range(CHUNK):
-            self.env.step(self.bins())
-        return CHUNK * self.env.num_envs
-
-    def simulated_seconds(self) -> float:
-        """Takes a chunk of actions; returns the simulated time."""
-        return self.actions() * names.CONTROL_PERIOD
 
 
 def _raw_physics(seconds: float) -> Row:

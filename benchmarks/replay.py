@@ -1,15 +1,40 @@
-"""The environment's physics without the environment: the same states, the same controls."""
-
-from typing import TYPE_CHECKING
+"""The environment under random actions, and its physics alone: same states, same controls."""
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import EnvConfig
+from opendactyl.policy.interface import BINS
 from opendactyl.sim import names
 
-if TYPE_CHECKING:
-    from opendactyl.benchmarks.env_suite import RandomHands
+CHUNK = 25
+"""Actions between two looks at the clock."""
+
+
+class RandomHands:
+    """Our environment under uniformly random actions."""
+
+    def __init__(self, simulations: int, seed: int = 0) -> None:
+        """Starts the simulations on all cores."""
+        self.env = HandEnv(EnvConfig(task="reorient"), simulations, seed=seed)
+        self.env.reset()
+        self._rng = np.random.default_rng(seed)
+
+    def bins(self) -> np.ndarray:
+        """Random actions (B, 20)."""
+        return self._rng.integers(0, BINS, (self.env.num_envs, len(names.ACTUATORS)))
+
+    def actions(self) -> float:
+        """Takes a chunk of actions; returns how many, over all simulations."""
+        for _ in range(CHUNK):
+            self.env.step(self.bins())
+        return CHUNK * self.env.num_envs
+
+    def simulated_seconds(self) -> float:
+        """Takes a chunk of actions; returns the simulated time."""
+        return self.actions() * names.CONTROL_PERIOD
 
 
 class Recorder:
@@ -21,7 +46,7 @@ class Recorder:
     ended are not restarted in a replay: their block lies where it fell.
     """
 
-    def __init__(self, hands: "RandomHands", chunk: int = 25) -> None:
+    def __init__(self, hands: RandomHands, chunk: int = CHUNK) -> None:
         """Records `chunk` actions at a time."""
         self.hands = hands
         self.batch = hands.env.batch
