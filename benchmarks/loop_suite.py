@@ -10,8 +10,8 @@ import numpy as np
 from opendactyl.benchmarks.measure import Budget, Row
 from opendactyl.benchmarks.untrained import untrained_bundle
 from opendactyl.control.bundle import Bundle, load_bundle
-from opendactyl.policy.interface import Measurement, build_observation
-from opendactyl.sim.names import CONTROL_PERIOD
+from opendactyl.control.pilot import Pilot
+from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
 
 WARM_UP = 10
 """Actions before the clock counts."""
@@ -63,23 +63,18 @@ def run(budget: Budget) -> list[Row]:
 def pace(bundle: Bundle, actions: int) -> Latencies:
     """Takes actions at the control rate on made-up images and measurements."""
     rng = np.random.default_rng(0)
-    decoder, memory = bundle.decoder(), bundle.policy.initial_memory()
-    hand = _measurement(rng)
-    decoder.reset(np.zeros((1, decoder.low.size)))
+    pilot, hand = Pilot(bundle), np.array([0])
+    fingertips, joints = rng.normal(0, 0.05, (1, 5, 3)), rng.normal(0, 0.3, (1, len(JOINTS)))
+    pilot.start(joints)
     latencies = Latencies()
     due = time.perf_counter()
     for number in range(WARM_UP + actions):
         images = rng.integers(0, 256, bundle.estimator.shape, dtype=np.uint8)
-        goal = hand.object_quaternion
         began = time.perf_counter()
         pose = bundle.estimator.estimate(images)
         seen = time.perf_counter()
-        measured = Measurement(
-            hand.fingertips, pose.position[None], pose.quaternion[None], hand.joints
-        )
-        observation = build_observation(bundle.layout, measured, goal, decoder.scaled_targets)
-        bins, memory = bundle.policy.act(observation, memory)
-        decoder.decode(bins, np.zeros((1, decoder.low.size)))
+        pilot.see(0, pose)
+        pilot.act(hand, fingertips, joints, pilot.quaternion)
         if number >= WARM_UP:
             latencies.estimate.append((seen - began) * 1000)
             latencies.policy.append((time.perf_counter() - seen) * 1000)
@@ -87,15 +82,6 @@ def pace(bundle: Bundle, actions: int) -> Latencies:
         due = max(due + CONTROL_PERIOD, time.perf_counter())
         time.sleep(max(0.0, due - time.perf_counter()))
     return latencies
-
-
-def _measurement(rng: np.random.Generator) -> Measurement:
-    return Measurement(
-        rng.normal(0, 0.05, (1, 5, 3)),
-        np.zeros((1, 3)),
-        np.array([[1.0, 0.0, 0.0, 0.0]]),
-        rng.normal(0, 0.3, (1, 24)),
-    )
 
 
 def _percentile(values: np.ndarray | list[float], share: float) -> float:

@@ -12,6 +12,7 @@ from opendactyl.policy.agent import Agent
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.export import export_policy
 from opendactyl.policy.interface import LAYOUTS, layout_size
+from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
 from opendactyl.sim.objects import object_spec
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.export import export_pose
@@ -36,6 +37,8 @@ def untrained_bundle(folder: Path) -> Path:
         "pose": export_pose(module.eval(), rig, folder / POSE_FILE),
         "policy": export_policy(_policy_run(folder / "run"), folder / POLICY_FILE),
         "rig": rig.to_dict(),
+        "control_period_s": CONTROL_PERIOD,
+        "joints": list(JOINTS),
         "sha256": {name: sha256(folder / name) for name in (POSE_FILE, POLICY_FILE)},
     }
     write_json(folder / MANIFEST_FILE, manifest)

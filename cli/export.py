@@ -1,13 +1,19 @@
-"""`opendactyl export`: joins a vision run and a policy run into a bundle."""
+"""`opendactyl export`: joins a vision run and a policy run into a bundle, or checks one."""
 
 import logging
 import warnings
+from pathlib import Path
 
-from opendactyl.cli.options import parse
+from opendactyl.files.errors import InputError
 
 
 def main(argv: list[str]) -> None:
-    """Writes the bundle."""
+    """Writes the bundle, or with `--check BUNDLE` checks one and prints its contract."""
+    if argv and argv[0].split("=")[0] == "--check":
+        _check(argv)
+        return
+    from opendactyl.cli.options import parse
+
     warnings.filterwarnings("ignore")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     from opendactyl.control.package import ExportConfig, export_bundle
@@ -18,4 +24,16 @@ def main(argv: list[str]) -> None:
         argv,
         "Writes pose.onnx, policy.onnx, manifest.json and a model card.",
     )
+    if config.check is not None:
+        raise InputError("export: --check BUNDLE stands alone; leave the other options out")
     print(f"bundle in {export_bundle(config)}")
+
+
+def _check(argv: list[str]) -> None:
+    """Needs the base install only, which has no parser of options."""
+    from opendactyl.control.bundle import check_bundle
+
+    words = argv[0].split("=", 1)[1:] + argv[1:]
+    if len(words) != 1 or not words[0] or words[0].startswith("-"):
+        raise InputError(f"export --check takes one bundle; {' '.join(argv)} was given")
+    print(check_bundle(Path(words[0])))

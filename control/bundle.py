@@ -11,10 +11,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from opendactyl.control.contract import check_manifest, check_ports, describe
 from opendactyl.files.atomic import read_json, sha256
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig
-from opendactyl.policy.interface import FIELD_SIZES, ActionDecoder
+from opendactyl.policy.interface import ActionDecoder
 from opendactyl.vision.estimator import PoseEstimator
 
 SCHEMA_VERSION = 1
@@ -40,14 +41,27 @@ class PolicySession:
     """An exported policy on onnxruntime."""
 
     def __init__(self, path: Path, hidden: int, threads: int = 0) -> None:
-        """Loads a `policy.onnx` with `hidden` units of memory."""
+        """Loads a `policy.onnx` with `hidden` units of memory.
+
+        Raises:
+            InputError: the file is no ONNX model.
+        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise InputError(f"{path} is no ONNX model ({error})") from error
         self._hidden = hidden
+
+    @property
+    def ports(self) -> dict[str, list[Any]]:
+        """Names and shapes of the network's inputs and outputs; free dimensions are words."""
+        both = (*self._session.get_inputs(), *self._session.get_outputs())
+        return {port.name: list(port.shape) for port in both}
 
     def initial_memory(self, batch: int = 1) -> PolicyMemory:
         """The memory at the start of B episodes."""
@@ -56,11 +70,16 @@ class PolicySession:
 
     def act(
         self, observation: NDArray[np.float32], memory: PolicyMemory
-    ) -> tuple[NDArray[np.int64], PolicyMemory]:
-        """The likeliest bins (B, 20) for observations (B, n), and the memory after them.
+    ) -> tuple[NDArray[np.int64], PolicyMemory, NDArray[np.bool_]]:
+        """One action of B policies.
 
-        Raises:
-            FloatingPointError: the policy gave something that is not a number.
+        Args:
+            observation: what they see (B, n).
+            memory: their memory before.
+
+        Returns:
+            The likeliest bins (B, 20), the memory after, and whether both came from numbers (B,):
+            where not, neither may be used.
         """
         logits, h, c = (
             np.asarray(value)
@@ -69,9 +88,9 @@ class PolicySession:
                 {"observation": observation, "h": memory.h, "c": memory.c},
             )
         )
-        if not np.isfinite(logits).all():
-            raise FloatingPointError("the policy's output is not finite")
-        return logits.argmax(axis=-1), PolicyMemory(h, c)
+        numbers = [logits.reshape(len(h), -1), h, c]
+        sane = np.isfinite(np.concatenate(numbers, axis=1)).all(axis=1)
+        return logits.argmax(axis=-1), PolicyMemory(h, c), np.asarray(sane)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +105,8 @@ class Bundle:
     """The nominal cameras at the estimator's image size."""
     layout: tuple[str, ...]
     """What the policy sees, in order: keys of `policy.interface.FIELD_SIZES`."""
+    period: float
+    """Seconds between two actions."""
 
     @property
     def task(self) -> str:
@@ -103,13 +124,13 @@ class Bundle:
 
 
 def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
-    """Loads a bundle after checking its schema version and every checksum.
+    """Loads a bundle after checking its schema version, every checksum and its contract.
 
     Raises:
         InputError: there is no bundle, it is of another version, or a file was changed.
     """
     path = Path(path)
-    if not (path / MANIFEST_FILE).exists():
+    if not (path / MANIFEST_FILE).is_file():
         raise InputError(
             f"{path} is no bundle ({MANIFEST_FILE} is missing); make one with `make export`"
         )
@@ -120,26 +141,47 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
             f"{path} is a bundle of schema {version}, this version reads {SCHEMA_VERSION}; "
             "export it again"
         )
-    try:
-        for name, checksum in manifest["sha256"].items():
-            if sha256(path / Path(name).name) != checksum:
-                raise InputError(
-                    f"the checksum of {path / name} is wrong: the file was changed or damaged"
-                )
-        policy = manifest["policy"]
-        layout = tuple(field["name"] for field in policy["observation"])
-        wrong = [f for f in policy["observation"] if FIELD_SIZES.get(f["name"]) != f["size"]]
-        if wrong:
-            raise InputError(f"{path} was made for another observation layout: {wrong}")
-        hidden = int(policy["inputs"]["h"][1])
-        rig = Rig.from_dict(manifest["rig"])
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"{path / MANIFEST_FILE} is no bundle manifest ({error!r})") from error
-    return Bundle(
+    for name in (POSE_FILE, POLICY_FILE):
+        given = manifest.get("sha256")
+        if not isinstance(given, dict) or name not in given:
+            raise InputError(f"{path / MANIFEST_FILE} has no checksum of {name}; export it again")
+        if sha256(path / name) != given[name]:
+            raise InputError(
+                f"the checksum of {path / name} is wrong: the file was changed or damaged"
+            )
+    rig = check_manifest(manifest, path / MANIFEST_FILE)
+    policy = manifest["policy"]
+    bundle = Bundle(
         path=path,
         manifest=manifest,
         estimator=PoseEstimator(path / POSE_FILE, threads),
-        policy=PolicySession(path / POLICY_FILE, hidden, threads),
+        policy=PolicySession(path / POLICY_FILE, int(policy["inputs"]["h"][1]), threads),
         rig=rig,
-        layout=layout,
+        layout=tuple(field["name"] for field in policy["observation"]),
+        period=float(manifest["control_period_s"]),
     )
+    check_ports(manifest, bundle.estimator.shape, bundle.policy.ports, path)
+    return bundle
+
+
+def check_bundle(path: Path) -> str:
+    """Loads a bundle, runs both networks once, and returns its contract in words.
+
+    Raises:
+        InputError: something is wrong with it.
+    """
+    bundle = load_bundle(path)
+    images = np.zeros((1, *bundle.estimator.shape), dtype=np.uint8)
+    inputs = bundle.manifest["policy"]["inputs"]
+    observation = np.zeros((1, inputs["observation"][1]), dtype=np.float32)
+    try:
+        position, quaternion, covariance = bundle.estimator.estimate_batch(images)
+        bins, _, sane = bundle.policy.act(observation, bundle.policy.initial_memory())
+    except Exception as error:
+        raise InputError(f"{path}: a network does not run ({error})") from error
+    shapes = [position.shape, quaternion.shape, covariance.shape, bins.shape]
+    if shapes != [(1, 3), (1, 4), (1, 6, 6), (1, len(bundle.decoder().low))]:
+        raise InputError(f"{path}: the networks' outputs have the shapes {shapes}")
+    if not sane.all():
+        raise InputError(f"{path}: the policy's output is not finite")
+    return f"{path} is whole\n{describe(bundle.manifest)}"

@@ -1,5 +1,6 @@
 """Evaluates a bundle: consecutive goals until a drop, a time-out, or fifty (D18 6.2)."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,156 +9,165 @@ import numpy as np
 from tqdm import tqdm
 
 from opendactyl.control.bundle import Bundle, load_bundle
+from opendactyl.control.episodes import (
+    EpisodeConfig,
+    make_cameras,
+    make_env,
+    make_source,
+    open_renderer,
+)
+from opendactyl.control.film import RunConfig, film
 from opendactyl.control.loop import Loop
-from opendactyl.control.poses import POSE_SOURCES, PoseSource, SimPose, VisionPose
 from opendactyl.control.report import write_report
+from opendactyl.control.results import compare, paired, summarize
+from opendactyl.control.simulated import SimCameras
 from opendactyl.files.atomic import read_json, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
-from opendactyl.policy.env import DIVERGED, DROPPED, FINISHED, TIMED_OUT, EnvConfig, HandEnv
-from opendactyl.policy.tasks import EVALUATION_SECONDS, check_task
-from opendactyl.sim.names import CONTROL_PERIOD
+from opendactyl.policy.env import DIVERGED, DROPPED, FINISHED, TIMED_OUT
+from opendactyl.render.renderer import Renderer
 
 BATCH = {"sim": 128, "vision": 8}
 """Episodes that run at once; each is the same whatever runs beside it."""
 OUTCOMES = {DROPPED: "drop", TIMED_OUT: "timeout", FINISHED: "finished", DIVERGED: "diverged"}
+VISIBILITY_EVERY = 10
+"""Actions between two looks at how much of the object the cameras see."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(EpisodeConfig):
     """Settings of `evaluate`."""
 
-    bundle: Path = Path("exports/bundle")
-    """The bundle to evaluate."""
-    pose: str = "sim"
-    """Where the pose comes from: sim or vision."""
-    task: str = ""
-    """spin, face-up or reorient; default the bundle's own."""
-    appearance: str = "dactyl"
-    """Appearance preset or TOML file, drawn once an episode."""
-    renderer: str = "classic"
-    """`classic` or `filament`."""
     episodes: int = 100
     """Episodes 0 to N - 1, each run to its end."""
-    seed: int = 1000
-    """Seed of starts, goals and appearances."""
-    seconds_per_goal: float = EVALUATION_SECONDS
-    """An episode ends when a goal is not reached for this long."""
+    film_seconds: float = 30.0
+    """Length at most of the film of the median episode; 0 makes none."""
+    against: Path | None = None
+    """Another evaluation of the same episodes, to compare with in pairs (of --pose sim, say)."""
     out: Path = Path("runs/evaluate")
-    """Folder for results.json and report.html."""
+    """Folder for results.json, report.html and median.mp4."""
     resume: bool = False
     """Continue an interrupted evaluation, or start what is not there yet."""
 
+    def __post_init__(self) -> None:
+        """Refuses impossible numbers."""
+        super().__post_init__()
+        if self.episodes < 1:
+            raise InputError(f"--episodes is {self.episodes}; it must be at least 1")
+        if self.film_seconds < 0:
+            raise InputError(f"--film-seconds is {self.film_seconds}; it must not be negative")
+
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Runs the episodes, writes `results.json` and `report.html`, and returns the results.
+    """Runs the episodes, writes results, report and film, and returns the results.
 
     Raises:
         InputError: bad settings or a bad bundle.
     """
-    if config.pose not in POSE_SOURCES:
-        raise InputError(f"no pose source {config.pose!r}; choose {' or '.join(POSE_SOURCES)}")
-    if config.episodes < 1:
-        raise InputError(f"--episodes is {config.episodes}; it must be at least 1")
     bundle = load_bundle(config.bundle)
-    task = config.task or bundle.task
-    check_task(task)
-    plain = to_plain(config) | {"task": task}
-    for name in ("out", "resume", "episodes"):
-        del plain[name]
+    plain = _episodes_settings(config, bundle)
+    others = None if config.against is None else paired(config.against, plain)
     out = open_run(config.out, plain, resume=config.resume)
-    records = read_json(out / "episodes.json") if (out / "episodes.json").exists() else []
-    source = pose_source(config, bundle)
-    try:
-        with tqdm(
-            total=config.episodes, initial=len(records), unit="episode", desc=config.pose
-        ) as bar:
-            while len(records) < config.episodes:
-                count = min(BATCH[config.pose], config.episodes - len(records))
-                records += _run_batch(config, bundle, task, source, len(records), count, bar)
-                write_json(out / "episodes.json", records)
-    finally:
-        source.close()
-    results = summarize(records[: config.episodes], task)
+    records = _run(config, bundle, out)[: config.episodes]
+    results = summarize(records, plain["task"])
+    results["offline"] = _offline(bundle) if config.pose == "vision" else None
+    values = results["consecutive_successes"]["values"]
+    if others is not None:
+        results["against"] = {"pose": others[0]} | compare(values, others[1])
     write_json(out / "results.json", results)
     write_report(out / "report.html", results, plain)
+    if config.film_seconds:
+        _film_median(config, values)
     return results
 
 
-def pose_source(config: EvaluateConfig, bundle: Bundle) -> PoseSource:
-    """The pose source a configuration asks for."""
-    if config.pose == "sim":
-        return SimPose()
-    return VisionPose(bundle, config.renderer, config.appearance, config.seed)
+def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]:
+    """What decides how episodes go, for `config.json`: an evaluation resumes with the same only."""
+    plain = to_plain(config) | {"task": config.task or bundle.task}
+    for name in ("out", "resume", "episodes", "film_seconds", "against"):
+        del plain[name]
+    return plain
 
 
-def make_env(
-    bundle: Bundle, task: str, count: int, *, seed: int, first: int, limit: float
-) -> HandEnv:
-    """An environment of `count` evaluation episodes, the first numbered `first`."""
-    settings = EnvConfig(
-        task=task, object=bundle.object_name, seconds_per_goal=limit, evaluation=True
-    )
-    return HandEnv(settings, count, seed=seed, first_episode=first)
+def _run(config: EvaluateConfig, bundle: Bundle, out: Path) -> list[dict[str, Any]]:
+    """The records of all episodes; those that were run before are read."""
+    path = out / "episodes.json"
+    records: list[dict[str, Any]] = read_json(path) if path.exists() else []
+    with contextlib.ExitStack() as stack:
+        renderer = None
+        if config.pose == "vision" and len(records) < config.episodes:
+            renderer = stack.enter_context(open_renderer(config.renderer, bundle))
+        bar = stack.enter_context(
+            tqdm(total=config.episodes, initial=len(records), unit="episode", desc=config.pose)
+        )
+        while len(records) < config.episodes:
+            count = min(BATCH[config.pose], config.episodes - len(records))
+            records += _run_batch(config, bundle, renderer, len(records), count, bar)
+            write_json(path, records)
+    return records
 
 
 def _run_batch(
     config: EvaluateConfig,
     bundle: Bundle,
-    task: str,
-    source: PoseSource,
+    renderer: Renderer | None,
     first: int,
     count: int,
     bar: "tqdm[Any]",
 ) -> list[dict[str, Any]]:
-    env = make_env(
-        bundle, task, count, seed=config.seed, first=first, limit=config.seconds_per_goal
+    env = make_env(config, bundle, count, first)
+    cameras = [make_cameras(config, env, i, renderer) if renderer else None for i in range(count)]
+    for camera in filter(None, cameras):
+        camera.visibility_every = VISIBILITY_EVERY
+    loop = Loop(
+        bundle, env, [make_source(config, bundle, env, i, cameras[i]) for i in range(count)]
     )
-    loop = Loop(bundle, env, source)
     records: list[dict[str, Any]] = [
-        {"episode": first + i, "actions": 0, "rotation_error_rad": 0.0, "position_error_m": 0.0}
+        {"episode": first + i, "actions": 0, "rotation_error_rad": 0.0, "position_error_m": 0.0,
+         "visibility": []}
         for i in range(count)
-    ]
+    ]  # fmt: skip
     while env.running.any():
         which = np.flatnonzero(env.running)
         step = loop.step()
         for i in which:
-            record = records[i]
-            record["actions"] += 1
-            record["rotation_error_rad"] += float(loop.error_rad[i])
-            record["position_error_m"] += float(loop.error_m[i])
+            _note(records[i], loop, int(i), cameras[i])
             if not env.running[i]:
-                record["goals"] = int(step.goals[i])
-                record["outcome"] = OUTCOMES[int(step.outcome[i])]
+                records[i]["goals"] = int(step.goals[i])
+                records[i]["outcome"] = OUTCOMES[int(step.outcome[i])]
+                records[i]["without_pose"] = int(loop.faults[i])
                 bar.update()
     return records
 
 
-def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
-    """The contents of `results.json`, from the episodes' records."""
-    goals = np.array([r["goals"] for r in records])
-    actions = np.array([r["actions"] for r in records])
-    ends = [r["outcome"] for r in records]
-    total = int(goals.sum())
+def _note(record: dict[str, Any], loop: Loop, number: int, cameras: SimCameras | None) -> None:
+    """Adds an action to an episode's record."""
+    rotation, position = float(loop.error_rad[number]), float(loop.error_m[number])
+    record["actions"] += 1
+    record["rotation_error_rad"] += rotation
+    record["position_error_m"] += position
+    if cameras is not None and cameras.visible is not None:
+        record["visibility"].append([float(cameras.visible.mean()), rotation, position])
+
+
+def _offline(bundle: Bundle) -> dict[str, Any] | None:
+    """The estimator's errors on held-out samples, as the bundle tells them."""
+    vision = bundle.manifest.get("metrics", {}).get("vision")
+    if vision is None:
+        return None
     return {
-        "n": len(records),
-        "task": task,
-        "consecutive_successes": {
-            "mean": float(goals.mean()),
-            "std": float(goals.std()),
-            "median": float(np.median(goals)),
-            "values": goals.tolist(),
-        },
-        "drops": ends.count("drop"),
-        "timeouts": ends.count("timeout"),
-        "finished": ends.count("finished"),
-        "diverged": ends.count("diverged"),
-        "seconds_per_success": float(actions.sum() * CONTROL_PERIOD / total) if total else None,
-        "actions": int(actions.sum()),
-        "rotation_error_deg_in_loop": float(
-            np.rad2deg(sum(r["rotation_error_rad"] for r in records) / actions.sum())
-        ),
-        "position_error_mm_in_loop": float(
-            sum(r["position_error_m"] for r in records) / actions.sum() * 1000
-        ),
+        "n": vision["n"],
+        "rotation_error_deg": vision["rotation_error_deg"]["mean"],
+        "position_error_mm": vision["position_error_mm"]["mean"],
     }
+
+
+def _film_median(config: EvaluateConfig, values: list[int]) -> None:
+    """Plays the episode in the middle of the order by goals again, and films it."""
+    median = sorted(range(len(values)), key=lambda i: (values[i], i))[(len(values) - 1) // 2]
+    shared = {name: getattr(config, name) for name in EpisodeConfig.__dataclass_fields__}
+    film(
+        RunConfig(
+            **shared, episode=median, seconds=config.film_seconds, video=config.out / "median.mp4"
+        )
+    )

@@ -10,15 +10,19 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from opendactyl.control.bundle import load_bundle
-from opendactyl.control.evaluate import make_env
+from opendactyl.control.episodes import (
+    EpisodeConfig,
+    make_cameras,
+    make_env,
+    make_source,
+    open_renderer,
+)
 from opendactyl.control.loop import Loop
-from opendactyl.control.poses import POSE_SOURCES, SimPose, VisionPose
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
 from opendactyl.geometry.drawing import draw_pose
 from opendactyl.geometry.rig import Rig, look_at
 from opendactyl.geometry.rigid import invert_pose
-from opendactyl.policy.tasks import EVALUATION_SECONDS, check_task
 from opendactyl.render.appearance import PRESETS
 from opendactyl.render.draw import sample_appearance
 from opendactyl.render.renderer import make_renderer
@@ -33,25 +37,27 @@ ESTIMATE_WIDTH = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(EpisodeConfig):
     """Settings of `run`."""
 
-    bundle: Path = Path("exports/bundle")
-    """The bundle to film."""
     pose: str = "vision"
     """Where the pose comes from: vision or sim."""
-    task: str = ""
-    """spin, face-up or reorient; default the bundle's own."""
     appearance: str = "calibrated"
-    """Appearance preset or TOML file of the estimator's views."""
-    renderer: str = "classic"
-    """`classic` or `filament`, for the estimator's views."""
+    """Appearance preset or TOML file, drawn once an episode."""
+    episode: int = 0
+    """Number of the episode, as `evaluate` counts them."""
     seconds: float = 24.0
     """Length of the film, unless the episode ends before."""
-    seed: int = 1000
-    """Seed of start, goals and appearance."""
     video: Path = Path("runs/run.mp4")
     """The film to write."""
+
+    def __post_init__(self) -> None:
+        """Refuses impossible numbers and names."""
+        super().__post_init__()
+        if self.seconds <= 0 or self.video.suffix != ".mp4":
+            raise InputError("--seconds must be positive and --video must end in .mp4")
+        if self.episode < 0:
+            raise InputError(f"--episode is {self.episode}; it must not be negative")
 
 
 class Film:
@@ -60,14 +66,11 @@ class Film:
     def __init__(self, config: RunConfig) -> None:
         """Opens the bundle, the cameras and the episode."""
         self.bundle = load_bundle(config.bundle)
-        task = config.task or self.bundle.task
-        check_task(task)
-        self.source = VisionPose(self.bundle, config.renderer, config.appearance, config.seed)
-        self.env = make_env(
-            self.bundle, task, 1, seed=config.seed, first=0, limit=EVALUATION_SECONDS
-        )
-        pose = self.source if config.pose == "vision" else SimPose()
-        self.loop = Loop(self.bundle, self.env, pose)
+        self.env = make_env(config, self.bundle, 1, config.episode)
+        self._views = open_renderer(config.renderer, self.bundle)
+        self._cameras = make_cameras(config, self.env, 0, self._views)
+        source = make_source(config, self.bundle, self.env, 0, self._cameras)
+        self.loop = Loop(self.bundle, self.env, [source])
         self._camera = _scene_camera()
         thing = object_spec(self.bundle.object_name)
         self._look = sample_appearance(
@@ -85,16 +88,12 @@ class Film:
             scene, self._camera, position[0] + [0.0, 0.0, 0.09], self.env.goal[0],
             colours=GOAL_COLOURS, width=2,
         )  # fmt: skip
-        draw_pose(
-            scene, self._camera, self.loop.pose[0][0], self.loop.pose[1][0], width=ESTIMATE_WIDTH
-        )
+        pilot = self.loop.pilot
+        draw_pose(scene, self._camera, pilot.position[0], pilot.quaternion[0], width=ESTIMATE_WIDTH)
         self._caption(scene)
-        if self.loop.source is not self.source:
-            self.source.poses(self.env, np.array([0]))
-        assert self.source.images is not None
         views = [
-            self._view(c, i)
-            for c, i in zip(self.bundle.rig.cameras, self.source.images, strict=True)
+            self._view(camera, np.asarray(image))
+            for camera, image in zip(self.bundle.rig.cameras, self._cameras.read(), strict=True)
         ]
         column = np.concatenate(views, axis=0)
         side = Image.fromarray(column).resize((SCENE * column.shape[1] // column.shape[0], SCENE))
@@ -102,7 +101,8 @@ class Film:
 
     def _view(self, camera: Camera, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         picture = Image.fromarray(image).resize((SCENE // 3, SCENE // 3), Image.Resampling.BICUBIC)
-        draw_pose(picture, camera, self.loop.pose[0][0], self.loop.pose[1][0], width=2)
+        pilot = self.loop.pilot
+        draw_pose(picture, camera, pilot.position[0], pilot.quaternion[0], width=2)
         true_position, true_quaternion = self.env.object_pose()
         draw_pose(picture, camera, true_position[0], true_quaternion[0])
         return np.asarray(picture)
@@ -119,7 +119,7 @@ class Film:
     def close(self) -> None:
         """Closes the cameras."""
         self._scene.close()
-        self.source.close()
+        self._views.close()
 
 
 def _scene_camera() -> Camera:
@@ -135,10 +135,6 @@ def film(config: RunConfig) -> Path:
     Raises:
         InputError: bad settings or a bad bundle.
     """
-    if config.pose not in POSE_SOURCES:
-        raise InputError(f"no pose source {config.pose!r}; choose {' or '.join(POSE_SOURCES)}")
-    if config.seconds <= 0 or config.video.suffix != ".mp4":
-        raise InputError("--seconds must be positive and --video must end in .mp4")
     config.video.parent.mkdir(parents=True, exist_ok=True)
     temporary = config.video.with_suffix(".part.mp4")
     picture = Film(config)

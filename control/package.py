@@ -35,6 +35,8 @@ class ExportConfig:
     """A run of train-policy; default the hardest task's in runs/."""
     out: Path = Path("exports/bundle")
     """Folder of the bundle; an older bundle there is replaced."""
+    check: Path | None = None
+    """Export nothing; check this bundle and print its contract."""
 
 
 def default_policy_run() -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 
 from opendactyl.control.bundle import MANIFEST_FILE, Bundle, load_bundle
 from opendactyl.control.loop import Loop
-from opendactyl.control.poses import SimPose
+from opendactyl.control.simulated import SimPose
 from opendactyl.files.atomic import sha256
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import quat_canonical, quat_multiply, rotvec_to_quat
@@ -48,7 +48,7 @@ class RolloutStates:
         rng = np.random.default_rng([seed, start])
         settings = EnvConfig(task=self._bundle.task, object=self._bundle.object_name)
         env = HandEnv(settings, ROLLOUTS, seed=int(rng.integers(2**31)), threads=1, first_episode=0)
-        loop = Loop(self._bundle, env, SimPose())
+        loop = Loop(self._bundle, env, [SimPose(env, i) for i in range(ROLLOUTS)])
         wanted = stop - start
         while wanted > 0:
             for _ in range(int(rng.integers(1, 2 * SPACING))):

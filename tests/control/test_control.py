@@ -1,13 +1,16 @@
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from opendactyl.control.bundle import load_bundle
-from opendactyl.control.evaluate import EvaluateConfig, evaluate, summarize
+from opendactyl.control.evaluate import EvaluateConfig, evaluate
 from opendactyl.control.film import RunConfig, film
 from opendactyl.control.package import ExportConfig, export_bundle
+from opendactyl.control.results import by_visibility, compare, summarize
 from opendactyl.control.rollouts import RolloutStates, augmented
 from opendactyl.files.atomic import read_json, sha256
 from opendactyl.files.errors import InputError
@@ -49,6 +52,114 @@ def test_changed_files_and_other_versions_are_refused(copy):
         load_bundle(copy)
 
 
+def spoil(copy, change):
+    manifest = read_json(copy / "manifest.json")
+    change(manifest)
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m.pop("sha256"), "no checksum of pose.onnx"),
+        (lambda m: m["sha256"].pop("policy.onnx"), "no checksum of policy.onnx"),
+        (lambda m: m.pop("policy"), "is no bundle manifest"),
+        (lambda m: m.update(policy=[]), "is no bundle manifest"),
+        (lambda m: m.pop("rig"), "is no bundle manifest"),
+        (lambda m: m["policy"]["observation"].pop(), "add up to"),
+        (lambda m: m["policy"]["observation"][0].update(size=7), "another observation layout"),
+        (lambda m: m["policy"].update(task="juggle"), "no task 'juggle'"),
+        (lambda m: m["policy"]["action"]["low"].pop(), "20 finite"),
+        (lambda m: m["policy"]["action"].update(bins=5), "5 bins"),
+        (lambda m: m["policy"]["action"]["low"].__setitem__(3, 9.0), "not below"),
+        (lambda m: m["policy"]["action"].update(smoothing=1.5), "smoothing 1.5"),
+        (lambda m: m.update(control_period_s=0), "control period is 0"),
+        (lambda m: m.update(joints=["elbow"]), "other joints"),
+        (lambda m: m["rig"]["cameras"].pop(), "the estimator takes images"),
+        (lambda m: m["policy"]["inputs"].update(h=["batch", 8]), "the policy's h should be"),
+    ],
+)
+def test_a_manifest_that_is_not_whole_is_refused(copy, change, words):
+    spoil(copy, change)
+    with pytest.raises(InputError, match=words):
+        load_bundle(copy)
+
+
+def test_a_file_that_is_no_network_is_refused_even_with_a_good_checksum(copy):
+    (copy / "policy.onnx").write_bytes(b"no network")
+    spoil(copy, lambda m: m["sha256"].update({"policy.onnx": sha256(copy / "policy.onnx")}))
+    with pytest.raises(InputError, match="no ONNX model"):
+        load_bundle(copy)
+
+
+def run_python(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code, *map(str, arguments)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "lightning", "mujoco", "tensordict", "tyro"}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Block())
+"""
+
+
+def test_check_prints_the_contract_and_needs_the_base_install_only(copy):
+    check = BLOCK + "from opendactyl.cli.main import main; main(['export', '--check', sys.argv[1]])"
+    done = run_python(check, copy)
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "spin with the block",
+        "80 ms",
+        "left 64×64",
+        "observation (",
+        "h_out",
+        "is whole",
+    ):
+        assert words in done.stdout
+    spoil(copy, lambda m: m.update(joints=[]))
+    done = run_python(check, copy)
+    assert done.returncode == 2
+    assert "other joints" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_loop_needs_neither_a_simulator_nor_a_trainer(bundle):
+    done = run_python(
+        BLOCK
+        + """
+import numpy as np
+from opendactyl.control.bundle import load_bundle
+from opendactyl.control.faults import Faults
+from opendactyl.control.filter import FilteredPose
+from opendactyl.control.goals import TaskGoals
+from opendactyl.control.parts import HandReading
+from opendactyl.control.recorded import RecordedCameras
+from opendactyl.control.robot import RobotLoop
+from opendactyl.control.sight import VisionPose
+from opendactyl.control.waiting import AnsweringHand
+class Hand:
+    def read(self):
+        return HandReading(np.zeros(24), np.zeros((5, 3)))
+    def command(self, targets):
+        self.targets = targets
+class Cameras:
+    def read(self):
+        return np.random.default_rng(0).integers(0, 256, bundle.estimator.shape, dtype=np.uint8)
+bundle, hand = load_bundle(sys.argv[1]), Hand()
+loop = RobotLoop(bundle, hand, FilteredPose(VisionPose(bundle, Cameras())), TaskGoals("spin"))
+print([status.state for status in loop.run(2)], hand.targets.shape)
+""",
+        bundle,
+    )
+    assert done.stdout.strip() == "['acting', 'acting'] (20,)", done.stderr
+
+
 def test_export_too_early_says_what_comes_first(tmp_path, vision_run, monkeypatch):
     with pytest.raises(InputError, match="make train-vision"):
         export_bundle(ExportConfig(vision=tmp_path / "absent", out=tmp_path / "bundle"))
@@ -59,9 +170,9 @@ def test_export_too_early_says_what_comes_first(tmp_path, vision_run, monkeypatc
 
 
 def test_export_replaces_bundles_and_nothing_else(copy, vision_run, policy_run, tmp_path):
-    (copy / "README.md").write_text("old")
+    (copy / "README.md").write_text("another card")
     export_bundle(ExportConfig(vision=vision_run, policy=policy_run, out=copy))
-    assert "old" not in (copy / "README.md").read_text()
+    assert "another card" not in (copy / "README.md").read_text()
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "love.txt").write_text("dear")
     with pytest.raises(InputError, match="is no bundle"):
@@ -71,12 +182,16 @@ def test_export_replaces_bundles_and_nothing_else(copy, vision_run, policy_run, 
 
 
 def settings(bundle, out, **options):
-    return EvaluateConfig(bundle=bundle, out=out, seconds_per_goal=0.4, **options)
+    return EvaluateConfig(
+        bundle=bundle, out=out, seconds_per_goal=0.4, **({"film_seconds": 0} | options)
+    )
 
 
 @pytest.mark.parametrize("pose", ["sim", "vision"])
 def test_evaluation_writes_the_contracts_results(bundle, tmp_path, pose):
-    results = evaluate(settings(bundle, tmp_path / "out", pose=pose, episodes=2))
+    film_seconds = 0.2 if pose == "vision" else 0
+    config = settings(bundle, tmp_path / "out", pose=pose, episodes=2, film_seconds=film_seconds)
+    results = evaluate(config)
     assert results == read_json(tmp_path / "out" / "results.json")
     assert {"n", "consecutive_successes", "drops", "timeouts", "seconds_per_success"} <= set(
         results
@@ -88,6 +203,8 @@ def test_evaluation_writes_the_contracts_results(bundle, tmp_path, pose):
     error = results["rotation_error_deg_in_loop"]
     assert error == 0.0 if pose == "sim" else error > 1.0
     assert "Dactyl" in (tmp_path / "out" / "report.html").read_text()
+    assert (tmp_path / "out" / "median.mp4").exists() == (pose == "vision")
+    assert bool(results["by_visibility"]) == (pose == "vision")
 
 
 def test_more_episodes_continue_and_do_not_change_the_first(bundle, tmp_path):
@@ -100,16 +217,63 @@ def test_more_episodes_continue_and_do_not_change_the_first(bundle, tmp_path):
         evaluate(settings(bundle, tmp_path / "a", episodes=2, seed=7, resume=True))
 
 
+def test_pose_sources_are_compared_in_pairs_of_the_same_episodes(bundle, tmp_path):
+    evaluate(settings(bundle, tmp_path / "sim", episodes=2))
+    options = {"pose": "vision", "episodes": 2, "against": tmp_path / "sim"}
+    results = evaluate(settings(bundle, tmp_path / "vision", **options))
+    assert results["against"]["pose"] == "sim"
+    assert results["against"]["n"] == 2
+    with pytest.raises(InputError, match=r"other episodes .*seed: 1000 there, 5 here"):
+        evaluate(settings(bundle, tmp_path / "other", **options, seed=5))
+    with pytest.raises(InputError, match="cannot read"):
+        evaluate(settings(bundle, tmp_path / "lone", **(options | {"against": tmp_path})))
+
+
+def test_ratio_of_pairs_and_its_interval():
+    rng = np.random.default_rng(0)
+    sim = rng.integers(10, 50, 200).tolist()
+    same = compare(sim, sim)
+    assert same == {"n": 200, "ratio": 1.0, "interval_95": [1.0, 1.0]}
+    noisy = compare(
+        [round(0.8 * g + d) for g, d in zip(sim, rng.normal(0, 8, 200), strict=True)], sim
+    )
+    low, high = noisy["interval_95"]
+    assert low < noisy["ratio"] < high
+    assert low < 0.8 < high and high - low < 0.2
+    assert compare([3, 4], [0, 0])["ratio"] is None
+
+
+def test_errors_are_told_by_how_much_was_seen():
+    rows = by_visibility([{"visibility": [[0.1, 1.0, 0.01], [0.15, 3.0, 0.03], [1.0, 0.1, 0.001]]}])
+    assert [(row["visible_from"], row["n"]) for row in rows] == [(0.0, 2), (0.8, 1)]
+    assert rows[0]["rotation_error_deg"] == pytest.approx(np.rad2deg(2.0))
+    assert rows[0]["position_error_mm"] == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"pose": "guess"}, {"task": "juggle"}, {"renderer": "crayon"}, {"episodes": 0}, {"seed": -1},
+     {"film_seconds": -1.0}, {"appearance": "loud", "pose": "vision"}],
+)  # fmt: skip
+def test_evaluation_refuses_what_it_cannot_do(bundle, tmp_path, options):
+    with pytest.raises(InputError):
+        evaluate(settings(bundle, tmp_path / "out", **({"episodes": 1} | options)))
+
+
 def test_results_are_what_the_records_say():
     def record(goals, outcome):
         return {"goals": goals, "outcome": outcome, "actions": 100, "rotation_error_rad": 5.0,
-                "position_error_m": 0.3}  # fmt: skip
+                "position_error_m": 0.3, "without_pose": 2,
+                "visibility": [[0.95, 0.1, 0.001], [0.5, 0.3, 0.003]]}  # fmt: skip
 
     results = summarize([record(50, "finished"), record(0, "drop"), record(10, "timeout")], "spin")
     assert results["consecutive_successes"]["mean"] == pytest.approx(20)
     assert results["consecutive_successes"]["median"] == 10
     assert results["seconds_per_success"] == pytest.approx(300 * 0.08 / 60)
     assert results["position_error_mm_in_loop"] == pytest.approx(3.0)
+    low, high = results["mean_interval_95"]
+    assert 0 <= low < 20 < high <= 50
+    assert results["actions_without_pose"] == 6
     assert (results["drops"], results["timeouts"], results["finished"]) == (1, 1, 1)
 
 

@@ -1,0 +1,87 @@
+"""What evaluation, films and the viewer share: a bundle's episodes in simulation, and its poses."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from opendactyl.control.bundle import Bundle
+from opendactyl.control.filter import FilteredPose
+from opendactyl.control.parts import PoseSource
+from opendactyl.control.sight import VisionPose
+from opendactyl.control.simulated import SimCameras, SimPose
+from opendactyl.files.errors import InputError
+from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.tasks import EVALUATION_SECONDS, check_task
+from opendactyl.render.appearance import load_appearance
+from opendactyl.render.renderer import RENDERERS, Renderer, make_renderer
+
+POSE_SOURCES = ("sim", "vision")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeConfig:
+    """Settings of episodes in simulation."""
+
+    bundle: Path = Path("exports/bundle")
+    """The bundle whose estimator and policy act."""
+    pose: str = "sim"
+    """Where the pose comes from: sim or vision."""
+    fuse: bool = False
+    """Fuse the estimates over time by their covariance and reject jumps."""
+    task: str = ""
+    """spin, face-up or reorient; default the bundle's own."""
+    appearance: str = "dactyl"
+    """Appearance preset or TOML file, drawn once an episode."""
+    renderer: str = "classic"
+    """`classic` or `filament`, for the estimator's views."""
+    seed: int = 1000
+    """Seed of starts, goals and appearances."""
+    seconds_per_goal: float = EVALUATION_SECONDS
+    """An episode ends when a goal is not reached for this long."""
+
+    def __post_init__(self) -> None:
+        """Refuses unknown names and impossible numbers."""
+        if self.pose not in POSE_SOURCES:
+            raise InputError(f"no pose source {self.pose!r}; choose {' or '.join(POSE_SOURCES)}")
+        if self.renderer not in RENDERERS:
+            raise InputError(f"no renderer {self.renderer!r}; choose {' or '.join(RENDERERS)}")
+        if self.task:
+            check_task(self.task)
+        if self.seed < 0:
+            raise InputError(f"--seed is {self.seed}; it must not be negative")
+        if not self.seconds_per_goal > 0:
+            raise InputError(f"--seconds-per-goal is {self.seconds_per_goal}; it must be positive")
+
+
+def make_env(config: EpisodeConfig, bundle: Bundle, count: int, first: int = 0) -> HandEnv:
+    """An environment of `count` evaluation episodes, the first numbered `first`."""
+    settings = EnvConfig(
+        task=config.task or bundle.task,
+        object=bundle.object_name,
+        seconds_per_goal=config.seconds_per_goal,
+        evaluation=True,
+    )
+    return HandEnv(settings, count, seed=config.seed, first_episode=first)
+
+
+def open_renderer(kind: str, bundle: Bundle) -> Renderer:
+    """A renderer of the bundle's cameras at its estimator's size."""
+    size = bundle.estimator.shape[1]
+    return make_renderer(kind, rig=bundle.rig, object_name=bundle.object_name, image_size=size)
+
+
+def make_cameras(
+    config: EpisodeConfig, env: HandEnv, number: int, renderer: Renderer
+) -> SimCameras:
+    """The cameras of one simulation."""
+    return SimCameras(env, number, renderer, load_appearance(config.appearance), config.seed)
+
+
+def make_source(
+    config: EpisodeConfig, bundle: Bundle, env: HandEnv, number: int, cameras: SimCameras | None
+) -> PoseSource:
+    """The pose source of one simulation; `cameras` are needed for sight."""
+    if config.pose == "sim":
+        return SimPose(env, number)
+    assert cameras is not None
+    source = VisionPose(bundle, cameras)
+    return FilteredPose(source) if config.fuse else source

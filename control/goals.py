@@ -1,0 +1,43 @@
+"""The goals of a task, as a robot can judge them: on the pose it believes in."""
+
+import numpy as np
+
+from opendactyl.geometry.rotation import Array, geodesic_angle
+from opendactyl.policy.tasks import SUCCESS_ANGLE, GoalContext, check_task, goal
+from opendactyl.vision.estimator import Pose
+
+
+class TaskGoals:
+    """Draws the next goal of a task whenever the present one is reached."""
+
+    def __init__(self, task: str, seed: int = 0, episode: int = 0) -> None:
+        """The goals of an episode, the same for the same numbers.
+
+        Raises:
+            InputError: there is no such task.
+        """
+        check_task(task)
+        self._task, self._seed, self._episode = task, seed, episode
+        self._start: Array | None = None
+        self._goal: Array = np.array([1.0, 0.0, 0.0, 0.0])
+        self._reached = 0
+
+    @property
+    def reached(self) -> int:
+        """Goals reached so far."""
+        return self._reached
+
+    def goal(self, pose: Pose) -> Array:
+        """The goal (4,); the next one if `pose` has reached it."""
+        if self._start is None:
+            self._start = pose.quaternion.copy()
+            self._draw(pose)
+        elif geodesic_angle(pose.quaternion, self._goal) < SUCCESS_ANGLE:
+            self._reached += 1
+            self._draw(pose)
+        return self._goal
+
+    def _draw(self, pose: Pose) -> None:
+        assert self._start is not None
+        context = GoalContext(self._start, pose.quaternion)
+        self._goal = goal(self._task, self._seed, self._episode, self._reached, context)

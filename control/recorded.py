@@ -1,0 +1,93 @@
+"""Synchronized frames from disk: a folder of pictures, or a video, for each camera."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from opendactyl.control.parts import Views
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.rig import Rig
+
+PICTURES = (".png", ".jpg", ".jpeg")
+VIDEOS = (".mp4", ".mkv", ".avi", ".mov")
+
+
+def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """An image (h, w, 3) at the estimator's size, as the rig's matrices are scaled: uncropped."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+
+
+class RecordedCameras:
+    """Plays `PATH/CAMERA/*.png` or `PATH/CAMERA.mp4`, frame by frame; `EOFError` at the end."""
+
+    def __init__(self, path: str | Path, rig: Rig) -> None:
+        """Opens a recording of a rig's cameras, whose sizes are those of the images wanted.
+
+        Raises:
+            InputError: a camera's frames are missing, or the folders differ in length.
+        """
+        self._rig = rig
+        recordings = [_find(Path(path), name) for name in rig.names]
+        lengths = {p.name: len(_pictures(p)) for p in recordings if p.is_dir()}
+        if len(set(lengths.values())) > 1:
+            raise InputError(
+                f"the cameras' folders in {path} hold {lengths} pictures; synchronized frames are "
+                "equally many"
+            )
+        self._streams = [_frames(p) for p in recordings]
+
+    def read(self) -> Views:
+        """The next moment's images."""
+        views = [next(stream, None) for stream in self._streams]
+        if any(view is None for view in views):
+            raise EOFError("the recording is over")
+        return [
+            fit(view, camera.height, camera.width)
+            for view, camera in zip(views, self._rig.cameras, strict=True)
+            if view is not None
+        ]
+
+    def close(self) -> None:
+        """Closes the files."""
+        for stream in self._streams:
+            stream.close()
+
+
+def _find(folder: Path, camera: str) -> Path:
+    if (folder / camera).is_dir() and _pictures(folder / camera):
+        return folder / camera
+    for suffix in VIDEOS:
+        if (folder / f"{camera}{suffix}").is_file():
+            return folder / f"{camera}{suffix}"
+    raise InputError(
+        f"{folder} has no frames of the camera {camera}: neither pictures in {camera}/ nor "
+        f"{camera}.mp4"
+    )
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+
+
+def _frames(path: Path) -> Generator[NDArray[np.uint8], None, None]:
+    if path.is_dir():
+        for picture in _pictures(path):
+            with Image.open(picture) as image:
+                yield np.asarray(image.convert("RGB"))
+        return
+    try:
+        import av
+        from av.error import FFmpegError
+    except ModuleNotFoundError as error:
+        raise InputError("reading videos needs av: pip install av") from error
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    except FFmpegError as error:
+        raise InputError(f"{path} is no video that can be read ({error})") from error

@@ -1,0 +1,119 @@
+"""What the records of episodes say: `results.json`, its intervals, and a comparison in pairs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.files.atomic import read_json
+from opendactyl.files.errors import InputError
+from opendactyl.sim.names import CONTROL_PERIOD
+
+RESAMPLES = 10_000
+"""Bootstrap samples behind an interval."""
+VISIBLE_BINS = 5
+"""Bins of the object's visible share."""
+_MAY_DIFFER = ("pose", "fuse", "renderer", "appearance")
+"""Settings in which two evaluations may differ and still be paired."""
+
+
+def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
+    """The contents of `results.json`, from the episodes' records."""
+    goals = np.array([r["goals"] for r in records])
+    actions = int(sum(r["actions"] for r in records))
+    ends = [r["outcome"] for r in records]
+    total = int(goals.sum())
+    return {
+        "n": len(records),
+        "task": task,
+        "consecutive_successes": {
+            "mean": float(goals.mean()),
+            "std": float(goals.std()),
+            "median": float(np.median(goals)),
+            "values": goals.tolist(),
+        },
+        "mean_interval_95": _interval(goals),
+        "drops": ends.count("drop"),
+        "timeouts": ends.count("timeout"),
+        "finished": ends.count("finished"),
+        "diverged": ends.count("diverged"),
+        "seconds_per_success": float(actions * CONTROL_PERIOD / total) if total else None,
+        "actions": actions,
+        "actions_without_pose": int(sum(r["without_pose"] for r in records)),
+        "rotation_error_deg_in_loop": float(
+            np.rad2deg(sum(r["rotation_error_rad"] for r in records) / actions)
+        ),
+        "position_error_mm_in_loop": float(
+            sum(r["position_error_m"] for r in records) / actions * 1000
+        ),
+        "by_visibility": by_visibility(records),
+    }
+
+
+def by_visibility(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean pose errors in each bin of the object's visible share that was met, fewest first."""
+    rows: NDArray[np.float64] = np.zeros((VISIBLE_BINS, 3))
+    for record in records:
+        for share, rotation, position in record["visibility"]:
+            number = min(int(share * VISIBLE_BINS), VISIBLE_BINS - 1)
+            rows[number] += [1, rotation, position]
+    return [
+        {
+            "visible_from": number / VISIBLE_BINS,
+            "visible_to": (number + 1) / VISIBLE_BINS,
+            "n": int(count),
+            "rotation_error_deg": float(np.rad2deg(rotation / count)),
+            "position_error_mm": float(position / count * 1000),
+        }
+        for number, (count, rotation, position) in enumerate(rows)
+        if count
+    ]
+
+
+def _interval(values: NDArray[np.integer[Any]]) -> list[float]:
+    """The 95 % bootstrap interval of the mean over episodes."""
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
+    return [float(bound) for bound in np.percentile(means, (2.5, 97.5))]
+
+
+def compare(values: list[int], others: list[int]) -> dict[str, Any]:
+    """The ratio of mean goals of paired episodes, with its 95 % bootstrap interval over pairs."""
+    n = min(len(values), len(others))
+    pairs = np.array([values[:n], others[:n]], dtype=np.float64)
+    if pairs[1].sum() == 0:
+        return {"n": n, "ratio": None, "interval_95": None}
+    rng = np.random.default_rng(0)
+    means = pairs[:, rng.integers(n, size=(RESAMPLES, n))].mean(axis=2)
+    ratios = means[0][means[1] > 0] / means[1][means[1] > 0]
+    return {
+        "n": n,
+        "ratio": float(pairs[0].sum() / pairs[1].sum()),
+        "interval_95": [float(bound) for bound in np.percentile(ratios, (2.5, 97.5))],
+    }
+
+
+def paired(folder: Path, config: dict[str, Any]) -> tuple[str, list[int]]:
+    """The pose source and the goals of another evaluation of the same episodes.
+
+    Args:
+        folder: what that evaluation left behind.
+        config: this evaluation's settings.
+
+    Raises:
+        InputError: it is no evaluation, or of other episodes.
+    """
+    theirs, results = read_json(folder / "config.json"), read_json(folder / "results.json")
+    try:
+        differing = [
+            f"{name}: {theirs[name]!r} there, {value!r} here"
+            for name, value in config.items()
+            if name not in _MAY_DIFFER and theirs[name] != value
+        ]
+        others = (str(theirs["pose"]), list(results["consecutive_successes"]["values"]))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder} holds no evaluation ({error!r})") from error
+    if differing:
+        raise InputError(f"{folder} evaluated other episodes ({'; '.join(differing)})")
+    return others

@@ -1,0 +1,234 @@
+"""The loop of one robot, at a fixed rate: it says what went wrong, holds still, and recovers.
+
+It needs numpy and onnxruntime, and whatever the rig's own parts need.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from opendactyl.control.bundle import Bundle
+from opendactyl.control.parts import Fault, GoalSource, Hand, HandReading, PoseSource
+from opendactyl.control.pilot import PATIENCE, Pilot
+from opendactyl.control.timing import Durations
+from opendactyl.geometry.rotation import Array
+from opendactyl.sim.names import FINGERTIPS, JOINTS
+from opendactyl.vision.estimator import Pose
+
+log = logging.getLogger(__name__)
+
+ACTING, COASTING, HOLDING = "acting", "coasting", "holding"
+"""On a fresh pose; on the last good one; not moving the hand."""
+
+
+@dataclass(frozen=True, eq=False)
+class Status:
+    """What one action brought."""
+
+    number: int
+    """Actions before this one."""
+    state: str
+    """`acting`, `coasting` or `holding`."""
+    faults: tuple[Fault, ...]
+    """What went wrong."""
+    position: Array
+    """The last good position (3,) of the object, in metres, in the hand frame."""
+    quaternion: Array
+    """The last good orientation (4,)."""
+    goal: Array
+    """The goal (4,)."""
+    targets: Array | None
+    """What the hand was sent (20,), in radians; None before it first answered."""
+    seconds: float
+    """How long the action took."""
+
+
+class RobotLoop:
+    """Closes the loop from cameras to joint targets."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        hand: Hand,
+        source: PoseSource,
+        goals: GoalSource,
+        *,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Moves nothing until `step` or `run`.
+
+        Args:
+            bundle: estimator and policy.
+            hand: the hand.
+            source: where the object's pose comes from.
+            goals: which orientation comes next.
+            patience: how long the last good pose serves, in seconds; then the hand is held still.
+            clock: seconds that never go back.
+            sleep: waits for so many seconds.
+        """
+        self.period = bundle.period
+        self.hand, self.source, self.goals = hand, source, goals
+        self.durations = Durations()
+        self.actions = 0
+        self.misses = 0
+        """Actions that took longer than the period."""
+        self.states: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        """Actions with a fault, by the part that had it."""
+        self._pilot = Pilot(bundle, patience=patience)
+        self._started = False
+        self._goal: Array = np.array([1.0, 0.0, 0.0, 0.0])
+        self._clock, self._sleep = clock, sleep
+        self._said: tuple[str, ...] = ()
+
+    def restart(self) -> None:
+        """Forgets the pose and the policy's memory; targets start where the hand stands next."""
+        self._started = False
+
+    def run(self, actions: int | None = None) -> Iterator[Status]:
+        """Takes actions at the control rate, until `actions` are taken or a recording is over."""
+        due = self._clock()
+        while actions is None or self.actions < actions:
+            try:
+                yield self.step()
+            except EOFError:
+                return
+            # After a miss the clock starts anew: no burst of actions catches up.
+            due = max(due + self.period, self._clock())
+            self._sleep(max(0.0, due - self._clock()))
+
+    def step(self) -> Status:
+        """Takes one action.
+
+        Raises:
+            EOFError: a recording is over.
+        """
+        began = self._clock()
+        faults: list[Fault] = []
+        reading = self._read(faults)
+        if reading is not None and not self._started:
+            self._pilot.start(reading.joints[None])
+            self._started = True
+        self._look(reading, faults)
+        before = self._pilot.targets.copy()
+        if reading is not None:
+            self._decide(reading, faults)
+        if self._started:
+            self._send(before, faults)
+        silent = reading is None or any(fault.part == "hand" for fault in faults)
+        return self._status(faults, silent, self._clock() - began)
+
+    def report(self) -> dict[str, Any]:
+        """Actions, misses, states, faults, and percentiles of each part in milliseconds."""
+        return {
+            "actions": self.actions,
+            "goals": self.goals.reached,
+            "deadline_misses": self.misses,
+            "period_ms": self.period * 1000,
+            "states": dict(self.states),
+            "faults": dict(self.faults),
+            "milliseconds": self.durations.summary(),
+        }
+
+    def _read(self, faults: list[Fault]) -> HandReading | None:
+        began = self._clock()
+        try:
+            reading = self.hand.read()
+            _check_reading(reading)
+        except EOFError:
+            raise
+        except Exception as error:
+            # A driver may raise anything; the loop must outlive it.
+            faults.append(_as_fault("hand", "the hand does not answer", error))
+            return None
+        finally:
+            self.durations.add("hand", self._clock() - began)
+        return reading
+
+    def _look(self, reading: HandReading | None, faults: list[Fault]) -> None:
+        pose: Pose | None = None
+        if reading is not None:
+            try:
+                pose = self.source.pose(reading)
+                self._goal = self.goals.goal(pose)
+            except Fault as fault:
+                faults.append(fault)
+            for part, seconds in self.source.seconds.items():
+                self.durations.add(part, seconds)
+        self._pilot.see(0, pose)
+
+    def _decide(self, reading: HandReading, faults: list[Fault]) -> None:
+        began = self._clock()
+        self._pilot.act(
+            np.array([0]), reading.fingertips[None], reading.joints[None], self._goal[None]
+        )
+        self.durations.add("policy", self._clock() - began)
+        if self._pilot.confused[0]:
+            faults.append(Fault("policy", "the policy's output is not finite"))
+
+    def _send(self, before: Array, faults: list[Fault]) -> None:
+        try:
+            self.hand.command(self._pilot.targets[0].copy())
+        except EOFError:
+            raise
+        except Exception as error:
+            if not any(fault.part == "hand" for fault in faults):
+                faults.append(_as_fault("hand", "the hand takes no targets", error))
+            # What it did not get must not be what the next target starts from.
+            self._pilot.restore(before)
+
+    def _status(self, faults: list[Fault], silent: bool, seconds: float) -> Status:
+        pilot = self._pilot
+        state = COASTING if pilot.age[0] else ACTING
+        if silent or pilot.holding[0]:
+            state = HOLDING
+        self._log(state, faults)
+        status = Status(
+            number=self.actions,
+            state=state,
+            faults=tuple(faults),
+            position=pilot.position[0].copy(),
+            quaternion=pilot.quaternion[0].copy(),
+            goal=self._goal.copy(),
+            targets=pilot.targets[0].copy() if self._started else None,
+            seconds=seconds,
+        )
+        self.actions += 1
+        self.misses += seconds > self.period
+        self.states[state] += 1
+        self.faults.update({fault.part for fault in faults})
+        self.durations.add("total", seconds)
+        return status
+
+    def _log(self, state: str, faults: list[Fault]) -> None:
+        """Says what happened when it begins and when it ends, not at every action."""
+        said = (state, *(fault.part for fault in faults))
+        if said == self._said:
+            return
+        if faults:
+            log.warning("action %d: %s; %s", self.actions, "; ".join(map(str, faults)), state)
+        elif self._said:
+            log.info("action %d: %s again", self.actions, state)
+        self._said = said
+
+
+def _as_fault(part: str, what: str, error: Exception) -> Fault:
+    return error if isinstance(error, Fault) else Fault(part, f"{what} ({error!r})")
+
+
+def _check_reading(reading: HandReading) -> None:
+    if reading.joints.shape != (len(JOINTS),) or reading.fingertips.shape != (len(FINGERTIPS), 3):
+        raise Fault(
+            "hand",
+            f"the hand gave angles {reading.joints.shape} and fingertips "
+            f"{reading.fingertips.shape}, not ({len(JOINTS)},) and ({len(FINGERTIPS)}, 3)",
+        )
+    if not (np.isfinite(reading.joints).all() and np.isfinite(reading.fingertips).all()):
+        raise Fault("hand", "the hand gave angles that are not numbers")
