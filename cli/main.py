@@ -17,6 +17,7 @@ VERBS = {
     "export": "join a vision run and a policy run into a bundle",
     "evaluate": "count consecutive goals of a bundle in closed loop",
     "run": "film a bundle at work",
+    "view": "watch a bundle at work in a browser",
     "bench": "measure speed against other ways, side by side in one run",
     "demo": "all of it in one go, at a small size",
 }

@@ -1,0 +1,26 @@
+"""`opendactyl view`: the closed loop live in a browser."""
+
+from opendactyl.cli.bundles import with_bundle
+from opendactyl.cli.options import parse
+from opendactyl.files.errors import InputError
+from opendactyl.render.backend import choose
+
+
+def main(argv: list[str]) -> None:
+    """Serves the page until interrupted."""
+    choose()
+    try:
+        from opendactyl.control.viewer import ViewConfig, view
+    except ModuleNotFoundError as error:
+        raise InputError(f'{error.name} is missing: pip install "opendactyl[sim]"') from error
+    config = parse(
+        ViewConfig,
+        "view",
+        argv,
+        "Runs a bundle in closed loop and shows it in a browser, with controls to disturb it.",
+    )
+    try:
+        for address in view(with_bundle(config, argv)):
+            print(f"open {address} in a browser; Ctrl-C ends it", flush=True)
+    except KeyboardInterrupt:
+        print()
