@@ -19,10 +19,10 @@ from opendactyl.sim.state import State
 
 GOAL_OFFSET = np.array([0.0, 0.0, 0.14])
 """The goal is shown over the hand, this far from the hand frame's origin, in metres."""
-VIEW_POSITION, VIEW_TARGET = (0.42, -0.2, 0.42), (-0.06, 0.0, 0.08)
+VIEW_POSITION, VIEW_TARGET = (0.5, -0.16, 0.42), (-0.14, 0.0, 0.2)
 """Where a visitor looks from and at, in the hand frame."""
 _ESTIMATE = (40, 160, 255)
-_FRUSTUM = 0.12
+_FRUSTUM, _LINE = 0.08, 0.003
 
 
 class Stage:
@@ -92,6 +92,8 @@ class Stage:
             camera.fovy,
             camera.width / camera.height,
             scale=_FRUSTUM,
+            thickness=_LINE,
+            cast_shadow=False,
             position=position,
             wxyz=quaternion,
         )

@@ -80,9 +80,11 @@ class Show:
         black = np.zeros((8, 8, 3), dtype=np.uint8)
         return [view if view is not None and view.dtype == np.uint8 else black for view in views]
 
-    def error_deg(self, status: Status) -> float:
-        """How far the policy's idea of the orientation is off."""
-        return float(np.rad2deg(geodesic_angle(status.quaternion, self.env.object_pose()[1][0])))
+    def step(self) -> tuple[Status, float]:
+        """Takes one action; how far off the pose was that it went by, in degrees, comes with it."""
+        true = self.env.object_pose()[1][0]
+        status = self.loop.step()
+        return status, float(np.rad2deg(geodesic_angle(status.quaternion, true)))
 
     def next_episode(self) -> None:
         """Starts the next episode."""
@@ -153,8 +155,7 @@ class Viewer:
             time.sleep(IDLE)
             return
         self._faults.active, self._faults.view = panel.faults, panel.view
-        status = show.loop.step()
-        error = show.error_deg(status)
+        status, error = show.step()
         self._stage.show(
             show.env.state(0), show.env.goal[0], (status.position, status.quaternion), show.images()
         )

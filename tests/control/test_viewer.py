@@ -33,8 +33,9 @@ class Page:
     def __init__(self, folder, address):
         self._process = subprocess.Popen(
             [CHROMIUM, "--headless=new", "--no-sandbox", "--remote-debugging-port=0",
-             "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=900,600",
-             "--no-first-run", "--disable-extensions", f"--user-data-dir={folder}", "about:blank"],
+             "--use-gl=angle", "--use-angle=gl-egl", "--ignore-gpu-blocklist",
+             "--window-size=900,600", "--no-first-run", "--disable-extensions",
+             f"--user-data-dir={folder}", "about:blank"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.errors = []
