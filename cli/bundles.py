@@ -13,10 +13,11 @@ TASKS = ("reorient", "face-up", "spin")
 """From the hardest to the easiest."""
 
 
-def shipped_bundle() -> Path | None:
-    """The bundle of the hardest task that comes with the checkout."""
+def shipped_bundle(task: str = "") -> Path | None:
+    """The bundle that comes with the checkout for a task, else for the hardest that has one."""
     folder = Path(__file__).resolve().parent.parent / "pretrained"
-    return next((folder / t for t in TASKS if (folder / t / "manifest.json").exists()), None)
+    candidates = [folder / t for t in (task, *TASKS) if t]
+    return next((c for c in candidates if (c / "manifest.json").exists()), None)
 
 
 def with_bundle(config: T, argv: list[str]) -> T:
@@ -27,7 +28,8 @@ def with_bundle(config: T, argv: list[str]) -> T:
     """
     if any(word.startswith("--bundle") for word in argv):
         return config
-    bundle = EXPORTED if (EXPORTED / "manifest.json").exists() else shipped_bundle()
+    bundle = EXPORTED if (EXPORTED / "manifest.json").exists() else None
+    bundle = bundle or shipped_bundle(getattr(config, "task", ""))
     if bundle is None:
         raise InputError(
             "there is no bundle yet; make one with `make export`, or name one with --bundle"

@@ -10,6 +10,7 @@ from opendactyl.control.sight import VisionPose
 from opendactyl.control.simulated import SimCameras, SimPose
 from opendactyl.files.errors import InputError
 from opendactyl.policy.env import EnvConfig, HandEnv
+from opendactyl.policy.randomization import load_randomization
 from opendactyl.policy.tasks import EVALUATION_SECONDS, check_task
 from opendactyl.render.appearance import load_appearance
 from opendactyl.render.renderer import RENDERERS, Renderer, make_renderer
@@ -29,6 +30,9 @@ class EpisodeConfig:
     """Fuse the estimates over time by their covariance and reject jumps."""
     task: str = ""
     """spin, face-up or reorient; default the bundle's own."""
+    randomization: str = "none"
+    """Physics and observation randomization, drawn once an episode: none, dactyl, vision, or a
+    TOML file."""
     appearance: str = "dactyl"
     """Appearance preset or TOML file, drawn once an episode."""
     renderer: str = "classic"
@@ -46,6 +50,7 @@ class EpisodeConfig:
             raise InputError(f"no renderer {self.renderer!r}; choose {' or '.join(RENDERERS)}")
         if self.task:
             check_task(self.task)
+        load_randomization(self.randomization)
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; it must not be negative")
         if not self.seconds_per_goal > 0:
@@ -57,6 +62,7 @@ def make_env(config: EpisodeConfig, bundle: Bundle, count: int, first: int = 0) 
     settings = EnvConfig(
         task=config.task or bundle.task,
         object=bundle.object_name,
+        randomization=config.randomization,
         seconds_per_goal=config.seconds_per_goal,
         evaluation=True,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from opendactyl.geometry.rotation import Array, geodesic_angle
-from opendactyl.policy.tasks import SUCCESS_ANGLE, GoalContext, check_task, goal
+from opendactyl.policy.tasks import SUCCESS_ANGLE, GoalContext, check_task, goals
 from opendactyl.vision.estimator import Pose
 
 
@@ -39,5 +39,6 @@ class TaskGoals:
 
     def _draw(self, pose: Pose) -> None:
         assert self._start is not None
-        context = GoalContext(self._start, pose.quaternion)
-        self._goal = goal(self._task, self._seed, self._episode, self._reached, context)
+        context = GoalContext(self._start[None], pose.quaternion[None])
+        episode, number = np.array([self._episode]), np.array([self._reached])
+        self._goal = goals(self._task, self._seed, episode, number, context)[0]

@@ -36,12 +36,13 @@ class Loop:
         """Takes one action in every running episode."""
         env, pilot = self.env, self.pilot
         which = np.flatnonzero(env.running)
-        true = env.measurement()
+        seen = env.seen
         for i in which:
-            pilot.see(int(i), self._look(int(i), HandReading(true.joints[i], true.fingertips[i])))
-        self.error_m = np.linalg.norm(pilot.position - true.object_position, axis=-1)
-        self.error_rad = geodesic_angle(pilot.quaternion, true.object_quaternion)
-        pilot.act(which, true.fingertips[which], true.joints[which], env.goal[which])
+            pilot.see(int(i), self._look(int(i), HandReading(seen.joints[i], seen.fingertips[i])))
+        true_position, true_quaternion = env.object_pose()
+        self.error_m = np.linalg.norm(pilot.position - true_position, axis=-1)
+        self.error_rad = geodesic_angle(pilot.quaternion, true_quaternion)
+        pilot.act(which, seen.fingertips[which], seen.joints[which], env.goal[which])
         episodes = env.episode.copy()
         step = self._commanded.step(env, pilot.targets)
         restarted = env.episode != episodes

@@ -57,9 +57,9 @@ class SimHand:
         return not self.env.running[0]
 
     def read(self) -> HandReading:
-        """The true joint angles and fingertips."""
-        seen = self.env.measurement()
-        return HandReading(seen.joints[0], seen.fingertips[0])
+        """Joint angles and fingertips as the environment's sensors tell them."""
+        seen = self.env.seen
+        return HandReading(seen.joints[0].copy(), seen.fingertips[0].copy())
 
     def command(self, targets: Array) -> None:
         """Moves towards the targets (20,) for one period."""
@@ -122,18 +122,19 @@ class SimCameras:
 
 
 class SimPose:
-    """The simulator's own truth as a pose source."""
+    """The simulator's own pose: the truth, unless the environment randomizes what is measured."""
 
     seconds: Mapping[str, float] = {}
 
     def __init__(self, env: HandEnv, number: int = 0) -> None:
-        """The truth about one simulation."""
+        """The pose in one simulation."""
         self._env, self._number = env, number
 
     def pose(self, reading: HandReading) -> Pose:
-        """The true pose."""
-        state = self._env.state(self._number)
-        return Pose(state.position, state.quaternion, CERTAIN)
+        """The pose as the environment tells it."""
+        seen, number = self._env.seen, self._number
+        position, quaternion = seen.object_position[number], seen.object_quaternion[number]
+        return Pose(position.copy(), quaternion.copy(), CERTAIN)
 
     def close(self) -> None:
         """Holds nothing."""

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,6 +216,33 @@ def test_more_episodes_continue_and_do_not_change_the_first(bundle, tmp_path):
     assert more["consecutive_successes"]["values"][:2] == few["consecutive_successes"]["values"]
     with pytest.raises(InputError, match="seed: 1000 there, 7 now"):
         evaluate(settings(bundle, tmp_path / "a", episodes=2, seed=7, resume=True))
+
+
+def test_randomization_changes_the_episodes_and_the_measured_pose(bundle, tmp_path):
+    plain = evaluate(settings(bundle, tmp_path / "a", episodes=2))
+    drawn = evaluate(settings(bundle, tmp_path / "b", episodes=2, randomization="dactyl"))
+    assert plain["rotation_error_deg_in_loop"] == 0.0
+    assert 0.1 < drawn["rotation_error_deg_in_loop"] < 30.0
+    with pytest.raises(InputError, match="no randomization 'mild'"):
+        settings(bundle, tmp_path / "c", randomization="mild")
+
+
+def test_the_bundle_of_the_task_comes_before_that_of_the_hardest(tmp_path, monkeypatch):
+    from opendactyl.cli import bundles
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bundles, "__file__", str(tmp_path / "cli" / "bundles.py"))
+    with pytest.raises(InputError, match="make export"):
+        bundles.with_bundle(EvaluateConfig(), [])
+    for task in ("spin", "face-up"):
+        (tmp_path / "pretrained" / task).mkdir(parents=True)
+        (tmp_path / "pretrained" / task / "manifest.json").write_text("{}")
+    assert bundles.with_bundle(EvaluateConfig(), []).bundle.name == "face-up"
+    assert bundles.with_bundle(EvaluateConfig(task="spin"), []).bundle.name == "spin"
+    assert bundles.with_bundle(EvaluateConfig(task="reorient"), []).bundle.name == "face-up"
+    (tmp_path / "exports" / "bundle").mkdir(parents=True)
+    (tmp_path / "exports" / "bundle" / "manifest.json").write_text("{}")
+    assert bundles.with_bundle(EvaluateConfig(task="spin"), []).bundle == Path("exports/bundle")
 
 
 def test_pose_sources_are_compared_in_pairs_of_the_same_episodes(bundle, tmp_path):
