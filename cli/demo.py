@@ -60,6 +60,7 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
     vision, policy = out / "vision", out / "policy"
     size = max(config.samples // 10, 2)
     short = ["--episodes", config.episodes, "--seconds-per-goal", config.seconds_per_goal]
+    short += ["--film-seconds", 0]
     vision_options = ["--data", data, "--val-data", val, "--out", vision, "--batch-size", "32"]
     steps = [
         ("render training data", "dataset", ["--out", data, "--num-samples", config.samples]),

@@ -19,10 +19,17 @@ def main(argv: list[str]) -> None:
     config = with_bundle(config, argv)
     results = evaluate(config)
     goals = results["consecutive_successes"]
+    low, high = results["mean_interval_95"]
     print(
         f"{results['task']}, pose from {config.pose}, n = {results['n']}: "
         f"{goals['mean']:.1f} ± {goals['std']:.1f} consecutive goals, "
-        f"median {goals['median']:.0f}; "
+        f"median {goals['median']:.0f}, mean from {low:.1f} to {high:.1f} (95 %); "
         f"{results['drops']} drops, {results['timeouts']} time-outs\n"
         f"report in {config.out / 'report.html'}"
     )
+    against = results.get("against")
+    if against and against["ratio"] is not None:
+        print(
+            f"{against['ratio']:.2f} of what the pose from {against['pose']} brings, in "
+            f"{against['n']} paired episodes"
+        )

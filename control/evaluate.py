@@ -40,7 +40,7 @@ class EvaluateConfig(EpisodeConfig):
 
     episodes: int = 100
     """Episodes 0 to N - 1, each run to its end."""
-    film_seconds: float = 30.0
+    film_seconds: float = 20.0
     """Length at most of the film of the median episode; 0 makes none."""
     against: Path | None = None
     """Another evaluation of the same episodes, to compare with in pairs (of --pose sim, say)."""
