@@ -11,7 +11,6 @@ from opendactyl.files.errors import InputError
 def main(argv: list[str]) -> None:
     """Trains, then measures the run on its validation data into RUN/report."""
     warnings.filterwarnings("ignore", module="lightning|torch")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     from opendactyl.vision.config import PRESETS, VisionConfig
 
     preset = value_of("--preset", argv) or VisionConfig.preset
@@ -27,6 +26,8 @@ def main(argv: list[str]) -> None:
     from opendactyl.vision.evaluate import EvalConfig, evaluate
     from opendactyl.vision.train import train
 
+    # Its own chatter; importing Lightning sets the level, so this comes after.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     run = train(config)
     report = EvalConfig(model=run, data=config.val_data, out=run / "report", resume=True)
     metrics = evaluate(report)
