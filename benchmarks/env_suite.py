@@ -19,7 +19,7 @@ def run(budget: Budget) -> list[Row]:
 
 
 def _raw_physics(seconds: float) -> Row:
-    recorder = Recorder(RandomHands(SIMULATIONS))
+    recorder = Recorder(RandomHands(SIMULATIONS, randomization="dactyl"))
     ours, peer = side_by_side(recorder.act, recorder.replay, seconds)
     return Row(
         name="env/raw_physics", ours=ours, peer=peer, unit="actions/s",
@@ -28,6 +28,7 @@ def _raw_physics(seconds: float) -> Row:
             "simulations": SIMULATIONS,
             "threads": os.cpu_count(),
             "task": recorder.hands.env.config.task,
+            "randomization": recorder.hands.env.config.randomization,
         },
     )  # fmt: skip
 

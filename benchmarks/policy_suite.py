@@ -9,7 +9,6 @@ from opendactyl.benchmarks.recurrent_ppo import RecurrentPeer
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.env import HandEnv
-from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.ppo import PPO
 from opendactyl.policy.rollout import Collector
 
@@ -50,8 +49,7 @@ class OurPPO:
 
 def make_env(config: PolicyConfig) -> HandEnv:
     """The environment both sides learn in."""
-    task = EnvConfig(task=config.task, layout=config.layout, object=config.object)
-    return HandEnv(task, config.num_envs, seed=config.seed)
+    return HandEnv(config.environment(), config.num_envs, seed=config.seed)
 
 
 def _against_sb3(config: PolicyConfig, seconds: float, name: str) -> Row:

@@ -16,9 +16,11 @@ CHUNK = 25
 class RandomHands:
     """Our environment under uniformly random actions."""
 
-    def __init__(self, simulations: int, seed: int = 0) -> None:
+    def __init__(self, simulations: int, seed: int = 0, *, randomization: str = "none") -> None:
         """Starts the simulations on all cores."""
-        self.env = HandEnv(EnvConfig(task="reorient"), simulations, seed=seed)
+        self.env = HandEnv(
+            EnvConfig(task="reorient", randomization=randomization), simulations, seed=seed
+        )
         self.env.reset()
         self._rng = np.random.default_rng(seed)
 

@@ -18,7 +18,8 @@ from opendactyl.control.card import model_card
 from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json, sha256, write_json, write_text
 from opendactyl.files.errors import InputError
-from opendactyl.policy.export import export_policy
+from opendactyl.models.weights import save_weights
+from opendactyl.policy.export import export_policy, load_student
 from opendactyl.policy.tasks import TASKS
 from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
 from opendactyl.vision.export import export_pose
@@ -35,6 +36,8 @@ class ExportConfig:
     """A run of train-policy; default the hardest task's in runs/."""
     out: Path = Path("exports/bundle")
     """Folder of the bundle; an older bundle there is replaced."""
+    weights: Path | None = None
+    """Also write the networks' weights into this folder as safetensors, for --warm-start."""
     check: Path | None = None
     """Export nothing; check this bundle and print its contract."""
 
@@ -91,6 +94,10 @@ def export_bundle(config: ExportConfig) -> Path:
         os.replace(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    if config.weights is not None:
+        task, student = manifest["policy"]["task"], load_student(policy_run)
+        save_weights(module.network.state_dict(), config.weights / "pose.safetensors")
+        save_weights(student, config.weights / f"policy-{task}.safetensors")
     return out
 
 

@@ -70,7 +70,8 @@ class PolicyConfig:
     """Share of the time in which the policy learns the teacher's actions while it acts itself
     (D19's policy cloning); PPO has the rest."""
     warm_start: Path | None = None
-    """A run of the same memory and layout whose weights this one starts from."""
+    """Weights to start from: a run of the same memory and layout, or a .safetensors file, which
+    holds no teacher."""
     ray: str = ""
     """Collect on the Ray cluster at this address: auto, or HOST:PORT."""
     ray_workers: int = 0

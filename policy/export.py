@@ -23,17 +23,21 @@ from opendactyl.sim.scene import load_scene
 OPSET = 20
 
 
+def load_student(run: Path) -> dict[str, torch.Tensor]:
+    """The weights of the best actor of a run, and of its critic."""
+    return load_checkpoint(run / "checkpoints" / "best.ckpt")["student"]
+
+
 def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:
     """The best actor of a run, and the run's settings.
 
     Raises:
         InputError: the run holds no finished policy.
     """
-    checkpoint = load_checkpoint(run / "checkpoints" / "best.ckpt")
+    weights = load_student(run)
     config = read_json(run / "config.json")
     size = layout_size(LAYOUTS[config["layout"]])
     actor = Actor(size, hidden=config["hidden"], memory=config["memory"])
-    weights = checkpoint["student"]
     try:
         actor.load_state_dict(
             {k.removeprefix("actor."): v for k, v in weights.items() if k.startswith("actor.")}

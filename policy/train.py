@@ -16,6 +16,7 @@ from opendactyl.files.atomic import read_json
 from opendactyl.files.curve import append_row
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import CONFIG_NAME, open_run
+from opendactyl.models.weights import load_weights
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.clone import Cloning
 from opendactyl.policy.config import PolicyConfig
@@ -272,12 +273,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is no policy checkpoint ({error})") from error
 
 
-def _warm_start(trainer: Trainer, run: Path) -> None:
-    value = load_checkpoint(run / "checkpoints" / "best.ckpt")
+def _warm_start(trainer: Trainer, source: Path) -> None:
+    """Takes the student from weights, or student and teacher from a run."""
     try:
+        if source.is_dir():
+            value = load_checkpoint(source / "checkpoints" / "best.ckpt")
+            trainer.teacher.load_state_dict(value["teacher"])
+        else:
+            value = {"student": load_weights(source)}
         trainer.student.load_state_dict(value["student"])
-        trainer.teacher.load_state_dict(value["teacher"])
     except RuntimeError as error:
         raise InputError(
-            f"{run} has networks of another shape; --memory, --layout and --hidden must be equal"
+            f"{source} has networks of another shape; --memory, --layout and --hidden must be equal"
         ) from error
+    except ValueError as error:
+        raise InputError(str(error)) from error

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from opendactyl.geometry.rig import Rig
@@ -34,13 +33,6 @@ class ExportedEstimator(nn.Module):
         variance = torch.exp(2 * output.log_std).repeat_interleave(3, dim=-1)
         covariance = variance[:, :, None] * torch.eye(6)
         return output.position, matrix_to_quat(output.rotation), covariance
-
-
-def save_weights(module: PoseModule, path: Path) -> None:
-    """Writes the network's weights as safetensors, for `--warm-start`."""
-    temporary = path.with_suffix(".tmp")
-    save_file({k: v.contiguous() for k, v in module.network.state_dict().items()}, temporary)
-    temporary.replace(path)
 
 
 def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from lightning.pytorch.callbacks import (
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
-from safetensors.torch import load_file
 
 from opendactyl.datasets.loading import PoseDataModule
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
+from opendactyl.models.weights import load_weights
 from opendactyl.vision.callbacks import Averaging, LearningCurve, Pictures, Progress
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
@@ -108,11 +108,9 @@ def _start_from(config: VisionConfig, module: PoseModule) -> None:
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path} holds no weights ({error})") from error
+        return load_weights(path)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def _take(

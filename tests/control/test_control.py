@@ -172,7 +172,10 @@ def test_export_too_early_says_what_comes_first(tmp_path, vision_run, monkeypatc
 
 def test_export_replaces_bundles_and_nothing_else(copy, vision_run, policy_run, tmp_path):
     (copy / "README.md").write_text("another card")
-    export_bundle(ExportConfig(vision=vision_run, policy=policy_run, out=copy))
+    weights = tmp_path / "weights"
+    export_bundle(ExportConfig(vision=vision_run, policy=policy_run, out=copy, weights=weights))
+    names = {path.name for path in weights.iterdir()}
+    assert names == {"pose.safetensors", "policy-spin.safetensors"}
     assert "another card" not in (copy / "README.md").read_text()
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "love.txt").write_text("dear")
