@@ -23,7 +23,7 @@ class DatasetCommand(DatasetConfig):
     repair: Annotated[Path | None, tyro.conf.arg(metavar="[DIR]")] = None
     """Make the missing and damaged shards of this dataset, or of the one that --verify names,
     again, and no others."""
-    export_bop: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="DIR OUT")] = None
+    export_bop: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR OUT")] = ()
     """Write the dataset DIR in BOP's format into the folder OUT."""
 
 
@@ -36,6 +36,11 @@ def main(argv: list[str]) -> None:
         "Renders labelled images of the hand and its object. Without --out it fills data/train, "
         "and data/val with a tenth as many samples of the next seed.",
     )
+    if "--export-bop" in argv and len(command.export_bop) != 2:
+        raise InputError(
+            f"--export-bop got {len(command.export_bop)} folders; it takes two, DIR OUT: "
+            "the dataset, and where to write it"
+        )
     if command.verify or command.repair or command.export_bop:
         _look_after(command)
         return

@@ -121,6 +121,7 @@ def test_the_commands(dataset, tmp_path, capsys):
         (["dataset", "--states", "policy:" + str(tmp_path)], "bundle"),
         (["dataset", "--shard-size", 1001], "1000"),
         (["dataset", "--export-bop", dataset], "DIR OUT"),
+        (["dataset", "--export-bop"], "DIR OUT"),
         (["preview", "--data", tmp_path], "manifest.json"),
     ):
         code, said = run(*words)
