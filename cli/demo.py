@@ -61,7 +61,7 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
     size = max(config.samples // 10, 2)
     short = ["--episodes", config.episodes, "--seconds-per-goal", config.seconds_per_goal]
     short += ["--film-seconds", 0]
-    vision_options = ["--data", data, "--val-data", val, "--out", vision, "--batch-size", "32"]
+    vision_options = ["--data", data, "--val-data", val, "--out", vision, "--preset", "quick"]
     steps = [
         ("render training data", "dataset", ["--out", data, "--num-samples", config.samples]),
         ("render validation data", "dataset", ["--out", val, "--num-samples", size, "--seed", 1]),

@@ -84,7 +84,7 @@ class VisionConfig:
 
 
 PRESETS = {
-    "quick": VisionConfig(preset="quick", batch_size=32, max_minutes=5.0),
+    "quick": VisionConfig(preset="quick", image_size=96, batch_size=32, max_minutes=5.0),
     "hour": VisionConfig(),
     "cpu": VisionConfig(preset="cpu", max_minutes=720.0, average=0.9995),
     # D18 4.2: 400,000 batches of 64 triplets; the clock is only a limit here.

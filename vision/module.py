@@ -15,8 +15,8 @@ from opendactyl.geometry.rotation_torch import geodesic_angle, quat_to_matrix
 from opendactyl.models.pose import PoseOutput, build_pose_network
 from opendactyl.vision.losses import FocalBalance, pose_loss
 
-WARM_UP = 200
-"""Steps over which the step size rises to its peak."""
+WARM_UP, WARM_UP_SHARE = 200, 0.05
+"""Steps, or share of the time if that is shorter, over which the step size rises to its peak."""
 HALVING = 20_000
 """Steps after which schedule `halving` halves the step size (D18 D.2)."""
 GOOD_ANGLE_DEG, GOOD_MM = 2.71, 3.12
@@ -130,7 +130,7 @@ class PoseModule(L.LightningModule):
         }
 
     def _rate(self, step: int) -> float:
-        warm = min(1.0, (step + 1) / WARM_UP)
+        warm = min(1.0, max((step + 1) / WARM_UP, self.progress / WARM_UP_SHARE))
         if self.hparams["schedule"] == "halving":
             return warm * 0.5 ** (step // HALVING)
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0))))
