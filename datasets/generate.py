@@ -140,17 +140,23 @@ def _finish(recipe: Recipe, make_source: MakeSource | None) -> None:
     _make(recipe, make_source, broken, sound, uploader)
     made = _journal(out) if broken or not promised else promised
     differing = [name for name, checksum in promised.items() if made[name] != checksum]
-    if differing:
+    if differing and _is_exact(recipe):
         raise InputError(
             f"{differing[0]} came out other than {out / MANIFEST_NAME} promises: the machine, the "
             "renderer or a library is another one than that dataset was made with; make it again"
         )
-    if not promised:
+    if differing or not promised:
         write_manifest(out, _manifest(recipe, made))
     if broken or not (out / "README.md").exists():
         write_card(out)
     if uploader:
         uploader.finish(made, (CONFIG_NAME, *CARD_NAMES))
+
+
+def _is_exact(recipe: Recipe) -> bool:
+    from opendactyl.render.renderer import EXACT
+
+    return recipe.config.renderer in EXACT
 
 
 def _promised(out: Path) -> dict[str, str]:
@@ -213,6 +219,8 @@ def _shown(bar: "tqdm[Any]", done: int) -> Callable[[int], None]:
 
 
 def _manifest(recipe: Recipe, sums: dict[str, str]) -> Manifest:
+    from opendactyl.render.renderer import REPEATS
+
     config, content = recipe.config, recipe.content()
     thing = object_spec(config.object)
     gl = "chosen by each node" if config.ray else os.environ.get("MUJOCO_GL", "")
@@ -227,5 +235,6 @@ def _manifest(recipe: Recipe, sums: dict[str, str]) -> Manifest:
         config=content,
         config_hash=json_hash(content),
         made_with={"renderer": config.renderer, "gl": gl} | library_versions(),
+        repeats=REPEATS[config.renderer],
         shards=[Shard(name, *config.bounds(n), sums[name]) for n, name in enumerate(names)],
     )

@@ -47,6 +47,8 @@ class Manifest:
     made_with: dict[str, str]
     """Renderer, GL backend and library versions."""
     shards: list[Shard]
+    repeats: str = ""
+    """What the same command gives again on one type of machine."""
     schema: int = SCHEMA_VERSION
 
     def load_rig(self) -> Rig:

@@ -14,6 +14,13 @@ from opendactyl.sim.scene import Scene
 from opendactyl.sim.state import State
 
 RENDERERS = ("classic", "filament")
+REPEATS = {
+    "classic": "images and labels to the byte",
+    "filament": "labels to the byte; images within a process, all but a few pixels in another",
+}
+"""What the same state and appearance give again, on one type of machine."""
+EXACT = ("classic",)
+"""The renderers whose shards repeat to the byte whoever makes them."""
 BACKGROUND, HAND, OBJECT = 0, 1, 2
 """The classes of `segment`."""
 

@@ -213,7 +213,8 @@ import numpy as np
 from opendactyl.control.bundle import load_bundle
 bundle = load_bundle({str(bundle)!r})
 pose = bundle.estimator.estimate(np.zeros(bundle.estimator.shape, np.uint8))
-bins, memory = bundle.policy.act(np.zeros((1, 50), np.float32), bundle.policy.initial_memory())
+memory = bundle.policy.initial_memory()
+bins, memory, sane = bundle.policy.act(np.zeros((1, 50), np.float32), memory)
 print(pose.quaternion.shape, bins.shape)
 """
     result = subprocess.run(
