@@ -19,6 +19,7 @@ def save_weights(weights: dict[str, Tensor], path: Path) -> None:
         for name, value in weights.items()
     }
     save_file({name: value.contiguous() for name, value in stored.items()}, temporary)
+    temporary.chmod(0o644)
     temporary.replace(path)
 
 

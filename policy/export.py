@@ -10,6 +10,7 @@ import torch
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.models.actor_critic import Actor, ExportedActor
+from opendactyl.models.onnx_file import save_onnx
 from opendactyl.policy.interface import (
     FIELD_SIZES,
     LAYOUTS,
@@ -65,8 +66,7 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
             dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
             verbose=False,
         )
-    assert program is not None
-    program.save(str(path), external_data=False)
+    save_onnx(program, path)
     scene = load_scene(config["object"])
     low, high = scene.actuator_range.T
     defaults = ActionConfig()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation_torch import matrix_to_quat
+from opendactyl.models.onnx_file import save_onnx
 from opendactyl.vision.module import PoseModule
 
 OPSET = 20
@@ -53,8 +54,7 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
             dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
             verbose=False,
         )
-    assert program is not None
-    program.save(str(path), external_data=False)
+    save_onnx(program, path)
     return {
         "inputs": {"images": ["batch", *shape[1:]]},
         "outputs": {
