@@ -6,15 +6,14 @@ The field table of `RandomizationConfig` is the documentation: `docs/physics.md`
 """
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.files.errors import InputError
+from opendactyl.files.presets import load_preset
 from opendactyl.geometry.rotation import Array
 from opendactyl.sim.names import ACTUATORS, FINGERTIPS, JOINTS
 
@@ -259,22 +258,7 @@ def load_randomization(name: str) -> RandomizationConfig:
     Raises:
         InputError: no such preset or file, or the file has an unknown key or a wrong value.
     """
-    if name in PRESETS:
-        return PRESETS[name]
-    if not name.endswith(".toml"):
-        raise InputError(
-            f"no randomization {name!r}; name a .toml file or one of {', '.join(PRESETS)}"
-        )
-    try:
-        table = tomllib.loads(Path(name).read_text(encoding="utf-8"))
-        base = PRESETS[table.pop("preset", "dactyl")]
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
-        return dataclasses.replace(base, **values)
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        allowed = ", ".join(f.name for f in dataclasses.fields(RandomizationConfig))
-        raise InputError(
-            f"randomization {name}: {error}; the keys are: preset, {allowed}"
-        ) from error
+    return load_preset("randomization", name, PRESETS)
 
 
 def randomization_table(config: RandomizationConfig) -> list[tuple[str, str, str, str]]:

@@ -6,14 +6,12 @@
 """
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from opendactyl.files.errors import InputError
+from opendactyl.files.presets import load_preset
 
 Range = tuple[float, float]
 MAX_LIGHTS = 6
@@ -213,19 +211,7 @@ def load_appearance(name: str) -> AppearanceConfig:
     Raises:
         InputError: no such preset or file, or the file has an unknown key or a wrong value.
     """
-    if name in PRESETS:
-        return PRESETS[name]
-    if not name.endswith(".toml"):
-        raise InputError(
-            f"no appearance {name!r}; name a .toml file or one of {', '.join(PRESETS)}"
-        )
-    try:
-        table = tomllib.loads(Path(name).read_text(encoding="utf-8"))
-        base = PRESETS[table.pop("preset", "dactyl")]
-        return dataclasses.replace(base, **_tuples(table))
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        allowed = ", ".join(f.name for f in dataclasses.fields(AppearanceConfig))
-        raise InputError(f"appearance {name}: {error}; the keys are: preset, {allowed}") from error
+    return load_preset("appearance", name, PRESETS)
 
 
 def randomization_table(config: AppearanceConfig) -> list[tuple[str, str, str, str]]:
