@@ -27,6 +27,7 @@ class ObviousRenderer:
         defaults = mujoco.MjModel.from_xml_string("<mujoco/>").vis.quality
         model.vis.quality.offsamples = defaults.offsamples
         model.vis.quality.shadowsize = defaults.shadowsize
+        model.vis.quality.numquads = defaults.numquads
         height, width = rig.cameras[0].height * supersampling, rig.cameras[0].width * supersampling
         model.vis.global_.offheight, model.vis.global_.offwidth = height, width
         self._data = mujoco.MjData(model)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.rigid import invert_pose, pose_matrix
+from opendactyl.geometry.rigid import invert_pose, pose_matrix, transform_points
 from opendactyl.geometry.rotation import rotvec_to_quat
 from opendactyl.render.appearance import (
     MAX_DISTRACTORS,
@@ -93,7 +93,9 @@ def build_studio(rig: Rig, object_name: str, *, full_meshes: bool = False) -> St
     visual.headlight.specular = [0.0, 0.0, 0.0]
     visual.map.znear, visual.map.zfar = NEAR, FAR
     # A small map over the hand alone: finer than a large one over the whole cone, and cheaper.
-    visual.quality.shadowsize, visual.map.shadowscale = 512, 0.25
+    visual.quality.shadowsize, visual.map.shadowscale = 384, 0.25
+    # Lights are computed at corners, but no box here is large enough to need more of them.
+    visual.quality.numquads = 1
     spec.stat.extent, spec.stat.center = 1.0, WORLD_FROM_HAND[:3, 3]
     # Screen-space ambient occlusion costs much and is noisy; read by the filament renderer alone.
     spec.add_numeric(name="filament.ao.enabled", data=[0])
@@ -195,13 +197,14 @@ def _place_lights(model: mujoco.MjModel, appearance: Appearance) -> None:
     for name in ("active", "ambient", "castshadow", "pos", "diffuse", "specular", "cutoff"):
         getattr(model, f"light_{name}")[:] = 0
     model.light_dir[:] = (0.0, 0.0, -1.0)
+    places = np.array([light.position for light in appearance.lights])
+    directions = -places @ WORLD_FROM_HAND[:3, :3].T
+    count = len(places)
+    model.light_pos[:count] = transform_points(WORLD_FROM_HAND, places)
+    model.light_dir[:count] = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    model.light_active[:count] = 1
+    model.light_castshadow[0] = int(appearance.shadow)
     for number, light in enumerate(appearance.lights):
-        position = np.array(light.position)
-        model.light_active[number] = 1
-        model.light_castshadow[number] = int(appearance.shadow and number == 0)
-        model.light_pos[number] = to_world(position, [1.0, 0, 0, 0])[0]
-        direction = WORLD_FROM_HAND[:3, :3] @ -position
-        model.light_dir[number] = direction / np.linalg.norm(direction)
         model.light_cutoff[number] = light.cone
         model.light_diffuse[number] = light.intensity
         model.light_specular[number] = light.intensity
@@ -220,9 +223,10 @@ def _paint(model: mujoco.MjModel, material: str, surface: Surface) -> None:
 
 def _place_distractors(model: mujoco.MjModel, appearance: Appearance) -> None:
     solids = [*appearance.distractors, *[_HIDDEN] * MAX_DISTRACTORS][:MAX_DISTRACTORS]
+    places, turns = to_world([s.position for s in solids], [s.quaternion for s in solids])
     for number, solid in enumerate(solids):
         geom = model.geom(f"distractor{number}")
-        geom.pos, geom.quat = to_world(solid.position, solid.quaternion)
+        geom.pos, geom.quat = places[number], turns[number]
         geom.type = _SHAPES[solid.shape]
         geom.size = solid.size
         geom.rbound = float(np.linalg.norm(solid.size))
