@@ -151,7 +151,7 @@ class PoseDataModule(L.LightningDataModule):
         self._workers = workers
         self._seed = seed
         self._augment = augment
-        self._limit_val = limit_val
+        self.limit_val = limit_val
         self.train: list[CachedDataset] = []
 
     def setup(self, stage: str | None = None) -> None:
@@ -201,7 +201,7 @@ class PoseDataModule(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Item]:
         """Plain batches in order."""
         dataset = PoseDataset([self.val], None, self._seed)
-        sampler = self._sampler(min(len(dataset), self._limit_val), shuffle=False)
+        sampler = self._sampler(min(len(dataset), self.limit_val), shuffle=False)
         return self._loader(dataset, sampler, drop_last=False)
 
     def _sampler(self, size: int, *, shuffle: bool) -> EpochSampler:

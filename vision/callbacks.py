@@ -13,8 +13,8 @@ from torch import Tensor
 from opendactyl.datasets.loading import PoseDataModule
 from opendactyl.files.curve import append_row
 from opendactyl.vision.gallery import draw_samples
-from opendactyl.vision.metrics import Predictions
-from opendactyl.vision.module import PoseModule, to_arrays
+from opendactyl.vision.module import PoseModule
+from opendactyl.vision.predictions import Predictions
 
 COLUMNS = (
     "minutes",
@@ -78,9 +78,7 @@ class Pictures(L.Callback):
             return
         assert isinstance(pl_module, PoseModule)
         count = min(SHOWN, len(data.val))
-        images = torch.from_numpy(np.array(data.val.images[:count])).to(pl_module.device)
-        with torch.no_grad():
-            arrays = to_arrays(pl_module({"images": images}))
+        arrays = pl_module.estimate_batch(np.array(data.val.images[:count]))
         predictions = Predictions.of(data.val, *arrays)
         picture = draw_samples(predictions, data.val, range(count))
         logger.experiment.add_image(

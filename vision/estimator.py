@@ -57,6 +57,11 @@ class PoseEstimator:
         position, quaternion, covariance = self.estimate_batch(np.asarray(images)[None])
         return Pose(position[0], quaternion[0], covariance[0])
 
+    @property
+    def image_size(self) -> int:
+        """Width and height of the images it takes."""
+        return self.shape[1]
+
     def estimate_batch(
         self, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

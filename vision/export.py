@@ -20,6 +20,7 @@ class ExportedEstimator(nn.Module):
 
     intrinsics: Tensor
     cam_from_hand: Tensor
+    log_std_shift: Tensor
 
     def __init__(self, module: PoseModule, rig: Rig) -> None:
         """Wraps a trained network; `rig` has the cameras at the network's image size."""
@@ -27,11 +28,12 @@ class ExportedEstimator(nn.Module):
         self.network = module.network
         self.register_buffer("intrinsics", torch.tensor(rig.intrinsics, dtype=torch.float32))
         self.register_buffer("cam_from_hand", torch.tensor(rig.extrinsics, dtype=torch.float32))
+        self.register_buffer("log_std_shift", module.log_std_shift)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Position (B, 3), quaternion (B, 4), covariance (B, 6, 6) from images (B, V, H, W, 3)."""
         output = self.network(images, self.intrinsics, self.cam_from_hand)
-        variance = torch.exp(2 * output.log_std).repeat_interleave(3, dim=-1)
+        variance = torch.exp(2 * (output.log_std + self.log_std_shift)).repeat_interleave(3, dim=-1)
         covariance = variance[:, :, None] * torch.eye(6)
         return output.position, matrix_to_quat(output.rotation), covariance
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from opendactyl.datasets.cache import CachedDataset
 from opendactyl.geometry.drawing import draw_pose
-from opendactyl.vision.metrics import Predictions
+from opendactyl.vision.predictions import Predictions
 
 ZOOM = 2
 

@@ -1,66 +1,24 @@
 """Pose errors and what is reported of them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.datasets.cache import CachedDataset
 from opendactyl.geometry.rotation import (
     Array,
-    geodesic_angle,
     quat_conjugate,
     quat_multiply,
     quat_rotate,
     quat_to_rotvec,
 )
 from opendactyl.geometry.symmetry import symmetric_angle
+from opendactyl.vision.predictions import Predictions
 
 CHI2_90_3 = 6.251388631170325
 """The 90 % quantile of the chi-squared distribution with three degrees of freedom."""
 ADD_LIMIT = 0.1
 """The AUC of ADD runs from zero to this distance, in metres (PoseCNN, arXiv 1711.00199)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """Estimates of N samples beside the truth, in the hand frame."""
-
-    position: Array
-    """Estimated (N, 3) in metres."""
-    quaternion: Array
-    """Estimated (N, 4)."""
-    covariance: Array
-    """Estimated (N, 6, 6): position, then rotation vector in the hand frame."""
-    true_position: Array
-    true_quaternion: Array
-    visible_fraction: Array
-    """(N, V)."""
-
-    @classmethod
-    def of(
-        cls, data: CachedDataset, position: Array, quaternion: Array, covariance: Array
-    ) -> "Predictions":
-        """Estimates of the first samples of a dataset beside their labels."""
-        count = len(position)
-        truth = (data.position, data.quaternion, data.visible_fraction)
-        return cls(
-            position.astype(np.float64),
-            quaternion.astype(np.float64),
-            covariance.astype(np.float64),
-            *(values[:count].astype(np.float64) for values in truth),
-        )
-
-    @property
-    def rotation_error_deg(self) -> Array:
-        """Geodesic angles (N,) in degrees."""
-        return np.rad2deg(geodesic_angle(self.quaternion, self.true_quaternion))
-
-    @property
-    def position_error_mm(self) -> Array:
-        """Euclidean distances (N,) in millimetres."""
-        return np.linalg.norm(self.position - self.true_position, axis=-1) * 1000
 
 
 def summarize(values: NDArray[np.floating[Any]]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from opendactyl.geometry.anchors import ANCHORS
@@ -28,6 +29,7 @@ class PoseModule(L.LightningModule):
 
     intrinsics: Tensor
     cam_from_hand: Tensor
+    log_std_shift: Tensor
 
     def __init__(
         self,
@@ -81,13 +83,30 @@ class PoseModule(L.LightningModule):
         # What a rig cannot know, the estimator may not use: only the nominal cameras are here.
         self.register_buffer("intrinsics", torch.tensor(rig.intrinsics, dtype=torch.float32))
         self.register_buffer("cam_from_hand", torch.tensor(rig.extrinsics, dtype=torch.float32))
+        # What `calibrate` found that the network's log_std must be raised by.
+        self.register_buffer("log_std_shift", torch.zeros(2))
         self.balance = FocalBalance() if balance == "focal" else None
         self.progress = 0.0
         """How much of the training time has passed, from 0 to 1."""
 
     def forward(self, batch: dict[str, Tensor]) -> PoseOutput:
         """Estimates for a batch."""
-        return self.network(batch["images"], self.intrinsics, self.cam_from_hand)
+        output = self.network(batch["images"], self.intrinsics, self.cam_from_hand)
+        output.log_std = output.log_std + self.log_std_shift
+        return output
+
+    @property
+    def image_size(self) -> int:
+        """Width and height of the images it takes."""
+        return self.hparams["image_size"]
+
+    @torch.inference_mode()
+    def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[Array, Array, Array]:
+        """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3)."""
+        output = self({"images": torch.from_numpy(images).to(self.device)})
+        variance = torch.exp(2 * output.log_std).repeat_interleave(3, dim=-1).cpu().numpy()
+        quaternion = matrix_to_quat(output.rotation.double().cpu().numpy())
+        return output.position.cpu().numpy(), quaternion, variance[:, :, None] * np.eye(6)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch."""
@@ -134,13 +153,6 @@ class PoseModule(L.LightningModule):
         if self.hparams["schedule"] == "halving":
             return warm * 0.5 ** (step // HALVING)
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0))))
-
-
-def to_arrays(output: PoseOutput) -> tuple[Array, Array, Array]:
-    """Positions (B, 3), quaternions (B, 4) and covariances (B, 6, 6) as numpy arrays."""
-    variance = torch.exp(2 * output.log_std).repeat_interleave(3, dim=-1).cpu().numpy()
-    quaternion = matrix_to_quat(output.rotation.double().cpu().numpy())
-    return output.position.cpu().numpy(), quaternion, variance[:, :, None] * np.eye(6)
 
 
 @torch.no_grad()

@@ -12,7 +12,8 @@ from opendactyl.files.page import Page
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS, nearest_symmetry
 from opendactyl.vision.gallery import draw_worst
-from opendactyl.vision.metrics import Predictions, bootstrap_interval, squared_distances
+from opendactyl.vision.metrics import bootstrap_interval, squared_distances
+from opendactyl.vision.predictions import Predictions
 
 WORST = 24
 

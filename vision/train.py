@@ -16,9 +16,11 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from opendactyl.datasets.loading import PoseDataModule
+from opendactyl.files.atomic import open_atomic
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
 from opendactyl.models.weights import load_weights
+from opendactyl.vision.calibration import calibrate
 from opendactyl.vision.callbacks import Averaging, LearningCurve, Pictures, Progress
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
@@ -58,9 +60,21 @@ def train(config: VisionConfig) -> Path:
     if trainer.interrupted:
         raise KeyboardInterrupt
     (final,) = trainer.validate(module, data, verbose=False)
+    path = run / "checkpoints" / "best.ckpt"
     if best.best_model_score is None or final["val/score"] <= best.best_model_score:
-        trainer.save_checkpoint(run / "checkpoints" / "best.ckpt")
+        trainer.save_checkpoint(path)
+    _calibrate(run, path, data)
     return run
+
+
+def _calibrate(run: Path, path: Path, data: PoseDataModule) -> None:
+    """Writes into a run's best checkpoint how its uncertainties are to be scaled."""
+    module = load_module(run)
+    calibrate(module, data.val, data.limit_val)
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"]["log_std_shift"] = module.log_std_shift
+    with open_atomic(path) as file:
+        torch.save(checkpoint, file)
 
 
 def make_data(config: VisionConfig) -> PoseDataModule:

@@ -18,9 +18,15 @@ from opendactyl.models.weights import save_weights
 from opendactyl.vision.callbacks import Averaging
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.estimator import PoseEstimator
-from opendactyl.vision.evaluate import EvalConfig, evaluate, open_model, predict
+from opendactyl.vision.evaluate import EvalConfig, evaluate, open_model
 from opendactyl.vision.losses import FocalBalance, pose_loss
-from opendactyl.vision.metrics import Predictions, bootstrap_interval, compute_metrics
+from opendactyl.vision.metrics import (
+    CHI2_90_3,
+    bootstrap_interval,
+    compute_metrics,
+    squared_distances,
+)
+from opendactyl.vision.predictions import Predictions, predict
 from opendactyl.vision.train import load_module, train
 
 
@@ -166,6 +172,14 @@ def test_evaluation_writes_metrics_and_a_report(vision_run, val_dataset, tmp_pat
 def test_evaluation_on_training_data_is_refused(vision_run, dataset, tmp_path):
     with pytest.raises(InputError, match="trained on seed 0"):
         evaluate(EvalConfig(model=vision_run, data=dataset, out=tmp_path / "report"))
+
+
+def test_uncertainties_are_scaled_on_validation_data(vision_run, val_dataset):
+    module = load_module(vision_run)
+    data = open_dataset(val_dataset, module.image_size)
+    assert (module.log_std_shift != 0).all()
+    for squares in squared_distances(predict(module, data, len(data))):
+        assert np.mean(squares <= CHI2_90_3) == pytest.approx(0.9, abs=1 / len(data))
 
 
 def test_onnx_equals_torch(vision_run, bundle, val_dataset):
