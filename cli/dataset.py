@@ -2,9 +2,8 @@
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -49,7 +48,9 @@ def main(argv: list[str]) -> None:
     fields = dataclasses.fields(DatasetConfig)
     config = DatasetConfig(**{f.name: getattr(command, f.name) for f in fields})
     config.check()
-    make_source = _rollouts(config.states, config.object)
+    from opendactyl.control.rollouts import rollout_source
+
+    make_source = rollout_source(config.states, config.object)
     if any(word == "--out" or word.startswith("--out=") for word in argv):
         generate(config, make_source)
         return
@@ -77,10 +78,11 @@ def _look_after(command: DatasetCommand) -> None:
     from opendactyl.datasets.manifest import load_manifest
 
     if command.repair:
+        from opendactyl.control.rollouts import rollout_source
         from opendactyl.datasets.generate import repair
 
         made = load_manifest(command.repair).config
-        source = _rollouts(str(made.get("states")), str(made.get("object")))
+        source = rollout_source(str(made.get("states")), str(made.get("object")))
         names = repair(
             command.repair,
             workers=command.workers,
@@ -101,14 +103,3 @@ def _look_after(command: DatasetCommand) -> None:
         from opendactyl.datasets.bop import export_bop
 
         print(f"BOP dataset in {export_bop(*command.export_bop)}")
-
-
-def _rollouts(states: str, object_name: str) -> Any:
-    """The source of `policy:BUNDLE`, which the datasets' room does not know; else None."""
-    if not states.startswith("policy:"):
-        return None
-    from opendactyl.control.rollouts import RolloutStates
-
-    make_source = partial(RolloutStates, Path(states.removeprefix("policy:")))
-    make_source().check(object_name)
-    return make_source

@@ -72,8 +72,12 @@ def make_env(config: EpisodeConfig, bundle: Bundle, count: int, first: int = 0) 
 
 def open_renderer(kind: str, bundle: Bundle) -> Renderer:
     """A renderer of the bundle's cameras at its estimator's size."""
-    size = bundle.estimator.shape[1]
-    return make_renderer(kind, rig=bundle.rig, object_name=bundle.object_name, image_size=size)
+    return make_renderer(
+        kind,
+        rig=bundle.rig,
+        object_name=bundle.object_name,
+        image_size=bundle.estimator.image_size,
+    )
 
 
 def make_cameras(

@@ -1,25 +1,34 @@
 """States a policy gets into: D18's source of training images for its estimator."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opendactyl.control.bundle import MANIFEST_FILE, Bundle, load_bundle
+from opendactyl.control.episodes import open_renderer
 from opendactyl.control.loop import Loop
-from opendactyl.control.simulated import SimPose
+from opendactyl.control.sight import VisionPose
+from opendactyl.control.simulated import SimCameras, SimPose
 from opendactyl.files.atomic import sha256
 from opendactyl.files.errors import InputError
-from opendactyl.geometry.rotation import quat_canonical, quat_multiply, rotvec_to_quat
+from opendactyl.geometry.rotation import Array, quat_canonical, quat_multiply, rotvec_to_quat
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS
 from opendactyl.policy.env import HandEnv
 from opendactyl.policy.episode import EnvConfig
+from opendactyl.render.appearance import load_appearance
 from opendactyl.sim.state import State
 
 ROLLOUTS = 16
 """Roll-outs that fill a shard between them."""
 SPACING = 5
 """Actions between two kept states."""
+KEPT = 4
+"""How many of as many states as there are roll-outs are mined: the hardest."""
+DACTYL_DEG, DACTYL_MM = 2.71, 3.12
+"""Dactyl's errors (D18 Table 6), which put degrees and millimetres on one scale."""
 UNCHANGED, TURNED = 0.2, 0.4
 """Shares of poses left alone and turned by 90° steps; the rest is jittered (D18 D.2)."""
 POSITION_JITTER, ROTATION_JITTER = 0.005, 0.2
@@ -47,8 +56,7 @@ class RolloutStates:
     def states(self, seed: int, start: int, stop: int) -> Iterator[State]:
         """The states of samples `start` to `stop`, the bounds of a shard."""
         rng = np.random.default_rng([seed, start])
-        settings = EnvConfig(task=self._bundle.task, object=self._bundle.object_name)
-        env = HandEnv(settings, ROLLOUTS, seed=int(rng.integers(2**31)), threads=1, first_episode=0)
+        env = self._environment(rng)
         loop = Loop(self._bundle, env, [SimPose(env, i) for i in range(ROLLOUTS)])
         wanted = stop - start
         while wanted > 0:
@@ -57,6 +65,61 @@ class RolloutStates:
             for i in range(min(ROLLOUTS, wanted)):
                 yield augmented(env.state(i), rng)
             wanted -= ROLLOUTS
+
+    def _environment(self, rng: np.random.Generator) -> HandEnv:
+        settings = EnvConfig(task=self._bundle.task, object=self._bundle.object_name)
+        seed = int(rng.integers(2**31))
+        return HandEnv(settings, ROLLOUTS, seed=seed, threads=1, first_episode=0)
+
+
+class MinedStates(RolloutStates):
+    """What the bundle's own estimator gets wrong while the policy acts by its sight.
+
+    DeXtreme's replay: the estimator is trained on more of the states in which it failed.
+    """
+
+    name = "mined"
+
+    def states(self, seed: int, start: int, stop: int) -> Iterator[State]:
+        """The states of samples `start` to `stop`, the bounds of a shard."""
+        rng = np.random.default_rng([seed, start])
+        env = self._environment(rng)
+        wanted = stop - start
+        with open_renderer("classic", self._bundle) as renderer:
+            look, looks = load_appearance("dactyl"), int(rng.integers(2**31))
+            cameras = [SimCameras(env, i, renderer, look, looks) for i in range(ROLLOUTS)]
+            loop = Loop(self._bundle, env, [VisionPose(self._bundle, c) for c in cameras])
+            while wanted > 0:
+                before = [env.state(i) for i in range(ROLLOUTS)]
+                loop.step()
+                for i in hardest(loop.error_rad, loop.error_m, min(KEPT, wanted)):
+                    yield before[i]
+                wanted -= KEPT
+
+
+def hardest(error_rad: Array, error_m: Array, count: int) -> NDArray[np.intp]:
+    """Numbers of the `count` estimates whose errors (B,) are largest, beside Dactyl's own."""
+    badness = np.rad2deg(error_rad) / DACTYL_DEG + error_m * 1000 / DACTYL_MM
+    return np.argsort(-badness, kind="stable")[:count]
+
+
+def rollout_source(states: str, object_name: str) -> Callable[[], RolloutStates] | None:
+    """Makes the source that `--states` names, if it is one of roll-outs.
+
+    Args:
+        states: `policy:BUNDLE` or `mined:BUNDLE`; of anything else nothing is made.
+        object_name: what the dataset shows.
+
+    Raises:
+        InputError: there is no such bundle, or it was made for another object.
+    """
+    kind, _, bundle = states.partition(":")
+    sources = {source.name: source for source in (RolloutStates, MinedStates)}
+    if kind not in sources or not bundle:
+        return None
+    make_source = partial(sources[kind], Path(bundle))
+    make_source().check(object_name)
+    return make_source
 
 
 def augmented(state: State, rng: np.random.Generator) -> State:

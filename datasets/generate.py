@@ -51,7 +51,14 @@ def generate(config: DatasetConfig, make_source: MakeSource | None = None) -> Pa
     """
     config.check()
     object_spec(config.object)
-    recipe = Recipe.resolve(config, _fingerprint(config, make_source))
+    return generate_recipe(Recipe.resolve(config), make_source)
+
+
+def generate_recipe(recipe: Recipe, make_source: MakeSource | None = None) -> Path:
+    """Like `generate`, for settings with everything they name looked up."""
+    config = recipe.config
+    fingerprint = _fingerprint(config, make_source)
+    recipe = dataclasses.replace(recipe, fingerprint=fingerprint)
     if not config.ray and not (config.out / MANIFEST_NAME).exists():
         choose()  # where no backend works, no folder stays behind
     new_folder(config.out, resume=config.resume)

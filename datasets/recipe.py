@@ -38,7 +38,8 @@ class DatasetConfig:
     renderer: str = "classic"
     """`classic` or `filament`."""
     states: str = "settled"
-    """Where states come from: settled, random, or policy:BUNDLE."""
+    """Where states come from: settled, random, policy:BUNDLE, or mined:BUNDLE, which are those that
+    the bundle's estimator gets wrong while its policy acts by sight."""
     appearance: str = "dactyl"
     """Appearance preset (dactyl, calibrated, wide) or a TOML file."""
     rig: str = "dactyl"
@@ -109,11 +110,11 @@ class Recipe:
     """That of the state source."""
 
     @classmethod
-    def resolve(cls, config: DatasetConfig, fingerprint: str = "") -> Self:
+    def resolve(cls, config: DatasetConfig) -> Self:
         """Looks up the rig and the appearance that the settings name."""
         config.check()
         rig = load_rig(config.rig).resized(config.image_size)
-        return cls(config, rig, load_appearance(config.appearance), fingerprint)
+        return cls(config, rig, load_appearance(config.appearance))
 
     @classmethod
     def from_content(cls, content: dict[str, Any], config: DatasetConfig) -> Self:

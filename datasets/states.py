@@ -75,5 +75,7 @@ def state_source(name: str, object_name: str) -> StateSource:
         InputError: there is no such source.
     """
     if name not in _SOURCES:
-        raise InputError(f"no states {name!r}; name one of {', '.join(_SOURCES)}, policy:BUNDLE")
+        raise InputError(
+            f"no states {name!r}; name one of {', '.join(_SOURCES)}, policy:BUNDLE, mined:BUNDLE"
+        )
     return _SOURCES[name](object_name)

@@ -66,6 +66,11 @@ class VisionConfig:
     """Weights to start from: a run of the same network, or a .safetensors file."""
     backbone: Path | None = None
     """A torchvision state dict for the towers of resnet18 and resnet50; nothing is downloaded."""
+    mine: Path | None = None
+    """A bundle: first render more of what its estimator gets wrong while its policy acts by sight
+    (DeXtreme's replay), into OUT-mined, and train on that too."""
+    mine_samples: int = 4000
+    """Number of mined samples."""
     resume: bool = False
     """Continue an interrupted run, or start what is not there yet."""
 
@@ -79,6 +84,8 @@ class VisionConfig:
             raise InputError(f"--backbone is for resnet18 and resnet50, not for {self.model}")
         if self.batch_size < 2:
             raise InputError(f"--batch-size is {self.batch_size}; it must be at least 2")
+        if self.mine_samples < 1:
+            raise InputError(f"--mine-samples is {self.mine_samples}; it must be at least 1")
         if self.max_minutes <= 0 or self.max_epochs < 1:
             raise InputError("--max-minutes and --max-epochs must be positive")
 

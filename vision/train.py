@@ -1,10 +1,11 @@
 """Estimator training under Lightning: within a time limit, resumable."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
@@ -25,13 +26,20 @@ from opendactyl.vision.callbacks import Averaging, LearningCurve, Pictures, Prog
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
 
+if TYPE_CHECKING:
+    from opendactyl.datasets.samples import MakeSource
+
 VALIDATIONS = 24
 """How often a run looks at the validation data."""
 CHECKPOINT_MINUTES = 5.0
 
 
-def train(config: VisionConfig) -> Path:
+def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path:
     """Trains an estimator and returns its run folder.
+
+    Args:
+        config: the settings.
+        make_source: makes the source of the states for `mine`, which this room does not know.
 
     Raises:
         InputError: bad settings or data, or a folder that holds something else.
@@ -43,6 +51,14 @@ def train(config: VisionConfig) -> Path:
                 f"there is no dataset in {folder}; make one first with `make dataset` "
                 "or name another with --data and --val-data"
             )
+    if config.mine is not None:
+        # Only this needs MuJoCo and GL.
+        from opendactyl.vision.mining import mine
+
+        assert make_source is not None
+        out = config.out.with_name(config.out.name + "-mined")
+        mined = mine(config.data[0], config.mine, config.mine_samples, out, make_source)
+        config = dataclasses.replace(config, data=(*config.data, mined))
     plain = to_plain(config)
     for name in ("out", "resume", "max_minutes", "max_epochs", "workers", "accelerator"):
         del plain[name]

@@ -12,7 +12,7 @@ from opendactyl.control.evaluate import EvaluateConfig, evaluate
 from opendactyl.control.film import RunConfig, film
 from opendactyl.control.package import ExportConfig, export_bundle
 from opendactyl.control.results import by_visibility, compare, summarize
-from opendactyl.control.rollouts import RolloutStates, augmented
+from opendactyl.control.rollouts import MinedStates, RolloutStates, augmented, hardest
 from opendactyl.files.atomic import read_json, sha256
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
@@ -325,6 +325,16 @@ def test_rollout_states_repeat_by_shard(bundle):
     assert [s.to_dict() for s in source.states(0, 6, 12)] != first
     with pytest.raises(InputError, match="--object block"):
         source.check("prism")
+
+
+def test_mined_states_are_the_hardest_and_repeat(bundle):
+    source = MinedStates(bundle)
+    first = [s.to_dict() for s in source.states(0, 0, 6)]
+    assert len(first) == 6
+    assert [s.to_dict() for s in source.states(0, 0, 6)] == first
+    # By degrees alone the second is worst; 9 mm count for more than 5.4 degrees.
+    error_rad, error_m = np.deg2rad([0.0, 5.42, 2.71]), np.array([0.00936, 0.0, 0.00156])
+    assert hardest(error_rad, error_m, 2).tolist() == [0, 1]
 
 
 def test_pose_augmentation_is_dactyls_twenty_forty_forty():

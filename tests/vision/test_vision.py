@@ -1,3 +1,4 @@
+import functools
 import json
 import shutil
 import subprocess
@@ -9,7 +10,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from opendactyl.control.rollouts import MinedStates
 from opendactyl.datasets.cache import open_dataset
+from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import matrix_to_quat, random_quat
@@ -288,6 +291,19 @@ def test_warm_starts_take_over_weights_and_refuse_strangers(
         train(
             VisionConfig(**settings, out=tmp_path / "b", warm_start=tmp_path / "love.safetensors")
         )
+
+
+def test_mined_samples_join_the_training(vision_run, bundle, dataset, val_dataset, tmp_path):
+    config = VisionConfig(
+        data=(dataset,), val_data=val_dataset, out=tmp_path / "run", image_size=64, batch_size=4,
+        max_epochs=1, max_minutes=5, workers=0, accelerator="cpu", mine=bundle, mine_samples=5,
+        warm_start=vision_run,
+    )  # fmt: skip
+    run = train(config, functools.partial(MinedStates, bundle))
+    mined = load_manifest(tmp_path / "run-mined")
+    assert (mined.num_samples, mined.config["states"]) == (5, f"mined:{bundle}")
+    assert mined.rig == load_manifest(dataset).rig
+    assert read_json(run / "config.json")["data"] == [str(dataset), str(tmp_path / "run-mined")]
 
 
 @pytest.mark.parametrize("wrong", [{"model": "x"}, {"schedule": "x"}, {"backbone": "a.pt"}])
