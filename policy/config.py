@@ -69,6 +69,9 @@ class PolicyConfig:
     clone_share: float = 0.2
     """Share of the time in which the policy learns the teacher's actions while it acts itself
     (D19's policy cloning); PPO has the rest."""
+    examined: int = 64
+    """Episodes by which the best checkpoint is chosen, run now and then with the likeliest actions;
+    0 examines nothing, and the last policy counts as the best."""
     warm_start: Path | None = None
     """Weights to start from: a run of the same memory and layout, or a .safetensors file, which
     holds no teacher."""
@@ -91,6 +94,8 @@ class PolicyConfig:
             )
         if self.max_minutes <= 0:
             raise InputError(f"--max-minutes is {self.max_minutes}; it must be positive")
+        if self.examined < 0:
+            raise InputError(f"--examined is {self.examined}; it cannot be negative")
         if self.max_actions < 0 or self.ray_workers < 0:
             raise InputError("--max-actions and --ray-workers cannot be negative")
         if self.ray_workers > self.num_envs:
@@ -114,7 +119,7 @@ class PolicyConfig:
 
     def lasting(self) -> dict[str, Any]:
         """What makes a run: every setting but where it lies and how far and where it is trained."""
-        passing = ("out", "resume", "max_minutes", "max_actions", "ray", "ray_workers")
+        passing = ("out", "resume", "max_minutes", "max_actions", "examined", "ray", "ray_workers")
         plain = {key: value for key, value in to_plain(self).items() if key not in passing}
         if self.randomization not in PRESETS:
             plain["distributions"] = to_plain(self.environment().distributions())

@@ -21,6 +21,7 @@ from opendactyl.policy.agent import Agent
 from opendactyl.policy.clone import Cloning
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.env import HandEnv
+from opendactyl.policy.examination import Examination
 from opendactyl.policy.ppo import PPO
 from opendactyl.policy.rollout import Collector, Episodes
 
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 STAGES = ("teacher", "clone", "ppo")
 COLUMNS = (
     "stage", "seconds", "actions", "actions_per_s", "goals", "dropped", "timed_out", "diverged",
-    "max_angle", "objective", "critic", "entropy", "kl",
+    "max_angle", "objective", "critic", "entropy", "kl", "examined_goals",
 )  # fmt: skip
 """The columns of a run's `metrics.csv`."""
 CHECKPOINT_SECONDS = 60.0
@@ -93,6 +94,7 @@ class Trainer:
         self.seconds = 0.0
         self.actions = 0
         self.best = -math.inf
+        self._examination = Examination(config)
         self.generator = torch.Generator().manual_seed(config.seed)
         if config.task == "reorient":
             self.env.max_angle = CURRICULUM_START
@@ -134,32 +136,41 @@ class Trainer:
             tqdm(total=limit, initial=self.seconds, bar_format=form, desc=self.stage) as bar,
         ):
             while not self.finished:
-                began, before = time.monotonic(), self.actions
                 if self.stage != self._stage:
                     self._enter(self.stage)
                     recent.clear()
-                bar.set_description(self._stage)
-                row, episodes = self._iterate()
-                recent.extend(episodes.goals)
-                elapsed = time.monotonic() - began
-                self.seconds += elapsed
-                row |= self._row(recent, episodes, self.actions - before, elapsed)
+                began = self.seconds
+                row = self._advance(recent, bar)
                 self._log(row, board)
-                bar.update(min(elapsed, max(limit - bar.n, 0.0)))
+                bar.update(min(self.seconds - began, max(limit - bar.n, 0.0)))
                 bar.set_postfix_str(
                     f"{row['actions_per_s']:.0f} actions/s, {row['goals']:.2f} goals"
                 )
-                self._keep_best(row["goals"], len(recent) == recent.maxlen)
                 if self.seconds - saved > CHECKPOINT_SECONDS or self.finished:
                     self.save("last")
                     saved = self.seconds
-        if not (self.folder / "checkpoints" / "best.ckpt").exists():
+        best = self.folder / "checkpoints" / "best.ckpt"
+        if self._stage and not (self.config.examined and best.exists()):
             self.save("best")
+
+    def _advance(self, recent: "deque[int]", bar: "tqdm[Any]") -> dict[str, Any]:
+        """One iteration, an examination if one is due, and what there is to say about them."""
+        began, before = time.monotonic(), self.actions
+        bar.set_description(self._stage)
+        row, episodes = self._iterate()
+        recent.extend(episodes.goals)
+        elapsed = time.monotonic() - began
+        self.seconds += elapsed
+        row |= self._row(recent, episodes, self.actions - before, elapsed)
+        if self._stage != "teacher" and self._examination.due(self.seconds, self.finished):
+            bar.set_description("examining")
+            row["examined_goals"] = self._examine()
+            self.seconds += time.monotonic() - began - elapsed
+        return row
 
     def _enter(self, stage: str) -> None:
         """Sets up the learner of a stage; fresh episodes start."""
         self._stage = stage
-        self.best = -math.inf
         agent = self.teacher if stage == "teacher" else self.student
         self._collector = self._make_collector(agent, self.config.seed + STAGES.index(stage))
         if stage == "clone":
@@ -219,11 +230,13 @@ class Trainer:
                 board.add_scalar(f"{self._stage}/{key}", value, self.actions)
         append_row(self.folder / "metrics.csv", COLUMNS, row)
 
-    def _keep_best(self, goals: float, enough: bool) -> None:
-        """Saves the student when a full window of episodes beat every earlier one by a tenth."""
-        if self._stage != "teacher" and enough and goals > self.best + 0.1:
+    def _examine(self) -> float:
+        """Consecutive goals in whole episodes; the student that got most is kept as the best."""
+        goals = self._examination.mean_goals(self.student, self.seconds)
+        if goals > self.best:
             self.best = goals
             self.save("best")
+        return goals
 
     def save(self, name: str) -> None:
         """Writes a checkpoint, atomically."""

@@ -104,7 +104,9 @@ def vision_run(home: Path, once, dataset: Path, val_dataset: Path) -> Path:
 def policy_run(home: Path, once) -> Path:
     def make(out: Path) -> Path:
         return train_policy(
-            PolicyConfig(out=out, num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=640)
+            PolicyConfig(
+                out=out, num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=640, examined=2
+            )
         )
 
     return once(home / "policy", make)

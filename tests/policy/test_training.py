@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import json
 import threading
@@ -11,10 +12,11 @@ from opendactyl.files.errors import InputError
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.cluster import RayCollector
 from opendactyl.policy.config import PolicyConfig
+from opendactyl.policy.examination import FIRST_SECONDS, Examination
 from opendactyl.policy.export import export_policy
 from opendactyl.policy.train import load_checkpoint, train
 
-SMALL = PolicyConfig(num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=128)
+SMALL = PolicyConfig(num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=128, examined=0)
 
 
 def stages(run):
@@ -43,6 +45,29 @@ def test_a_finished_run_has_nothing_left_to_do(policy_run, tmp_path):
     done = dataclasses.replace(SMALL, out=policy_run, max_actions=640, resume=True)
     train(done)
     assert load_checkpoint(policy_run / "checkpoints/last.ckpt")["actions"] == before["actions"]
+
+
+def test_the_best_policy_is_the_one_that_got_most_goals_when_examined(policy_run, tmp_path):
+    with (policy_run / "metrics.csv").open() as file:
+        examined = [row["examined_goals"] for row in csv.DictReader(file)]
+    assert examined[-1], "a finished run is examined"
+    best = load_checkpoint(policy_run / "checkpoints/best.ckpt")["best"]
+    assert best == max(float(goals) for goals in examined if goals)
+
+
+def test_examinations_take_a_small_share_of_the_time(policy_run):
+    config = dataclasses.replace(SMALL, examined=2)
+    agent = Agent(50, hidden=256, memory="lstm", privileged=False)
+    agent.load_state_dict(load_checkpoint(policy_run / "checkpoints/best.ckpt")["student"])
+    examination = Examination(config)
+    assert not examination.due(FIRST_SECONDS / 2, finished=False)
+    assert examination.due(10.0, finished=True)
+    began = time.monotonic()
+    assert 0 <= examination.mean_goals(agent, 10.0) <= 50
+    spent = time.monotonic() - began
+    assert not examination.due(10.0 + 11 * spent, finished=False)
+    assert examination.due(10.0 + 14 * spent, finished=False)
+    assert not Examination(SMALL).due(1e9, finished=True)
 
 
 def test_runs_older_than_a_setting_go_on(policy_run, tmp_path):

@@ -1,0 +1,61 @@
+"""How good a policy is by the measure that counts: whole episodes with the likeliest actions."""
+
+import dataclasses
+import time
+
+import numpy as np
+import torch
+
+from opendactyl.policy.agent import Agent
+from opendactyl.policy.config import PolicyConfig
+from opendactyl.policy.env import HandEnv
+from opendactyl.policy.tasks import EVALUATION_SECONDS
+
+SEED_OFFSET = 500_000
+"""Added to the run's seed: starts and goals that neither training nor `evaluate` has."""
+SHARE = 0.08
+"""The share of a run's time that examinations may take."""
+FIRST_SECONDS = 300.0
+"""A fresh policy is examined after this long; a warm-started one at once."""
+
+
+class Examination:
+    """Examines an agent now and then: never for long, since it trains nothing."""
+
+    def __init__(self, config: PolicyConfig) -> None:
+        """Makes nothing until it is needed."""
+        self._config = config
+        self._next = 0.0 if config.warm_start else FIRST_SECONDS
+
+    def due(self, seconds: float, finished: bool) -> bool:
+        """Whether a run of this age, or one that is finished, should be examined."""
+        return self._config.examined > 0 and (finished or seconds >= self._next)
+
+    def mean_goals(self, agent: Agent, seconds: float) -> float:
+        """Consecutive goals an episode, as `evaluate --pose sim` counts them.
+
+        Args:
+            agent: who acts, always by the likeliest bins.
+            seconds: the run's age, from which the next examination follows.
+        """
+        began = time.monotonic()
+        goals = self._run(agent)
+        self._next = seconds + (time.monotonic() - began) / SHARE
+        return float(goals.mean())
+
+    def _run(self, agent: Agent) -> np.ndarray:
+        config = self._config
+        settings = dataclasses.replace(
+            config.environment(), seconds_per_goal=EVALUATION_SECONDS, evaluation=True
+        )
+        env = HandEnv(settings, config.examined, seed=config.seed + SEED_OFFSET)
+        policy, critic = (torch.from_numpy(seen) for seen in env.reset())
+        memory = agent.initial_memory(config.examined)
+        goals = np.zeros(config.examined, dtype=np.int64)
+        while env.running.any():
+            running = env.running.copy()
+            bins, _, _, memory = agent.act(agent.seen(policy, critic), critic, memory, None)
+            step = env.step(bins.numpy())
+            goals[running] = step.goals[running]
+            policy, critic = torch.from_numpy(step.policy), torch.from_numpy(step.critic)
+        return goals
