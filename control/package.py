@@ -15,9 +15,9 @@ from opendactyl.control.bundle import (
     SCHEMA_VERSION,
 )
 from opendactyl.control.card import model_card
-from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json, sha256, write_json, write_text
 from opendactyl.files.errors import InputError
+from opendactyl.geometry.rig import Rig
 from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student
 from opendactyl.policy.tasks import TASKS
@@ -65,8 +65,7 @@ def export_bundle(config: ExportConfig) -> Path:
     if out.exists() and any(out.iterdir()) and not (out / MANIFEST_FILE).exists():
         raise InputError(f"{out} exists and is no bundle; name another folder with --out")
     vision_config = read_json(config.vision / "config.json")
-    dataset = load_manifest(vision_config["val_data"])
-    rig = dataset.load_rig().resized(int(module.hparams["image_size"]))
+    rig = Rig.from_dict(module.hparams["rig"])
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
     try:

@@ -19,6 +19,8 @@ from opendactyl.geometry.rig import Rig
 
 CACHE_VERSION = 2
 """Raised when a cache holds something else than before; older ones are made again."""
+PER_VIEW = ("landmarks", "anchors", "visible_fraction")
+"""Labels of which each view has its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,19 +50,26 @@ class CachedDataset:
         return len(self.images)
 
 
-def open_dataset(folder: str | Path, image_size: int) -> CachedDataset:
+def open_dataset(folder: str | Path, image_size: int, views: int = 0) -> CachedDataset:
     """Opens a dataset at an image size, decoding it once into its `.cache` folder.
 
     Args:
         folder: a dataset.
         image_size: width and height to resize to, at most the dataset's.
+        views: leave out all but so many of the rig's first cameras; 0 takes all.
 
     Raises:
-        InputError: the dataset is unfinished or damaged, or the size is larger than its images.
+        InputError: the dataset is unfinished or damaged, or the size is larger than its images, or
+            it has fewer views.
     """
     folder = Path(folder)
     manifest = load_manifest(folder)
-    native = manifest.load_rig().cameras[0].width
+    rig = manifest.load_rig()
+    native = rig.cameras[0].width
+    if views > len(rig.cameras):
+        raise InputError(
+            f"{folder} has {len(rig.cameras)} cameras ({', '.join(rig.names)}), not {views}"
+        )
     if not 8 <= image_size <= native:
         raise InputError(
             f"the images of {folder} are {native} pixels wide and cannot be used at {image_size}; "
@@ -71,15 +80,18 @@ def open_dataset(folder: str | Path, image_size: int) -> CachedDataset:
     cache = folder / ".cache" / f"{image_size}-{key}"
     if not (cache / "labels.npz").exists():
         _build_once(folder, manifest, image_size, cache)
+    taken = slice(views or None)
     with np.load(cache / "labels.npz") as labels:
         return CachedDataset(
             manifest=manifest,
-            rig=manifest.load_rig().resized(image_size),
-            images=np.load(cache / "images.npy", mmap_mode="r"),
-            masks=np.load(cache / "masks.npy", mmap_mode="r")
+            rig=Rig(rig.name, rig.resized(image_size).cameras[taken]),
+            images=np.load(cache / "images.npy", mmap_mode="r")[:, taken],
+            masks=np.load(cache / "masks.npy", mmap_mode="r")[:, taken]
             if manifest.config.get("masks")
             else None,
-            **{name: labels[name] for name in labels.files},
+            position=labels["position"],
+            quaternion=labels["quaternion"],
+            **{name: labels[name][:, taken] for name in PER_VIEW},
         )
 
 

@@ -126,6 +126,7 @@ class PoseDataModule(L.LightningDataModule):
         val_data: Path,
         *,
         image_size: int,
+        views: int = 0,
         batch_size: int,
         workers: int = 1,
         seed: int = 0,
@@ -138,6 +139,7 @@ class PoseDataModule(L.LightningDataModule):
             data: the training datasets, which are mixed.
             val_data: the validation dataset, of another seed.
             image_size: width and height the network sees.
+            views: how many of the rig's first cameras it sees; 0 is all.
             batch_size: samples in a batch.
             workers: loader processes.
             seed: seed of order and augmentation.
@@ -146,7 +148,7 @@ class PoseDataModule(L.LightningDataModule):
         """
         super().__init__()
         self._folders = (*data, val_data)
-        self._image_size = image_size
+        self._image_size, self._views = image_size, views
         self.batch_size = batch_size
         self._workers = workers
         self._seed = seed
@@ -158,7 +160,7 @@ class PoseDataModule(L.LightningDataModule):
         """Opens the datasets and checks that they belong together."""
         if self.train:
             return
-        *train, self.val = (open_dataset(f, self._image_size) for f in self._folders)
+        *train, self.val = (open_dataset(f, self._image_size, self._views) for f in self._folders)
         *folders, val_folder = self._folders
         for folder, part in zip(folders, train, strict=True):
             a, b = part.manifest, self.val.manifest

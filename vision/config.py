@@ -35,6 +35,8 @@ class VisionConfig:
     """Rotation head: 9d, 6d or quaternion."""
     image_size: int = 128
     """Width and height the network sees; the images are downsized to it."""
+    views: int = 0
+    """Use only so many of the rig's cameras, the first ones; 0 uses all."""
     batch_size: int = 64
     """Samples in a batch (D18: 64 triplets)."""
     balance: str = "fixed"
@@ -82,6 +84,8 @@ class VisionConfig:
                 raise InputError(f"--{name} is {value!r}; choose from {', '.join(allowed)}")
         if self.backbone is not None and not self.model.startswith("resnet"):
             raise InputError(f"--backbone is for resnet18 and resnet50, not for {self.model}")
+        if self.views < 0:
+            raise InputError(f"--views is {self.views}; it cannot be negative")
         if self.batch_size < 2:
             raise InputError(f"--batch-size is {self.batch_size}; it must be at least 2")
         if self.mine_samples < 1:

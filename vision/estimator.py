@@ -62,6 +62,11 @@ class PoseEstimator:
         """Width and height of the images it takes."""
         return self.shape[1]
 
+    @property
+    def views(self) -> int:
+        """How many cameras it takes."""
+        return self.shape[0]
+
     def estimate_batch(
         self, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

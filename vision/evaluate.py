@@ -61,7 +61,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         InputError: no model or dataset, or the model was trained on this very dataset's seed.
     """
     model = open_model(config.model)
-    data = open_dataset(config.data, model.image_size)
+    data = open_dataset(config.data, model.image_size, model.views)
     _refuse_training_data(config.model, data)
     out = new_folder(config.out, resume=config.resume)
     count = min(len(data), config.max_samples or len(data))

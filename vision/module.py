@@ -100,6 +100,11 @@ class PoseModule(L.LightningModule):
         """Width and height of the images it takes."""
         return self.hparams["image_size"]
 
+    @property
+    def views(self) -> int:
+        """How many cameras it takes."""
+        return len(self.intrinsics)
+
     @torch.inference_mode()
     def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[Array, Array, Array]:
         """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3)."""

@@ -62,6 +62,11 @@ class BatchEstimator(Protocol):
         """Width and height of the images it takes."""
         ...
 
+    @property
+    def views(self) -> int:
+        """How many cameras it takes."""
+        ...
+
     def estimate_batch(
         self, images: NDArray[np.uint8]
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -99,6 +99,7 @@ def make_data(config: VisionConfig) -> PoseDataModule:
         config.data,
         config.val_data,
         image_size=config.image_size,
+        views=config.views,
         batch_size=config.batch_size,
         workers=config.workers,
         seed=config.seed,

@@ -86,7 +86,7 @@ def test_a_given_source_is_used_and_remembered(dataset, bundle, tmp_path):
     """Roll-outs of a policy: a shard is their unit, and another policy is not taken for theirs."""
     source = functools.partial(RolloutStates, bundle)
     settings = config(tmp_path / "data", states=f"policy:{bundle}", image_size=32)
-    recipe = Recipe.resolve(settings, source().fingerprint)
+    recipe = dataclasses.replace(Recipe.resolve(settings), fingerprint=source().fingerprint)
     assert recipe.content()["states_sha256"] == sha256(bundle / "manifest.json")
     sums = []
     for order in ((0, 1), (1,)):
@@ -313,6 +313,12 @@ def test_cache_holds_the_decoded_images(dataset):
     assert small.rig.cameras[0].K[0, 0] == pytest.approx(data.rig.cameras[0].K[0, 0] / 2)
     with pytest.raises(InputError, match="from 8 to 64"):
         open_dataset(dataset, 128)
+    two = open_dataset(dataset, 64, views=2)
+    np.testing.assert_array_equal(two.images[7], samples[7].images[:2])
+    assert two.rig.names == data.rig.names[:2]
+    assert two.landmarks.shape[1] == two.visible_fraction.shape[1] == 2
+    with pytest.raises(InputError, match="has 3 cameras"):
+        open_dataset(dataset, 64, views=4)
 
 
 def test_epochs_shuffle_and_repeat():

@@ -15,6 +15,7 @@ from opendactyl.datasets.cache import open_dataset
 from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
+from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import matrix_to_quat, random_quat
 from opendactyl.models.pose import PoseOutput, rotation_from_raw
 from opendactyl.models.weights import save_weights
@@ -22,6 +23,7 @@ from opendactyl.vision.callbacks import Averaging
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluate import EvalConfig, evaluate, open_model
+from opendactyl.vision.export import export_pose
 from opendactyl.vision.losses import FocalBalance, pose_loss
 from opendactyl.vision.metrics import (
     CHI2_90_3,
@@ -291,6 +293,21 @@ def test_warm_starts_take_over_weights_and_refuse_strangers(
         train(
             VisionConfig(**settings, out=tmp_path / "b", warm_start=tmp_path / "love.safetensors")
         )
+
+
+def test_fewer_cameras_make_a_smaller_estimator(dataset, val_dataset, tmp_path):
+    run = train(
+        VisionConfig(
+            data=(dataset,), val_data=val_dataset, out=tmp_path / "run", image_size=64, views=1,
+            batch_size=4, max_epochs=1, max_minutes=5, workers=0, accelerator="cpu",
+        )
+    )  # fmt: skip
+    module = load_module(run)
+    assert module.views == 1
+    metrics = evaluate(EvalConfig(model=run, data=val_dataset, out=tmp_path / "report"))
+    assert np.isfinite(metrics["rotation_error_deg"]["mean"])
+    made = export_pose(module, Rig.from_dict(module.hparams["rig"]), tmp_path / "pose.onnx")
+    assert made["inputs"]["images"] == ["batch", 1, 64, 64, 3]
 
 
 def test_mined_samples_join_the_training(vision_run, bundle, dataset, val_dataset, tmp_path):
