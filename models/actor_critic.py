@@ -39,9 +39,9 @@ class LSTM(nn.Module):
         share = functional.linear(x, cell.weight_ih, cell.bias_ih)
         keep = (1.0 - start).to(x.dtype)
         outputs = []
-        for t in range(x.shape[1]):
-            kept = keep[:, t, None]
-            gates = share[:, t] + functional.linear(h * kept, cell.weight_hh, cell.bias_hh)
+        # Not share[:, t]: the gradient of each such slice is a whole tensor of zeros but for it.
+        for now, kept in zip(share.unbind(1), keep[..., None].unbind(1), strict=True):
+            gates = now + functional.linear(h * kept, cell.weight_hh, cell.bias_hh)
             i, f, g, o = gates.chunk(4, dim=-1)
             c = torch.sigmoid(f) * (c * kept) + torch.sigmoid(i) * torch.tanh(g)
             h = torch.sigmoid(o) * torch.tanh(c)
