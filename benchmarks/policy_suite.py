@@ -33,7 +33,11 @@ class OurPPO:
         self._config = config
         env = make_env(config)
         agent = Agent(
-            env.observation_size, hidden=config.hidden, memory=config.memory, privileged=False
+            env.observation_size,
+            hidden=config.hidden,
+            memory=config.memory,
+            privileged=False,
+            precision=config.precision,
         )
         self._collector = Collector(env, agent, config.seed)
         self._learner = PPO(agent, config)

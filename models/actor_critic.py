@@ -75,6 +75,8 @@ class RecurrentNet(nn.Module):
         if memory not in MEMORIES:
             raise ValueError(f"memory {memory!r} must be one of {MEMORIES}")
         self.hidden = hidden
+        self.bf16 = False
+        """Whether products are computed in bf16; weights and memory stay in 32 bits."""
         self.normalizer = Normalizer(inputs)
         self.dense = nn.Linear(inputs, hidden)
         self.memory = LSTM(hidden) if memory == "lstm" else Twin(hidden)
@@ -84,9 +86,11 @@ class RecurrentNet(nn.Module):
         self, x: Tensor, start: Tensor, h: Tensor, c: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Outputs (B, T, outputs) of a sequence (B, T, inputs), and h and c after it (B, H)."""
-        x = torch.relu(self.dense(self.normalizer(x)))
-        x, h, c = self.memory(x, start, h, c)
-        return self.head(x), h, c
+        x = self.normalizer(x)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            x, h, c = self.memory(torch.relu(self.dense(x)), start, h, c)
+            x = self.head(x)
+        return x.float(), h.float(), c.float()
 
     def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
         """Empty h and c (B, H)."""

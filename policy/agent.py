@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from opendactyl.models.actor_critic import Actor, Critic
+from opendactyl.models.precision import use_bf16
 from opendactyl.policy.episode import CRITIC_SIZE
 
 
@@ -23,7 +24,13 @@ class Agent(nn.Module):
     """Actor and critic. A teacher's actor sees what critics see."""
 
     def __init__(
-        self, observation_size: int, *, hidden: int, memory: str, privileged: bool
+        self,
+        observation_size: int,
+        *,
+        hidden: int,
+        memory: str,
+        privileged: bool,
+        precision: str = "32-true",
     ) -> None:
         """Builds both networks.
 
@@ -32,12 +39,14 @@ class Agent(nn.Module):
             hidden: units of each layer.
             memory: `lstm` or `none`.
             privileged: the actor sees the critic's observation instead of the policy's.
+            precision: one of `models.precision.PRECISIONS`.
         """
         super().__init__()
         self.privileged = privileged
         inputs = CRITIC_SIZE if privileged else observation_size
         self.actor = Actor(inputs, hidden=hidden, memory=memory)
         self.critic = Critic(CRITIC_SIZE, hidden=hidden, memory=memory)
+        self.actor.bf16 = self.critic.bf16 = use_bf16(precision)
 
     def initial_memory(self, batch: int) -> Memory:
         """The memory of a batch of episodes that all begin."""

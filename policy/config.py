@@ -7,6 +7,7 @@ from typing import Any
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import to_plain
 from opendactyl.models.actor_critic import MEMORIES
+from opendactyl.models.precision import PRECISIONS
 from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.interface import ActionConfig
 from opendactyl.policy.randomization import PRESETS
@@ -50,6 +51,8 @@ class PolicyConfig:
     """Seed of everything random."""
     hidden: int = 256
     """Units of each layer."""
+    precision: str = "auto"
+    """auto is bf16-mixed, products in bf16, where the CPU multiplies it natively, else 32-true."""
     learning_rate: float = 5e-4
     """Adam's step size."""
     epochs: int = 4
@@ -87,6 +90,8 @@ class PolicyConfig:
         self.environment()
         if self.memory not in MEMORIES:
             raise InputError(f"no memory {self.memory!r}; choose {' or '.join(MEMORIES)}")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"no precision {self.precision!r}; choose {', '.join(PRECISIONS)}")
         if self.num_envs < 1 or self.num_envs % self.minibatches:
             raise InputError(
                 f"--num-envs {self.num_envs} must be a positive multiple of --minibatches "
@@ -119,7 +124,10 @@ class PolicyConfig:
 
     def lasting(self) -> dict[str, Any]:
         """What makes a run: every setting but where it lies and how far and where it is trained."""
-        passing = ("out", "resume", "max_minutes", "max_actions", "examined", "ray", "ray_workers")
+        passing = (
+            "out", "resume", "max_minutes", "max_actions", "examined", "precision", "ray",
+            "ray_workers",
+        )  # fmt: skip
         plain = {key: value for key, value in to_plain(self).items() if key not in passing}
         if self.randomization not in PRESETS:
             plain["distributions"] = to_plain(self.environment().distributions())

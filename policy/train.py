@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +88,9 @@ class Trainer:
             config.environment(), 1 if config.ray else config.num_envs, seed=config.seed
         )
         size, hidden = self.env.observation_size, config.hidden
-        self.student = Agent(size, hidden=hidden, memory=config.memory, privileged=False)
-        self.teacher = Agent(size, hidden=hidden, memory="none", privileged=True)
+        make = partial(Agent, size, hidden=hidden, precision=config.precision)
+        self.student = make(memory=config.memory, privileged=False)
+        self.teacher = make(memory="none", privileged=True)
         if config.warm_start is not None:
             _warm_start(self, config.warm_start)
         self.seconds = 0.0

@@ -1,7 +1,6 @@
 """Estimator training under Lightning: within a time limit, resumable."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from opendactyl.datasets.loading import PoseDataModule
 from opendactyl.files.atomic import open_atomic
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
+from opendactyl.models.precision import cpu_multiplies_bf16
 from opendactyl.models.weights import load_weights
 from opendactyl.vision.calibration import calibrate
 from opendactyl.vision.callbacks import Averaging, LearningCurve, Pictures, Progress
@@ -194,17 +194,7 @@ def _precision(config: VisionConfig) -> str:
         return config.precision
     if config.accelerator != "cpu" and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    fast = torch.ops.mkldnn._is_mkldnn_bf16_supported() and _has_bf16_instructions()
-    return "bf16-mixed" if fast else "32-true"
-
-
-def _has_bf16_instructions() -> bool:
-    """Whether this CPU multiplies bf16 natively; without, autocast only costs time."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return os.name == "posix" and ("avx512_bf16" in flags or "amx_bf16" in flags)
+    return "bf16-mixed" if cpu_multiplies_bf16() else "32-true"
 
 
 def load_module(run: Path, name: str = "best") -> PoseModule:

@@ -12,8 +12,11 @@ from opendactyl.files.errors import InputError
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.cluster import RayCollector
 from opendactyl.policy.config import PolicyConfig
+from opendactyl.policy.env import HandEnv
 from opendactyl.policy.examination import FIRST_SECONDS, Examination
 from opendactyl.policy.export import export_policy
+from opendactyl.policy.ppo import sequence_modules
+from opendactyl.policy.rollout import Collector
 from opendactyl.policy.train import load_checkpoint, train
 
 SMALL = PolicyConfig(num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=128, examined=0)
@@ -53,6 +56,22 @@ def test_the_best_policy_is_the_one_that_got_most_goals_when_examined(policy_run
     assert examined[-1], "a finished run is examined"
     best = load_checkpoint(policy_run / "checkpoints/best.ckpt")["best"]
     assert best == max(float(goals) for goals in examined if goals)
+
+
+def test_products_in_bf16_leave_the_ratio_of_ppo_at_one():
+    """Acting and learning must agree on what was likely, or updates go astray."""
+    env = HandEnv(SMALL.environment(), 4, seed=0)
+    agent = Agent(50, hidden=32, memory="lstm", privileged=False, precision="bf16-mixed")
+    with torch.no_grad():
+        agent.actor.head.weight *= 100.0
+    batch, _ = Collector(env, agent, seed=0).collect(6)
+    actor, _ = sequence_modules(agent)
+    with torch.no_grad():
+        fast = actor.get_dist(batch.clone()).log_prob(batch["action"])
+        agent.actor.bf16 = False
+        exact = actor.get_dist(batch.clone()).log_prob(batch["action"])
+    torch.testing.assert_close(fast, batch["action_log_prob"], atol=1e-3, rtol=0)
+    assert 0 < float((fast - exact).abs().max()) < 0.5
 
 
 def test_examinations_take_a_small_share_of_the_time(policy_run):

@@ -1,0 +1,24 @@
+"""Which numbers to compute with: bf16 only where the processor multiplies it natively."""
+
+import os
+from pathlib import Path
+
+import torch
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
+"""auto is bf16-mixed where that is quicker."""
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether this CPU multiplies bf16 natively; without, autocast only costs time."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    native = os.name == "posix" and ("avx512_bf16" in flags or "amx_bf16" in flags)
+    return native and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def use_bf16(precision: str) -> bool:
+    """What one of `PRECISIONS` means on this CPU."""
+    return precision == "bf16-mixed" or (precision == "auto" and cpu_multiplies_bf16())
