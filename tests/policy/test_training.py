@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from opendactyl.files.errors import InputError
+from opendactyl.policy import probe as probing
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.cluster import RayCollector
 from opendactyl.policy.config import PolicyConfig
@@ -16,6 +17,7 @@ from opendactyl.policy.env import HandEnv
 from opendactyl.policy.examination import FIRST_SECONDS, Examination
 from opendactyl.policy.export import export_policy
 from opendactyl.policy.ppo import sequence_modules
+from opendactyl.policy.probe import reading_accuracy
 from opendactyl.policy.rollout import Collector
 from opendactyl.policy.train import load_checkpoint, train
 
@@ -218,3 +220,22 @@ def test_no_cluster_at_an_address_is_said(tmp_path):
     with pytest.raises(InputError, match=r"no Ray cluster at .127\.0\.0\.1:1"):
         train(config)
     assert not config.out.exists()
+
+
+def test_a_reading_tells_what_is_there_and_nothing_else():
+    rng = np.random.default_rng(0)
+    larger = rng.random(800) < 0.5
+    features = rng.normal(size=(800, 20)).astype(np.float32)
+    assert reading_accuracy(features, larger) == pytest.approx(0.5, abs=0.1)
+    features[:, 3] += 2.0 * larger
+    assert reading_accuracy(features, larger) > 0.75
+
+
+def test_the_probe_looks_at_every_second(policy_run, monkeypatch):
+    monkeypatch.setattr(probing, "ROUNDS", 2)
+    monkeypatch.setattr(probing, "HANDS", 8)
+    monkeypatch.setattr(probing, "SECONDS", (0.16, 0.4))
+    report = probing.probe(policy_run)
+    assert len(report["memory"]) == len(report["observation"]) == 2
+    assert report["n"] == [16, 16]
+    assert all(0 <= share <= 1 for share in report["memory"])
