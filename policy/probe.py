@@ -1,9 +1,9 @@
 """Can the block's size be read off a policy's memory?
 
-From D18's LSTM it could after 5 s in 80 % of the cases, from D19's in 68 to 83 %. Here, too, a policy
-acts under preset `dactyl`, and a small network then learns to tell from the memory whether the
-block is larger or smaller than average. What it learns from the observation alone, which holds no
-past, is the baseline.
+From D18's LSTM it could after 5 s in 80 % of the cases, from D19's in 68 to 83 %. Here, too, a
+policy acts under preset `dactyl`, and a small network then learns to tell from the memory whether
+the block is larger or smaller than average. What it learns from the observation alone, which holds
+no past, is the baseline.
 
     python -m opendactyl.policy.probe runs/policy-spin
 """
