@@ -2,10 +2,13 @@
 
 import fcntl
 import json
+import multiprocessing
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -13,6 +16,8 @@ from opendactyl.cli.main import main
 from opendactyl.datasets.cache import open_dataset
 from opendactyl.datasets.generate import DatasetConfig, generate, repair
 from opendactyl.datasets.manifest import load_manifest
+from opendactyl.datasets.pool import pool_shards
+from opendactyl.datasets.recipe import Recipe
 from opendactyl.datasets.verify import verify
 from opendactyl.files.atomic import json_hash, sha256
 from opendactyl.files.errors import InputError
@@ -169,6 +174,40 @@ def test_two_generators_on_one_folder_and_a_kill_that_frees_it(copy):
     generate(config(copy, resume=True))
     with (copy / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds on to it
+
+
+def test_a_worker_that_dies_is_replaced_and_its_shard_made_again(dataset, tmp_path):
+    recipe = Recipe.resolve(config(tmp_path))
+    made = {}
+    for number, checksum in pool_shards(recipe, None, [0, 1, 2], lambda _: None):
+        if not made:
+            (worker,) = multiprocessing.active_children()
+            worker.kill()
+        made[number] = checksum
+    assert same_shards(tmp_path, dataset)
+    assert made == {n: s.sha256 for n, s in enumerate(load_manifest(dataset).shards)}
+
+
+def test_ctrl_c_leaves_a_folder_that_resumes(dataset, tmp_path):
+    out = tmp_path / "data"
+    words = "dataset --num-samples 12 --seed 0 --shard-size 4 --image-size 64 --workers 1 --out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "opendactyl.cli.main", *words.split(), str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while process.poll() is None and not list(out.glob("shard-*.tar")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "--resume" in said
+    assert not (out / "manifest.json").exists()
+    generate(config(out, resume=True))
+    assert same_shards(out, dataset)
 
 
 def test_a_full_disk_is_an_error_and_resumes(dataset, small_disk):

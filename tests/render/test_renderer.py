@@ -208,7 +208,8 @@ def test_distractors_never_cover_a_whole_view(renderer, states):
     assert seen > 3
 
 
-def test_renderers_leave_no_memory_behind(states):
+@pytest.mark.parametrize("times", [15, pytest.param(500, marks=pytest.mark.slow)])
+def test_renderers_leave_no_memory_behind(states, times):
     rig, appearance = load_rig("dactyl"), look()
 
     def cycles(count):
@@ -220,7 +221,7 @@ def test_renderers_leave_no_memory_behind(states):
 
     cycles(5)
     before, files_before = cycles(1)
-    after, files_after = cycles(15)
+    after, files_after = cycles(times)
     assert after - before < 30
     assert files_after <= files_before
 
