@@ -12,7 +12,7 @@ export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup doctor dataset preview train-vision eval-vision train-policy export evaluate \
-	run view demo bench test test-slow check format lint type clean
+	run view demo bench ablation test test-slow check format lint type clean
 
 help:  ## list the targets
 	@echo 'make TARGET [ARGS="options, see ARGS=--help"] [VENV=.venv] [PYTHON=python3]'
@@ -39,6 +39,9 @@ run:           ## film the closed loop
 view:          ## watch the closed loop in a browser
 demo:          ## all of it in one go, at a small size
 bench:         ## measure speed against other ways, in one run
+
+ablation: $(STAMP)  ## train variants of the estimator and compare them: ARGS="base views-1"
+	$(BIN)/python -m opendactyl.benchmarks.ablations $(ARGS)
 
 test: $(STAMP)  ## run the default tests
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
