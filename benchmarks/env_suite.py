@@ -1,10 +1,9 @@
 """Suite `env`: the environment against raw physics, and against Gymnasium-Robotics' hand."""
 
-import os
-
 from opendactyl.benchmarks.gymnasium_hand import GymnasiumHands
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
 from opendactyl.benchmarks.replay import RandomHands, Recorder
+from opendactyl.files.cores import cores
 from opendactyl.sim import names
 
 SIMULATIONS = 256
@@ -26,7 +25,7 @@ def _raw_physics(seconds: float) -> Row:
         peer_name=f"Batch.step(nstep={names.SUBSTEPS}) from the same states with the same controls",
         extra={
             "simulations": SIMULATIONS,
-            "threads": os.cpu_count(),
+            "threads": cores(),
             "task": recorder.hands.env.config.task,
             "randomization": recorder.hands.env.config.randomization,
         },
@@ -36,8 +35,8 @@ def _raw_physics(seconds: float) -> Row:
 def _gymnasium_robotics(seconds: float) -> Row:
     """Simulated seconds a second; the peer at the worker count that suits it best."""
     hands = RandomHands(SIMULATIONS)
-    cores = os.cpu_count() or 1
-    trials = {count: _trial(count) for count in (1, cores, 2 * cores, 4 * cores)}
+    every = cores()
+    trials = {count: _trial(count) for count in (1, every, 2 * every, 4 * every)}
     best = max(trials, key=lambda count: trials[count])
     with GymnasiumHands(best) as gymnasium:
         ours, peer = side_by_side(hands.simulated_seconds, gymnasium.simulated_seconds, seconds)

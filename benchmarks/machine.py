@@ -6,6 +6,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from opendactyl.files.cores import cores
+
 _PACKAGES = (
     "opendactyl", "numpy", "mujoco", "torch", "torchrl", "lightning", "onnxruntime",
     "gymnasium-robotics", "stable-baselines3", "sb3-contrib",
@@ -16,9 +18,7 @@ def describe_machine() -> dict[str, Any]:
     """Processor, cores, memory, accelerator, software versions, and what else kept it busy."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores(),
         "memory_gib": round(_memory_bytes() / 2**30, 1),
         "accelerator": _accelerator(),
         "system": f"{platform.system()} {platform.machine()}",

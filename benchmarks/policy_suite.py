@@ -1,11 +1,10 @@
 """Suite `policy`: PPO with an LSTM, everything included, against sb3-contrib's RecurrentPPO."""
 
-import os
-
 import torch
 
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side
 from opendactyl.benchmarks.recurrent_ppo import RecurrentPeer
+from opendactyl.files.cores import cores
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.env import HandEnv
@@ -68,7 +67,7 @@ def _against_sb3(config: PolicyConfig, seconds: float, name: str) -> Row:
             "epochs": config.epochs,
             "minibatches": config.minibatches,
             "hidden": config.hidden,
-            "cores": os.cpu_count(),
+            "cores": cores(),
             "parameters": ours.parameters,
             "parameters_peer": peer.parameters,
         },

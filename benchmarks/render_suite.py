@@ -13,6 +13,7 @@ import numpy as np
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
 from opendactyl.benchmarks.obvious_renderer import ObviousRenderer
 from opendactyl.benchmarks.similarity import psnr, ssim
+from opendactyl.files.cores import cores
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.render.appearance import PRESETS, Appearance
 from opendactyl.render.draw import sample_appearance
@@ -76,7 +77,7 @@ class Setting:
     @property
     def processes(self) -> int:
         """The number of worker processes."""
-        return self.workers or os.cpu_count() or 1
+        return self.workers or cores()
 
 
 def _against_obvious(setting: Setting, samples: list[Sample], seconds: float, name: str) -> Row:
@@ -177,7 +178,7 @@ def _curves(samples: list[Sample], seconds: float) -> list[Row]:
     rig = load_rig("dactyl")
     settings = {
         f"workers_{count}": Setting(rig=rig.resized(IMAGE_SIZE), workers=count)
-        for count in _doublings(os.cpu_count() or 1)
+        for count in _doublings(cores())
     }
     settings |= {f"pixels_{size}": Setting(rig=rig.resized(size)) for size in (64, 128, 200, 400)}
     settings |= {
@@ -202,14 +203,18 @@ def _doublings(limit: int) -> list[int]:
 def _steadiness(rig: Rig, samples: list[Sample]) -> Row:
     """The last tenth of many samples against the first; memory at both ends."""
     with Farm(Setting(rig=rig), samples) as farm:
-        tenth = STEADY_SAMPLES // 10
         per_portion = PORTION * Setting(rig=rig).processes
+        portions = -(-STEADY_SAMPLES // (10 * per_portion))
         farm.portion()
         speeds, memory = [], []
         for _ in range(10):
-            speeds.append(speed(farm.portion, max(1, tenth // per_portion)))
+            speeds.append(speed(farm.portion, portions))
             memory.append(farm.peak_mib())
-    extra = {"first_peak_mib": memory[0], "last_peak_mib": memory[-1], "samples": STEADY_SAMPLES}
+    extra = {
+        "first_peak_mib": memory[0],
+        "last_peak_mib": memory[-1],
+        "samples": 10 * portions * per_portion,
+    }
     return Row(
         name="render/steadiness", ours=speeds[-1], peer=speeds[0],
         peer_name="the first tenth of the same run", unit="images/s", extra=extra,

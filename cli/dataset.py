@@ -61,6 +61,9 @@ def main(argv: list[str]) -> None:
         seed=config.seed + 1,
     )
     for part in (config, val):
+        if config.upload:
+            url = f"{config.upload.rstrip('/')}/{part.out.name}"
+            part = dataclasses.replace(part, upload=url)
         print(f"dataset in {generate(part, make_source)}")
 
 

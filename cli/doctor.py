@@ -1,16 +1,17 @@
 """`opendactyl doctor`: one line per part, ok or the remedy."""
 
 import importlib.util
-import os
 import platform
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from opendactyl.files.cores import cores
 from opendactyl.files.errors import InputError
 from opendactyl.render.backend import (
     BACKENDS,
+    PROBE_SECONDS,
     choose,
     device_remedy,
     forbidden_devices,
@@ -27,8 +28,10 @@ import sys
 from opendactyl.files.errors import InputError
 from opendactyl.render.vulkan import count_devices
 try:
-    print(f"uses Vulkan ({count_devices()} device(s))")
-except InputError as error:
+    devices = count_devices()
+    from mujoco import mjrf
+    print(f"uses Vulkan ({devices} device(s))")
+except (InputError, ImportError) as error:
     sys.exit(str(error))
 """
 
@@ -50,7 +53,7 @@ def main(argv: list[str]) -> int:
 def findings() -> Iterator[tuple[str, str, str]]:
     """(status, part, detail) of each part."""
     yield OK, "python", f"{platform.python_version()} on {platform.platform()}"
-    yield OK, "cores", f"{len(os.sched_getaffinity(0))}"
+    yield OK, "cores", f"{cores()}"
     yield from _packages()
     yield from _graphics()
     yield _filament()
@@ -96,9 +99,14 @@ def _graphics() -> Iterator[tuple[str, str, str]]:
 
 def _filament() -> tuple[str, str, str]:
     """Asks in a process of its own: a broken Vulkan driver takes the process with it."""
-    result = subprocess.run(
-        [sys.executable, "-c", _COUNT], capture_output=True, text=True, check=False
-    )
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", _COUNT],
+            capture_output=True, text=True, check=False, timeout=PROBE_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        hangs = f"no answer within {PROBE_SECONDS} s; the Vulkan driver hangs"
+        return WARN, "filament renderer", hangs
     lines = (result.stdout or result.stderr).strip().splitlines()
     detail = lines[-1] if lines else f"the Vulkan driver crashed (status {result.returncode})"
     return (OK if result.returncode == 0 else WARN), "filament renderer", detail

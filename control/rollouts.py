@@ -32,6 +32,7 @@ DACTYL_DEG, DACTYL_MM = 2.71, 3.12
 UNCHANGED, TURNED = 0.2, 0.4
 """Shares of poses left alone and turned by 90° steps; the rest is jittered (D18 D.2)."""
 POSITION_JITTER, ROTATION_JITTER = 0.005, 0.2
+JOINT_JITTER = 0.05
 """Standard deviations of the jitter in metres and radians; D18 does not state its own."""
 
 
@@ -63,7 +64,7 @@ class RolloutStates:
             for _ in range(int(rng.integers(1, 2 * SPACING))):
                 loop.step()
             for i in range(min(ROLLOUTS, wanted)):
-                yield augmented(env.state(i), rng)
+                yield augmented(env.state(i), rng, env.scene.joint_range)
             wanted -= ROLLOUTS
 
     def _environment(self, rng: np.random.Generator) -> HandEnv:
@@ -122,8 +123,14 @@ def rollout_source(states: str, object_name: str) -> Callable[[], RolloutStates]
     return make_source
 
 
-def augmented(state: State, rng: np.random.Generator) -> State:
-    """D18's 20 / 40 / 40: as it is, turned by a rotation of the cube, or jittered."""
+def augmented(state: State, rng: np.random.Generator, joint_range: Array) -> State:
+    """D18's 20 / 40 / 40: as it is, turned by a rotation of the cube, or jittered with the hand.
+
+    Args:
+        state: what the policy got into.
+        rng: decides what happens to it.
+        joint_range: the joints' limits (24, 2) in radians, which jitter respects.
+    """
     draw = rng.random()
     if draw < UNCHANGED:
         return state
@@ -134,4 +141,5 @@ def augmented(state: State, rng: np.random.Generator) -> State:
         )
     position = state.position + rng.normal(0, POSITION_JITTER, 3)
     turn = rotvec_to_quat(rng.normal(0, ROTATION_JITTER, 3))
-    return State(state.joints, position, quat_canonical(quat_multiply(turn, state.quaternion)))
+    joints = np.clip(state.joints + rng.normal(0, JOINT_JITTER, len(state.joints)), *joint_range.T)
+    return State(joints, position, quat_canonical(quat_multiply(turn, state.quaternion)))

@@ -22,15 +22,17 @@ class AugmentConfig:
     """Ranges of the augmentation."""
 
     contrast: float = 0.5
-    """Contrast, ± share: 50 to 150 % (D18 Table 9)."""
+    """Contrast about the mean, ± share: 50 to 150 % (D18 Table 9)."""
     brightness: float = 0.2
     """Brightness, ± share (ORRB post-processing)."""
     noise: float = 0.1
     """Largest standard deviation of pixel noise, as a share of white (D18 Table 9)."""
     hue: float = 10.0
-    """Hue shift in OpenCV's degrees, ± (ORRB post-processing)."""
+    """Hue shift in degrees, ± (ORRB post-processing)."""
     saturation: float = 0.2
     """Saturation, ± share (ORRB post-processing)."""
+    white_balance: float = 0.3
+    """Probability of a colour cast, as of a light of 3,000 to 15,000 K (D19's post-processing)."""
     blur: float = 0.2
     """Probability of a slight blur (DeXtreme)."""
     jpeg: float = 0.2
@@ -58,17 +60,16 @@ class Augmentation:
                     fill="random_uniform",
                     p=config.occluder,
                 ),
-                A.HueSaturationValue(
-                    hue_shift_limit=config.hue / 2,
-                    sat_shift_limit=255 * config.saturation / 2,
-                    val_shift_limit=0,
-                    p=0.5,
+                A.ColorJitter(
+                    brightness=config.brightness,
+                    contrast=config.contrast,
+                    saturation=config.saturation,
+                    hue=config.hue / 360,
+                    p=0.9,
                 ),
-                A.RandomBrightnessContrast(
-                    brightness_limit=config.brightness, contrast_limit=config.contrast, p=0.9
-                ),
+                A.PlanckianJitter(p=config.white_balance),
                 A.GaussianBlur(blur_limit=(3, 3), p=config.blur),
-                A.GaussNoise(std_range=(0.0, config.noise), noise_scale_factor=0.5, p=0.7),
+                A.GaussNoise(std_range=(0.0, config.noise), p=0.7),
                 A.ImageCompression(quality_range=(60, 95), p=config.jpeg),
             ]
         )

@@ -16,6 +16,9 @@ from opendactyl.geometry.rotation import quat_to_rotvec
 CARD_NAMES = ("README.md", "samples.png", "statistics.png")
 README, SHEET, STATISTICS = CARD_NAMES
 SHEET_ROWS = 6
+VISIBLE = "visible"
+HIDDEN_PERCENT = 10
+"""An object of which less can be seen in every view is as good as invisible."""
 
 
 def write_card(folder: Path) -> Path:
@@ -47,7 +50,7 @@ def _columns(folder: Path, manifest: Manifest) -> dict[str, NDArray[np.float64]]
     titles = [
         *(f"position {axis} (mm)" for axis in "xyz"),
         "rotation from upright (deg)",
-        *(f"visible, {name} (%)" for name in cameras),
+        *(f"{VISIBLE}, {name} (%)" for name in cameras),
         "lights",
         "total light",
         "ambient light",
@@ -86,6 +89,8 @@ def _text(manifest: Manifest, columns: dict[str, NDArray[np.float64]]) -> str:
         f"| {title} | {np.mean(v):.4g} | {np.percentile(v, 5):.4g} | {np.percentile(v, 95):.4g} |"
         for title, v in columns.items()
     )
+    visible = np.array([v for title, v in columns.items() if title.startswith(VISIBLE)])
+    hidden = int(np.sum(visible.max(axis=0) < HIDDEN_PERCENT))
     return f"""# {manifest.num_samples:,} labelled views of the {manifest.object}
 
 {len(manifest.rig["cameras"])} cameras ({", ".join(c["name"] for c in manifest.rig["cameras"])}),
@@ -95,6 +100,9 @@ def _text(manifest: Manifest, columns: dict[str, NDArray[np.float64]]) -> str:
 Poses are in the hand frame, in metres; quaternions are wxyz. Each label holds the nominal cameras,
 which a rig knows, and the true ones, which made the image. `manifest.json` has the settings and
 the checksum of each shard; `opendactyl dataset --verify` checks them.
+
+In {hidden} of {manifest.num_samples} samples less than {HIDDEN_PERCENT} % of the object is visible
+in every view.
 
 ![samples with their labels]({SHEET})
 

@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from opendactyl.datasets.recipe import Recipe, library_versions
 from opendactyl.datasets.shards import shard_name
+from opendactyl.files.atomic import sha256
 from opendactyl.files.errors import InputError
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from opendactyl.datasets.pool import Finished
 
 RETRIES = 20
 """How often a shard is tried again when its node or worker is lost."""
+SILENCE_SECONDS = 60
+"""After so long without a finished shard the user is told."""
 PATIENCE = 30
 """Seconds until a shard made elsewhere must be seen here; network file systems take their time."""
 
@@ -67,16 +72,27 @@ def _collect(
     from ray.exceptions import RayError
 
     # Pickled by hand: a source may import MuJoCo, which must wait for the choice of a backend.
-    job = ray.put((pickle.dumps((recipe, make_source)), library_versions()))
+    kind = recipe.config.renderer
+    job = ray.put((pickle.dumps((recipe, make_source)), kind, library_versions()))
     make = ray.remote(num_cpus=1, max_retries=RETRIES)(_make_shard)
     pending = {make.remote(job, number): number for number in numbers}
-    made = 0
+    made, drawn_by = 0, set[str]()
     try:
         while pending:
-            (done,), _ = ray.wait(list(pending), num_returns=1)
+            finished, _ = ray.wait(list(pending), num_returns=1, timeout=SILENCE_SECONDS)
+            if not finished:
+                _log.warning("no shard for %d s; has the cluster a free CPU?", SILENCE_SECONDS)
+                continue
+            (done,) = finished
             number = pending.pop(done)
-            checksum = _result(done, number)
-            _await(Path(recipe.config.out) / shard_name(number))
+            checksum, gl = _result(done, number)
+            drawn_by.add(gl)
+            if len(drawn_by) > 1:
+                raise InputError(
+                    f"the nodes draw with different graphics, {' and '.join(sorted(drawn_by))}; "
+                    "their bytes would differ: use nodes of one kind"
+                )
+            _await(Path(recipe.config.out) / shard_name(number), checksum)
             yield number, checksum
             start, stop = recipe.config.bounds(number)
             made += stop - start
@@ -87,7 +103,7 @@ def _collect(
                 ray.cancel(task, force=True)
 
 
-def _result(task: Any, number: int) -> str:
+def _result(task: Any, number: int) -> tuple[str, str]:
     import ray
     from ray.exceptions import RayError, RayTaskError
 
@@ -103,9 +119,9 @@ def _result(task: Any, number: int) -> str:
         ) from error
 
 
-def _await(path: Path) -> None:
+def _await(path: Path, checksum: str) -> None:
     for _ in range(PATIENCE):
-        if path.is_file():
+        if path.is_file() and sha256(path) == checksum:
             return
         time.sleep(1.0)
     raise InputError(
@@ -117,21 +133,33 @@ def _await(path: Path) -> None:
 _makers: dict[bytes, Any] = {}
 
 
-def _make_shard(job: tuple[bytes, dict[str, str]], number: int) -> str:
-    recipe_and_source, versions = job
+def _make_shard(job: tuple[bytes, str, dict[str, str]], number: int) -> tuple[str, str]:
+    """Makes a shard on a node; returns its checksum and what drew it."""
+    recipe_and_source, kind, versions = job
     if library_versions() != versions:
         raise InputError(
             f"node {platform.node()} has {library_versions()}, this machine has {versions}; "
             "install the same versions on every node"
         )
     if recipe_and_source not in _makers:
-        from opendactyl.render.backend import choose
+        if kind == "classic":
+            from opendactyl.render.backend import choose
 
-        choose()
+            choose()
         from opendactyl.datasets.samples import ShardMaker
 
         for maker in _makers.values():
             maker.close()
         _makers.clear()
         _makers[recipe_and_source] = ShardMaker(*pickle.loads(recipe_and_source))
-    return _makers[recipe_and_source].write(number, lambda: None)
+    checksum = _makers[recipe_and_source].write(number, lambda: None)
+    return checksum, _drawn_by(kind)
+
+
+def _drawn_by(kind: str) -> str:
+    """The graphics that a renderer has just used: of OpenGL, other makes give other bytes."""
+    if kind != "classic":
+        return kind
+    from OpenGL import GL
+
+    return str(GL.glGetString(GL.GL_RENDERER) or b"unknown", "ascii", "replace")

@@ -29,6 +29,7 @@ from opendactyl.files.atomic import json_hash, read_json, sha256, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import CONFIG_NAME, new_folder, open_run
 from opendactyl.render.backend import choose
+from opendactyl.render.vulkan import count_devices
 from opendactyl.sim.objects import object_spec
 
 JOURNAL_NAME = ".shards.json"
@@ -60,7 +61,7 @@ def generate_recipe(recipe: Recipe, make_source: MakeSource | None = None) -> Pa
     fingerprint = _fingerprint(config, make_source)
     recipe = dataclasses.replace(recipe, fingerprint=fingerprint)
     if not config.ray and not (config.out / MANIFEST_NAME).exists():
-        choose()  # where no backend works, no folder stays behind
+        _ready(config)  # where the renderer does not work, no folder stays behind
     new_folder(config.out, resume=config.resume)
     with _lock(config.out):
         open_run(config.out, recipe.content(), resume=True)
@@ -106,6 +107,14 @@ def _fingerprint(config: DatasetConfig, make_source: MakeSource | None) -> str:
     return source.fingerprint
 
 
+def _ready(config: DatasetConfig) -> None:
+    """Chooses a GL backend if the renderer wants one; an `InputError` where it does not work."""
+    if config.renderer == "filament":
+        count_devices()
+    else:
+        choose()
+
+
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Holds a lock that the kernel releases when the process dies."""
@@ -142,7 +151,7 @@ def _finish(recipe: Recipe, make_source: MakeSource | None) -> None:
     sums = promised or _journal(out)
     broken = _broken(recipe, sums)
     if not recipe.config.ray and (broken or not promised):
-        choose()  # for the workers, which are told by the environment
+        _ready(recipe.config)  # for the workers, which are told by the environment
     sound = {k: v for k, v in sums.items() if k not in map(shard_name, broken)}
     _make(recipe, make_source, broken, sound, uploader)
     made = _journal(out) if broken or not promised else promised
@@ -176,11 +185,23 @@ def _promised(out: Path) -> dict[str, str]:
 
 
 def _journal(out: Path) -> dict[str, str]:
+    """Checksums of the shards that are finished.
+
+    Raises:
+        InputError: they were made with other versions: not all shards would be alike.
+    """
     try:
         value = read_json(out / JOURNAL_NAME)
     except InputError:
         return {}
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict) or set(value) != {"made_with", "shards"}:
+        return {}
+    if value["made_with"] != library_versions():
+        raise InputError(
+            f"{out} was begun with {value['made_with']}, installed is {library_versions()}; "
+            "finish it with those, or delete it and begin anew"
+        )
+    return value["shards"]
 
 
 def _broken(recipe: Recipe, sums: dict[str, str]) -> list[int]:
@@ -211,7 +232,8 @@ def _make(
         with closing(engine(elsewhere, make_source, numbers, show)) as finished:
             for number, checksum in finished:
                 sums[shard_name(number)] = checksum
-                write_json(config.out / JOURNAL_NAME, sums)
+                journal = {"made_with": library_versions(), "shards": sums}
+                write_json(config.out / JOURNAL_NAME, journal)
                 if uploader:
                     uploader.put(shard_name(number), checksum)
         show(todo)

@@ -13,6 +13,8 @@ from typing import Any
 
 from opendactyl.datasets.recipe import Recipe
 from opendactyl.datasets.samples import MakeSource, ShardMaker
+from opendactyl.datasets.shards import shard_name
+from opendactyl.files.cores import cores
 from opendactyl.files.errors import InputError
 
 MAX_RESTARTS = 20
@@ -25,7 +27,9 @@ Finished = Generator[tuple[int, str], None, None]
 def pool_shards(
     recipe: Recipe, make_source: MakeSource | None, numbers: list[int], tick: Callable[[int], None]
 ) -> Finished:
-    """Makes shards in worker processes; a worker that dies costs its shard a second attempt.
+    """Makes shards in worker processes; one that dies costs all of them the shard at hand.
+
+    The pool begins anew then, for Python gives up a pool that lost a process.
 
     Args:
         recipe: the dataset.
@@ -36,7 +40,7 @@ def pool_shards(
     missing = set(numbers)
     context = multiprocessing.get_context("spawn")
     counter = context.Value("l", 0)
-    workers = min(recipe.config.workers or os.cpu_count() or 1, max(len(missing), 1))
+    workers = min(recipe.config.workers or cores(), max(len(missing), 1))
     for _ in range(MAX_RESTARTS):
         before = set(multiprocessing.active_children())
         pool = ProcessPoolExecutor(
@@ -57,9 +61,14 @@ def pool_shards(
                     child.kill()
                     child.join()
     raise InputError(
-        f"worker processes died {MAX_RESTARTS} times, memory is the likeliest reason; "
-        "continue with --resume and fewer --workers"
+        f"worker processes died {MAX_RESTARTS} times, last while {_names(missing)} were due; "
+        "memory is the likeliest reason: continue with --resume and fewer --workers"
     )
+
+
+def _names(numbers: set[int]) -> str:
+    shown = [shard_name(number) for number in sorted(numbers)[:3]]
+    return ", ".join(shown) + (" …" if len(numbers) > 3 else "")
 
 
 def _tell(tick: Callable[[int], None], counter: Any) -> None:

@@ -20,7 +20,8 @@ HOW_NOT_WHAT = ("out", "workers", "resume", "ray", "upload")
 
 def library_versions() -> dict[str, str]:
     """The versions of what decides a shard's bytes."""
-    return {name: version(name) for name in ("opendactyl", "mujoco", "numpy", "pillow")}
+    names = ("opendactyl", "mujoco", "gymnasium-robotics", "fast-simplification", "numpy", "pillow")
+    return {name: version(name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,8 @@ class DatasetConfig:
     ray: str = ""
     """Spread the shards over a Ray cluster: its address, or auto."""
     upload: str = ""
-    """Copy each complete shard to this fsspec URL as well."""
+    """Copy each complete shard to this fsspec URL as well (without --out, into
+    train and val there)."""
     resume: bool = False
     """Continue an interrupted dataset, or start what is not there yet."""
 

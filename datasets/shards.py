@@ -24,6 +24,7 @@ from opendactyl.files.atomic import open_atomic
 from opendactyl.files.errors import InputError
 
 MAX_MEMBER_BYTES = 64 * 2**20
+MAX_SAMPLE_BYTES = 256 * 2**20
 """No image or label is larger; a member that claims to be is refused before it is read."""
 MAX_SAMPLES = 1000
 """No shard has more samples."""
@@ -123,6 +124,8 @@ def _members(path: Path) -> Iterator[tuple[dict[str, bytes], str]]:
                 if member.name in pending:
                     raise InputError(f"{path} holds {member.name} twice; make it again")
                 pending[member.name] = _read_member(tar, member, path)
+                if sum(map(len, pending.values())) > MAX_SAMPLE_BYTES:
+                    raise InputError(f"{path}: a sample has over {MAX_SAMPLE_BYTES} bytes")
                 if member.name.endswith(".json"):
                     yield pending, member.name
                     pending = {}
@@ -131,7 +134,9 @@ def _members(path: Path) -> Iterator[tuple[dict[str, bytes], str]]:
             if pending:
                 raise InputError(f"{path} ends in the middle of a sample; make it again")
             _check_end(file, tar.offset, path)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except InputError:
+        raise
+    except (tarfile.TarError, EOFError, OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read the shard {path}: {error}; make it again") from error
 
 

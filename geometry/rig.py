@@ -119,6 +119,8 @@ def _check_camera(camera: Camera) -> None:
         raise InputError(
             f"{where}: K is singular or has no positive focal length: {camera.K.tolist()}"
         )
+    if camera.K[0, 1] != 0 or camera.K[1, 0] != 0:
+        raise InputError(f"{where}: K has skew, which no renderer here can draw")
     if not np.array_equal(camera.K[2], [0, 0, 1]):
         last = camera.K[2].tolist()
         raise InputError(f"{where}: the last row of K must be [0, 0, 1], not {last}")

@@ -6,16 +6,34 @@
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from opendactyl.files.errors import InputError
 from opendactyl.files.presets import load_preset
 
 Range = tuple[float, float]
 MAX_LIGHTS = 6
 MAX_DISTRACTORS = 4
+LIMITS = {
+    "lights": (1, MAX_LIGHTS),
+    "light_distance": (0.1, math.inf),
+    "light_elevation": (0.0, 1.0),
+    "light_cone": (1.0, 90.0),
+    "light_weight": (1e-3, math.inf),
+    "shadow": (0.0, 1.0),
+    "face_hue": (0.0, 0.5),
+    "letter_hue": (0.0, 0.5),
+    "letter_saturation": (0.0, 1.0),
+    "letter_value": (0.0, 1.0),
+    "background_texture": (0.0, 1.0),
+    "background_tile": (1e-3, math.inf),
+    "distractors": (0, MAX_DISTRACTORS),
+}
+"""What the values may be, where it is not simply from 0 on."""
 
 
 def _row(default: Any, what: str, distribution: str, source: str) -> Any:
@@ -36,7 +54,10 @@ class AppearanceConfig:
     lights: tuple[int, int] = _row((4, 6), "number of lights", "uniform", "D18 Table 9")
     light_distance: Range = _row((1.0, 1.5), "light distance from the palm (m)", "uniform", "ORRB")
     light_elevation: Range = _row(
-        (0.1, 1.0), "sine of the light's elevation", "uniform (half-sphere)", "D18 Table 9"
+        (0.1, 1.0),
+        "sine of the light's elevation",
+        "uniform (half-sphere, not at its rim)",
+        "after D18 Table 9",
     )
     light_cone: Range = _row((27.0, 33.0), "light cone, half angle (deg)", "uniform", "ORRB")
     light_weight: Range = _row((1.0, 5.0), "relative light intensity", "uniform", "D18 Table 9")
@@ -57,6 +78,7 @@ class AppearanceConfig:
     face_metallic: Range = _row((0.05, 0.15), "face metallic", "uniform", "D18 Table 9")
     face_gloss: Range = _row((0.05, 0.15), "face glossiness", "uniform", "D18 Table 9")
     letter_hue: float = _row(0.02, "letter hue (turns)", "± uniform", "ORRB")
+    letter_saturation: float = _row(0.0, "letter saturation (at 0, hue is moot)", "", "ORRB")
     letter_value: Range = _row((0.5, 1.0), "letter value", "uniform", "ORRB")
     background_random: bool = _row(True, "floor and wall colour, any RGB", "uniform in RGB", "ours")
     background_texture: float = _row(
@@ -64,6 +86,30 @@ class AppearanceConfig:
     )
     background_tile: Range = _row((5.0, 5.0), "side of a texture's tile (m)", "log-uniform", "ours")
     distractors: tuple[int, int] = _row((0, 0), "objects around the hand", "uniform", "after DR17")
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be drawn."""
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            low, high = LIMITS.get(f.name, (0.0, math.inf))
+            if _alike(value, f.default):
+                first, last = value if isinstance(value, tuple) else (value, value)
+                if low <= first <= last <= high:
+                    continue
+            raise InputError(
+                f"appearance {f.name} is {value!r}; it must be like {f.default!r}, in order, "
+                f"from {low:g} to {high:g}"
+            )
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value has the form of a default: a finite number, a whole one, a switch, a pair."""
+    if isinstance(default, tuple):
+        pair = isinstance(value, tuple) and len(value) == len(default)
+        return pair and all(map(_alike, value, default))
+    if isinstance(default, float):
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is type(default)
 
 
 PRESETS: dict[str, AppearanceConfig] = {

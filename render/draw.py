@@ -104,7 +104,7 @@ def _face(rng: np.random.Generator, config: AppearanceConfig, nominal: Rgb) -> S
 
 def _letter(rng: np.random.Generator, config: AppearanceConfig) -> Rgb:
     hue = (rng.uniform(-1, 1) * config.letter_hue) % 1.0
-    return colorsys.hsv_to_rgb(hue, 0.0, _uniform(rng, config.letter_value))
+    return colorsys.hsv_to_rgb(hue, config.letter_saturation, _uniform(rng, config.letter_value))
 
 
 def _backdrop(rng: np.random.Generator, config: AppearanceConfig, nominal: Rgb) -> Backdrop:

@@ -34,8 +34,10 @@ light_total = [0.3, 3.0]
 A width of `x` means from −x to x around the nominal value, a pair means from the first to the
 second. D18 is "Learning Dexterous In-Hand Manipulation" (arXiv 1808.00177), ORRB is its renderer
 (`openai/orrb`), DR17 is "Domain Randomization" (arXiv 1703.06907); "ours" is our choice where they
-state none. What belongs to the camera's electronics (contrast, brightness, hue, noise, blur, JPEG)
-is added when a dataset is read, see `datasets.md`.
+state none. What belongs to the camera's electronics (contrast, brightness, hue, white balance,
+noise, blur, JPEG) is added when a dataset is read, and poses are jittered where they come from, see
+`datasets.md`. Of ORRB's configuration, glowing markers have no counterpart, since this hand carries
+none, nor have bloom and ambient occlusion, which MuJoCo's OpenGL does not draw.
 
 This file is made by `python -m opendactyl.render.handbook docs`.
 

@@ -340,7 +340,8 @@ def test_mined_states_are_the_hardest_and_repeat(bundle):
 def test_pose_augmentation_is_dactyls_twenty_forty_forty():
     rng = np.random.default_rng(0)
     state = State(np.zeros(24), np.array([0.0, 0.0, 0.02]), random_quat(rng))
-    drawn = [augmented(state, rng) for _ in range(1000)]
+    limits = np.tile([-0.01, 0.1], (24, 1))
+    drawn = [augmented(state, rng, limits) for _ in range(1000)]
     same = [np.array_equal(s.quaternion, state.quaternion) for s in drawn]
     moved = [not np.array_equal(s.position, state.position) for s in drawn]
     turned = [
@@ -348,6 +349,9 @@ def test_pose_augmentation_is_dactyls_twenty_forty_forty():
         for s, m in zip(drawn, moved, strict=True)
     ]
     assert np.mean(moved) == pytest.approx(0.4, abs=0.05)
+    for s, m in zip(drawn, moved, strict=True):
+        assert (s.joints != 0).any() == m
+        assert (limits[:, 0] <= s.joints).all() and (s.joints <= limits[:, 1]).all()
     # One of the 24 turns is none.
     assert np.mean(turned) == pytest.approx(0.4 * 23 / 24, abs=0.05)
     assert np.mean(same) == pytest.approx(0.2 + 0.4 / 24, abs=0.05)

@@ -48,6 +48,8 @@ def test_the_card_says_what_the_dataset_holds(dataset):
     }
     for title, value in expected.items():
         assert float(rows[title]) == pytest.approx(value, rel=1e-3)
+    hidden = sum(label.visible_fraction.max() < 0.1 for label in labels)
+    assert f"In {hidden} of 12 samples" in text
     for picture in re.findall(r"!\[.*\]\((.+)\)", text):
         with Image.open(io.BytesIO((dataset / picture).read_bytes())) as image:
             assert min(image.size) > 100
@@ -129,3 +131,16 @@ def test_the_commands(dataset, tmp_path, capsys):
         assert hint in said.err, words
         assert len(said.err.splitlines()) == 1
     assert json.loads((dataset / "config.json").read_text())["states"] == "settled"
+
+
+def test_train_and_val_are_copied_side_by_side(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = "dataset --num-samples 10 --shard-size 5 --image-size 32 --workers 1 --upload"
+    with pytest.raises(SystemExit) as stop:
+        main([*words.split(), "memory://bucket/data"])
+    assert stop.value.code == 0
+    for part in ("train", "val"):
+        local = json.loads((tmp_path / "data" / part / "manifest.json").read_text())
+        assert json.loads(store.cat(f"/bucket/data/{part}/manifest.json")) == local
+        for shard in local["shards"]:
+            assert store.exists(f"/bucket/data/{part}/{shard['name']}")

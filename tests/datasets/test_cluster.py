@@ -70,7 +70,7 @@ def test_no_cluster_is_an_error(tmp_path):
 def test_a_folder_that_is_not_shared_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(ray_engine, "PATIENCE", 0)
     with pytest.raises(InputError, match="all nodes share"):
-        ray_engine._await(tmp_path / "shard-000000.tar")
+        ray_engine._await(tmp_path / "shard-000000.tar", "")
 
 
 @pytest.mark.slow

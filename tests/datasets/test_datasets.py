@@ -3,6 +3,8 @@ import functools
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -21,6 +23,7 @@ from opendactyl.datasets.recipe import Recipe
 from opendactyl.datasets.samples import ShardMaker
 from opendactyl.datasets.shards import read_shard
 from opendactyl.datasets.states import state_source
+from opendactyl.datasets.verify import verify
 from opendactyl.files.atomic import read_json, sha256
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import quat_to_matrix
@@ -213,6 +216,59 @@ def test_hostile_members_are_refused(tmp_path, member):
         list(read_shard(path))
 
 
+def test_headers_that_upset_pythons_reader_are_refused(tmp_path):
+    long_name = tarfile.TarInfo("././@LongLink")
+    long_name.type, long_name.size = tarfile.GNUTYPE_LONGNAME, 0
+    sparse = b"30 GNU.sparse.map=a,b\n"
+    pax = tarfile.TarInfo("pax")
+    pax.type, pax.size = tarfile.XHDTYPE, len(sparse)
+    member = tarfile.TarInfo("00000000.left.jpg").tobuf()
+    for content in (
+        long_name.tobuf() * 3000 + member,
+        pax.tobuf() + sparse.ljust(512, b"\0") + member,
+    ):
+        (tmp_path / "hostile.tar").write_bytes(content + bytes(1024))
+        with pytest.raises(InputError):
+            list(read_shard(tmp_path / "hostile.tar"))
+
+
+def test_webdataset_reads_the_shards(dataset, tmp_path):
+    """In a process of its own, for it leaves files open."""
+    code = """
+import sys, numpy, webdataset
+out, *shards = sys.argv[1:]
+samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode("rgb8"))
+images = [sample["left.jpg"] for sample in samples]
+numpy.savez(out, images=images, position=[sample["json"]["position"] for sample in samples])
+"""
+    shards = sorted(dataset.glob("shard-*.tar"))
+    subprocess.run([sys.executable, "-c", code, tmp_path / "read.npz", *shards], check=True)
+    ours = [sample for path in shards for sample in read_shard(path)]
+    with np.load(tmp_path / "read.npz") as read:
+        np.testing.assert_array_equal(read["images"], [sample.images[0] for sample in ours])
+        np.testing.assert_allclose(read["position"], [s.label.position for s in ours], atol=1e-9)
+
+
+def test_a_dataset_of_the_prism(tmp_path):
+    folder = generate(config(tmp_path / "prism", object="prism", num_samples=4))
+    assert verify(folder) == []
+    manifest = load_manifest(folder)
+    assert (manifest.object, manifest.num_corners) == ("prism", 16)
+    data = open_dataset(folder, 64)
+    assert data.landmarks.shape[2] == len(manifest.keypoints)
+    assert (data.visible_fraction.max(axis=1) > 0.1).all()
+
+
+def test_a_dataset_begun_with_other_versions_is_not_finished_with_these(tmp_path, monkeypatch):
+    folder = generate(config(tmp_path / "data"))
+    (folder / "manifest.json").unlink()
+    journal = read_json(folder / ".shards.json")
+    journal["made_with"]["mujoco"] = "0.1"
+    (folder / ".shards.json").write_text(json.dumps(journal))
+    with pytest.raises(InputError, match=r"'mujoco': '0\.1'.*finish it with those"):
+        generate(config(folder, resume=True))
+
+
 def test_a_broken_header_is_not_the_end(dataset, tmp_path):
     """Python's tar reader stops there without a word."""
     data = bytearray((dataset / "shard-000000.tar").read_bytes())
@@ -346,6 +402,36 @@ def test_augmentation_repeats_by_epoch_and_moves_nothing(dataset):
         seen = augment(picture, np.random.default_rng(seed))[0].astype(float).mean(axis=-1)
         rows, columns = np.nonzero(seen > (seen.max() + seen.min()) / 2)
         assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 39, 24, 43)
+
+
+@pytest.mark.parametrize(
+    "only", [{"contrast": 0.5}, {"noise": 0.1}, {"saturation": 0.5}, {"white_balance": 1.0}]
+)
+def test_each_augmentation_does_what_it_says(only):
+    nothing = {f.name: 0.0 for f in dataclasses.fields(AugmentConfig)}
+    augment = Augmentation(AugmentConfig(**nothing | only))
+    picture = np.full((1, 64, 64, 3), 60, np.uint8)
+    picture[:, :, 32:] = (140, 100, 100)
+    before = picture[0].astype(float)
+    seen = [augment(picture, np.random.default_rng(n))[0].astype(float) for n in range(60)]
+    if "contrast" in only:  # about the mean, which stays
+        spread = [
+            np.ptp(image.mean(axis=(0, 2))) / np.ptp(before.mean(axis=(0, 2))) for image in seen
+        ]
+        assert 0.45 < min(spread) < 0.7 < 1.3 < max(spread) < 1.55
+        assert all(abs(image.mean() - before.mean()) < 3 for image in seen)
+    elif "noise" in only:  # a tenth of white at most, each pixel by itself
+        left = [image[:, :32, 0] for image in seen]
+        assert 0.08 < max(image.std() for image in left) / 255 < 0.105
+        noisy = max(left, key=np.std) - 60
+        assert abs(np.mean(noisy[:, 1:] * noisy[:, :-1])) < 0.1 * noisy.var()
+    elif "saturation" in only:
+        ratio = [np.ptp(image[0, -1]) / np.ptp(before[0, -1]) for image in seen]
+        assert 0.4 < min(ratio) < 0.7 < 1.3 < max(ratio) < 1.6
+        assert all(np.ptp(image[0, 0]) < 2 for image in seen)
+    else:  # grey takes a cast
+        casts = [image[0, 0, 0] - image[0, 0, 2] for image in seen]
+        assert min(casts) < -3 < 3 < max(casts)
 
 
 def test_batches_have_the_promised_shapes(dataset, val_dataset):

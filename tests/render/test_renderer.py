@@ -244,6 +244,21 @@ def test_appearance_files(tmp_path):
         load_appearance("purple")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'face_hue = "x"', "face_hue = nan", "face_hue = -0.1", "lights = [8, 8]", "lights = [6, 4]",
+        "lights = 4", "lights = [4.5, 5.0]", "background_tile = [0, 1]", "distractors = [9, 9]",
+        "shadow = true", "hand_random = 1",
+    ],
+)  # fmt: skip
+def test_values_that_cannot_be_drawn_are_named(tmp_path, line):
+    path = tmp_path / "mine.toml"
+    path.write_text(line + "\n")
+    with pytest.raises(InputError, match=line.split(" ")[0]):
+        load_appearance(str(path))
+
+
 def test_closed_renderers_say_so(states):
     renderer = make_renderer(rig=load_rig("dactyl"), image_size=32)
     renderer.close()
