@@ -90,7 +90,8 @@ def test_a_patch_of_another_view_hides_a_small_part():
     assert min(shares) > 0 and max(shares) <= 0.04
     assert not plain.any()
     only = AugmentConfig(
-        contrast=0, brightness=0, noise=0, hue=0, saturation=0, blur=0, jpeg=0, occluder=0,
+        contrast=0, brightness=0, noise=0, hue=0, saturation=0, white_balance=0, blur=0, jpeg=0,
+        occluder=0,
     )  # fmt: skip
     views = np.stack([plain, other])
     np.testing.assert_array_equal(Augmentation(only)(views, rng), views)
@@ -99,7 +100,8 @@ def test_a_patch_of_another_view_hides_a_small_part():
 def test_backgrounds_change_where_the_mask_says():
     rng = np.random.default_rng(1)
     config = AugmentConfig(
-        contrast=0, brightness=0, noise=0, hue=0, saturation=0, blur=0, jpeg=0, occluder=0,
+        contrast=0, brightness=0, noise=0, hue=0, saturation=0, white_balance=0, blur=0, jpeg=0,
+        occluder=0,
         background=1.0,
     )  # fmt: skip
     images = np.full((3, 32, 32, 3), 128, np.uint8)
