@@ -1,5 +1,6 @@
 """MuJoCo's OpenGL renderer, headless: all views side by side, one read-back."""
 
+import os
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +27,16 @@ not only edges.
 """
 
 
+def _open_context(width: int, height: int) -> Any:
+    try:
+        return gl_context.GLContext(width, height)
+    except Exception as error:
+        backend = os.environ.get("MUJOCO_GL", "")
+        raise InputError(
+            f"MUJOCO_GL={backend} gives no OpenGL context ({error}); run `opendactyl doctor`"
+        ) from error
+
+
 class ClassicRenderer:
     """Renders with MuJoCo's own OpenGL; `MUJOCO_GL` decides how the context is made."""
 
@@ -50,7 +61,7 @@ class ClassicRenderer:
         width, height = self._width * len(rig.cameras) * supersampling, self._height * supersampling
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
         model.vis.quality.offsamples = 0
-        self._gl = gl_context.GLContext(width, height)
+        self._gl = _open_context(width, height)
         self._gl.make_current()
         context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
