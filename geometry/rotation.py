@@ -36,11 +36,18 @@ def quat_canonical(q: ArrayLike) -> Array:
 def quat_multiply(a: ArrayLike, b: ArrayLike) -> Array:
     """The Hamilton product a * b (..., 4): rotates by b, then by a."""
     a, b = _last(a, 4, "a quaternion"), _last(b, 4, "a quaternion")
-    aw, av = a[..., :1], a[..., 1:]
-    bw, bv = b[..., :1], b[..., 1:]
-    w = aw * bw - np.sum(av * bv, axis=-1, keepdims=True)
-    v = aw * bv + bw * av + np.cross(av, bv)
-    return np.concatenate([w, v], axis=-1)
+    aw, ax, ay, az = a[..., 0], a[..., 1], a[..., 2], a[..., 3]
+    bw, bx, by, bz = b[..., 0], b[..., 1], b[..., 2], b[..., 3]
+    # Written out: batches in a control loop are small, and np.cross costs more than its products.
+    return np.stack(
+        [
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ],
+        axis=-1,
+    )
 
 
 def quat_conjugate(q: ArrayLike) -> Array:
