@@ -51,7 +51,7 @@ def _measured(metrics: dict[str, Any]) -> str:
         return "No report stood beside the training run when this bundle was exported."
     rotation, position = vision["rotation_error_deg"], vision["position_error_mm"]
     return (
-        f"Pose estimation on n = {vision['n']} held-out samples: rotation error mean "
-        f"{rotation['mean']:.2f}°, median {rotation['median']:.2f}°; position error mean "
-        f"{position['mean']:.2f} mm, median {position['median']:.2f} mm."
+        f"Pose estimation on the n = {vision['n']} validation samples by which the checkpoint was "
+        f"chosen: rotation error mean {rotation['mean']:.2f}°, median {rotation['median']:.2f}°; "
+        f"position error mean {position['mean']:.2f} mm, median {position['median']:.2f} mm."
     )

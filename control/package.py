@@ -62,7 +62,8 @@ def export_bundle(config: ExportConfig) -> Path:
     module = load_module(config.vision)
     policy_run = config.policy or default_policy_run()
     out = config.out
-    if out.exists() and any(out.iterdir()) and not (out / MANIFEST_FILE).exists():
+    bundled = (out / MANIFEST_FILE).exists() and (out / POLICY_FILE).exists()
+    if out.exists() and any(out.iterdir()) and not bundled:
         raise InputError(f"{out} exists and is no bundle; name another folder with --out")
     vision_config = read_json(config.vision / "config.json")
     rig = Rig.from_dict(module.hparams["rig"])

@@ -39,12 +39,13 @@ def quat_multiply(a: ArrayLike, b: ArrayLike) -> Array:
     aw, ax, ay, az = a[..., 0], a[..., 1], a[..., 2], a[..., 3]
     bw, bx, by, bz = b[..., 0], b[..., 1], b[..., 2], b[..., 3]
     # Written out: batches in a control loop are small, and np.cross costs more than its products.
+    # In these pairs a rotation and its inverse cancel exactly.
     return np.stack(
         [
             aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
+            (aw * bx + ax * bw) + (ay * bz - az * by),
+            (aw * by + ay * bw) + (az * bx - ax * bz),
+            (aw * bz + az * bw) + (ax * by - ay * bx),
         ],
         axis=-1,
     )

@@ -89,8 +89,8 @@ class RecurrentNet(nn.Module):
         x = self.normalizer(x)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             x, h, c = self.memory(torch.relu(self.dense(x)), start, h, c)
-            x = self.head(x)
-        return x.float(), h.float(), c.float()
+        # The head in 32 bits: near 1, bf16 knows values by steps of a hundredth.
+        return self.head(x.float()), h.float(), c.float()
 
     def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
         """Empty h and c (B, H)."""

@@ -1,5 +1,6 @@
 """Settings of policy training."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,23 @@ class PolicyConfig:
             raise InputError(f"no memory {self.memory!r}; choose {' or '.join(MEMORIES)}")
         if self.precision not in PRECISIONS:
             raise InputError(f"no precision {self.precision!r}; choose {', '.join(PRECISIONS)}")
+        for name in ("minibatches", "epochs", "horizon", "hidden"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} is {getattr(self, name)}; it must be at least 1")
+        if self.seed < 0:
+            raise InputError(f"--seed is {self.seed}; it cannot be negative")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 < getattr(self, name) <= 1:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {getattr(self, name)}; it must be in (0, 1]")
+        if not (0 < self.learning_rate < 1 and 0 < self.clip < 1 and self.entropy >= 0):
+            raise InputError("--learning-rate and --clip must be in (0, 1), --entropy from 0")
         if self.num_envs < 1 or self.num_envs % self.minibatches:
             raise InputError(
                 f"--num-envs {self.num_envs} must be a positive multiple of --minibatches "
                 f"{self.minibatches}"
             )
-        if self.max_minutes <= 0:
+        if not 0 < self.max_minutes < math.inf:
             raise InputError(f"--max-minutes is {self.max_minutes}; it must be positive")
         if self.examined < 0:
             raise InputError(f"--examined is {self.examined}; it cannot be negative")

@@ -26,7 +26,10 @@ OPSET = 20
 
 def load_student(run: Path) -> dict[str, torch.Tensor]:
     """The weights of the best actor of a run, and of its critic."""
-    return load_checkpoint(run / "checkpoints" / "best.ckpt")["student"]
+    checkpoint = load_checkpoint(run / "checkpoints" / "best.ckpt")
+    if "student" not in checkpoint:
+        raise InputError(f"{run} is no run of train-policy; name one with --policy")
+    return checkpoint["student"]
 
 
 def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:

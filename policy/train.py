@@ -101,7 +101,7 @@ class Trainer:
         if config.task == "reorient":
             self.env.max_angle = CURRICULUM_START
         self._optimizers: dict[str, dict[str, Any]] = {}
-        self._stage = ""
+        self._stage = self._reached = ""
         self._collector: Collector | RayCollector | None = None
 
     @property
@@ -124,7 +124,11 @@ class Trainer:
         stages = [s for s in stages if not (s == "clone" and clone == 0)]
         due = next(i for i, s in enumerate(stages) if self.progress < ends[s])
         if self._stage in stages:
-            due = min(due, stages.index(self._stage) + 1)
+            # One after the other, and never back: with more time, an old run's share is smaller.
+            here = stages.index(self._stage)
+            due = min(max(due, here), here + 1)
+        elif self._reached in stages:
+            due = max(due, stages.index(self._reached))
         return stages[due]
 
     def run(self) -> None:
@@ -174,7 +178,9 @@ class Trainer:
         """Sets up the learner of a stage; fresh episodes start."""
         self._stage = stage
         agent = self.teacher if stage == "teacher" else self.student
-        self._collector = self._make_collector(agent, self.config.seed + STAGES.index(stage))
+        # Not the seed alone: a resumed run must not draw again what it drew before.
+        seed = self.config.seed + STAGES.index(stage) + len(STAGES) * self.actions
+        self._collector = self._make_collector(agent, seed)
         if stage == "clone":
             self._learner: PPO | Cloning = Cloning(self.student, self.teacher, self.config)
         else:
@@ -256,6 +262,8 @@ class Trainer:
                 "actions": self.actions,
                 "best": self.best,
                 "max_angle": self.env.max_angle,
+                "stage": self._stage,
+                "next_episode": int(self.env.episode.max()) + 1,
             },
             temporary,
         )
@@ -270,6 +278,11 @@ class Trainer:
         self.generator.set_state(value["generator"])
         self.seconds, self.actions = value["seconds"], value["actions"]
         self.best, self.env.max_angle = value["best"], value["max_angle"]
+        self._reached = value.get("stage", "")
+        self.env.first_episode = value.get("next_episode", 0)
+        best = path.with_name("best.ckpt")
+        if best.exists():  # It may be younger than the last checkpoint.
+            self.best = max(self.best, load_checkpoint(best)["best"])
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -86,6 +86,21 @@ class Pictures(L.Callback):
         )
 
 
+class Interrupted(L.Callback):
+    """Saves what was learned when a run is interrupted or breaks."""
+
+    def __init__(self, path: Path) -> None:
+        """Saves to `path`."""
+        self._path = path
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Called before the trainer is torn down."""
+        if isinstance(exception, KeyboardInterrupt):
+            trainer.save_checkpoint(self._path)
+
+
 class LearningCurve(L.Callback):
     """Appends a row to `metrics.csv` at each validation; a resumed run goes on in the same file."""
 

@@ -1,5 +1,6 @@
 """Settings of estimator training."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,7 +91,7 @@ class VisionConfig:
             raise InputError(f"--batch-size is {self.batch_size}; it must be at least 2")
         if self.mine_samples < 1:
             raise InputError(f"--mine-samples is {self.mine_samples}; it must be at least 1")
-        if self.max_minutes <= 0 or self.max_epochs < 1:
+        if not 0 < self.max_minutes < math.inf or self.max_epochs < 1:
             raise InputError("--max-minutes and --max-epochs must be positive")
 
 

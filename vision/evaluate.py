@@ -11,8 +11,10 @@ from opendactyl.datasets.cache import CachedDataset, open_dataset
 from opendactyl.files.atomic import read_json, sha256, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import new_folder
+from opendactyl.geometry.rig import Rig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.metrics import compute_metrics
+from opendactyl.vision.module import PoseModule
 from opendactyl.vision.predictions import BatchEstimator, predict
 from opendactyl.vision.report import write_report
 from opendactyl.vision.train import load_module
@@ -63,6 +65,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     model = open_model(config.model)
     data = open_dataset(config.data, model.image_size, model.views)
     _refuse_training_data(config.model, data)
+    _refuse_other_cameras(config.model, model, data)
     out = new_folder(config.out, resume=config.resume)
     count = min(len(data), config.max_samples or len(data))
     began = time.perf_counter()
@@ -73,6 +76,25 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     write_json(out / "metrics.json", metrics)
     write_report(out / "report.html", predictions, metrics, data, milliseconds)
     return metrics
+
+
+def _refuse_other_cameras(path: Path, model: BatchEstimator, data: CachedDataset) -> None:
+    """An estimator knows its cameras; pictures of others would only look like bad estimates."""
+    known = (
+        model.hparams["rig"]
+        if isinstance(model, PoseModule)
+        else read_json(path / "manifest.json")["rig"]
+    )
+    trained = Rig.from_dict(known)
+    for mine, theirs in zip(trained.cameras, data.rig.cameras, strict=True):
+        same = np.allclose(mine.K, theirs.K) and np.allclose(
+            mine.cam_from_hand, theirs.cam_from_hand, atol=1e-6
+        )
+        if not same:
+            raise InputError(
+                f"{path} was trained for rig {trained.name}, and camera {theirs.name!r} of the "
+                f"dataset's rig {data.rig.name} is another; render the dataset with its --rig"
+            )
 
 
 def _refuse_training_data(model: Path, data: CachedDataset) -> None:

@@ -16,6 +16,8 @@ PLACE_WEIGHT = 20.0
 PLACE_BETA = 0.01
 """Below this share of the image, errors of places count by their square."""
 LIKELIHOOD_WEIGHT = 0.05
+SURE = 100.0
+"""Squared deviations (chi-squared) above which a likelihood counts them by their logarithm."""
 LEAST_VISIBLE = 0.1
 """The object's places in a view count by the share of it that can be seen, at least by this."""
 
@@ -72,8 +74,8 @@ def _place_losses(
     )[..., : truth.shape[2]]
     error = functional.smooth_l1_loss(places, truth, reduction="none", beta=PLACE_BETA)
     square = (places - truth).detach().square().sum(dim=-1)
-    nll = 2 * log_std + 0.5 * square * torch.exp(-2 * log_std)
-    return (error.mean(dim=-1) * weight).mean(), nll.clamp_max(50.0).mean()
+    nll = 2 * log_std + 0.5 * _tamed(square * torch.exp(-2 * log_std))
+    return (error.mean(dim=-1) * weight).mean(), nll.mean()
 
 
 def pose_likelihood(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor) -> Tensor:
@@ -87,8 +89,17 @@ def pose_likelihood(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor)
             dim=-1,
         )
     # Three dimensions each: 3 log(sigma) + |e|² / (2 sigma²).
-    nll = 3 * output.log_std + 0.5 * squares * torch.exp(-2 * output.log_std)
-    return nll.clamp_max(50.0).mean()
+    nll = 3 * output.log_std + 0.5 * _tamed(squares * torch.exp(-2 * output.log_std))
+    return nll.mean()
+
+
+def _tamed(square: Tensor) -> Tensor:
+    """Squared deviations, growing as their logarithm only where an estimate is far too sure.
+
+    Early in training they would drown everything else; the slope stays, so that it learns better.
+    """
+    far = SURE * (1 + torch.log(square.clamp_min(SURE) / SURE))
+    return torch.where(square < SURE, square, far)
 
 
 class FocalBalance(nn.Module):

@@ -22,7 +22,7 @@ from opendactyl.files.runs import open_run, to_plain
 from opendactyl.models.precision import cpu_multiplies_bf16
 from opendactyl.models.weights import load_weights
 from opendactyl.vision.calibration import calibrate
-from opendactyl.vision.callbacks import Averaging, LearningCurve, Pictures, Progress
+from opendactyl.vision.callbacks import Averaging, Interrupted, LearningCurve, Pictures, Progress
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
 
@@ -71,10 +71,11 @@ def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path
     last = run / "checkpoints" / "last.ckpt"
     # Only tensors and plain values are read back: checkpoints may come from strangers.
     resume_from = str(last) if last.exists() else None
-    trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+    try:
+        trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C.
+        raise KeyboardInterrupt from stop
     trainer.save_checkpoint(last)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     (final,) = trainer.validate(module, data, verbose=False)
     path = run / "checkpoints" / "best.ckpt"
     if best.best_model_score is None or final["val/score"] <= best.best_model_score:
@@ -173,6 +174,7 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelChec
             Averaging(config.average),
             LearningCurve(run / "metrics.csv", timer),
             Pictures(),
+            Interrupted(folder / "last.ckpt"),
             best,
             ModelCheckpoint(
                 folder, "last", train_time_interval=interval, enable_version_counter=False

@@ -295,6 +295,11 @@ def test_onnx_equals_torch_over_twenty_recurrent_steps(policy_run, bundle):
         {"num_envs": 7},
         {"max_minutes": 0.0},
         {"teacher_share": 0.9, "clone_share": 0.2},
+        {"minibatches": 0},
+        {"epochs": 0},
+        {"seed": -1},
+        {"gamma": 2.0},
+        {"learning_rate": float("nan")},
         {"randomization": "absurd"},
     ],
 )

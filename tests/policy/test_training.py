@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import threading
 import time
 
@@ -19,7 +20,7 @@ from opendactyl.policy.export import export_policy
 from opendactyl.policy.ppo import sequence_modules
 from opendactyl.policy.probe import reading_accuracy
 from opendactyl.policy.rollout import Collector
-from opendactyl.policy.train import load_checkpoint, train
+from opendactyl.policy.train import Trainer, load_checkpoint, train
 
 SMALL = PolicyConfig(num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=128, examined=0)
 
@@ -239,3 +240,14 @@ def test_the_probe_looks_at_every_second(policy_run, monkeypatch):
     assert len(report["memory"]) == len(report["observation"]) == 2
     assert report["n"] == [16, 16]
     assert all(0 <= share <= 1 for share in report["memory"])
+
+
+def test_more_time_never_leads_back_to_an_earlier_stage(policy_run, tmp_path):
+    shutil.copytree(policy_run, tmp_path / "run")
+    longer = dataclasses.replace(SMALL, out=tmp_path / "run", max_actions=6400, resume=True)
+    trainer = Trainer(longer, tmp_path / "run")
+    assert trainer.stage == "teacher"
+    trainer.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert trainer.progress < longer.teacher_share
+    assert trainer.stage == "ppo"
+    assert trainer.env.first_episode > 0

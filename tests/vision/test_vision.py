@@ -1,6 +1,8 @@
+import dataclasses
 import functools
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +19,15 @@ from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import matrix_to_quat, random_quat
+from opendactyl.geometry.rotation_torch import quat_to_matrix
 from opendactyl.models.pose import PoseOutput, rotation_from_raw
 from opendactyl.models.weights import save_weights
-from opendactyl.vision.callbacks import Averaging
+from opendactyl.vision.callbacks import Averaging, Progress
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluate import EvalConfig, evaluate, open_model
 from opendactyl.vision.export import export_pose
-from opendactyl.vision.losses import FocalBalance, pose_loss
+from opendactyl.vision.losses import FocalBalance, pose_likelihood, pose_loss
 from opendactyl.vision.metrics import (
     CHI2_90_3,
     bootstrap_interval,
@@ -308,6 +311,50 @@ def test_fewer_cameras_make_a_smaller_estimator(dataset, val_dataset, tmp_path):
     assert np.isfinite(metrics["rotation_error_deg"]["mean"])
     made = export_pose(module, Rig.from_dict(module.hparams["rig"]), tmp_path / "pose.onnx")
     assert made["inputs"]["images"] == ["batch", 1, 64, 64, 3]
+
+
+def test_an_interrupted_run_keeps_what_it_learned(dataset, val_dataset, tmp_path, monkeypatch):
+    def interrupt(self, trainer, module, batch, number):
+        if number == 2:
+            raise KeyboardInterrupt
+
+    config = VisionConfig(
+        data=(dataset,), val_data=val_dataset, out=tmp_path / "run", image_size=64, batch_size=4,
+        max_epochs=2, max_minutes=5, workers=0, accelerator="cpu",
+    )  # fmt: skip
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "on_train_batch_start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    signal.signal(signal.SIGINT, handler)
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 2
+    run = train(dataclasses.replace(config, resume=True))
+    assert (run / "checkpoints" / "best.ckpt").exists()
+
+
+def test_other_cameras_are_refused(vision_run, val_dataset, tmp_path, monkeypatch):
+    shutil.copytree(val_dataset, tmp_path / "data")
+    manifest = read_json(tmp_path / "data" / "manifest.json")
+    manifest["rig"]["cameras"][1]["cam_from_hand"][0][3] += 0.01
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr("opendactyl.vision.evaluate.predict", None)
+    with pytest.raises(InputError, match="camera 'right'"):
+        evaluate(EvalConfig(model=vision_run, data=tmp_path / "data", out=tmp_path / "out"))
+
+
+def test_the_too_sure_learn_to_be_less_so():
+    log_std = torch.full((1, 2), -4.0, requires_grad=True)
+    output = PoseOutput(torch.zeros(1, 3), torch.eye(3)[None], log_std)
+    batch = {
+        "position": torch.tensor([[0.05, 0.0, 0.0]]),
+        "quaternion": torch.tensor([[0.0, 1, 0, 0]]),
+    }
+    loss = pose_likelihood(output, batch, quat_to_matrix(batch["quaternion"]))
+    loss.backward()
+    assert (log_std.grad < -1).all()
+    assert loss < 1000
 
 
 def test_mined_samples_join_the_training(vision_run, bundle, dataset, val_dataset, tmp_path):
