@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,18 +101,6 @@ def test_pictures_are_another_make_but_alike_in_content(pair, states):
         assert b.std() > 15
         correlation = np.corrcoef(a.ravel(), b.ravel())[0, 1]
         assert correlation > 0.7
-
-
-@pytest.mark.slow
-def test_renderers_leave_no_memory_behind(states):
-    def megabytes_after(cycles):
-        for _ in range(cycles):
-            with make_renderer("filament", rig=load_rig("dactyl"), image_size=32) as renderer:
-                renderer.render(states[0], look())
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
-
-    before = megabytes_after(20)
-    assert megabytes_after(80) - before < 80
 
 
 def test_closed_renderers_say_so(states):
