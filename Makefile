@@ -40,7 +40,7 @@ view:          ## watch the closed loop in a browser
 demo:          ## all of it in one go, at a small size
 bench:         ## measure speed against other ways, in one run
 
-ablation: $(STAMP)  ## train variants of the estimator and compare them: ARGS="base views-1"
+ablation: $(STAMP)  ## compare variants of the estimator: ARGS="base views-1"
 	$(BIN)/python -m opendactyl.benchmarks.ablations $(ARGS)
 
 test: $(STAMP)  ## run the default tests
