@@ -20,6 +20,7 @@ from opendactyl.policy.env import HandEnv
 from opendactyl.policy.episode import EnvConfig
 from opendactyl.render.appearance import load_appearance
 from opendactyl.sim.state import State
+from opendactyl.vision.metrics import GOOD_ANGLE_DEG, GOOD_MM
 
 ROLLOUTS = 16
 """Roll-outs that fill a shard between them."""
@@ -27,8 +28,6 @@ SPACING = 5
 """Actions between two kept states."""
 KEPT = 4
 """How many of as many states as there are roll-outs are mined: the hardest."""
-DACTYL_DEG, DACTYL_MM = 2.71, 3.12
-"""Dactyl's errors (D18 Table 6), which put degrees and millimetres on one scale."""
 UNCHANGED, TURNED = 0.2, 0.4
 """Shares of poses left alone and turned by 90° steps; the rest is jittered (D18 D.2)."""
 POSITION_JITTER, ROTATION_JITTER = 0.005, 0.2
@@ -100,7 +99,7 @@ class MinedStates(RolloutStates):
 
 def hardest(error_rad: Array, error_m: Array, count: int) -> NDArray[np.intp]:
     """Numbers of the `count` estimates whose errors (B,) are largest, beside Dactyl's own."""
-    badness = np.rad2deg(error_rad) / DACTYL_DEG + error_m * 1000 / DACTYL_MM
+    badness = np.rad2deg(error_rad) / GOOD_ANGLE_DEG + error_m * 1000 / GOOD_MM
     return np.argsort(-badness, kind="stable")[:count]
 
 

@@ -17,6 +17,8 @@ from opendactyl.vision.predictions import Predictions
 
 CHI2_90_3 = 6.251388631170325
 """The 90 % quantile of the chi-squared distribution with three degrees of freedom."""
+GOOD_ANGLE_DEG, GOOD_MM = 2.71, 3.12
+"""Dactyl's own errors (D18 Table 6), which put degrees and millimetres on one scale."""
 ADD_LIMIT = 0.1
 """The AUC of ADD runs from zero to this distance, in metres (PoseCNN, arXiv 1711.00199)."""
 

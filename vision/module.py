@@ -15,13 +15,12 @@ from opendactyl.geometry.rotation import Array, matrix_to_quat
 from opendactyl.geometry.rotation_torch import geodesic_angle, quat_to_matrix
 from opendactyl.models.pose import PoseOutput, build_pose_network
 from opendactyl.vision.losses import FocalBalance, pose_loss
+from opendactyl.vision.metrics import GOOD_ANGLE_DEG, GOOD_MM
 
 WARM_UP, WARM_UP_SHARE = 200, 0.05
 """Steps, or share of the time if that is shorter, over which the step size rises to its peak."""
 HALVING = 20_000
 """Steps after which schedule `halving` halves the step size (D18 D.2)."""
-GOOD_ANGLE_DEG, GOOD_MM = 2.71, 3.12
-"""Dactyl's own errors (D18 Table 6), which put degrees and millimetres on one scale."""
 
 
 class PoseModule(L.LightningModule):
