@@ -13,35 +13,47 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-PATCH_SHARE = (0.05, 0.2)
-"""Height and width of a patch cut from another view, as shares of the image's."""
+from opendactyl.files.ranges import drawn
+
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Ranges of the augmentation."""
+    """What is drawn for every view; `docs/randomization.md` is made from the fields."""
 
-    contrast: float = 0.5
-    """Contrast about the mean, ± share: 50 to 150 % (D18 Table 9)."""
-    brightness: float = 0.2
-    """Brightness, ± share (ORRB post-processing)."""
-    noise: float = 0.1
-    """Largest standard deviation of pixel noise, as a share of white (D18 Table 9)."""
-    hue: float = 10.0
-    """Hue shift in degrees, ± (ORRB post-processing)."""
-    saturation: float = 0.2
-    """Saturation, ± share (ORRB post-processing)."""
-    white_balance: float = 0.3
-    """Probability of a colour cast, as of a light of 3,000 to 15,000 K (D19's post-processing)."""
-    blur: float = 0.2
-    """Probability of a slight blur (DeXtreme)."""
-    jpeg: float = 0.2
-    """Probability of JPEG compression (DeXtreme)."""
-    occluder: float = 0.2
-    """Probability of plain rectangles in front of a picture, and of a patch cut from another view
-    of the sample (DeXtreme's CutMix, as an occluder)."""
-    background: float = 0.3
-    """Probability of another background, where the dataset stores masks (DeXtreme)."""
+    colours: float = drawn(0.9, "share of views whose colours are shifted at all", "", "ours")
+    brightness: float = drawn(0.2, "brightness (share)", "± uniform", "ORRB")
+    contrast: float = drawn(0.5, "contrast about the mean (share)", "± uniform", "D18 Table 9")
+    saturation: float = drawn(0.2, "saturation (share)", "± uniform", "ORRB")
+    hue: float = drawn(10.0, "hue (degrees)", "± uniform", "ORRB")
+    white_balance: float = drawn(
+        0.3,
+        "share of views with the cast of another light",
+        "a black body of 3,000 to 15,000 K",
+        "after D19's post-processing",
+    )
+    blur: float = drawn(0.2, "share of views blurred", "Gaussian, 3 pixels wide", "DeXtreme")
+    noisy: float = drawn(0.7, "share of views with pixel noise", "", "ours")
+    noise: Range = drawn(
+        (0.0, 0.1), "standard deviation of pixel noise (share of white)", "uniform", "D18 Table 9"
+    )
+    jpeg: float = drawn(0.2, "share of views compressed", "", "DeXtreme")
+    jpeg_quality: Range = drawn((60.0, 95.0), "JPEG quality", "uniform", "ours")
+    occluder: float = drawn(
+        0.2,
+        "share of views behind rectangles, and of views behind a patch cut from another",
+        "",
+        "after DeXtreme's CutMix",
+    )
+    rectangles: Range = drawn((1.0, 3.0), "rectangles, each of one colour", "uniform", "ours")
+    rectangle: Range = drawn(
+        (0.03, 0.12), "a rectangle's sides (share of the view's)", "uniform", "ours"
+    )
+    patch: Range = drawn((0.05, 0.2), "a patch's sides (share of the view's)", "uniform", "ours")
+    background: float = drawn(
+        0.3, "share of views with a random pattern behind, where masks are stored", "", "DeXtreme"
+    )
 
 
 class Augmentation:
@@ -49,14 +61,14 @@ class Augmentation:
 
     def __init__(self, config: AugmentConfig) -> None:
         """Builds the pipeline."""
-        self._background = config.background
-        self._occluder = config.occluder
+        self._config = config
+        first, last = config.rectangles
         self._pipeline = A.Compose(
             [
                 A.CoarseDropout(
-                    num_holes_range=(1, 3),
-                    hole_height_range=(0.03, 0.12),
-                    hole_width_range=(0.03, 0.12),
+                    num_holes_range=(round(first), round(last)),
+                    hole_height_range=config.rectangle,
+                    hole_width_range=config.rectangle,
                     fill="random_uniform",
                     p=config.occluder,
                 ),
@@ -65,12 +77,15 @@ class Augmentation:
                     contrast=config.contrast,
                     saturation=config.saturation,
                     hue=config.hue / 360,
-                    p=0.9,
+                    p=config.colours,
                 ),
                 A.PlanckianJitter(p=config.white_balance),
                 A.GaussianBlur(blur_limit=(3, 3), p=config.blur),
-                A.GaussNoise(std_range=(0.0, config.noise), p=0.7),
-                A.ImageCompression(quality_range=(60, 95), p=config.jpeg),
+                A.GaussNoise(std_range=config.noise, p=config.noisy),
+                A.ImageCompression(
+                    quality_range=(round(config.jpeg_quality[0]), round(config.jpeg_quality[1])),
+                    p=config.jpeg,
+                ),
             ]
         )
 
@@ -91,15 +106,15 @@ class Augmentation:
             images = np.stack(
                 [
                     replace_background(image, mask == 0, rng)
-                    if rng.random() < self._background
+                    if rng.random() < self._config.background
                     else image
                     for image, mask in zip(images, masks, strict=True)
                 ]
             )
         images = np.stack(
             [
-                with_patch(image, images[rng.integers(len(images))], rng)
-                if rng.random() < self._occluder
+                with_patch(image, images[rng.integers(len(images))], self._config.patch, rng)
+                if rng.random() < self._config.occluder
                 else image
                 for image in images
             ]
@@ -109,11 +124,11 @@ class Augmentation:
 
 
 def with_patch(
-    image: NDArray[np.uint8], other: NDArray[np.uint8], rng: np.random.Generator
+    image: NDArray[np.uint8], other: NDArray[np.uint8], sides: Range, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Hides a small part of `image` behind a piece cut from anywhere in `other`."""
+    """Hides a part of `image`, of sides that are shares of its own, behind a piece of `other`."""
     size = np.array(image.shape[:2])
-    height, width = np.maximum(size * rng.uniform(*PATCH_SHARE, 2), 1).astype(int)
+    height, width = np.maximum(size * rng.uniform(*sides, 2), 1).astype(int)
     free = size - (height, width)
     (top, left), (row, column) = rng.integers(0, free + 1), rng.integers(0, free + 1)
     mixed = image.copy()

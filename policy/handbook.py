@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from opendactyl.files.atomic import write_text
-from opendactyl.policy.randomization import PRESETS, randomization_table
+from opendactyl.files.ranges import markdown
+from opendactyl.policy.randomization import PRESETS
 
 _HEAD = """# Randomized physics and observations
 
@@ -63,24 +64,7 @@ This file is made by `python -m opendactyl.policy.handbook docs`.
 
 def physics_page() -> str:
     """The page as Markdown: one row for each thing that is drawn, one column for each preset."""
-    presets = {name: randomization_table(config) for name, config in PRESETS.items()}
-    lines = [
-        "| key | what | distribution | " + " | ".join(presets) + " | source |",
-        "|---" * (4 + len(presets)) + "|",
-    ]
-    for number, key in enumerate(PRESETS["dactyl"].__dataclass_fields__):
-        what, how, _, source = presets["dactyl"][number]
-        ranges = " | ".join(_short(rows[number][2]) for rows in presets.values())
-        lines.append(f"| `{key}` | {what} | {how} | {ranges} | {source} |")
-    return _HEAD + "\n".join(lines) + "\n" + _TAIL
-
-
-def _short(text: str) -> str:
-    """A range or number as the table shows it."""
-    if text in ("True", "False"):
-        return "yes" if text == "True" else "no"
-    words = text.strip("()").split(", ")
-    return " … ".join(dict.fromkeys(f"{float(word):.4g}" for word in words))
+    return _HEAD + markdown(PRESETS) + _TAIL
 
 
 def main(folder: Path) -> None:

@@ -2,11 +2,11 @@
 
 `RandomizationConfig` holds the distributions, `sample` draws one frozen `Physics` from them for an
 episode; `model_fields` puts it into a simulation, `actuation` and `sensing` act on it step by step.
-The field table of `RandomizationConfig` is the documentation: `docs/physics.md` is made from it.
+The fields are the documentation: `docs/physics.md` is made from them.
 """
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,104 +14,103 @@ from numpy.typing import NDArray
 
 from opendactyl.files.errors import InputError
 from opendactyl.files.presets import load_preset
+from opendactyl.files.ranges import drawn
 from opendactyl.geometry.rotation import Array
 from opendactyl.sim.names import ACTUATORS, FINGERTIPS, JOINTS
 
 Range = tuple[float, float]
 
 
-def _row(default: Any, what: str, distribution: str, source: str) -> Any:
-    return field(default=default, metadata=dict(what=what, how=distribution, source=source))
-
-
 @dataclass(frozen=True, kw_only=True)
 class RandomizationConfig:
     """The distributions episodes are drawn from. The defaults are the `dactyl` preset."""
 
-    object_size: Range = _row((0.95, 1.05), "object's dimensions", "× uniform", "D18 Table 1")
-    object_mass: Range = _row((0.5, 1.5), "object's mass and inertia", "× uniform", "D18 Table 1")
-    link_mass: Range = _row((0.5, 1.5), "each link's mass and inertia", "× uniform", "D18 Table 1")
-    friction: Range = _row((0.7, 1.3), "friction of all surfaces", "× uniform", "D18 Table 1")
-    joint_damping: Range = _row((0.3, 3.0), "each joint's damping", "× log-uniform", "D18 Table 1")
-    actuator_gain: Range = _row((0.75, 1.5), "each actuator's gain", "× log-uniform", "D18 Table 1")
-    joint_limits: float = _row(0.15, "each joint limit (rad)", "+ normal", "D18 Table 1")
-    gravity: float = _row(0.4, "each coordinate of gravity (m/s²)", "+ normal", "D18 Table 1")
-    timestep_rate: Range = _row(
+    object_size: Range = drawn((0.95, 1.05), "object's dimensions", "× uniform", "D18 Table 1")
+    object_mass: Range = drawn((0.5, 1.5), "object's mass and inertia", "× uniform", "D18 Table 1")
+    link_mass: Range = drawn((0.5, 1.5), "each link's mass and inertia", "× uniform", "D18 Table 1")
+    friction: Range = drawn((0.7, 1.3), "friction of all surfaces", "× uniform", "D18 Table 1")
+    joint_damping: Range = drawn((0.3, 3.0), "each joint's damping", "× log-uniform", "D18 Table 1")
+    actuator_gain: Range = drawn(
+        (0.75, 1.5), "each actuator's gain", "× log-uniform", "D18 Table 1"
+    )
+    joint_limits: float = drawn(0.15, "each joint limit (rad)", "+ normal", "D18 Table 1")
+    gravity: float = drawn(0.4, "each coordinate of gravity (m/s²)", "+ normal", "D18 Table 1")
+    timestep_rate: Range = drawn(
         (1250.0, 10000.0),
         "rate of the exponential added to every physics step (1/s; 0 adds none)",
         "uniform",
         "D18 C.2",
     )
-    action_noise: float = _row(
+    action_noise: float = drawn(
         0.05, "each target at each action (share of its range)", "+ normal", "D18 C.2"
     )
-    action_bias: float = _row(
+    action_bias: float = drawn(
         0.015, "each target throughout (share of its range)", "+ normal", "D18 C.2"
     )
-    action_scale: float = _row(
+    action_scale: float = drawn(
         0.015, "each target's distance from its range's centre", "× (1 + normal)", "D18 C.2"
     )
-    action_delay: float = _row(
+    action_delay: float = drawn(
         0.5, "chance of each actuator to act one action late throughout", "", "D18 C.2"
     )
-    backlash: Range = _row(
+    backlash: Range = drawn(
         (7.4, 70.0),
         "rate at which each actuator takes up its slack, each way (1/s; 0 has no slack)",
         "log-uniform",
         "after robogym's calibrated exponents, 2 to 4.25",
     )
-    force_chance: Range = _row(
+    force_chance: Range = drawn(
         (0.001, 0.1), "chance of a new push on the object at an action", "log-uniform", "D18 C.2"
     )
-    force_scale: float = _row(
+    force_scale: float = drawn(
         1.0, "each coordinate of a push (m/s² × the object's mass)", "normal", "D18 C.2"
     )
-    force_decay: float = _row(0.99, "what an action leaves of a push", "", "D18 C.2")
-    fingertip_offset: float = _row(
+    force_decay: float = drawn(0.99, "what an action leaves of a push", "", "D18 C.2")
+    fingertip_offset: float = drawn(
         0.001, "each fingertip's position throughout (m)", "+ normal", "D18 C.2"
     )
-    fingertip_noise: float = _row(
+    fingertip_noise: float = drawn(
         0.002, "each fingertip's position at each action (m)", "+ normal", "D18 C.2"
     )
-    fingertip_marker: float = _row(
+    fingertip_marker: float = drawn(
         0.003, "each fingertip marker's place on its nail (m)", "± uniform", "D18 C.2, robogym"
     )
-    base_marker: float = _row(
+    base_marker: float = drawn(
         0.001, "place of the hand-base markers (m)", "± uniform", "D18 C.2, robogym"
     )
-    position_offset: float = _row(0.005, "object's position throughout (m)", "+ normal", "D18 C.2")
-    position_noise: float = _row(
+    position_offset: float = drawn(0.005, "object's position throughout (m)", "+ normal", "D18 C.2")
+    position_noise: float = drawn(
         0.001, "object's position at each action (m)", "+ normal", "D18 C.2"
     )
-    rotation_offset: float = _row(
+    rotation_offset: float = drawn(
         0.1, "object's rotation vector throughout (rad)", "+ normal", "D18 C.2"
     )
-    rotation_noise: float = _row(
+    rotation_noise: float = drawn(
         0.1, "object's rotation vector at each action (rad)", "+ normal", "D18 C.2"
     )
-    joint_offset: float = _row(
+    joint_offset: float = drawn(
         0.02, "each measured joint angle throughout (rad)", "+ normal", "ours"
     )
-    joint_noise: float = _row(
+    joint_noise: float = drawn(
         0.01, "each measured joint angle at each action (rad)", "+ normal", "ours"
     )
-    marker_loss: float = _row(0.2, "lost fingertip markers (1/s each)", "Poisson", "D18 C.2")
-    marker_loss_seconds: float = _row(1.0, "how long a marker stays lost (s)", "", "D18 C.2")
-    occlusion: bool = _row(
+    marker_loss: float = drawn(0.2, "lost fingertip markers (1/s each)", "Poisson", "D18 C.2")
+    marker_loss_seconds: float = drawn(1.0, "how long a marker stays lost (s)", "", "D18 C.2")
+    occlusion: bool = drawn(
         True, "a fingertip marker that touches something keeps its last reading", "", "D18 C.2"
     )
-    pose_loss: float = _row(0.02, "lost object poses (1/s)", "Poisson", "robogym")
-    pose_loss_seconds: float = _row(1.0, "how long a pose stays lost (s)", "", "after robogym")
-    pose_delay: tuple[int, int] = _row(
+    pose_loss: float = drawn(0.02, "lost object poses (1/s)", "Poisson", "robogym")
+    pose_loss_seconds: float = drawn(1.0, "how long a pose stays lost (s)", "", "after robogym")
+    pose_delay: tuple[int, int] = drawn(
         (0, 0), "age of the object's pose (actions)", "uniform", "ours"
     )
-    pose_period: tuple[int, int] = _row(
+    pose_period: tuple[int, int] = drawn(
         (1, 1), "actions between two new poses of the object", "uniform", "ours"
     )
-    pose_injection: Range = _row(
+    pose_injection: Range = drawn(
         (0.0, 0.0), "chance of a random pose instead, at each new pose", "uniform", "DeXtreme"
     )
-    injected_position: float = _row(
+    injected_position: float = drawn(
         0.03, "each coordinate of a random pose's position (m); its rotation is any",
         "+ normal", "ours",
     )  # fmt: skip
@@ -128,7 +127,7 @@ class RandomizationConfig:
                     f"randomization {f.name} is {value}; it must be one number from 0, or "
                     "two in order"
                 )
-            if f.metadata["how"].endswith("log-uniform") and low == 0 < high:
+            if f.metadata["distribution"].endswith("log-uniform") and low == 0 < high:
                 raise InputError(f"randomization {f.name} is {value}; a log-uniform range has no 0")
         if self.pose_period[0] < 1:
             raise InputError(f"randomization pose_period is {self.pose_period}; it starts at 1")
@@ -138,7 +137,8 @@ def _nothing() -> RandomizationConfig:
     """Zero width everywhere."""
     ranges: dict[str, Any] = {}
     for f in dataclasses.fields(RandomizationConfig):
-        one = 1.0 if f.metadata["how"].startswith("× ") and f.name != "action_scale" else 0.0
+        factor = f.metadata["distribution"].startswith("× ") and f.name != "action_scale"
+        one = 1.0 if factor else 0.0
         ranges[f.name] = (one, one) if isinstance(f.default, tuple) else 0.0
     kept = ("force_decay", "marker_loss_seconds", "pose_loss_seconds", "pose_delay", "pose_period")
     for name in kept:
@@ -259,11 +259,3 @@ def load_randomization(name: str) -> RandomizationConfig:
         InputError: no such preset or file, or the file has an unknown key or a wrong value.
     """
     return load_preset("randomization", name, PRESETS)
-
-
-def randomization_table(config: RandomizationConfig) -> list[tuple[str, str, str, str]]:
-    """Rows (what, distribution, range, source), one for each thing that is drawn."""
-    return [
-        (f.metadata["what"], f.metadata["how"], str(getattr(config, f.name)), f.metadata["source"])
-        for f in dataclasses.fields(config)
-    ]

@@ -1,19 +1,20 @@
 """Appearance randomization as data: what is drawn, from which range, and after which source.
 
 `AppearanceConfig` holds the ranges, `sample_appearance` draws one frozen `Appearance` from them;
-`studio.apply` puts it into a model. The field table of `AppearanceConfig` is the documentation:
-`randomization_table` lists it, and the docs are made from that list.
+`studio.apply` puts it into a model. The fields are the documentation: `docs/randomization.md` is
+made from them.
 """
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from opendactyl.files.errors import InputError
 from opendactyl.files.presets import load_preset
+from opendactyl.files.ranges import drawn
 
 Range = tuple[float, float]
 MAX_LIGHTS = 6
@@ -36,56 +37,56 @@ LIMITS = {
 """What the values may be, where it is not simply from 0 on."""
 
 
-def _row(default: Any, what: str, distribution: str, source: str) -> Any:
-    return field(default=default, metadata=dict(what=what, how=distribution, source=source))
-
-
 @dataclass(frozen=True, kw_only=True)
 class AppearanceConfig:
     """The ranges appearances are drawn from. The defaults are the `dactyl` preset."""
 
-    camera_position: float = _row(
+    camera_position: float = drawn(
         0.005, "camera position, each axis (m)", "± uniform", "ORRB renderer_config.json"
     )
-    camera_rotation: float = _row(
+    camera_rotation: float = drawn(
         0.015, "camera rotation about a random axis (rad)", "uniform from 0", "ORRB"
     )
-    camera_fovy: float = _row(0.00873, "camera vertical field of view (rad)", "± uniform", "ORRB")
-    lights: tuple[int, int] = _row((4, 6), "number of lights", "uniform", "D18 Table 9")
-    light_distance: Range = _row((1.0, 1.5), "light distance from the palm (m)", "uniform", "ORRB")
-    light_elevation: Range = _row(
+    camera_fovy: float = drawn(0.00873, "camera vertical field of view (rad)", "± uniform", "ORRB")
+    lights: tuple[int, int] = drawn((4, 6), "number of lights", "uniform", "D18 Table 9")
+    light_distance: Range = drawn((1.0, 1.5), "light distance from the palm (m)", "uniform", "ORRB")
+    light_elevation: Range = drawn(
         (0.1, 1.0),
         "sine of the light's elevation",
         "uniform (half-sphere, not at its rim)",
         "after D18 Table 9",
     )
-    light_cone: Range = _row((27.0, 33.0), "light cone, half angle (deg)", "uniform", "ORRB")
-    light_weight: Range = _row((1.0, 5.0), "relative light intensity", "uniform", "D18 Table 9")
-    light_total: Range = _row(
+    light_cone: Range = drawn((27.0, 33.0), "light cone, half angle (deg)", "uniform", "ORRB")
+    light_weight: Range = drawn((1.0, 5.0), "relative light intensity", "uniform", "D18 Table 9")
+    light_total: Range = drawn(
         (0.5, 2.0),
         "total light intensity (diffuse sum; Dactyl's units are Unity's)",
         "uniform",
         "after D18 Table 9",
     )
-    light_ambient: Range = _row((0.1, 0.4), "ambient light", "uniform", "ours")
-    shadow: float = _row(0.5, "share of samples whose brightest light casts shadows", "", "ours")
-    hand_random: bool = _row(True, "hand colour, any RGB", "uniform in RGB", "D18 Table 9")
-    hand_metallic: Range = _row((0.05, 0.25), "hand metallic", "uniform", "D18 Table 9")
-    hand_gloss: Range = _row((0.0, 1.0), "hand glossiness", "uniform", "D18 Table 9")
-    face_hue: float = _row(0.01, "face hue (turns)", "± uniform", "D18 Table 9")
-    face_saturation: float = _row(0.15, "face saturation", "± uniform", "D18 Table 9")
-    face_value: float = _row(0.15, "face value", "± uniform", "D18 Table 9")
-    face_metallic: Range = _row((0.05, 0.15), "face metallic", "uniform", "D18 Table 9")
-    face_gloss: Range = _row((0.05, 0.15), "face glossiness", "uniform", "D18 Table 9")
-    letter_hue: float = _row(0.02, "letter hue (turns)", "± uniform", "ORRB")
-    letter_saturation: float = _row(0.0, "letter saturation (at 0, hue is moot)", "", "ORRB")
-    letter_value: Range = _row((0.5, 1.0), "letter value", "uniform", "ORRB")
-    background_random: bool = _row(True, "floor and wall colour, any RGB", "uniform in RGB", "ours")
-    background_texture: float = _row(
+    light_ambient: Range = drawn((0.1, 0.4), "ambient light", "uniform", "ours")
+    shadow: float = drawn(0.5, "share of samples whose brightest light casts shadows", "", "ours")
+    hand_random: bool = drawn(True, "hand colour, any RGB", "uniform in RGB", "D18 Table 9")
+    hand_metallic: Range = drawn((0.05, 0.25), "hand metallic", "uniform", "D18 Table 9")
+    hand_gloss: Range = drawn((0.0, 1.0), "hand glossiness", "uniform", "D18 Table 9")
+    face_hue: float = drawn(0.01, "face hue (turns)", "± uniform", "D18 Table 9")
+    face_saturation: float = drawn(0.15, "face saturation", "± uniform", "D18 Table 9")
+    face_value: float = drawn(0.15, "face value", "± uniform", "D18 Table 9")
+    face_metallic: Range = drawn((0.05, 0.15), "face metallic", "uniform", "D18 Table 9")
+    face_gloss: Range = drawn((0.05, 0.15), "face glossiness", "uniform", "D18 Table 9")
+    letter_hue: float = drawn(0.02, "letter hue (turns)", "± uniform", "ORRB")
+    letter_saturation: float = drawn(0.0, "letter saturation (at 0, hue is moot)", "", "ORRB")
+    letter_value: Range = drawn((0.5, 1.0), "letter value", "uniform", "ORRB")
+    background_random: bool = drawn(
+        True, "floor and wall colour, any RGB", "uniform in RGB", "ours"
+    )
+    background_texture: float = drawn(
         0.5, "share of floors and walls with a procedural texture", "", "after DR17"
     )
-    background_tile: Range = _row((5.0, 5.0), "side of a texture's tile (m)", "log-uniform", "ours")
-    distractors: tuple[int, int] = _row((0, 0), "objects around the hand", "uniform", "after DR17")
+    background_tile: Range = drawn(
+        (5.0, 5.0), "side of a texture's tile (m)", "log-uniform", "ours"
+    )
+    distractors: tuple[int, int] = drawn((0, 0), "objects around the hand", "uniform", "after DR17")
 
     def __post_init__(self) -> None:
         """Refuses what cannot be drawn."""
@@ -258,11 +259,3 @@ def load_appearance(name: str) -> AppearanceConfig:
         InputError: no such preset or file, or the file has an unknown key or a wrong value.
     """
     return load_preset("appearance", name, PRESETS)
-
-
-def randomization_table(config: AppearanceConfig) -> list[tuple[str, str, str, str]]:
-    """Rows (what, distribution, range, source), one for each thing that is drawn."""
-    return [
-        (f.metadata["what"], f.metadata["how"], str(getattr(config, f.name)), f.metadata["source"])
-        for f in dataclasses.fields(config)
-    ]

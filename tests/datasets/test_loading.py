@@ -1,12 +1,11 @@
 """Loading for training: every sample once an epoch, whoever asks and whenever it goes on."""
 
 import lightning as L
-import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from opendactyl.datasets.augment import Augmentation, AugmentConfig, with_patch
+from opendactyl.datasets.augment import AugmentConfig
 from opendactyl.datasets.loading import EpochSampler, PoseDataModule
 
 
@@ -81,34 +80,3 @@ def test_workers_share_a_batch_order(dataset, val_dataset):
         return [(b["index"].tolist(), b["images"].tolist()) for b in data.train_dataloader()]
 
     assert batches(2) == batches(0)
-
-
-def test_a_patch_of_another_view_hides_a_small_part():
-    rng = np.random.default_rng(0)
-    plain, other = np.zeros((40, 60, 3), np.uint8), np.full((40, 60, 3), 255, np.uint8)
-    shares = [np.mean(with_patch(plain, other, rng) == 255) for _ in range(200)]
-    assert min(shares) > 0 and max(shares) <= 0.04
-    assert not plain.any()
-    only = AugmentConfig(
-        contrast=0, brightness=0, noise=0, hue=0, saturation=0, white_balance=0, blur=0, jpeg=0,
-        occluder=0,
-    )  # fmt: skip
-    views = np.stack([plain, other])
-    np.testing.assert_array_equal(Augmentation(only)(views, rng), views)
-
-
-def test_backgrounds_change_where_the_mask_says():
-    rng = np.random.default_rng(1)
-    config = AugmentConfig(
-        contrast=0, brightness=0, noise=0, hue=0, saturation=0, white_balance=0, blur=0, jpeg=0,
-        occluder=0,
-        background=1.0,
-    )  # fmt: skip
-    images = np.full((3, 32, 32, 3), 128, np.uint8)
-    masks = np.zeros((3, 32, 32), np.uint8)
-    masks[:, 8:20, 8:20] = 2
-    masks[:, 20:30, 8:20] = 1
-    changed = Augmentation(config)(images, rng, masks)
-    np.testing.assert_array_equal(changed[masks > 0], 128)
-    assert np.mean(changed[masks == 0] != 128) > 0.9
-    assert not np.array_equal(changed[0], changed[1])

@@ -8,13 +8,13 @@ import pytest
 from mujoco.batch import Batch
 
 from opendactyl.files.errors import InputError
+from opendactyl.files.ranges import table
 from opendactyl.policy.handbook import physics_page
 from opendactyl.policy.model_fields import MESH_SIZES, ModelFields, sized_scene
 from opendactyl.policy.randomization import (
     PRESETS,
     RandomizationConfig,
     load_randomization,
-    randomization_table,
     sample,
 )
 from opendactyl.sim.objects import object_spec
@@ -204,7 +204,7 @@ def test_unknown_names_are_refused():
 
 
 def test_the_documented_page_is_the_one_the_code_makes():
-    rows = randomization_table(RandomizationConfig())
+    rows = table(RandomizationConfig())
     assert len(rows) == len(dataclasses.fields(RandomizationConfig))
     assert all(what and source for what, _, _, source in rows)
     page = physics_page()

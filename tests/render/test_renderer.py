@@ -14,7 +14,6 @@ from opendactyl.render.appearance import (
     Appearance,
     Backdrop,
     load_appearance,
-    randomization_table,
 )
 from opendactyl.render.backdrop import backdrop_texture
 from opendactyl.render.draw import sample_appearance
@@ -224,12 +223,6 @@ def test_renderers_leave_no_memory_behind(states, times):
     after, files_after = cycles(times)
     assert after - before < 30
     assert files_after <= files_before
-
-
-def test_table_names_every_field_with_a_source():
-    rows = randomization_table(PRESETS["dactyl"])
-    assert len(rows) == len(dataclasses.fields(PRESETS["dactyl"]))
-    assert all(what and source for what, _, _, source in rows)
 
 
 def test_appearance_files(tmp_path):

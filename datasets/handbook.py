@@ -1,6 +1,6 @@
-"""Writes what the documentation shows of this room: `python -m opendactyl.render.handbook docs`.
+"""Writes what the documentation shows of images: `python -m opendactyl.datasets.handbook docs`.
 
-It makes `randomization.md`, the table of everything that is drawn, from the code, and a contact
+It makes `randomization.md`, the tables of everything that is drawn, from the code, and a contact
 sheet for each preset and renderer.
 """
 
@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from opendactyl.datasets.augment import AugmentConfig
 from opendactyl.files.atomic import write_bytes, write_text
 from opendactyl.files.errors import InputError
+from opendactyl.files.ranges import markdown
 from opendactyl.geometry.rig import load_rig
-from opendactyl.render.appearance import PRESETS, randomization_table
+from opendactyl.render.appearance import PRESETS
 from opendactyl.render.backend import choose
 
 SAMPLES = 8
@@ -34,37 +36,28 @@ light_total = [0.3, 3.0]
 A width of `x` means from −x to x around the nominal value, a pair means from the first to the
 second. D18 is "Learning Dexterous In-Hand Manipulation" (arXiv 1808.00177), ORRB is its renderer
 (`openai/orrb`), DR17 is "Domain Randomization" (arXiv 1703.06907); "ours" is our choice where they
-state none. What belongs to the camera's electronics (contrast, brightness, hue, white balance,
-noise, blur, JPEG) is added when a dataset is read, and poses are jittered where they come from, see
-`datasets.md`. Of ORRB's configuration, glowing markers have no counterpart, since this hand carries
-none, nor have bloom and ambient occlusion, which MuJoCo's OpenGL does not draw.
+state none. Poses are jittered where they come from, see `datasets.md`. Of ORRB's configuration,
+glowing markers have no counterpart, since this hand carries none, nor have bloom and ambient
+occlusion, which MuJoCo's OpenGL does not draw.
 
-This file is made by `python -m opendactyl.render.handbook docs`.
+This file is made by `python -m opendactyl.datasets.handbook docs`.
+
+"""
+_CAMERA = """
+## What the camera adds
+
+What belongs to a camera's electronics, and what stands in front of it, is added when a dataset is
+read, so that one rendered set serves many augmentations. Every view of every sample has draws of
+its own in every epoch; nothing moves a pixel, for that would break the geometry. D19 is "Solving
+Rubik's Cube with a Robot Hand" (arXiv 1910.07113), DeXtreme is arXiv 2210.13702. `preview
+--augment` shows the result.
 
 """
 
 
 def randomization_page() -> str:
-    """The page as Markdown: one row for each thing that is drawn, one column for each preset."""
-    presets = {name: randomization_table(config) for name, config in PRESETS.items()}
-    lines = [
-        "| key | what | distribution | " + " | ".join(presets) + " | source |",
-        "|---" * (4 + len(presets)) + "|",
-    ]
-    keys = list(PRESETS["dactyl"].__dataclass_fields__)
-    for number, key in enumerate(keys):
-        what, how, _, source = presets["dactyl"][number]
-        ranges = " | ".join(_short(rows[number][2]) for rows in presets.values())
-        lines.append(f"| `{key}` | {what} | {how} | {ranges} | {source} |")
-    return _HEAD + "\n".join(lines) + "\n"
-
-
-def _short(text: str) -> str:
-    words = text.strip("()").split(", ")
-    try:
-        return " … ".join(dict.fromkeys(f"{float(word):.4g}" for word in words))
-    except ValueError:
-        return {"True": "yes", "False": "no"}[text]
+    """The page as Markdown: a table of what is rendered, and one of what is added on load."""
+    return _HEAD + markdown(PRESETS) + _CAMERA + markdown({"range": AugmentConfig()})
 
 
 def contact_sheet(kind: str, preset: str, object_name: str = "block") -> bytes:
