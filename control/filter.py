@@ -45,6 +45,9 @@ class FilteredPose:
         walk = [self.config.position_walk**2] * 3 + [self.config.rotation_walk**2] * 3
         floor = [self.config.position_floor**2] * 3 + [self.config.rotation_floor**2] * 3
         self._walk, self._floor = np.diag(walk), np.diag(floor)
+        self._forget()
+
+    def _forget(self) -> None:
         self._state: Pose | None = None
         self._rejected: Pose | None = None
         self._agreeing = 0
@@ -87,6 +90,11 @@ class FilteredPose:
             f"the estimate jumped by {np.linalg.norm(shift[:3]) * 1000:.0f} mm and "
             f"{np.rad2deg(np.linalg.norm(shift[3:])):.0f}°",
         )
+
+    def restart(self) -> None:
+        """Takes the next pose as it comes, however far it is from the last."""
+        self._forget()
+        self._source.restart()
 
     def close(self) -> None:
         """Closes the source."""

@@ -18,9 +18,7 @@ class TaskGoals:
         """
         check_task(task)
         self._task, self._seed, self._episode = task, seed, episode
-        self._start: Array | None = None
-        self._goal: Array = np.array([1.0, 0.0, 0.0, 0.0])
-        self._reached = 0
+        self._begin()
 
     @property
     def reached(self) -> int:
@@ -36,6 +34,16 @@ class TaskGoals:
             self._reached += 1
             self._draw(pose)
         return self._goal
+
+    def restart(self) -> None:
+        """Starts the goals of the next episode, from the orientation that is seen next."""
+        self._episode += 1
+        self._begin()
+
+    def _begin(self) -> None:
+        self._start: Array | None = None
+        self._goal: Array = np.array([1.0, 0.0, 0.0, 0.0])
+        self._reached = 0
 
     def _draw(self, pose: Pose) -> None:
         assert self._start is not None

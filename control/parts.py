@@ -22,7 +22,7 @@ class Fault(RuntimeError):
     """A part gave nothing that could be used."""
 
     def __init__(self, part: str, message: str) -> None:
-        """Names the part (`camera`, `pose`, `policy` or `hand`) and says what happened."""
+        """Names the part (`camera`, `pose`, `goal`, `policy` or `hand`) and says what happened."""
         super().__init__(message)
         self.part = part
 
@@ -81,6 +81,10 @@ class PoseSource(Protocol):
         """
         ...
 
+    def restart(self) -> None:
+        """Forgets what it saw: the object was taken out of the hand and put back."""
+        ...
+
     def close(self) -> None:
         """Frees what it holds."""
         ...
@@ -96,4 +100,8 @@ class GoalSource(Protocol):
 
     def goal(self, pose: Pose) -> Array:
         """The goal (4,) in the hand frame, for an object at `pose`."""
+        ...
+
+    def restart(self) -> None:
+        """Starts the next series of goals."""
         ...

@@ -40,8 +40,8 @@ class Status:
     """The last good position (3,) of the object, in metres, in the hand frame."""
     quaternion: Array
     """The last good orientation (4,)."""
-    goal: Array
-    """The goal (4,)."""
+    goal: Array | None
+    """The goal (4,); None before the first."""
     targets: Array | None
     """What the hand was sent (20,), in radians; None before it first answered."""
     seconds: float
@@ -84,13 +84,15 @@ class RobotLoop:
         """Actions with a fault, by the part that had it."""
         self._pilot = Pilot(bundle, patience=patience)
         self._started = False
-        self._goal: Array = np.array([1.0, 0.0, 0.0, 0.0])
+        self._goal: Array | None = None
         self._clock, self._sleep = clock, sleep
         self._said: tuple[str, ...] = ()
 
     def restart(self) -> None:
-        """Forgets the pose and the policy's memory; targets start where the hand stands next."""
-        self._started = False
+        """Forgets pose, goal and the policy's memory; targets start where the hand stands next."""
+        self._started, self._goal = False, None
+        self.source.restart()
+        self.goals.restart()
 
     def run(self, actions: int | None = None) -> Iterator[Status]:
         """Takes actions at the control rate, until `actions` are taken or a recording is over."""
@@ -118,12 +120,12 @@ class RobotLoop:
             self._started = True
         self._look(reading, faults)
         before = self._pilot.targets.copy()
-        if reading is not None:
-            self._decide(reading, faults)
+        if reading is not None and self._goal is not None:
+            self._decide(reading, before, faults)
         if self._started:
             self._send(before, faults)
-        silent = reading is None or any(fault.part == "hand" for fault in faults)
-        return self._status(faults, silent, self._clock() - began)
+        still = self._goal is None or any(fault.part == "hand" for fault in faults)
+        return self._status(faults, still, self._clock() - began)
 
     def report(self) -> dict[str, Any]:
         """Actions, misses, states, faults, and percentiles of each part in milliseconds."""
@@ -157,21 +159,43 @@ class RobotLoop:
         if reading is not None:
             try:
                 pose = self.source.pose(reading)
-                self._goal = self.goals.goal(pose)
-            except Fault as fault:
-                faults.append(fault)
+            except EOFError:
+                raise
+            except Exception as error:
+                faults.append(_as_fault("pose", "there is no estimate", error))
             for part, seconds in self.source.seconds.items():
                 self.durations.add(part, seconds)
         self._pilot.see(0, pose)
+        if pose is not None:
+            self._aim(pose, faults)
 
-    def _decide(self, reading: HandReading, faults: list[Fault]) -> None:
+    def _aim(self, pose: Pose, faults: list[Fault]) -> None:
+        """Takes the next goal; without one, the last stays."""
+        try:
+            goal = np.asarray(self.goals.goal(pose), dtype=np.float64)
+            if goal.shape != (4,) or not abs(np.linalg.norm(goal) - 1.0) < 0.01:
+                raise Fault("goal", f"the goal {goal} is no rotation")
+            self._goal = goal
+        except EOFError:
+            raise
+        except Exception as error:
+            faults.append(_as_fault("goal", "there is no goal", error))
+
+    def _decide(self, reading: HandReading, before: Array, faults: list[Fault]) -> None:
+        assert self._goal is not None
         began = self._clock()
-        self._pilot.act(
-            np.array([0]), reading.fingertips[None], reading.joints[None], self._goal[None]
-        )
+        try:
+            self._pilot.act(
+                np.array([0]), reading.fingertips[None], reading.joints[None], self._goal[None]
+            )
+        except Exception as error:
+            faults.append(_as_fault("policy", "the policy does not run", error))
+            self._pilot.confused[0] = True
+            self._pilot.restore(before)
+        else:
+            if self._pilot.confused[0]:
+                faults.append(Fault("policy", "the policy's output is not finite"))
         self.durations.add("policy", self._clock() - began)
-        if self._pilot.confused[0]:
-            faults.append(Fault("policy", "the policy's output is not finite"))
 
     def _send(self, before: Array, faults: list[Fault]) -> None:
         try:
@@ -184,10 +208,10 @@ class RobotLoop:
             # What it did not get must not be what the next target starts from.
             self._pilot.restore(before)
 
-    def _status(self, faults: list[Fault], silent: bool, seconds: float) -> Status:
+    def _status(self, faults: list[Fault], still: bool, seconds: float) -> Status:
         pilot = self._pilot
         state = COASTING if pilot.age[0] else ACTING
-        if silent or pilot.holding[0]:
+        if still or pilot.holding[0]:
             state = HOLDING
         self._log(state, faults)
         status = Status(
@@ -196,7 +220,7 @@ class RobotLoop:
             faults=tuple(faults),
             position=pilot.position[0].copy(),
             quaternion=pilot.quaternion[0].copy(),
-            goal=self._goal.copy(),
+            goal=None if self._goal is None else self._goal.copy(),
             targets=pilot.targets[0].copy() if self._started else None,
             seconds=seconds,
         )

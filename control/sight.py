@@ -40,6 +40,10 @@ class FrameCheck:
         self._shape = shape
         self._last: dict[str, _Last] = {}
 
+    def restart(self) -> None:
+        """Forgets the images it compares with."""
+        self._last.clear()
+
     def check(self, views: Views, joints: Array) -> NDArray[np.uint8]:
         """The images (V, H, W, 3).
 
@@ -115,6 +119,10 @@ class VisionPose:
         pose = check_pose(self._estimator.estimate(self.images))
         self._seconds["estimate"] = time.perf_counter() - seen
         return pose
+
+    def restart(self) -> None:
+        """Forgets the images before: a picture of the new start is none that froze."""
+        self._frames.restart()
 
     def close(self) -> None:
         """Closes the cameras."""

@@ -137,6 +137,9 @@ class SimPose:
         position, quaternion = seen.object_position[number], seen.object_quaternion[number]
         return Pose(position.copy(), quaternion.copy(), CERTAIN)
 
+    def restart(self) -> None:
+        """Remembers nothing."""
+
     def close(self) -> None:
         """Holds nothing."""
 
@@ -156,3 +159,6 @@ class SimGoals:
     def goal(self, pose: Pose) -> Array:
         """The present goal (4,)."""
         return self._env.goal[0]
+
+    def restart(self) -> None:
+        """Follows the environment's episodes by itself."""

@@ -30,6 +30,9 @@ class Script:
             raise pose
         return pose
 
+    def restart(self):
+        pass
+
     def close(self):
         pass
 

@@ -20,6 +20,7 @@ from opendactyl.control.robot import ACTING, COASTING, HOLDING, RobotLoop
 from opendactyl.control.sight import FrameCheck, VisionPose, check_pose
 from opendactyl.control.simulated import SimGoals, SimHand
 from opendactyl.control.waiting import AnsweringCameras, AnsweringHand
+from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.sim.names import ACTUATORS, JOINTS
 from opendactyl.vision.estimator import Pose
 
@@ -243,6 +244,68 @@ def test_what_a_hand_did_not_receive_is_not_where_the_next_target_starts(rig):
     assert all(np.array_equal(status.targets, last) for status in failing)
     assert {f.part for s in failing for f in s.faults} == {"hand"}
     assert "line cut" in str(failing[0].faults[0])
+
+
+class Broken:
+    """A part that raises what nobody thought of, while it is told to."""
+
+    def __init__(self, part, name):
+        self.part, self.name, self.broken = part, name, True
+
+    def __getattr__(self, name):
+        def fail(*_):
+            raise RuntimeError("a cable came off")
+
+        return fail if self.broken and name == self.name else getattr(self.part, name)
+
+
+@pytest.mark.parametrize(("part", "call"), [("pose", "pose"), ("goal", "goal"), ("policy", "act")])
+@pytest.mark.parametrize("before", [0, 5])
+def test_whatever_a_part_raises_the_loop_outlives_it(rig, part, call, before):
+    started = rig.steps(before)
+    loop = rig.loop
+    if part == "policy":
+        bundle = loop._pilot._bundle
+        broken = Broken(bundle.policy, call)
+        loop._pilot._bundle = dataclasses.replace(bundle, policy=broken)
+    else:
+        name = {"pose": "source", "goal": "goals"}[part]
+        broken = Broken(getattr(loop, name), call)
+        setattr(loop, name, broken)
+    statuses = rig.steps(PATIENCE + 2)
+    assert all({fault.part for fault in s.faults} == {part} for s in statuses)
+    assert "a cable came off" in str(statuses[0].faults[0])
+    if part != "goal" or not started:  # With a goal from before it can go on.
+        assert statuses[-1].state == HOLDING
+        np.testing.assert_array_equal(statuses[-1].targets, statuses[-2].targets)
+    broken.broken = False
+    assert {status.state for status in rig.steps(3)} == {ACTING}
+
+
+@pytest.mark.parametrize("goal", [np.full(4, np.nan), np.zeros(4), np.ones(3), None])
+def test_a_goal_that_is_no_rotation_is_a_fault_and_not_pursued(rig, goal):
+    rig.loop.goals.goal = lambda pose: goal
+    status = rig.steps(2)[-1]
+    assert status.state == HOLDING and status.goal is None
+    assert [fault.part for fault in status.faults] == ["goal"]
+
+
+def test_a_restart_forgets_pose_pictures_and_goals(rig):
+    goal = rig.steps(3)[-1].goal
+    far = np.array([0.1, 0.1, 0.1])
+    estimate = SureEstimator.estimate
+    source = rig.loop.source
+    sight = source._source._source
+    sight._estimator.estimate = lambda images: dataclasses.replace(
+        estimate(sight._estimator, images), position=far
+    )
+    assert "jumped" in str(rig.steps(1)[0].faults[0])
+    rig.loop.restart()
+    status = rig.steps(1)[0]
+    assert status.state == ACTING and not status.faults
+    np.testing.assert_allclose(status.position, far)
+    assert geodesic_angle(status.goal, goal) > 0.01
+    assert rig.loop.goals.reached == 0
 
 
 @pytest.mark.parametrize(
