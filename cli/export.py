@@ -26,6 +26,12 @@ def main(argv: list[str]) -> None:
     )
     if config.check is not None:
         raise InputError("export: --check BUNDLE stands alone; leave the other options out")
+    if config.record:
+        from opendactyl.control.record import record
+
+        record(config.out, config.record)
+        print(f"{len(config.record)} evaluations recorded in {config.out}")
+        return
     print(f"bundle in {export_bundle(config)}")
 
 

@@ -3,6 +3,8 @@
 Loading and running one needs numpy and onnxruntime only.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,12 @@ class Bundle:
     def object_name(self) -> str:
         """The object both were trained with."""
         return self.manifest["policy"]["object"]
+
+    @property
+    def identity(self) -> str:
+        """A checksum of everything that decides what it does; what was measured of it is not."""
+        deciding = {k: v for k, v in self.manifest.items() if k not in ("metrics", "training")}
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def decoder(self) -> ActionDecoder:
         """A fresh decoder of the policy's actions."""

@@ -46,7 +46,56 @@ def _ports(ports: dict[str, Any]) -> str:
 
 
 def _measured(metrics: dict[str, Any]) -> str:
-    vision = metrics.get("vision")
+    parts = [_validation(metrics.get("vision")), *_sight(metrics), *_loop(metrics)]
+    return "\n\n".join(parts)
+
+
+def _sight(metrics: dict[str, Any]) -> list[str]:
+    """A table of the estimator's errors on data it has not seen."""
+    if not metrics.get("sight"):
+        return []
+    rows = [
+        "Pose estimation on samples of other seeds (`opendactyl eval-vision`):\n",
+        "| states | renderer | n | rotation, mean (°) | median | position, mean (mm) | median "
+        "| 90 % regions hold (rotation, position) |",
+        "|---" * 8 + "|",
+    ]
+    for row in metrics["sight"]:
+        rotation, position = row["rotation_error_deg"], row["position_error_mm"]
+        rows.append(
+            f"| {row['states'].split(':')[0]} | {row['renderer']} | {row['n']} "
+            f"| {rotation['mean']:.2f} | {rotation['median']:.2f} | {position['mean']:.2f} "
+            f"| {position['median']:.2f} | {row['coverage_90_rotation']:.1%}, "
+            f"{row['coverage_90_position']:.1%} |"
+        )
+    return ["\n".join(rows)]
+
+
+def _loop(metrics: dict[str, Any]) -> list[str]:
+    """A table of consecutive goals in the closed loop."""
+    if not metrics.get("loop"):
+        return []
+    rows = [
+        "Consecutive goals in simulation, at most 50, until a drop or too long without one "
+        "(`opendactyl evaluate`):\n",
+        "| task | pose | randomization | n | mean | its 95 % interval | median | drops | time-outs "
+        "| seconds a goal |",
+        "|---" * 10 + "|",
+    ]
+    for row in metrics["loop"]:
+        low, high = row["mean_interval_95"]
+        pose = row["pose"] if row["pose"] == "sim" else f"{row['pose']}, {row['renderer']}"
+        pose += ", fused" if row["fuse"] else ""
+        seconds = row["seconds_per_success"]
+        rows.append(
+            f"| {row['task']} | {pose} | {row['randomization']} | {row['n']} | {row['mean']:.1f} "
+            f"| {low:.1f} to {high:.1f} | {row['median']:.0f} | {row['drops']} | {row['timeouts']} "
+            f"| {'' if seconds is None else f'{seconds:.2f}'} |"
+        )
+    return ["\n".join(rows)]
+
+
+def _validation(vision: dict[str, Any] | None) -> str:
     if vision is None:
         return "No report stood beside the training run when this bundle was exported."
     rotation, position = vision["rotation_error_deg"], vision["position_error_mm"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from opendactyl.control.bundle import MANIFEST_FILE, Bundle, load_bundle
+from opendactyl.control.bundle import Bundle, load_bundle
 from opendactyl.control.episodes import (
     EpisodeConfig,
     make_cameras,
@@ -21,7 +21,7 @@ from opendactyl.control.loop import Loop
 from opendactyl.control.report import write_report
 from opendactyl.control.results import compare, paired, summarize
 from opendactyl.control.simulated import SimCameras
-from opendactyl.files.atomic import read_json, sha256, write_json
+from opendactyl.files.atomic import read_json, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
 from opendactyl.policy.episode import DIVERGED, DROPPED, FINISHED, TIMED_OUT
@@ -85,7 +85,7 @@ def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]
     """What decides how episodes go, for `config.json`: an evaluation resumes with the same only."""
     plain = to_plain(config) | {"task": config.task or bundle.task}
     # Another bundle may come to lie under the same name.
-    plain["bundle_sha256"] = sha256(config.bundle / MANIFEST_FILE)
+    plain["bundle_sha256"] = bundle.identity
     for name in ("out", "resume", "episodes", "film_seconds", "against"):
         del plain[name]
     return plain

@@ -40,6 +40,9 @@ class ExportConfig:
     """Also write the networks' weights into this folder as safetensors, for --warm-start."""
     check: Path | None = None
     """Export nothing; check this bundle and print its contract."""
+    record: tuple[Path, ...] = ()
+    """Export nothing; write what these folders of evaluate and eval-vision say of the bundle in
+    --out into its manifest and model card."""
 
 
 def default_policy_run() -> Path:

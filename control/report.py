@@ -24,13 +24,14 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
     )
     low, high = results["mean_interval_95"]
     rows: list[list[Any]] = [
-        [f"this bundle, {pose}", goals["mean"], goals["std"], goals["median"]],
-        *([f"Dactyl, block, {name} (D18 Table 3)", *row] for name, row in DACTYL.items()),
+        [f"this bundle, {pose}", results["n"], goals["mean"], goals["std"], goals["median"]],
+        *_theirs(results),
+        *([f"Dactyl, block, {name} (D18 Table 3)", 100, *row] for name, row in DACTYL.items()),
     ]
-    page.table(["system", "mean", "std", "median"], rows)
+    page.table(["system", "n", "mean", "std", "median"], rows)
     page.text(
         f"95 % of the bootstrap means lie from {low:.1f} to {high:.1f}. Dactyl's rows are in "
-        "simulation, 100 trials each, with goals of its own."
+        "simulation, with goals of its own."
     )
     _comparison(page, results, pose)
     page.table(
@@ -42,6 +43,16 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
     page.figure(_histogram(goals["values"]), "Goals reached in an episode.")
     _errors(page, results)
     page.write(path)
+
+
+def _theirs(results: dict[str, Any]) -> list[list[Any]]:
+    """The row of the other pose source, on the same episodes."""
+    against = results.get("against")
+    if against is None:
+        return []
+    theirs = against["theirs"]
+    name = f"this bundle, {against['pose']}, the same episodes"
+    return [[name, against["n"], theirs["mean"], theirs["std"], theirs["median"]]]
 
 
 def _comparison(page: Page, results: dict[str, Any], pose: str) -> None:

@@ -79,16 +79,26 @@ def _interval(values: NDArray[np.integer[Any]]) -> list[float]:
 
 
 def compare(values: list[int], others: list[int]) -> dict[str, Any]:
-    """The ratio of mean goals of paired episodes, with its 95 % bootstrap interval over pairs."""
+    """Mean goals of paired episodes, and their ratio with its 95 % bootstrap interval over pairs.
+
+    Args:
+        values: goals of these episodes.
+        others: goals of the same episodes elsewhere; the longer of the two is cut.
+    """
     n = min(len(values), len(others))
     pairs = np.array([values[:n], others[:n]], dtype=np.float64)
+    theirs = {
+        "mean": float(pairs[1].mean()),
+        "std": float(pairs[1].std()),
+        "median": float(np.median(pairs[1])),
+    }
+    compared = {"n": n, "mean": float(pairs[0].mean()), "theirs": theirs}
     if pairs[1].sum() == 0:
-        return {"n": n, "ratio": None, "interval_95": None}
+        return compared | {"ratio": None, "interval_95": None}
     rng = np.random.default_rng(0)
     means = pairs[:, rng.integers(n, size=(RESAMPLES, n))].mean(axis=2)
     ratios = means[0][means[1] > 0] / means[1][means[1] > 0]
-    return {
-        "n": n,
+    return compared | {
         "ratio": float(pairs[0].sum() / pairs[1].sum()),
         "interval_95": [float(bound) for bound in np.percentile(ratios, (2.5, 97.5))],
     }

@@ -67,6 +67,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     _refuse_training_data(config.model, data)
     _refuse_other_cameras(config.model, model, data)
     out = new_folder(config.out, resume=config.resume)
+    write_json(out / "config.json", _what_is_measured(config, data))
     count = min(len(data), config.max_samples or len(data))
     began = time.perf_counter()
     predictions = predict(model, data, count)
@@ -76,6 +77,18 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     write_json(out / "metrics.json", metrics)
     write_report(out / "report.html", predictions, metrics, data, milliseconds)
     return metrics
+
+
+def _what_is_measured(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:
+    """Model and data, as a record of the measurement names them."""
+    network, about = config.model / "pose.onnx", data.manifest.config
+    return {
+        "model": str(config.model),
+        "bundle_sha256": sha256(network) if network.exists() else None,
+        "data": str(config.data),
+        "seed": data.manifest.seed,
+        **{name: about[name] for name in ("states", "renderer")},
+    }
 
 
 def _refuse_other_cameras(path: Path, model: BatchEstimator, data: CachedDataset) -> None:

@@ -254,6 +254,7 @@ def test_pose_sources_are_compared_in_pairs_of_the_same_episodes(bundle, tmp_pat
     results = evaluate(settings(bundle, tmp_path / "vision", **options))
     assert results["against"]["pose"] == "sim"
     assert results["against"]["n"] == 2
+    assert "sim, the same episodes" in (tmp_path / "vision" / "report.html").read_text()
     with pytest.raises(InputError, match=r"other episodes .*seed: 1000 there, 5 here"):
         evaluate(settings(bundle, tmp_path / "other", **options, seed=5))
     with pytest.raises(InputError, match="cannot read"):
@@ -263,8 +264,10 @@ def test_pose_sources_are_compared_in_pairs_of_the_same_episodes(bundle, tmp_pat
 def test_ratio_of_pairs_and_its_interval():
     rng = np.random.default_rng(0)
     sim = rng.integers(10, 50, 200).tolist()
-    same = compare(sim, sim)
-    assert same == {"n": 200, "ratio": 1.0, "interval_95": [1.0, 1.0]}
+    same = compare(sim, sim + [50])
+    assert (same["n"], same["ratio"], same["interval_95"]) == (200, 1.0, [1.0, 1.0])
+    assert same["mean"] == same["theirs"]["mean"] == pytest.approx(np.mean(sim))
+    assert same["theirs"]["median"] == np.median(sim)
     noisy = compare(
         [round(0.8 * g + d) for g, d in zip(sim, rng.normal(0, 8, 200), strict=True)], sim
     )

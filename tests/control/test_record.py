@@ -1,0 +1,47 @@
+import shutil
+
+import pytest
+
+from opendactyl.cli.main import main
+from opendactyl.control.bundle import load_bundle
+from opendactyl.control.evaluate import EvaluateConfig, evaluate
+from opendactyl.control.record import record
+from opendactyl.files.atomic import read_json, write_json
+from opendactyl.files.errors import InputError
+from opendactyl.vision.evaluate import EvalConfig
+from opendactyl.vision.evaluate import evaluate as evaluate_vision
+
+
+def settings(bundle, out, episodes, **options):
+    return EvaluateConfig(
+        bundle=bundle, out=out, episodes=episodes, seconds_per_goal=0.4, film_seconds=0, **options
+    )
+
+
+def test_what_was_measured_goes_into_the_manifest_and_the_card(bundle, val_dataset, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    sim, sight = tmp_path / "sim", tmp_path / "sight"
+    goals = evaluate(settings(copy, sim, episodes=2))["consecutive_successes"]
+    errors = evaluate_vision(EvalConfig(model=copy, data=val_dataset, out=sight))
+    identity = load_bundle(copy).identity
+    with pytest.raises(SystemExit) as stop:
+        main(["export", "--out", str(copy), "--record", str(sim), str(sight)])
+    assert stop.value.code == 0
+    bundle = load_bundle(copy)
+    assert bundle.identity == identity
+    (loop,), (seen,) = bundle.manifest["metrics"]["loop"], bundle.manifest["metrics"]["sight"]
+    assert (loop["n"], loop["mean"], loop["pose"]) == (2, goals["mean"], "sim")
+    assert seen["rotation_error_deg"] == errors["rotation_error_deg"]
+    card = (copy / "README.md").read_text()
+    assert f"| {seen['rotation_error_deg']['mean']:.2f} |" in card
+    assert f"| spin | sim | none | 2 | {goals['mean']:.1f} |" in card
+    # The same settings again take the place of the first; the evaluation still resumes.
+    evaluate(settings(copy, sim, episodes=3, resume=True))
+    record(copy, [sim])
+    assert [row["n"] for row in load_bundle(copy).manifest["metrics"]["loop"]] == [3]
+    for folder, change in ((sim, {"bundle_sha256": "0" * 64}), (sight, {"bundle_sha256": None})):
+        write_json(folder / "config.json", read_json(folder / "config.json") | change)
+        with pytest.raises(InputError, match="measured another bundle"):
+            record(copy, [folder])
+    with pytest.raises(InputError, match="cannot read"):
+        record(copy, [tmp_path])
