@@ -17,7 +17,7 @@ from opendactyl.control.bundle import (
 from opendactyl.control.card import model_card
 from opendactyl.files.atomic import read_json, sha256, write_json, write_text
 from opendactyl.files.errors import InputError
-from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student
 from opendactyl.policy.tasks import TASKS
@@ -36,6 +36,8 @@ class ExportConfig:
     """A run of train-policy; default the hardest task's in runs/."""
     out: Path = Path("exports/bundle")
     """Folder of the bundle; an older bundle there is replaced."""
+    rig: str | None = None
+    """A rig's name or TOML file, for cameras other than those of training: --model keypoint."""
     weights: Path | None = None
     """Also write the networks' weights into this folder as safetensors, for --warm-start."""
     check: Path | None = None
@@ -63,6 +65,8 @@ def export_bundle(config: ExportConfig) -> Path:
         InputError: a run is missing or unfinished, or `out` holds something that is no bundle.
     """
     module = load_module(config.vision)
+    if config.rig is not None:
+        module.look_through(load_rig(config.rig))
     policy_run = config.policy or default_policy_run()
     out = config.out
     bundled = (out / MANIFEST_FILE).exists() and (out / POLICY_FILE).exists()

@@ -107,7 +107,9 @@ def _check(manifest: Manifest) -> None:
         if not plain or shard.start != end or not 0 < size <= MAX_SAMPLES:
             raise ValueError(f"its shard {shard.name!r} does not follow the one before")
         end = shard.stop
-    if end != manifest.num_samples or not end:
+    if not end:
+        raise ValueError("it holds no samples")
+    if end != manifest.num_samples:
         raise ValueError(f"its shards hold {end} samples, not {manifest.num_samples}")
 
 

@@ -31,6 +31,8 @@ PRIOR_STD = (0.1, 1.0)
 class KeypointNetwork(nn.Module):
     """Shared hourglass per camera, then geometry."""
 
+    any_cameras = True
+    """A trained network works with cameras of any number and placement."""
     points: Tensor
     anchors: Tensor
 

@@ -27,7 +27,7 @@ class EvalConfig:
     model: Path = Path("runs/vision")
     """A run of `train-vision`, or a bundle."""
     data: Path = Path("data/val")
-    """The dataset to evaluate on."""
+    """The dataset to evaluate on. A run of --model keypoint takes one of any cameras."""
     out: Path = Path("runs/eval-vision")
     """Folder for metrics.json and report.html."""
     max_samples: int = 0
@@ -63,9 +63,13 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         InputError: no model or dataset, or the model was trained on this very dataset's seed.
     """
     model = open_model(config.model)
-    data = open_dataset(config.data, model.image_size, model.views)
+    if isinstance(model, PoseModule) and model.any_cameras:
+        data = open_dataset(config.data, model.image_size)
+        model.look_through(data.rig)
+    else:
+        data = open_dataset(config.data, model.image_size, model.views)
+        _refuse_other_cameras(config.model, model, data)
     _refuse_training_data(config.model, data)
-    _refuse_other_cameras(config.model, model, data)
     out = new_folder(config.out, resume=config.resume)
     write_json(out / "config.json", _what_is_measured(config, data))
     count = min(len(data), config.max_samples or len(data))

@@ -46,12 +46,14 @@ def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
     """
     angle, distance = p.rotation_error_deg, p.position_error_mm
     axes = np.abs(p.position - p.true_position).mean(axis=0) * 1000
+    turns = np.rad2deg(np.abs(error_rotvec(p)).mean(axis=0))
     symmetric = np.rad2deg(symmetric_angle(p.quaternion, p.true_quaternion))
     radians = np.deg2rad(angle)
     squares = squared_distances(p)
     return {
         "n": len(angle),
-        "rotation_error_deg": summarize(angle),
+        "rotation_error_deg": summarize(angle)
+        | {name: float(value) for name, value in zip("xyz", turns, strict=True)},
         "position_error_mm": summarize(distance)
         | {name: float(value) for name, value in zip("xyz", axes, strict=True)},
         "rotation_error_deg_symmetric": summarize(symmetric),
@@ -75,10 +77,15 @@ def add_auc(p: Predictions, points: Array) -> float:
     return float(np.mean(np.clip(1 - add / ADD_LIMIT, 0, 1)))
 
 
+def error_rotvec(p: Predictions) -> Array:
+    """The turns (N, 3) from estimate to truth: rotation vectors in the hand frame, in radians."""
+    return quat_to_rotvec(quat_multiply(p.true_quaternion, quat_conjugate(p.quaternion)))
+
+
 def squared_distances(p: Predictions) -> tuple[Array, Array]:
     """Squared Mahalanobis distances (N,) of position and of the rotation vector of the error."""
     offset = p.true_position - p.position
-    turn = quat_to_rotvec(quat_multiply(p.true_quaternion, quat_conjugate(p.quaternion)))
+    turn = error_rotvec(p)
     return tuple(  # pyright: ignore[reportReturnType]
         np.einsum("ni,nij,nj->n", e, np.linalg.inv(p.covariance[:, s, s]), e)
         for e, s in ((offset, slice(0, 3)), (turn, slice(3, 6)))

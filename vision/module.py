@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from opendactyl.files.errors import InputError
 from opendactyl.geometry.anchors import ANCHORS
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array, matrix_to_quat
@@ -103,6 +104,30 @@ class PoseModule(L.LightningModule):
     def views(self) -> int:
         """How many cameras it takes."""
         return len(self.intrinsics)
+
+    @property
+    def any_cameras(self) -> bool:
+        """Whether the network reads its cameras from the rig instead of knowing them."""
+        return getattr(self.network, "any_cameras", False)
+
+    def look_through(self, rig: Rig) -> None:
+        """Takes other nominal cameras than those of training.
+
+        Args:
+            rig: the cameras, of images of any size.
+
+        Raises:
+            InputError: the network knows its cameras.
+        """
+        if not self.any_cameras:
+            raise InputError(
+                f"model {self.hparams['model']!r} works with the cameras it was trained on only; "
+                "train --model keypoint, or train with this rig"
+            )
+        rig = rig.resized(self.image_size)
+        self.intrinsics = torch.tensor(rig.intrinsics, dtype=torch.float32, device=self.device)
+        self.cam_from_hand = torch.tensor(rig.extrinsics, dtype=torch.float32, device=self.device)
+        self.hparams["rig"] = rig.to_dict()
 
     @torch.inference_mode()
     def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[Array, Array, Array]:

@@ -66,7 +66,7 @@ def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path
     run = open_run(config.out, plain, resume=config.resume)
     L.seed_everything(config.seed, verbose=False)
     module = build_module(config, data)
-    _start_from(config, module)
+    start_from(config, module)
     trainer, best = build_trainer(config, run)
     last = run / "checkpoints" / "last.ckpt"
     # Only tensors and plain values are read back: checkpoints may come from strangers.
@@ -125,8 +125,12 @@ def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
     )
 
 
-def _start_from(config: VisionConfig, module: PoseModule) -> None:
-    """Takes the weights that the settings name, if they name any."""
+def start_from(config: VisionConfig, module: PoseModule) -> None:
+    """Takes the weights that the settings name, if they name any.
+
+    Raises:
+        InputError: they cannot be read, or are those of another network.
+    """
     if config.backbone is not None:
         if not config.backbone.exists():
             raise InputError(f"--backbone {config.backbone} does not exist")

@@ -1,0 +1,82 @@
+"""Estimators and the cameras they were trained with, or were not."""
+
+import json
+import shutil
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from opendactyl.datasets.cache import open_dataset
+from opendactyl.datasets.generate import DatasetConfig, generate
+from opendactyl.files.atomic import read_json
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.rig import Rig, load_rig
+from opendactyl.vision.config import VisionConfig
+from opendactyl.vision.estimator import PoseEstimator
+from opendactyl.vision.evaluate import EvalConfig, evaluate
+from opendactyl.vision.export import export_pose
+from opendactyl.vision.train import load_module, train
+
+
+def test_fewer_cameras_make_a_smaller_estimator(dataset, val_dataset, tmp_path):
+    run = train(
+        VisionConfig(
+            data=(dataset,), val_data=val_dataset, out=tmp_path / "run", image_size=64, views=1,
+            batch_size=4, max_epochs=1, max_minutes=5, workers=0, accelerator="cpu",
+        )
+    )  # fmt: skip
+    module = load_module(run)
+    assert module.views == 1
+    metrics = evaluate(EvalConfig(model=run, data=val_dataset, out=tmp_path / "report"))
+    assert np.isfinite(metrics["rotation_error_deg"]["mean"])
+    made = export_pose(module, Rig.from_dict(module.hparams["rig"]), tmp_path / "pose.onnx")
+    assert made["inputs"]["images"] == ["batch", 1, 64, 64, 3]
+
+
+def test_other_cameras_are_refused(vision_run, val_dataset, tmp_path, monkeypatch):
+    shutil.copytree(val_dataset, tmp_path / "data")
+    manifest = read_json(tmp_path / "data" / "manifest.json")
+    manifest["rig"]["cameras"][1]["cam_from_hand"][0][3] += 0.01
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr("opendactyl.vision.evaluate.predict", None)
+    with pytest.raises(InputError, match="camera 'right'"):
+        evaluate(EvalConfig(model=vision_run, data=tmp_path / "data", out=tmp_path / "out"))
+
+
+def test_keypoints_are_found_through_other_cameras(dataset, val_dataset, tmp_path):
+    config = VisionConfig(
+        data=(dataset,), val_data=val_dataset, out=tmp_path / "run", image_size=64, batch_size=4,
+        max_epochs=1, max_minutes=5, workers=0, accelerator="cpu", model="keypoint",
+    )  # fmt: skip
+    run = train(config)
+    text = resources.files("opendactyl.configs").joinpath("rigs/dactyl.toml").read_text()
+    tables = text.split("[[camera]]")
+    rig = tmp_path / "two.toml"
+    rig.write_text("[[camera]]".join([tables[0], tables[3], tables[1]]))
+    data = generate(
+        DatasetConfig(
+            out=tmp_path / "data", num_samples=3, seed=5, image_size=64, workers=1, rig=str(rig)
+        )
+    )
+    metrics = evaluate(EvalConfig(model=run, data=data, out=tmp_path / "report"))
+    assert metrics["n"] == 3
+    # The cameras are those of the data: the same pictures through the trained rig look otherwise.
+    module = load_module(run)
+    images = np.array(open_dataset(data, 64).images)
+    with pytest.raises(RuntimeError):
+        module.estimate_batch(images)
+    module.look_through(load_rig(str(rig)))
+    forward = module.estimate_batch(images)
+    order = load_rig(str(rig))
+    module.look_through(Rig("swapped", order.cameras[::-1]))
+    for a, b in zip(forward, module.estimate_batch(images[:, ::-1].copy()), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    export_pose(module, order.resized(64), tmp_path / "pose.onnx")
+    assert PoseEstimator(tmp_path / "pose.onnx").shape == (2, 64, 64, 3)
+
+
+def test_a_network_that_knows_its_cameras_refuses_others(vision_run):
+    module = load_module(vision_run)
+    with pytest.raises(InputError, match="train --model keypoint"):
+        module.look_through(Rig.from_dict(module.hparams["rig"]))
