@@ -68,7 +68,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         model.look_through(data.rig)
     else:
         data = open_dataset(config.data, model.image_size, model.views)
-        _refuse_other_cameras(config.model, model, data)
+        refuse_other_cameras(config.model, _trained_rig(config.model, model), data)
     _refuse_training_data(config.model, data)
     out = new_folder(config.out, resume=config.resume)
     write_json(out / "config.json", _what_is_measured(config, data))
@@ -95,14 +95,26 @@ def _what_is_measured(config: EvalConfig, data: CachedDataset) -> dict[str, Any]
     }
 
 
-def _refuse_other_cameras(path: Path, model: BatchEstimator, data: CachedDataset) -> None:
-    """An estimator knows its cameras; pictures of others would only look like bad estimates."""
+def _trained_rig(path: Path, model: BatchEstimator) -> Rig:
     known = (
         model.hparams["rig"]
         if isinstance(model, PoseModule)
         else read_json(path / "manifest.json")["rig"]
     )
-    trained = Rig.from_dict(known)
+    return Rig.from_dict(known)
+
+
+def refuse_other_cameras(path: Path, trained: Rig, data: CachedDataset) -> None:
+    """An estimator knows its cameras; pictures of others would only look like bad estimates.
+
+    Args:
+        path: the estimator, for messages.
+        trained: the cameras it knows.
+        data: samples it is asked about.
+
+    Raises:
+        InputError: they were taken by other cameras.
+    """
     for mine, theirs in zip(trained.cameras, data.rig.cameras, strict=True):
         same = np.allclose(mine.K, theirs.K) and np.allclose(
             mine.cam_from_hand, theirs.cam_from_hand, atol=1e-6

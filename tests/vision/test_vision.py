@@ -13,6 +13,8 @@ import torch
 import torchvision
 from scipy.spatial.transform import Rotation
 
+from opendactyl.control.bundle import load_bundle
+from opendactyl.control.package import ExportConfig, export_bundle
 from opendactyl.control.rollouts import MinedStates
 from opendactyl.datasets.cache import open_dataset
 from opendactyl.datasets.generate import DatasetConfig, generate
@@ -143,6 +145,24 @@ def test_onnx_equals_torch(vision_run, bundle, val_dataset):
     assert np.max(turned.magnitude()) < 1e-3
     np.testing.assert_allclose(a.covariance, b.covariance, rtol=1e-3)
     assert np.all(b.quaternion[:, 0] >= 0)
+
+
+def test_eight_bits_are_smaller_and_nearly_as_exact(
+    vision_run, policy_run, bundle, val_dataset, tmp_path
+):
+    out = export_bundle(
+        ExportConfig(
+            vision=vision_run, policy=policy_run, out=tmp_path / "small", quantize=val_dataset
+        )
+    )
+    assert load_bundle(out).manifest["pose"]["quantized"]
+    assert not load_bundle(bundle).manifest["pose"]["quantized"]
+    sizes = [(folder / "pose.onnx").stat().st_size for folder in (out, bundle)]
+    assert sizes[0] < 0.6 * sizes[1]
+    data = open_dataset(val_dataset, 64)
+    small, exact = (predict(open_model(folder), data, len(data)) for folder in (out, bundle))
+    np.testing.assert_allclose(small.position, exact.position, atol=0.01)
+    assert not np.array_equal(small.position, exact.position)
 
 
 def test_estimator_is_thread_safe(bundle, val_dataset):

@@ -1,0 +1,56 @@
+"""An exported estimator in 8 bits: smaller and quicker, for a little accuracy."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from opendactyl.datasets.cache import CachedDataset
+from opendactyl.files.atomic import write_bytes
+
+SAMPLES, BATCH = 256, 8
+"""Samples that show which values the activations take, and how many are looked at together."""
+
+
+def quantize(path: Path, data: CachedDataset) -> None:
+    """Replaces a `pose.onnx` by one whose convolutions compute in 8 bits.
+
+    Landmarks, geometry and dense layers stay in 32 bits: they are a hundredth of the work and most
+    of the precision.
+
+    Args:
+        path: the exported estimator.
+        data: samples of its rig at its image size; the first `SAMPLES` are looked at.
+    """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, small = Path(folder) / "prepared.onnx", Path(folder) / "small.onnx"
+        quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+        quantize_static(
+            str(prepared),
+            str(small),
+            _Reader(data),  # pyright: ignore[reportArgumentType]
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        write_bytes(path, small.read_bytes())
+
+
+class _Reader:
+    """Feeds the calibration."""
+
+    def __init__(self, data: CachedDataset) -> None:
+        self._data = data
+        self._starts = iter(range(0, min(SAMPLES, len(data)), BATCH))
+
+    def get_next(self) -> dict[str, Any] | None:
+        start = next(self._starts, None)
+        if start is None:
+            return None
+        stop = min(start + BATCH, SAMPLES, len(self._data))
+        return {"images": np.array(self._data.images[start:stop])}
