@@ -1,37 +1,18 @@
 """Evaluates a bundle: consecutive goals until a drop, a time-out, or fifty (D18 6.2)."""
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
 from opendactyl.control.bundle import Bundle, load_bundle
-from opendactyl.control.episodes import (
-    EpisodeConfig,
-    make_cameras,
-    make_env,
-    make_source,
-    open_renderer,
-)
+from opendactyl.control.episodes import EpisodeConfig
 from opendactyl.control.film import RunConfig, film
-from opendactyl.control.loop import Loop
 from opendactyl.control.report import write_report
 from opendactyl.control.results import compare, paired, summarize
-from opendactyl.control.simulated import SimCameras
+from opendactyl.control.runner import run_episodes
 from opendactyl.files.atomic import read_json, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
-from opendactyl.policy.episode import DIVERGED, DROPPED, FINISHED, TIMED_OUT
-from opendactyl.render.renderer import Renderer
-
-BATCH = {"sim": 128, "vision": 8}
-"""Episodes that run at once; each is the same whatever runs beside it."""
-OUTCOMES = {DROPPED: "drop", TIMED_OUT: "timeout", FINISHED: "finished", DIVERGED: "diverged"}
-VISIBILITY_EVERY = 10
-"""Actions between two looks at how much of the object the cameras see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +27,8 @@ class EvaluateConfig(EpisodeConfig):
     """Another evaluation of the same episodes, to compare with in pairs (of --pose sim, say)."""
     out: Path = Path("runs/evaluate")
     """Folder for results.json, report.html and median.mp4."""
+    workers: int = 0
+    """Processes that run episodes by sight, 0 for one a core; the same episodes for any number."""
     resume: bool = False
     """Continue an interrupted evaluation, or start what is not there yet."""
 
@@ -56,6 +39,8 @@ class EvaluateConfig(EpisodeConfig):
             raise InputError(f"--episodes is {self.episodes}; it must be at least 1")
         if self.film_seconds < 0:
             raise InputError(f"--film-seconds is {self.film_seconds}; it must not be negative")
+        if self.workers < 0:
+            raise InputError(f"--workers is {self.workers}; it must not be negative")
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -68,7 +53,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     plain = _episodes_settings(config, bundle)
     others = None if config.against is None else paired(config.against, plain)
     out = open_run(config.out, plain, resume=config.resume)
-    records = _run(config, bundle, out)[: config.episodes]
+    records = _run(config, out)[: config.episodes]
     results = summarize(records, plain["task"])
     results["offline"] = _offline(bundle) if config.pose == "vision" else None
     values = results["consecutive_successes"]["values"]
@@ -86,70 +71,19 @@ def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]
     plain = to_plain(config) | {"task": config.task or bundle.task}
     # Another bundle may come to lie under the same name.
     plain["bundle_sha256"] = bundle.identity
-    for name in ("out", "resume", "episodes", "film_seconds", "against"):
+    for name in ("out", "resume", "episodes", "film_seconds", "against", "workers"):
         del plain[name]
     return plain
 
 
-def _run(config: EvaluateConfig, bundle: Bundle, out: Path) -> list[dict[str, Any]]:
+def _run(config: EvaluateConfig, out: Path) -> list[dict[str, Any]]:
     """The records of all episodes; those that were run before are read."""
     path = out / "episodes.json"
     records: list[dict[str, Any]] = read_json(path) if path.exists() else []
-    with contextlib.ExitStack() as stack:
-        renderer = None
-        if config.pose == "vision" and len(records) < config.episodes:
-            renderer = stack.enter_context(open_renderer(config.renderer, bundle))
-        bar = stack.enter_context(
-            tqdm(total=config.episodes, initial=len(records), unit="episode", desc=config.pose)
-        )
-        while len(records) < config.episodes:
-            count = min(BATCH[config.pose], config.episodes - len(records))
-            records += _run_batch(config, bundle, renderer, len(records), count, bar)
-            write_json(path, records)
+    for new in run_episodes(config, len(records), config.episodes, config.workers):
+        records += new
+        write_json(path, records)
     return records
-
-
-def _run_batch(
-    config: EvaluateConfig,
-    bundle: Bundle,
-    renderer: Renderer | None,
-    first: int,
-    count: int,
-    bar: "tqdm[Any]",
-) -> list[dict[str, Any]]:
-    env = make_env(config, bundle, count, first)
-    cameras = [make_cameras(config, env, i, renderer) if renderer else None for i in range(count)]
-    for camera in filter(None, cameras):
-        camera.visibility_every = VISIBILITY_EVERY
-    loop = Loop(
-        bundle, env, [make_source(config, bundle, env, i, cameras[i]) for i in range(count)]
-    )
-    records: list[dict[str, Any]] = [
-        {"episode": first + i, "actions": 0, "rotation_error_rad": 0.0, "position_error_m": 0.0,
-         "visibility": []}
-        for i in range(count)
-    ]  # fmt: skip
-    while env.running.any():
-        which = np.flatnonzero(env.running)
-        step = loop.step()
-        for i in which:
-            _note(records[i], loop, int(i), cameras[i])
-            if not env.running[i]:
-                records[i]["goals"] = int(step.goals[i])
-                records[i]["outcome"] = OUTCOMES[int(step.outcome[i])]
-                records[i]["without_pose"] = int(loop.faults[i])
-                bar.update()
-    return records
-
-
-def _note(record: dict[str, Any], loop: Loop, number: int, cameras: SimCameras | None) -> None:
-    """Adds an action to an episode's record."""
-    rotation, position = float(loop.error_rad[number]), float(loop.error_m[number])
-    record["actions"] += 1
-    record["rotation_error_rad"] += rotation
-    record["position_error_m"] += position
-    if cameras is not None and cameras.visible is not None:
-        record["visibility"].append([float(cameras.visible.mean()), rotation, position])
 
 
 def _offline(bundle: Bundle) -> dict[str, Any] | None:

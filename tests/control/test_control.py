@@ -221,6 +221,15 @@ def test_more_episodes_continue_and_do_not_change_the_first(bundle, tmp_path):
         evaluate(settings(bundle, tmp_path / "a", episodes=2, seed=7, resume=True))
 
 
+def test_any_number_of_workers_runs_the_same_episodes(bundle, tmp_path):
+    results = [
+        evaluate(settings(bundle, tmp_path / str(n), episodes=3, pose="vision", workers=n))
+        for n in (1, 2)
+    ]
+    assert results[0] == results[1]
+    assert results[0]["actions"] > 3
+
+
 def test_randomization_changes_the_episodes_and_the_measured_pose(bundle, tmp_path):
     plain = evaluate(settings(bundle, tmp_path / "a", episodes=2))
     drawn = evaluate(settings(bundle, tmp_path / "b", episodes=2, randomization="dactyl"))
