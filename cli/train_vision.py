@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
     )
     from opendactyl.datasets.manifest import load_manifest
     from opendactyl.vision.evaluate import EvalConfig, evaluate
-    from opendactyl.vision.train import train
+    from opendactyl.vision.train import leads, train
 
     # Its own chatter; importing Lightning sets the level, so this comes after.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -36,6 +36,8 @@ def main(argv: list[str]) -> None:
         manifest = load_manifest(config.data[0])
         make_source = rollout_source(f"mined:{config.mine}", manifest.object)
     run = train(config, make_source)
+    if not leads():
+        return
     report = EvalConfig(model=run, data=config.val_data, out=run / "report", resume=True)
     metrics = evaluate(report)
     print_metrics(metrics, report.out)

@@ -1,5 +1,6 @@
 """What happens beside the steps of training."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from opendactyl.datasets.loading import PoseDataModule
 from opendactyl.files.curve import append_row
+from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.gallery import draw_samples
 from opendactyl.vision.module import PoseModule
 from opendactyl.vision.predictions import Predictions
@@ -35,20 +37,25 @@ SHOWN = 4
 class Progress(L.Callback):
     """Tells the module how much of the time has passed."""
 
-    def __init__(self, timer: Timer, minutes: float, epochs: int) -> None:
-        """Reads the time off `timer`; a limit of epochs counts like one of time."""
+    def __init__(self, timer: Timer, config: VisionConfig) -> None:
+        """Reads the time off `timer`; limits of epochs and of steps count like one of time."""
         self._timer = timer
-        self._seconds = 60.0 * minutes
-        self._epochs = epochs
+        self._config = config
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Called before each step."""
         assert isinstance(pl_module, PoseModule)
+        config = self._config
         done = trainer.current_epoch + batch_idx / max(int(trainer.num_training_batches), 1)
-        elapsed = self._timer.time_elapsed() / self._seconds
-        pl_module.progress = max(elapsed, done / self._epochs)
+        progress = max(
+            self._timer.time_elapsed() / (60.0 * config.max_minutes),
+            done / config.max_epochs,
+            trainer.global_step / (config.max_steps or math.inf),
+        )
+        # Networks that are to stay equal need equal step sizes, whatever their clocks say.
+        pl_module.progress = trainer.strategy.broadcast(progress)
 
 
 class Averaging(WeightAveraging):
@@ -77,6 +84,8 @@ class Pictures(L.Callback):
         if not isinstance(data, PoseDataModule) or not isinstance(logger, TensorBoardLogger):
             return
         assert isinstance(pl_module, PoseModule)
+        if not trainer.is_global_zero:
+            return
         count = min(SHOWN, len(data.val))
         arrays = pl_module.estimate_batch(np.array(data.val.images[:count]))
         predictions = Predictions.of(data.val, *arrays)
@@ -114,5 +123,6 @@ class LearningCurve(L.Callback):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         row = {key: float(value) for key, value in trainer.callback_metrics.items()}
         row["minutes"] = round(self._timer.time_elapsed() / 60, 2)
-        row["samples"] = trainer.global_step * data.batch_size
-        append_row(self._path, COLUMNS, row)
+        row["samples"] = trainer.global_step * data.batch_size * trainer.world_size
+        if trainer.is_global_zero:
+            append_row(self._path, COLUMNS, row)

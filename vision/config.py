@@ -53,6 +53,8 @@ class VisionConfig:
     """Training time; --resume goes on with what is left of it."""
     max_epochs: int = 1000
     """Passes over the data, if the time allows."""
+    max_steps: int = 0
+    """Batches, if the time allows; 0 leaves it to the time."""
     average: float = 0.998
     """Decay of the weights' moving average, which is what is evaluated and exported."""
     workers: int = 1
@@ -61,6 +63,8 @@ class VisionConfig:
     """Seed of weights, order and augmentation."""
     accelerator: str = "auto"
     """Where to train: auto, cpu, gpu."""
+    devices: int = 0
+    """Processes that share the work, each with batches of its own; 0 is every GPU, or one."""
     precision: str = "auto"
     """auto is bf16 where the hardware multiplies it natively, else 32 bits."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -93,6 +97,8 @@ class VisionConfig:
             raise InputError(f"--mine-samples is {self.mine_samples}; it must be at least 1")
         if not 0 < self.max_minutes < math.inf or self.max_epochs < 1:
             raise InputError("--max-minutes and --max-epochs must be positive")
+        if self.max_steps < 0 or self.devices < 0:
+            raise InputError("--max-steps and --devices cannot be negative")
 
 
 PRESETS = {
@@ -101,7 +107,13 @@ PRESETS = {
     "cpu": VisionConfig(preset="cpu", max_minutes=720.0, average=0.9995),
     # D18 4.2: 400,000 batches of 64 triplets; the clock is only a limit here.
     "gpu": VisionConfig(
-        preset="gpu", image_size=200, max_minutes=4320.0, workers=8, average=0.9995
+        preset="gpu",
+        image_size=200,
+        max_minutes=4320.0,
+        max_epochs=1_000_000,
+        max_steps=400_000,
+        workers=8,
+        average=0.9995,
     ),
 }
 """Defaults by the time there is."""

@@ -151,13 +151,17 @@ class PoseModule(L.LightningModule):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Logs mean errors; `val/score` joins them for choosing the best checkpoint."""
         losses, angle, millimetres = self._shared_step(batch)
-        size = len(angle)
-        self.log("val/loss", losses["total"], batch_size=size)
-        self.log("val/rotation_error_deg", angle.mean(), batch_size=size, prog_bar=True)
-        self.log("val/rotation_error_deg_median", angle.median(), batch_size=size)
-        self.log("val/position_error_mm", millimetres.mean(), batch_size=size, prog_bar=True)
-        score = angle.mean() / GOOD_ANGLE_DEG + millimetres.mean() / GOOD_MM
-        self.log("val/score", score, batch_size=size)
+        values = {
+            "val/loss": losses["total"],
+            "val/rotation_error_deg_median": angle.median(),
+            "val/score": angle.mean() / GOOD_ANGLE_DEG + millimetres.mean() / GOOD_MM,
+        }
+        shown = {
+            "val/rotation_error_deg": angle.mean(),
+            "val/position_error_mm": millimetres.mean(),
+        }
+        self.log_dict(values, batch_size=len(angle), sync_dist=True)
+        self.log_dict(shown, batch_size=len(angle), sync_dist=True, prog_bar=True)
 
     def _shared_step(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Losses, and the errors in degrees and millimetres; only the network runs in bf16."""

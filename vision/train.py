@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import (
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.datasets.loading import PoseDataModule
 from opendactyl.files.atomic import open_atomic
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 VALIDATIONS = 24
 """How often a run looks at the validation data."""
 CHECKPOINT_MINUTES = 5.0
+PASSING = (
+    "out", "resume", "max_minutes", "max_epochs", "max_steps", "workers", "accelerator", "devices",
+)  # fmt: skip
+"""Settings in which a run may differ when it is resumed."""
 
 
 def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path:
@@ -56,14 +61,15 @@ def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path
         from opendactyl.vision.mining import mine
 
         assert make_source is not None
-        out = config.out.with_name(config.out.name + "-mined")
-        mined = mine(config.data[0], config.mine, config.mine_samples, out, make_source)
+        mined = config.out.with_name(config.out.name + "-mined")
+        if leads():
+            mine(config.data[0], config.mine, config.mine_samples, mined, make_source)
         config = dataclasses.replace(config, data=(*config.data, mined))
     plain = to_plain(config)
-    for name in ("out", "resume", "max_minutes", "max_epochs", "workers", "accelerator"):
+    for name in PASSING:
         del plain[name]
     data = make_data(config)
-    run = open_run(config.out, plain, resume=config.resume)
+    run = open_run(config.out, plain, resume=config.resume) if leads() else config.out
     L.seed_everything(config.seed, verbose=False)
     module = build_module(config, data)
     start_from(config, module)
@@ -80,8 +86,15 @@ def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path
     path = run / "checkpoints" / "best.ckpt"
     if best.best_model_score is None or final["val/score"] <= best.best_model_score:
         trainer.save_checkpoint(path)
-    _calibrate(run, path, data)
+    trainer.strategy.barrier()
+    if leads():
+        _calibrate(run, path, data)
     return run
+
+
+def leads() -> bool:
+    """Whether this process is the first of those that share a training."""
+    return rank_zero_only.rank == 0
 
 
 def _calibrate(run: Path, path: Path, data: PoseDataModule) -> None:
@@ -164,17 +177,21 @@ def _take(
 def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelCheckpoint]:
     """The trainer of a run, and the keeper of its best checkpoint."""
     folder = run / "checkpoints"
-    timer = Timer(timedelta(minutes=config.max_minutes), verbose=False)
-    interval = timedelta(minutes=min(CHECKPOINT_MINUTES, config.max_minutes / 2))
+    minutes = config.max_minutes
+    timer = Timer(timedelta(minutes=minutes), verbose=False)
+    interval = timedelta(minutes=min(CHECKPOINT_MINUTES, minutes / 2))
     best = ModelCheckpoint(folder, "best", monitor="val/score", enable_version_counter=False)
+    devices = config.devices or _gpus(config)
     trainer = L.Trainer(
         accelerator=config.accelerator,
+        devices=devices,
         precision=_precision(config),  # pyright: ignore[reportArgumentType]
         max_epochs=config.max_epochs,
+        max_steps=config.max_steps or -1,
         logger=TensorBoardLogger(run.parent, name=run.name, version=""),
         callbacks=[
             timer,
-            Progress(timer, config.max_minutes, config.max_epochs),
+            Progress(timer, config),
             Averaging(config.average),
             LearningCurve(run / "metrics.csv", timer),
             Pictures(),
@@ -185,14 +202,20 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelChec
             ),
             TQDMProgressBar(refresh_rate=10),
         ],
-        val_check_interval=timedelta(minutes=config.max_minutes / VALIDATIONS),
-        check_val_every_n_epoch=None,
+        # Clocks differ: processes that share a training would not validate together.
+        val_check_interval=None if devices > 1 else timedelta(minutes=minutes / VALIDATIONS),
+        check_val_every_n_epoch=1 if devices > 1 else None,
         num_sanity_val_steps=0,
         gradient_clip_val=1.0,
         enable_model_summary=False,
         log_every_n_steps=20,
     )
     return trainer, best
+
+
+def _gpus(config: VisionConfig) -> int:
+    """Every GPU, if any are to be used; else one process."""
+    return max(torch.cuda.device_count(), 1) if config.accelerator != "cpu" else 1
 
 
 def _precision(config: VisionConfig) -> str:
