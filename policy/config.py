@@ -79,6 +79,9 @@ class PolicyConfig:
     warm_start: Path | None = None
     """Weights to start from: a run of the same memory and layout, or a .safetensors file, which
     holds no teacher."""
+    teacher: Path | None = None
+    """A run whose teacher is taken, whatever its policy's memory; --teacher-share 0 trains it no
+    further."""
     ray: str = ""
     """Collect on the Ray cluster at this address: auto, or HOST:PORT."""
     ray_workers: int = 0
@@ -121,6 +124,12 @@ class PolicyConfig:
             )
         if not 0 <= self.teacher_share + self.clone_share < 1:
             raise InputError("--teacher-share and --clone-share must leave time for PPO")
+        taught = self.teacher is not None or (self.warm_start and self.warm_start.is_dir())
+        if self.clone_share > 0 and self.teacher_share == 0 and not taught:
+            raise InputError(
+                "--clone-share needs a teacher: give --teacher-share some time, name a run with "
+                "--teacher, or set --clone-share 0"
+            )
 
     def environment(self) -> EnvConfig:
         """The environment's settings."""

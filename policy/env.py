@@ -130,7 +130,8 @@ class HandEnv:
         ended = np.flatnonzero((outcome != RUNNING) & (not self.config.evaluation))
         if self.config.evaluation:
             self.running &= outcome == RUNNING
-        self._new_goals(np.flatnonzero(reached & (outcome == RUNNING)), quat)
+        # After the last goal too: what comes next is worth as much as after any other.
+        self._new_goals(np.flatnonzero(reached), quat)
         final_policy, final_critic = self._observe(np.arange(self.num_envs))
         policy, critic = final_policy, final_critic
         if len(ended):

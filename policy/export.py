@@ -11,6 +11,7 @@ from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.models.actor_critic import Actor, ExportedActor
 from opendactyl.models.onnx_file import save_onnx
+from opendactyl.policy.checkpoints import load_checkpoint
 from opendactyl.policy.interface import (
     FIELD_SIZES,
     LAYOUTS,
@@ -18,7 +19,6 @@ from opendactyl.policy.interface import (
     ActionDecoder,
     layout_size,
 )
-from opendactyl.policy.train import load_checkpoint
 from opendactyl.sim.scene import load_scene
 
 OPSET = 20
@@ -26,10 +26,7 @@ OPSET = 20
 
 def load_student(run: Path) -> dict[str, torch.Tensor]:
     """The weights of the best actor of a run, and of its critic."""
-    checkpoint = load_checkpoint(run / "checkpoints" / "best.ckpt")
-    if "student" not in checkpoint:
-        raise InputError(f"{run} is no run of train-policy; name one with --policy")
-    return checkpoint["student"]
+    return load_checkpoint(run / "checkpoints" / "best.ckpt")["student"]
 
 
 def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:

@@ -15,10 +15,9 @@ from tqdm import tqdm
 
 from opendactyl.files.atomic import read_json
 from opendactyl.files.curve import append_row
-from opendactyl.files.errors import InputError
 from opendactyl.files.runs import CONFIG_NAME, open_run
-from opendactyl.models.weights import load_weights
 from opendactyl.policy.agent import Agent
+from opendactyl.policy.checkpoints import load_checkpoint, start_from
 from opendactyl.policy.clone import Cloning
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.env import HandEnv
@@ -91,8 +90,7 @@ class Trainer:
         make = partial(Agent, size, hidden=hidden, precision=config.precision)
         self.student = make(memory=config.memory, privileged=False)
         self.teacher = make(memory="none", privileged=True)
-        if config.warm_start is not None:
-            _warm_start(self, config.warm_start)
+        start_from(config, self.student, self.teacher)
         self.seconds = 0.0
         self.actions = 0
         self.best = -math.inf
@@ -283,36 +281,3 @@ class Trainer:
         best = path.with_name("best.ckpt")
         if best.exists():  # It may be younger than the last checkpoint.
             self.best = max(self.best, load_checkpoint(best)["best"])
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a policy checkpoint; only tensors and plain values are accepted.
-
-    Raises:
-        InputError: there is none, or it is not one of ours.
-    """
-    if not path.exists():
-        raise InputError(
-            f"{path} does not exist; train a policy first with `opendactyl train-policy`"
-        )
-    try:
-        return torch.load(path, weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path} is no policy checkpoint ({error})") from error
-
-
-def _warm_start(trainer: Trainer, source: Path) -> None:
-    """Takes the student from weights, or student and teacher from a run."""
-    try:
-        if source.is_dir():
-            value = load_checkpoint(source / "checkpoints" / "best.ckpt")
-            trainer.teacher.load_state_dict(value["teacher"])
-        else:
-            value = {"student": load_weights(source)}
-        trainer.student.load_state_dict(value["student"])
-    except RuntimeError as error:
-        raise InputError(
-            f"{source} has networks of another shape; --memory, --layout and --hidden must be equal"
-        ) from error
-    except ValueError as error:
-        raise InputError(str(error)) from error

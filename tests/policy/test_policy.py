@@ -9,6 +9,7 @@ from tensordict import TensorDict
 
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, quat_to_matrix, random_quat, yaw_quat
+from opendactyl.policy.checkpoints import load_checkpoint
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.env import HandEnv
 from opendactyl.policy.episode import CRITIC_SIZE, DROPPED, FINISHED, RUNNING, TIMED_OUT, EnvConfig
@@ -22,7 +23,7 @@ from opendactyl.policy.interface import (
 )
 from opendactyl.policy.ppo import add_advantages
 from opendactyl.policy.tasks import MAX_GOALS, SUCCESS_ANGLE, TASKS, GoalContext, goals, upright
-from opendactyl.policy.train import load_checkpoint, train
+from opendactyl.policy.train import train
 from opendactyl.policy.vector import HandVectorEnv
 
 IDENTITY = np.array([1.0, 0, 0, 0])
@@ -210,8 +211,12 @@ def test_the_fiftieth_goal_is_the_last():
     env.reset()
     env.goals[0] = MAX_GOALS - 1
     env.goal[0] = env.object_pose()[1][0]
+    reached = env.goal[0].copy()
     step = env.step(np.full((2, 20), 5))
     assert step.outcome.tolist() == [FINISHED, RUNNING]
+    # What is seen before the restart has a goal ahead, as the value of going on must.
+    where = 15 + 3 + 4
+    assert not np.allclose(step.final_critic[0, where : where + 4], reached, atol=1e-3)
     assert step.truncated.tolist() == [True, False]
     assert step.goals[0] == MAX_GOALS
     assert env.goals[0] == 0

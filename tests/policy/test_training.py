@@ -12,15 +12,17 @@ import torch
 from opendactyl.files.errors import InputError
 from opendactyl.policy import probe as probing
 from opendactyl.policy.agent import Agent
+from opendactyl.policy.checkpoints import load_checkpoint
 from opendactyl.policy.cluster import RayCollector
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.examination import FIRST_SECONDS, Examination
 from opendactyl.policy.export import export_policy
 from opendactyl.policy.ppo import sequence_modules
 from opendactyl.policy.probe import reading_accuracy
 from opendactyl.policy.rollout import Collector
-from opendactyl.policy.train import Trainer, load_checkpoint, train
+from opendactyl.policy.train import Trainer, train
 
 SMALL = PolicyConfig(num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=128, examined=0)
 
@@ -75,6 +77,56 @@ def test_products_in_bf16_leave_the_ratio_of_ppo_at_one():
         exact = actor.get_dist(batch.clone()).log_prob(batch["action"])
     torch.testing.assert_close(fast, batch["action_log_prob"], atol=1e-3, rtol=0)
     assert 0 < float((fast - exact).abs().max()) < 0.5
+
+
+def test_episodes_that_end_inside_a_sequence_are_learned_from_as_they_were_lived():
+    env = HandEnv(EnvConfig(seconds_per_goal=0.24), 4, seed=3)
+    agent = Agent(50, hidden=16, memory="lstm", privileged=False)
+    finals, take = [], env.step
+
+    def remember(bins):
+        step = take(bins)
+        finals.append(torch.from_numpy(step.final_critic.copy()))
+        return step
+
+    env.step = remember
+    batch, _ = Collector(env, agent, seed=0).collect(7)
+    done, truncated = batch["done"][..., 0], (batch["done"] & ~batch["terminated"])[..., 0]
+    assert done[:, :-1].any() and truncated[:, :-1].any()
+    torch.testing.assert_close(batch["start"][:, 1:].bool(), done[:, :-1])
+    critic, h, c = agent.critic, batch["critic_h"][:, 0], batch["critic_c"][:, 0]
+
+    def values(seen, start):
+        return critic.scale.inverse(critic(seen, start, h, c)[0])
+
+    # The whole sequence at once gives what step by step gave, restarts included.
+    with torch.no_grad():
+        torch.testing.assert_close(values(batch["critic"], batch["start"]), batch["state_value"])
+        for hand, when in truncated.nonzero():
+            # An episode cut short is worth what would have come next, on the memory it had.
+            seen = torch.cat([batch["critic"][:, : when + 1], finals[when][:, None]], dim=1)
+            start = torch.cat([batch["start"][:, : when + 1], torch.zeros(4, 1)], dim=1)
+            expected = values(seen, start)[hand, -1]
+            torch.testing.assert_close(batch["next_value"][hand, when], expected)
+
+
+def test_a_teacher_may_come_from_a_run_of_another_memory(policy_run, tmp_path):
+    config = dataclasses.replace(
+        SMALL, out=tmp_path / "run", memory="none", teacher=policy_run, teacher_share=0.0
+    )
+    assert set(stages(train(config))) == {"clone", "ppo"}
+    taken = load_checkpoint(tmp_path / "run/checkpoints/best.ckpt")["teacher"]
+    theirs = load_checkpoint(policy_run / "checkpoints/best.ckpt")["teacher"]
+    assert all(torch.equal(taken[name], theirs[name]) for name in theirs)
+    untaught = dataclasses.replace(config, teacher=None)
+    with pytest.raises(InputError, match="--clone-share needs a teacher"):
+        untaught.check()
+    with pytest.raises(InputError, match="does not exist"):
+        train(dataclasses.replace(config, out=tmp_path / "b", teacher=tmp_path / "nowhere"))
+    (tmp_path / "c" / "checkpoints").mkdir(parents=True)
+    torch.save({"state_dict": {}}, tmp_path / "c" / "checkpoints" / "best.ckpt")
+    with pytest.raises(InputError, match="no checkpoint of train-policy"):
+        train(dataclasses.replace(config, out=tmp_path / "d", teacher=tmp_path / "c"))
 
 
 def test_examinations_take_a_small_share_of_the_time(policy_run):

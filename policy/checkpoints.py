@@ -1,0 +1,63 @@
+"""Weights of earlier runs: checkpoints from strangers are read as tensors and plain values only."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from opendactyl.files.errors import InputError
+from opendactyl.models.weights import load_weights
+from opendactyl.policy.agent import Agent
+from opendactyl.policy.config import PolicyConfig
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a policy checkpoint; only tensors and plain values are accepted.
+
+    Raises:
+        InputError: there is none, or it is not one of ours.
+    """
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist; train a policy first with `opendactyl train-policy`"
+        )
+    try:
+        value = torch.load(path, weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} is no policy checkpoint ({error})") from error
+    if not isinstance(value, dict) or not {"student", "teacher"} <= value.keys():
+        raise InputError(f"{path} is no checkpoint of train-policy")
+    return value
+
+
+def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> None:
+    """Gives the agents the weights that the settings name, if they name any.
+
+    Raises:
+        InputError: there are none, or they are those of other networks.
+    """
+    if config.warm_start is not None:
+        if config.warm_start.is_dir():
+            value = _best(config.warm_start)
+            _take(teacher, value["teacher"], config.warm_start)
+        else:
+            try:
+                value = {"student": load_weights(config.warm_start)}
+            except ValueError as error:
+                raise InputError(str(error)) from error
+        _take(student, value["student"], config.warm_start)
+    if config.teacher is not None:
+        _take(teacher, _best(config.teacher)["teacher"], config.teacher)
+
+
+def _best(run: Path) -> dict[str, Any]:
+    return load_checkpoint(run / "checkpoints" / "best.ckpt")
+
+
+def _take(agent: Agent, weights: dict[str, torch.Tensor], source: Path) -> None:
+    try:
+        agent.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{source} has networks of another shape; --memory, --layout and --hidden must be equal"
+        ) from error
