@@ -6,10 +6,14 @@ from opendactyl.benchmarks.measure import Budget, Row, side_by_side
 from opendactyl.benchmarks.recurrent_ppo import RecurrentPeer
 from opendactyl.files.cores import cores
 from opendactyl.policy.agent import Agent
+from opendactyl.policy.ahead import Ahead
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.env import HandEnv
 from opendactyl.policy.ppo import PPO
 from opendactyl.policy.rollout import Collector
+
+TOGETHER = 8
+"""Iterations of ours that are measured at a time."""
 
 
 def run(budget: Budget) -> list[Row]:
@@ -24,7 +28,11 @@ def run(budget: Budget) -> list[Row]:
 
 
 class OurPPO:
-    """The recurrent stage of `train-policy`, one iteration at a time."""
+    """The recurrent stage of `train-policy`, `TOGETHER` iterations at a time.
+
+    The first batch of them is waited for, as only the first of a whole training is, and none is
+    under way when they end: the peer has the cores to itself.
+    """
 
     def __init__(self, config: PolicyConfig) -> None:
         """Builds the environment and the LSTM agent."""
@@ -38,16 +46,25 @@ class OurPPO:
             privileged=False,
             precision=config.precision,
         )
-        self._collector = Collector(env, agent, config.seed)
+        self._collector = Ahead(
+            agent,
+            lambda acting: Collector(env, acting, config.seed),
+            max(cores() // 2, 1),
+        )
         self._learner = PPO(agent, config)
         self.parameters = sum(p.numel() for p in agent.parameters())
         self._generator = torch.Generator().manual_seed(config.seed)
 
-    def iteration(self) -> float:
-        """Collects a batch and learns from it; returns the number of actions."""
-        batch, _ = self._collector.collect(self._config.horizon)
-        self._learner.update(batch, self._generator)
-        return batch.numel()
+    def iterations(self) -> float:
+        """Collects batches and learns from them; returns the number of actions."""
+        actions = 0
+        threads = torch.get_num_threads()
+        for left in reversed(range(TOGETHER)):
+            batch, _ = self._collector.collect(self._config.horizon, more=left > 0)
+            self._learner.update(batch, self._generator)
+            actions += batch.numel()
+        torch.set_num_threads(threads)
+        return actions
 
 
 def make_env(config: PolicyConfig) -> HandEnv:
@@ -57,7 +74,7 @@ def make_env(config: PolicyConfig) -> HandEnv:
 
 def _against_sb3(config: PolicyConfig, seconds: float, name: str) -> Row:
     ours, peer = OurPPO(config), RecurrentPeer(make_env(config), config)
-    mine, theirs = side_by_side(ours.iteration, peer.iteration, seconds)
+    mine, theirs = side_by_side(ours.iterations, peer.iteration, seconds)
     return Row(
         name=name, ours=mine, peer=theirs, unit="actions/s",
         peer_name="sb3-contrib RecurrentPPO, same environment, network, epochs and minibatches",

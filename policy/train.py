@@ -7,16 +7,18 @@ import time
 from collections import deque
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from opendactyl.files.atomic import read_json
+from opendactyl.files.cores import cores
 from opendactyl.files.curve import append_row
 from opendactyl.files.runs import CONFIG_NAME, open_run
 from opendactyl.policy.agent import Agent
+from opendactyl.policy.ahead import Ahead, AnyCollector
 from opendactyl.policy.checkpoints import load_checkpoint, start_from
 from opendactyl.policy.clone import Cloning
 from opendactyl.policy.config import PolicyConfig
@@ -24,9 +26,6 @@ from opendactyl.policy.env import HandEnv
 from opendactyl.policy.examination import Examination
 from opendactyl.policy.ppo import PPO
 from opendactyl.policy.rollout import Collector, Episodes
-
-if TYPE_CHECKING:
-    from opendactyl.policy.cluster import RayCollector
 
 _log = logging.getLogger(__name__)
 
@@ -96,11 +95,10 @@ class Trainer:
         self.best = -math.inf
         self._examination = Examination(config)
         self.generator = torch.Generator().manual_seed(config.seed)
-        if config.task == "reorient":
-            self.env.max_angle = CURRICULUM_START
+        self.max_angle = CURRICULUM_START if config.task == "reorient" else math.pi
         self._optimizers: dict[str, dict[str, Any]] = {}
         self._stage = self._reached = ""
-        self._collector: Collector | RayCollector | None = None
+        self._collector: Ahead | None = None
 
     @property
     def progress(self) -> float:
@@ -178,7 +176,11 @@ class Trainer:
         agent = self.teacher if stage == "teacher" else self.student
         # Not the seed alone: a resumed run must not draw again what it drew before.
         seed = self.config.seed + STAGES.index(stage) + len(STAGES) * self.actions
-        self._collector = self._make_collector(agent, seed)
+        self._collector = Ahead(
+            agent,
+            partial(self._make_collector, seed=seed),
+            None if self.config.ray else max(cores() // 2, 1),
+        )
         if stage == "clone":
             self._learner: PPO | Cloning = Cloning(self.student, self.teacher, self.config)
         else:
@@ -186,24 +188,26 @@ class Trainer:
         if stage in self._optimizers:
             self._learner.optimizer.load_state_dict(self._optimizers[stage])
 
-    def _make_collector(self, agent: Agent, seed: int) -> "Collector | RayCollector":
+    def _make_collector(self, agent: Agent, seed: int) -> AnyCollector:
+        before = self._collector.stop() if self._collector else None
         if not self.config.ray:
+            self.env.max_angle = self.max_angle
             return Collector(self.env, agent, seed)
         from opendactyl.policy.cluster import RayCollector
 
-        if isinstance(self._collector, RayCollector):
-            self._collector.use(agent)
-            return self._collector
+        if isinstance(before, RayCollector):
+            before.use(agent)
+            return before
         return RayCollector(self.config, agent)
 
     def close(self) -> None:
         """Frees what a cluster holds for this run."""
         if self._collector is not None:
-            self._collector.close()
+            self._collector.stop().close()
 
     def _iterate(self) -> tuple[dict[str, Any], Episodes]:
         assert self._collector is not None
-        batch, episodes = self._collector.collect(self.config.horizon, self.env.max_angle)
+        batch, episodes = self._collector.collect(self.config.horizon, self.max_angle)
         if episodes.diverged:
             _log.warning("%d simulations diverged and began anew", episodes.diverged)
         losses = self._learner.update(batch, self.generator)
@@ -211,7 +215,7 @@ class Trainer:
         if self.config.task == "reorient":
             reached = float((batch["reward"] > 3.0).float().mean()) * 100
             if reached > CURRICULUM_RATE:
-                self.env.max_angle = min(self.env.max_angle * CURRICULUM_GROWTH, math.pi)
+                self.max_angle = min(self.max_angle * CURRICULUM_GROWTH, math.pi)
         return losses, episodes
 
     def _row(
@@ -227,7 +231,7 @@ class Trainer:
             "dropped": episodes.dropped / ended,
             "timed_out": episodes.timed_out / ended,
             "diverged": episodes.diverged,
-            "max_angle": self.env.max_angle,
+            "max_angle": self.max_angle,
         }
 
     def _log(self, row: dict[str, Any], board: SummaryWriter) -> None:
@@ -259,7 +263,7 @@ class Trainer:
                 "seconds": self.seconds,
                 "actions": self.actions,
                 "best": self.best,
-                "max_angle": self.env.max_angle,
+                "max_angle": self.max_angle,
                 "stage": self._stage,
                 "next_episode": int(self.env.episode.max()) + 1,
             },
@@ -275,7 +279,7 @@ class Trainer:
         self._optimizers = value["optimizers"]
         self.generator.set_state(value["generator"])
         self.seconds, self.actions = value["seconds"], value["actions"]
-        self.best, self.env.max_angle = value["best"], value["max_angle"]
+        self.best, self.max_angle = value["best"], value["max_angle"]
         self._reached = value.get("stage", "")
         self.env.first_episode = value.get("next_episode", 0)
         best = path.with_name("best.ckpt")

@@ -62,7 +62,7 @@ def test_gymnasiums_hand_moves_once_it_is_mended():
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_peer_learns_in_our_environment_with_as_many_parameters():
-    from opendactyl.benchmarks.policy_suite import OurPPO, make_env
+    from opendactyl.benchmarks.policy_suite import TOGETHER, OurPPO, make_env
     from opendactyl.benchmarks.recurrent_ppo import HandVecEnv, RecurrentPeer
 
     config = PolicyConfig(num_envs=4, horizon=4, hidden=32, minibatches=2, epochs=1)
@@ -75,7 +75,7 @@ def test_the_peer_learns_in_our_environment_with_as_many_parameters():
     assert reward.shape == done.shape == (4,)
     assert len(infos) == 4
     ours, peer = OurPPO(config), RecurrentPeer(make_env(config), config)
-    assert ours.iteration() == peer.iteration() == 16
+    assert ours.iterations() == TOGETHER * peer.iteration() == TOGETHER * 16
     assert abs(ours.parameters / peer.parameters - 1) < 0.2
 
 
