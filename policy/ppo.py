@@ -16,6 +16,8 @@ from opendactyl.policy.agent import Agent
 from opendactyl.policy.config import PolicyConfig
 
 MAX_GRADIENT = 1.0
+MAX_WEIGHT = 2.0
+"""The most that an action counts for being likelier now than when it was taken."""
 
 
 def bins_distribution(logits: Tensor) -> Independent:
@@ -96,6 +98,7 @@ class PPO:
         self.agent = agent
         self.config = config
         actor, critic = sequence_modules(agent)
+        self._actor = actor
         self.loss = ClipPPOLoss(
             actor,
             critic,
@@ -103,7 +106,7 @@ class PPO:
             entropy_coeff=config.entropy,
             critic_coeff=1.0,
             loss_critic_type="l2",
-            normalize_advantage=True,
+            normalize_advantage=False,  # `update` does, before it weighs them.
             functional=False,
         )
         self.optimizer = torch.optim.Adam(agent.parameters(), lr=config.learning_rate, eps=1e-5)
@@ -111,6 +114,7 @@ class PPO:
     def update(self, batch: TensorDict, generator: torch.Generator) -> dict[str, float]:
         """Learns from a batch [B, T] of sequences; returns the means of what was minimised."""
         add_advantages(batch, self.config.gamma, self.config.gae_lambda)
+        self._take_bearings(batch)
         critic = self.agent.critic
         critic.scale.update(batch["value_target"])
         batch["value_target"] = critic.scale(batch["value_target"])
@@ -124,6 +128,21 @@ class PPO:
         self.agent.actor.normalizer.update(batch["critic" if self.agent.privileged else "policy"])
         critic.normalizer.update(batch["critic"])
         return {key: sum(loss[key] for loss in losses) / len(losses) for key in losses[0]}
+
+    @torch.no_grad()
+    def _take_bearings(self, batch: TensorDict) -> None:
+        """Lets the clipped ratio start from the present policy, whoever made the batch.
+
+        What acted may be an update behind. Its ratio to the present policy then weighs the
+        advantage instead of using up the range within which PPO may move (decoupled objective,
+        arXiv 2110.00641).
+        """
+        advantage = batch["advantage"]
+        advantage = (advantage - advantage.mean()) / advantage.std().clamp_min(1e-6)
+        present = self._actor.get_dist(batch.clone()).log_prob(batch["action"])
+        weight = (present - batch["action_log_prob"]).exp().clamp_max(MAX_WEIGHT)
+        batch["advantage"] = advantage * weight[..., None]
+        batch["action_log_prob"] = present
 
     def _minimise(self, batch: TensorDict) -> dict[str, float]:
         loss = self.loss(batch)

@@ -21,7 +21,7 @@ from opendactyl.policy.env import HandEnv
 from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.examination import FIRST_SECONDS, Examination
 from opendactyl.policy.export import export_policy
-from opendactyl.policy.ppo import sequence_modules
+from opendactyl.policy.ppo import MAX_WEIGHT, PPO, add_advantages, sequence_modules
 from opendactyl.policy.probe import reading_accuracy
 from opendactyl.policy.rollout import Collector
 from opendactyl.policy.train import Trainer, train
@@ -340,3 +340,21 @@ def test_what_goes_wrong_while_collecting_ahead_is_not_swallowed():
     with pytest.raises(InputError, match="no simulator"):
         ahead.collect(3)
     ahead.stop().close()
+
+
+def test_the_ratio_starts_from_the_present_policy_and_weighs_what_an_older_one_did():
+    env = HandEnv(SMALL.environment(), 4, seed=0)
+    agent = Agent(50, hidden=16, memory="lstm", privileged=False)
+    batch, _ = Collector(env, copy.deepcopy(agent), seed=0).collect(3)
+    learner = PPO(agent, SMALL)
+    with torch.no_grad():
+        agent.actor.head.bias += 0.4 * torch.randn_like(agent.actor.head.bias)
+    before = batch["action_log_prob"].clone()
+    add_advantages(batch, 0.99, 0.95)
+    plain = (batch["advantage"] - batch["advantage"].mean()) / batch["advantage"].std()
+    learner._take_bearings(batch)
+    present = sequence_modules(agent)[0].get_dist(batch.clone()).log_prob(batch["action"])
+    torch.testing.assert_close(batch["action_log_prob"], present)
+    weight = (present - before).exp()
+    assert weight.min() < 0.9 and weight.max() > MAX_WEIGHT
+    torch.testing.assert_close(batch["advantage"], plain * weight.clamp_max(MAX_WEIGHT)[..., None])
