@@ -5,10 +5,12 @@ import time
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.env import HandEnv
+from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.tasks import EVALUATION_SECONDS
 
 SEED_OFFSET = 500_000
@@ -39,23 +41,36 @@ class Examination:
             seconds: the run's age, from which the next examination follows.
         """
         began = time.monotonic()
-        goals = self._run(agent)
+        config = self._config
+        goals = whole_episodes(
+            agent, config.environment(), config.examined, config.seed + SEED_OFFSET
+        )
         self._next = seconds + (time.monotonic() - began) / SHARE
         return float(goals.mean())
 
-    def _run(self, agent: Agent) -> np.ndarray:
-        config = self._config
-        settings = dataclasses.replace(
-            config.environment(), seconds_per_goal=EVALUATION_SECONDS, evaluation=True
-        )
-        env = HandEnv(settings, config.examined, seed=config.seed + SEED_OFFSET)
-        policy, critic = (torch.from_numpy(seen) for seen in env.reset())
-        memory = agent.initial_memory(config.examined)
-        goals = np.zeros(config.examined, dtype=np.int64)
-        while env.running.any():
-            running = env.running.copy()
-            bins, _, _, memory = agent.act(agent.seen(policy, critic), critic, memory, None)
-            step = env.step(bins.numpy())
-            goals[running] = step.goals[running]
-            policy, critic = torch.from_numpy(step.policy), torch.from_numpy(step.critic)
-        return goals
+
+def whole_episodes(
+    agent: Agent, environment: EnvConfig, episodes: int, seed: int
+) -> NDArray[np.int64]:
+    """Consecutive goals (episodes,) in whole episodes, with 80 s for each (D18 6.2).
+
+    Args:
+        agent: who acts, always by the likeliest bins.
+        environment: the environment's settings.
+        episodes: how many.
+        seed: of starts and goals.
+    """
+    settings = dataclasses.replace(
+        environment, seconds_per_goal=EVALUATION_SECONDS, evaluation=True
+    )
+    env = HandEnv(settings, episodes, seed=seed)
+    policy, critic = (torch.from_numpy(seen) for seen in env.reset())
+    memory = agent.initial_memory(episodes)
+    goals = np.zeros(episodes, dtype=np.int64)
+    while env.running.any():
+        running = env.running.copy()
+        bins, _, _, memory = agent.act(agent.seen(policy, critic), critic, memory, None)
+        step = env.step(bins.numpy())
+        goals[running] = step.goals[running]
+        policy, critic = torch.from_numpy(step.policy), torch.from_numpy(step.critic)
+    return goals
