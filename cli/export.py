@@ -27,6 +27,11 @@ def main(argv: list[str]) -> None:
     if config.check is not None:
         raise InputError("export: --check BUNDLE stands alone; leave the other options out")
     if config.record:
+        others = (config.policy, config.rig, config.quantize, config.weights)
+        if any(option is not None for option in others):
+            raise InputError(
+                "export: --record exports nothing; of the other options it takes --out"
+            )
         from opendactyl.control.record import record
 
         record(config.out, config.record)

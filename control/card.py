@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from opendactyl.control.results import source_name
+
 
 def model_card(manifest: dict[str, Any]) -> str:
     """The card as Markdown: what the bundle does, its contract, and what was measured."""
     policy, pose = manifest["policy"], manifest["pose"]
+    eight = " (8 bits)" if pose.get("quantized") else ""
     cameras = ", ".join(camera["name"] for camera in manifest["rig"]["cameras"])
     fields = "\n".join(f"| {f['name']} | {f['size']} |" for f in policy["observation"])
     return f"""# OpenDactyl bundle: {policy["task"]} with the {policy["object"]}
@@ -18,7 +21,7 @@ needs numpy and onnxruntime.
 
 | file | inputs | outputs |
 |---|---|---|
-| `pose.onnx` | {_ports(pose["inputs"])} | {_ports(pose["outputs"])} |
+| `pose.onnx`{eight} | {_ports(pose["inputs"])} | {_ports(pose["outputs"])} |
 | `policy.onnx` | {_ports(policy["inputs"])} | {_ports(policy["outputs"])} |
 
 Images are uint8 RGB of the cameras {cameras}, in this order. Normalisation is inside both files.
@@ -56,14 +59,14 @@ def _sight(metrics: dict[str, Any]) -> list[str]:
         return []
     rows = [
         "Pose estimation on samples of other seeds (`opendactyl eval-vision`):\n",
-        "| states | renderer | n | rotation, mean (°) | median | position, mean (mm) | median "
-        "| 90 % regions hold (rotation, position) |",
-        "|---" * 8 + "|",
+        "| states | renderer | seed | n | rotation, mean (°) | median | position, mean (mm) "
+        "| median | 90 % regions hold (rotation, position) |",
+        "|---" * 9 + "|",
     ]
     for row in metrics["sight"]:
         rotation, position = row["rotation_error_deg"], row["position_error_mm"]
         rows.append(
-            f"| {row['states'].split(':')[0]} | {row['renderer']} | {row['n']} "
+            f"| {row['states'].split(':')[0]} | {row['renderer']} | {row['seed']} | {row['n']} "
             f"| {rotation['mean']:.2f} | {rotation['median']:.2f} | {position['mean']:.2f} "
             f"| {position['median']:.2f} | {row['coverage_90_rotation']:.1%}, "
             f"{row['coverage_90_position']:.1%} |"
@@ -78,17 +81,16 @@ def _loop(metrics: dict[str, Any]) -> list[str]:
     rows = [
         "Consecutive goals in simulation, at most 50, until a drop or too long without one "
         "(`opendactyl evaluate`):\n",
-        "| task | pose | randomization | n | mean | its 95 % interval | median | drops | time-outs "
-        "| seconds a goal |",
-        "|---" * 10 + "|",
+        "| task | pose | physics | seconds allowed | seed | n | mean | its 95 % interval | median "
+        "| drops | time-outs | seconds a goal |",
+        "|---" * 12 + "|",
     ]
     for row in metrics["loop"]:
         low, high = row["mean_interval_95"]
-        pose = row["pose"] if row["pose"] == "sim" else f"{row['pose']}, {row['renderer']}"
-        pose += ", fused" if row["fuse"] else ""
         seconds = row["seconds_per_success"]
         rows.append(
-            f"| {row['task']} | {pose} | {row['randomization']} | {row['n']} | {row['mean']:.1f} "
+            f"| {row['task']} | {source_name(row)} | {row['randomization']} "
+            f"| {row['seconds_per_goal']:.0f} | {row['seed']} | {row['n']} | {row['mean']:.1f} "
             f"| {low:.1f} to {high:.1f} | {row['median']:.0f} | {row['drops']} | {row['timeouts']} "
             f"| {'' if seconds is None else f'{seconds:.2f}'} |"
         )

@@ -58,7 +58,9 @@ class EpisodeConfig:
             raise InputError(f"--seconds-per-goal is {self.seconds_per_goal}; it must be positive")
 
 
-def make_env(config: EpisodeConfig, bundle: Bundle, count: int, first: int = 0) -> HandEnv:
+def make_env(
+    config: EpisodeConfig, bundle: Bundle, count: int, first: int = 0, threads: int = 0
+) -> HandEnv:
     """An environment of `count` evaluation episodes, the first numbered `first`."""
     settings = EnvConfig(
         task=config.task or bundle.task,
@@ -67,7 +69,7 @@ def make_env(config: EpisodeConfig, bundle: Bundle, count: int, first: int = 0) 
         seconds_per_goal=config.seconds_per_goal,
         evaluation=True,
     )
-    return HandEnv(settings, count, seed=config.seed, first_episode=first)
+    return HandEnv(settings, count, seed=config.seed, first_episode=first, threads=threads)
 
 
 def open_renderer(kind: str, bundle: Bundle) -> Renderer:

@@ -87,7 +87,7 @@ def _run(config: EvaluateConfig, out: Path) -> list[dict[str, Any]]:
 
 
 def _offline(bundle: Bundle) -> dict[str, Any] | None:
-    """The estimator's errors on held-out samples, as the bundle tells them."""
+    """The estimator's errors on the samples it was chosen by, as the bundle tells them."""
     vision = bundle.manifest.get("metrics", {}).get("vision")
     if vision is None:
         return None

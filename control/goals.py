@@ -28,11 +28,10 @@ class TaskGoals:
     def goal(self, pose: Pose) -> Array:
         """The goal (4,); the next one if `pose` has reached it."""
         if self._start is None:
-            self._start = pose.quaternion.copy()
-            self._draw(pose)
+            self._draw(pose, pose.quaternion.copy())
         elif geodesic_angle(pose.quaternion, self._goal) < SUCCESS_ANGLE:
             self._reached += 1
-            self._draw(pose)
+            self._draw(pose, self._start)
         return self._goal
 
     def restart(self) -> None:
@@ -45,8 +44,8 @@ class TaskGoals:
         self._goal: Array = np.array([1.0, 0.0, 0.0, 0.0])
         self._reached = 0
 
-    def _draw(self, pose: Pose) -> None:
-        assert self._start is not None
-        context = GoalContext(self._start[None], pose.quaternion[None])
+    def _draw(self, pose: Pose, start: Array) -> None:
+        context = GoalContext(start[None], pose.quaternion[None])
         episode, number = np.array([self._episode]), np.array([self._reached])
         self._goal = goals(self._task, self._seed, episode, number, context)[0]
+        self._start = start

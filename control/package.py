@@ -23,7 +23,7 @@ from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student
 from opendactyl.policy.tasks import TASKS
 from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
-from opendactyl.vision.evaluate import refuse_other_cameras
+from opendactyl.vision.evaluate import data_seeds, refuse_other_cameras
 from opendactyl.vision.export import export_pose
 from opendactyl.vision.module import PoseModule
 from opendactyl.vision.quantize import quantize
@@ -96,8 +96,12 @@ def export_bundle(config: ExportConfig) -> Path:
                 "camera": "OpenCV: x right, y down, z forward; pixel centres at +0.5",
             },
             "units": "metres, radians, seconds; quaternions w, x, y, z with w >= 0",
-            "training": {"vision": vision_config, "policy": read_json(policy_run / "config.json")},
-            "metrics": _metrics(config.vision),
+            "training": {
+                "vision": vision_config,
+                "policy": read_json(policy_run / "config.json"),
+                "seeds": data_seeds(vision_config),
+            },
+            "metrics": _metrics(config),
         }
         manifest["sha256"] = {name: sha256(folder / name) for name in (POSE_FILE, POLICY_FILE)}
         write_json(folder / MANIFEST_FILE, manifest)
@@ -124,7 +128,8 @@ def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path)
     return about | {"quantized": config.quantize is not None}
 
 
-def _metrics(run: Path) -> dict[str, Any]:
-    """The measured figures that stand beside a run; none are made up."""
-    path = run / "report" / "metrics.json"
-    return {"vision": read_json(path)} if path.exists() else {}
+def _metrics(config: ExportConfig) -> dict[str, Any]:
+    """The measured figures that stand beside a run; of another rig or of 8 bits there are none."""
+    path = config.vision / "report" / "metrics.json"
+    measured = path.exists() and config.rig is None and config.quantize is None
+    return {"vision": read_json(path)} if measured else {}

@@ -16,7 +16,7 @@ _GOALS = (
     "n", "mean_interval_95", "drops", "timeouts", "finished", "diverged", "seconds_per_success",
     "rotation_error_deg_in_loop", "position_error_mm_in_loop", "against",
 )  # fmt: skip
-_SIGHT = ("data", "states", "renderer", "seed")
+_SIGHT = ("data", "config_hash", "states", "renderer", "seed")
 _ERRORS = (
     "n", "rotation_error_deg", "position_error_mm", "coverage_90_position", "coverage_90_rotation",
 )  # fmt: skip
@@ -41,6 +41,11 @@ def record(bundle: Path, folders: Sequence[Path]) -> None:
         identity = loaded.identity if kind == "loop" else manifest["sha256"][POSE_FILE]
         if config.get("bundle_sha256") != identity:
             raise InputError(f"{folder} measured another bundle than {bundle}; evaluate this one")
+        if config.get("chosen_by"):
+            raise InputError(
+                f"{folder} measured the samples by which the estimator was chosen; evaluate it on "
+                "a dataset with another --seed"
+            )
         settings = _LOOP if kind == "loop" else _SIGHT
         rows = [r for r in metrics.get(kind, []) if any(r[name] != row[name] for name in settings)]
         metrics[kind] = [*rows, row]

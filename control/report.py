@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from opendactyl.control.results import source_name
 from opendactyl.files.page import Page
 from opendactyl.policy.tasks import MAX_GOALS
 
@@ -16,7 +17,7 @@ DACTYL = {"sim": (43.4, 13.8, 50.0), "vision": (30.0, 10.3, 33.0)}
 def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) -> None:
     """Writes `report.html`."""
     goals = results["consecutive_successes"]
-    pose = config["pose"]
+    pose = source_name(config)
     page = Page(f"Consecutive goals: {results['task']}, pose from {pose}")
     page.text(
         f"n = {results['n']} episodes of seed {config['seed']}, each run to its end: {MAX_GOALS} "
@@ -81,7 +82,7 @@ def _errors(page: Page, results: dict[str, Any]) -> None:
     ]  # fmt: skip
     if offline := results.get("offline"):
         rows.append(
-            ["offline, held-out samples", offline["n"], offline["rotation_error_deg"],
+            ["offline, validation samples", offline["n"], offline["rotation_error_deg"],
              offline["position_error_mm"]]
         )  # fmt: skip
     for row in results["by_visibility"]:

@@ -104,8 +104,16 @@ def compare(values: list[int], others: list[int]) -> dict[str, Any]:
     }
 
 
+def source_name(config: dict[str, Any]) -> str:
+    """Where the pose came from in an evaluation of these settings, in words."""
+    parts = [config["pose"]]
+    if config["pose"] == "vision":
+        parts += [config["renderer"], config["appearance"]]
+    return ", ".join([*parts, *(["fused"] if config["fuse"] else [])])
+
+
 def paired(folder: Path, config: dict[str, Any]) -> tuple[str, list[int]]:
-    """The pose source and the goals of another evaluation of the same episodes.
+    """The pose source, in words, and the goals of another evaluation of the same episodes.
 
     Args:
         folder: what that evaluation left behind.
@@ -121,7 +129,7 @@ def paired(folder: Path, config: dict[str, Any]) -> tuple[str, list[int]]:
             for name, value in config.items()
             if name not in _MAY_DIFFER and theirs[name] != value
         ]
-        others = (str(theirs["pose"]), list(results["consecutive_successes"]["values"]))
+        others = (source_name(theirs), list(results["consecutive_successes"]["values"]))
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder} holds no evaluation ({error!r})") from error
     if differing:

@@ -15,8 +15,9 @@ import numpy as np
 from opendactyl.control.bundle import Bundle
 from opendactyl.control.parts import Fault, GoalSource, Hand, HandReading, PoseSource
 from opendactyl.control.pilot import PATIENCE, Pilot
+from opendactyl.control.sight import check_pose
 from opendactyl.control.timing import Durations
-from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.rotation import Array, quat_canonical
 from opendactyl.sim.names import FINGERTIPS, JOINTS
 from opendactyl.vision.estimator import Pose
 
@@ -87,10 +88,12 @@ class RobotLoop:
         self._goal: Array | None = None
         self._clock, self._sleep = clock, sleep
         self._said: tuple[str, ...] = ()
+        self._reached = 0
 
     def restart(self) -> None:
         """Forgets pose, goal and the policy's memory; targets start where the hand stands next."""
         self._started, self._goal = False, None
+        self._reached += self.goals.reached
         self.source.restart()
         self.goals.restart()
 
@@ -131,7 +134,7 @@ class RobotLoop:
         """Actions, misses, states, faults, and percentiles of each part in milliseconds."""
         return {
             "actions": self.actions,
-            "goals": self.goals.reached,
+            "goals": self._reached + self.goals.reached,
             "deadline_misses": self.misses,
             "period_ms": self.period * 1000,
             "states": dict(self.states),
@@ -158,16 +161,21 @@ class RobotLoop:
         pose: Pose | None = None
         if reading is not None:
             try:
-                pose = self.source.pose(reading)
+                pose = self._estimate(reading)
             except EOFError:
                 raise
             except Exception as error:
                 faults.append(_as_fault("pose", "there is no estimate", error))
-            for part, seconds in self.source.seconds.items():
-                self.durations.add(part, seconds)
         self._pilot.see(0, pose)
         if pose is not None:
             self._aim(pose, faults)
+
+    def _estimate(self, reading: HandReading) -> Pose:
+        try:
+            return check_pose(self.source.pose(reading))
+        finally:
+            for part, seconds in self.source.seconds.items():
+                self.durations.add(part, seconds)
 
     def _aim(self, pose: Pose, faults: list[Fault]) -> None:
         """Takes the next goal; without one, the last stays."""
@@ -175,7 +183,7 @@ class RobotLoop:
             goal = np.asarray(self.goals.goal(pose), dtype=np.float64)
             if goal.shape != (4,) or not abs(np.linalg.norm(goal) - 1.0) < 0.01:
                 raise Fault("goal", f"the goal {goal} is no rotation")
-            self._goal = goal
+            self._goal = quat_canonical(goal)
         except EOFError:
             raise
         except Exception as error:

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +22,7 @@ from opendactyl.control.loop import Loop
 from opendactyl.control.simulated import SimCameras
 from opendactyl.files.cores import cores
 from opendactyl.files.errors import InputError
+from opendactyl.files.workers import obey_parent
 from opendactyl.policy.env import HandEnv
 from opendactyl.policy.episode import DIVERGED, DROPPED, FINISHED, TIMED_OUT
 
@@ -50,7 +50,9 @@ def run_episodes(
     size = BATCH[config.pose]
     batches = [(start, min(size, stop - start)) for start in range(first, stop, size)]
     with tqdm(total=stop, initial=first, unit="episode", desc=config.pose) as bar:
-        if config.pose == "sim" or not batches:
+        if not batches:
+            return
+        if config.pose == "sim":
             runner = Runner(config)
             for batch in batches:
                 yield runner.run(*batch, bar)
@@ -82,17 +84,18 @@ def _in_processes(
             child.terminate()
 
 
-_runner: "Runner"
+_worker: dict[str, Any] = {}
 
 
 def _start_worker(config: EpisodeConfig) -> None:
-    global _runner
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent ends its workers.
-    _runner = Runner(config, threads=1)
+    obey_parent()
+    _worker["config"] = config
 
 
 def _run_batch(batch: tuple[int, int]) -> list[Record]:
-    return _runner.run(*batch)
+    if "runner" not in _worker:  # Here, so that its errors reach the parent.
+        _worker["runner"] = Runner(_worker["config"], threads=1)
+    return _worker["runner"].run(*batch)
 
 
 class Runner:
@@ -100,7 +103,7 @@ class Runner:
 
     def __init__(self, config: EpisodeConfig, threads: int = 0) -> None:
         """Loads the bundle and opens a renderer, if the pose is from sight."""
-        self._config = config
+        self._config, self._threads = config, threads
         self._bundle = load_bundle(config.bundle, threads)
         sight = config.pose == "vision"
         self._renderer = open_renderer(config.renderer, self._bundle) if sight else None
@@ -108,7 +111,7 @@ class Runner:
     def run(self, first: int, count: int, bar: "tqdm[Any] | None" = None) -> list[Record]:
         """Runs `count` episodes from number `first` on to their ends; returns their records."""
         config, bundle = self._config, self._bundle
-        env = make_env(config, bundle, count, first)
+        env = make_env(config, bundle, count, first, self._threads)
         cameras = [self._cameras(env, number) for number in range(count)]
         sources = [make_source(config, bundle, env, i, cameras[i]) for i in range(count)]
         loop = Loop(bundle, env, sources)

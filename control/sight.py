@@ -136,6 +136,8 @@ def check_pose(pose: Pose) -> Pose:
         Fault: it is no pose, or none that an object in the hand could have.
     """
     values = (pose.position, pose.quaternion, pose.covariance)
+    if [np.shape(value) for value in values] != [(3,), (4,), (6, 6)]:
+        raise Fault("pose", "the estimate has other shapes than (3,), (4,) and (6, 6)")
     if not all(np.isfinite(value).all() for value in values):
         raise Fault("pose", "the estimate is not finite")
     if abs(np.linalg.norm(pose.quaternion) - 1.0) > 0.01:

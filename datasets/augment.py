@@ -13,11 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.files.ranges import drawn
+from opendactyl.files.ranges import check_ranges, documented, drawn
 
 Range = tuple[float, float]
 
 
+LIMITS = {
+    **dict.fromkeys(
+        ("colours", "brightness", "contrast", "saturation", "white_balance", "blur", "noisy",
+         "noise", "jpeg", "occluder", "background"), (0.0, 1.0),
+    ),
+    "hue": (0.0, 180.0),
+    "jpeg_quality": (1.0, 100.0),
+    "rectangles": (1.0, 100.0),
+    "rectangle": (0.001, 1.0),
+    "patch": (0.001, 1.0),
+}  # fmt: skip
+"""What the values may be."""
+
+
+@documented
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
     """What is drawn for every view; `docs/randomization.md` is made from the fields."""
@@ -54,6 +69,10 @@ class AugmentConfig:
     background: float = drawn(
         0.3, "share of views with a random pattern behind, where masks are stored", "", "DeXtreme"
     )
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be drawn."""
+        check_ranges("augmentation", self, LIMITS)
 
 
 class Augmentation:

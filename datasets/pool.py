@@ -1,10 +1,6 @@
 """Shards made by worker processes of this machine."""
 
 import multiprocessing
-import multiprocessing.connection
-import os
-import signal
-import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +12,7 @@ from opendactyl.datasets.samples import MakeSource, ShardMaker
 from opendactyl.datasets.shards import shard_name
 from opendactyl.files.cores import cores
 from opendactyl.files.errors import InputError
+from opendactyl.files.workers import obey_parent
 
 MAX_RESTARTS = 20
 """Worker processes that die are replaced this often before the run gives up."""
@@ -88,18 +85,8 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(recipe: Recipe, make_source: MakeSource | None, counter: Any) -> None:
-    # Ctrl-C goes to the whole group of processes; the parent alone decides what happens then.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    obey_parent()
     _worker.update(recipe=recipe, make_source=make_source, counter=counter)
-
-
-def _die_with_parent() -> None:
-    """A killed parent cannot tell its workers; they would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def _make_shard(number: int) -> str:

@@ -4,8 +4,13 @@ The settings are the documentation: `table` lists them, and the docs' tables are
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from opendactyl.files.errors import InputError
+
+T = TypeVar("T")
 
 
 def drawn(default: Any, what: str, distribution: str, source: str) -> Any:
@@ -19,6 +24,47 @@ def drawn(default: Any, what: str, distribution: str, source: str) -> Any:
     """
     metadata = {"what": what, "distribution": distribution, "source": source}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def documented(config: type[T]) -> type[T]:
+    """Writes what each field means into the docstring of its class, where `--help` finds it."""
+    lines = [f"    {f.name}: {f.metadata['what']}." for f in dataclasses.fields(config)]  # pyright: ignore[reportArgumentType]
+    config.__doc__ = "\n".join([str(config.__doc__), "", "Attributes:", *lines])
+    return config
+
+
+def check_ranges(what: str, config: Any, limits: Mapping[str, tuple[float, float]]) -> None:
+    """Refuses settings that nothing can be drawn from.
+
+    Args:
+        what: what the settings are of, for messages.
+        config: a dataclass of fields made by `drawn`.
+        limits: the least and the greatest value of fields that are not simply from 0 on.
+
+    Raises:
+        InputError: a value has another form than its default, is out of order or out of range.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        low, high = limits.get(field.name, (0.0, math.inf))
+        if _alike(value, field.default):
+            first, last = value if isinstance(value, tuple) else (value, value)
+            if low <= first <= last <= high:
+                continue
+        raise InputError(
+            f"{what} {field.name} is {value!r}; it must be like {field.default!r}, in order, "
+            f"from {low:g} to {high:g}"
+        )
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value has the form of a default: a finite number, a whole one, a switch, a pair."""
+    if isinstance(default, tuple):
+        pair = isinstance(value, tuple) and len(value) == len(default)
+        return pair and all(map(_alike, value, default))
+    if isinstance(default, float):
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is type(default)
 
 
 def table(config: Any) -> list[tuple[str, str, str, str]]:

@@ -1,7 +1,6 @@
 """Collects the next batch while the last is learned from, so that no core waits for the other.
 
-What acts is a copy of the agent that is one update behind. PPO bears that: the probabilities its
-ratio starts from are those of the copy, stored as it acted.
+What acts is a copy of the agent that is one update behind; `PPO` makes up for it.
 """
 
 import copy

@@ -47,17 +47,22 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> None:
                 raise InputError(str(error)) from error
         _take(student, value["student"], config.warm_start)
     if config.teacher is not None:
-        _take(teacher, _best(config.teacher)["teacher"], config.teacher)
+        _take(teacher, _best(config.teacher)["teacher"], config.teacher, "--hidden")
 
 
 def _best(run: Path) -> dict[str, Any]:
     return load_checkpoint(run / "checkpoints" / "best.ckpt")
 
 
-def _take(agent: Agent, weights: dict[str, torch.Tensor], source: Path) -> None:
+def _take(
+    agent: Agent,
+    weights: dict[str, torch.Tensor],
+    source: Path,
+    equal: str = "--memory, --layout and --hidden",
+) -> None:
     try:
         agent.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
-            f"{source} has networks of another shape; --memory, --layout and --hidden must be equal"
+            f"{source} has networks of another shape; {equal} must be equal"
         ) from error

@@ -89,7 +89,8 @@ class Trainer:
         make = partial(Agent, size, hidden=hidden, precision=config.precision)
         self.student = make(memory=config.memory, privileged=False)
         self.teacher = make(memory="none", privileged=True)
-        start_from(config, self.student, self.teacher)
+        if not (folder / "checkpoints" / "last.ckpt").exists():
+            start_from(config, self.student, self.teacher)
         self.seconds = 0.0
         self.actions = 0
         self.best = -math.inf

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from opendactyl.files.errors import InputError
 from opendactyl.files.presets import load_preset
-from opendactyl.files.ranges import drawn
+from opendactyl.files.ranges import check_ranges, drawn
 
 Range = tuple[float, float]
 MAX_LIGHTS = 6
@@ -90,27 +89,7 @@ class AppearanceConfig:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be drawn."""
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            low, high = LIMITS.get(f.name, (0.0, math.inf))
-            if _alike(value, f.default):
-                first, last = value if isinstance(value, tuple) else (value, value)
-                if low <= first <= last <= high:
-                    continue
-            raise InputError(
-                f"appearance {f.name} is {value!r}; it must be like {f.default!r}, in order, "
-                f"from {low:g} to {high:g}"
-            )
-
-
-def _alike(value: Any, default: Any) -> bool:
-    """Whether a value has the form of a default: a finite number, a whole one, a switch, a pair."""
-    if isinstance(default, tuple):
-        pair = isinstance(value, tuple) and len(value) == len(default)
-        return pair and all(map(_alike, value, default))
-    if isinstance(default, float):
-        return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is type(default)
+        check_ranges("appearance", self, LIMITS)
 
 
 PRESETS: dict[str, AppearanceConfig] = {

@@ -105,8 +105,12 @@ class Interrupted(L.Callback):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Called before the trainer is torn down."""
-        if isinstance(exception, KeyboardInterrupt):
+        """Called before the trainer is torn down.
+
+        Processes that share a training cannot save together once one of them has stopped; they
+        have the checkpoint of a few minutes ago.
+        """
+        if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
             trainer.save_checkpoint(self._path)
 
 

@@ -1,6 +1,7 @@
 """Evaluates an estimator on a dataset it has not seen: `metrics.json` and `report.html`."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from opendactyl.datasets.cache import CachedDataset, open_dataset
+from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json, sha256, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import new_folder
+from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.metrics import compute_metrics
@@ -63,14 +66,11 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         InputError: no model or dataset, or the model was trained on this very dataset's seed.
     """
     model = open_model(config.model)
-    if isinstance(model, PoseModule) and model.any_cameras:
-        data = open_dataset(config.data, model.image_size)
-        model.look_through(data.rig)
-    else:
-        data = open_dataset(config.data, model.image_size, model.views)
-        refuse_other_cameras(config.model, _trained_rig(config.model, model), data)
+    data = _open(config, model)
     _refuse_training_data(config.model, data)
     out = new_folder(config.out, resume=config.resume)
+    # An interruption must not leave older figures beside the names of other data.
+    (out / "metrics.json").unlink(missing_ok=True)
     write_json(out / "config.json", _what_is_measured(config, data))
     count = min(len(data), config.max_samples or len(data))
     began = time.perf_counter()
@@ -83,14 +83,30 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     return metrics
 
 
+def _open(config: EvalConfig, model: BatchEstimator) -> CachedDataset:
+    """The dataset, of the cameras that the model knows, or may be shown."""
+    trained = _trained_rig(config.model, model)
+    cameras = load_manifest(config.data).load_rig().resized(model.image_size).cameras
+    same = len(cameras) >= model.views and _other_camera(trained, cameras) is None
+    if isinstance(model, PoseModule) and model.any_cameras and not same:
+        data = open_dataset(config.data, model.image_size)
+        model.look_through(data.rig)
+        return data
+    data = open_dataset(config.data, model.image_size, model.views)
+    refuse_other_cameras(config.model, trained, data)
+    return data
+
+
 def _what_is_measured(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:
     """Model and data, as a record of the measurement names them."""
     network, about = config.model / "pose.onnx", data.manifest.config
     return {
-        "model": str(config.model),
+        "model": config.model.name,
         "bundle_sha256": sha256(network) if network.exists() else None,
-        "data": str(config.data),
+        "data": config.data.name,
+        "config_hash": data.manifest.config_hash,
         "seed": data.manifest.seed,
+        "chosen_by": data.manifest.seed in _known_seeds(config.model).get("val", []),
         **{name: about[name] for name in ("states", "renderer")},
     }
 
@@ -115,27 +131,56 @@ def refuse_other_cameras(path: Path, trained: Rig, data: CachedDataset) -> None:
     Raises:
         InputError: they were taken by other cameras.
     """
-    for mine, theirs in zip(trained.cameras, data.rig.cameras, strict=True):
+    wrong = _other_camera(trained, data.rig.cameras)
+    if wrong is not None:
+        raise InputError(
+            f"{path} was trained for rig {trained.name}, and camera {wrong!r} of the dataset's rig "
+            f"{data.rig.name} is another; render the dataset with its --rig"
+        )
+
+
+def _other_camera(trained: Rig, cameras: Sequence[Camera]) -> str | None:
+    """The first of the cameras that is not the trained rig's in its place."""
+    for mine, theirs in zip(trained.cameras, cameras, strict=False):
         same = np.allclose(mine.K, theirs.K) and np.allclose(
             mine.cam_from_hand, theirs.cam_from_hand, atol=1e-6
         )
         if not same:
-            raise InputError(
-                f"{path} was trained for rig {trained.name}, and camera {theirs.name!r} of the "
-                f"dataset's rig {data.rig.name} is another; render the dataset with its --rig"
-            )
+            return theirs.name
+    return None
+
+
+def data_seeds(config: dict[str, Any]) -> dict[str, list[int]]:
+    """The seeds a run was trained on and chosen by, as far as its datasets are still there.
+
+    Args:
+        config: the run's settings.
+
+    Returns:
+        Lists under `train` and `val`.
+    """
+    folders = {"train": config.get("data", []), "val": [config.get("val_data", "")]}
+    return {
+        use: [
+            read_json(Path(name) / "manifest.json")["seed"]
+            for name in names
+            if (Path(name) / "manifest.json").exists()
+        ]
+        for use, names in folders.items()
+    }
+
+
+def _known_seeds(model: Path) -> dict[str, list[int]]:
+    if (model / "config.json").exists():
+        return data_seeds(read_json(model / "config.json"))
+    manifest = read_json(model / "manifest.json")
+    return manifest.get("training", {}).get("seeds", {})
 
 
 def _refuse_training_data(model: Path, data: CachedDataset) -> None:
-    path = model / "config.json"
-    if not path.exists():
-        return
-    for folder in map(Path, read_json(path).get("data", [])):
-        if not (folder / "manifest.json").exists():
-            continue
-        seed = read_json(folder / "manifest.json").get("seed")
-        if seed == data.manifest.seed:
-            raise InputError(
-                f"the model was trained on seed {seed}, which is this dataset's as well; "
-                "evaluate on one with another --seed"
-            )
+    seed = data.manifest.seed
+    if seed in _known_seeds(model).get("train", []):
+        raise InputError(
+            f"the model was trained on seed {seed}, which is this dataset's as well; "
+            "evaluate on one with another --seed"
+        )

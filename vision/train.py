@@ -34,7 +34,7 @@ VALIDATIONS = 24
 """How often a run looks at the validation data."""
 CHECKPOINT_MINUTES = 5.0
 PASSING = (
-    "out", "resume", "max_minutes", "max_epochs", "max_steps", "workers", "accelerator", "devices",
+    "out", "resume", "max_minutes", "max_epochs", "max_steps", "workers", "accelerator",
 )  # fmt: skip
 """Settings in which a run may differ when it is resumed."""
 
@@ -68,6 +68,7 @@ def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path
     plain = to_plain(config)
     for name in PASSING:
         del plain[name]
+    plain["devices"] = count_devices(config)
     data = make_data(config)
     run = open_run(config.out, plain, resume=config.resume) if leads() else config.out
     L.seed_everything(config.seed, verbose=False)
@@ -181,7 +182,7 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelChec
     timer = Timer(timedelta(minutes=minutes), verbose=False)
     interval = timedelta(minutes=min(CHECKPOINT_MINUTES, minutes / 2))
     best = ModelCheckpoint(folder, "best", monitor="val/score", enable_version_counter=False)
-    devices = config.devices or _gpus(config)
+    devices = count_devices(config)
     trainer = L.Trainer(
         accelerator=config.accelerator,
         devices=devices,
@@ -202,9 +203,7 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelChec
             ),
             TQDMProgressBar(refresh_rate=10),
         ],
-        # Clocks differ: processes that share a training would not validate together.
-        val_check_interval=None if devices > 1 else timedelta(minutes=minutes / VALIDATIONS),
-        check_val_every_n_epoch=1 if devices > 1 else None,
+        **_validations(config, devices),
         num_sanity_val_steps=0,
         gradient_clip_val=1.0,
         enable_model_summary=False,
@@ -213,9 +212,31 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelChec
     return trainer, best
 
 
-def _gpus(config: VisionConfig) -> int:
-    """Every GPU, if any are to be used; else one process."""
-    return max(torch.cuda.device_count(), 1) if config.accelerator != "cpu" else 1
+def count_devices(config: VisionConfig) -> int:
+    """The processes that are to share the work.
+
+    Raises:
+        InputError: there are fewer GPUs than asked for.
+    """
+    gpus = torch.cuda.device_count() if config.accelerator != "cpu" else 0
+    if gpus and config.devices > gpus:
+        raise InputError(f"--devices is {config.devices}; this machine has {gpus} GPUs")
+    return config.devices or max(gpus, 1)
+
+
+def _validations(config: VisionConfig, devices: int) -> dict[str, Any]:
+    """When to validate: `VALIDATIONS` times by what the run is measured in."""
+    if config.max_steps:
+        return {
+            "val_check_interval": max(1, config.max_steps // VALIDATIONS),
+            "check_val_every_n_epoch": None,
+        }
+    if devices > 1:  # Their clocks differ: they would not validate together.
+        return {"check_val_every_n_epoch": max(1, config.max_epochs // VALIDATIONS)}
+    return {
+        "val_check_interval": timedelta(minutes=config.max_minutes / VALIDATIONS),
+        "check_val_every_n_epoch": None,
+    }
 
 
 def _precision(config: VisionConfig) -> str:

@@ -20,7 +20,7 @@ from opendactyl.control.robot import ACTING, COASTING, HOLDING, RobotLoop
 from opendactyl.control.sight import FrameCheck, VisionPose, check_pose
 from opendactyl.control.simulated import SimGoals, SimHand
 from opendactyl.control.waiting import AnsweringCameras, AnsweringHand
-from opendactyl.geometry.rotation import geodesic_angle
+from opendactyl.geometry.rotation import geodesic_angle, quat_from_axis_angle
 from opendactyl.sim.names import ACTUATORS, JOINTS
 from opendactyl.vision.estimator import Pose
 
@@ -280,6 +280,46 @@ def test_whatever_a_part_raises_the_loop_outlives_it(rig, part, call, before):
         np.testing.assert_array_equal(statuses[-1].targets, statuses[-2].targets)
     broken.broken = False
     assert {status.state for status in rig.steps(3)} == {ACTING}
+
+
+class Confused:
+    """A pose source that gives something else, or whose own clock is broken."""
+
+    def __init__(self, pose, seconds=None):
+        self._pose, self._seconds = pose, seconds
+
+    @property
+    def seconds(self):
+        if self._seconds is None:
+            return {}
+        raise self._seconds
+
+    def pose(self, reading):
+        return self._pose
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        Confused(("no", "pose")),
+        Confused(Pose(np.zeros(2), np.array([1.0, 0, 0, 0]), np.eye(6))),
+        Confused(Pose(np.full(3, np.nan), np.array([1.0, 0, 0, 0]), np.eye(6))),
+        Confused(Pose(np.zeros(3), np.array([1.0, 0, 0, 0]), np.eye(6)), ValueError("clock")),
+    ],
+)
+def test_poses_that_are_none_hold_the_hand_until_there_are_some(rig, source):
+    sane, rig.loop.source = rig.loop.source, source
+    status = rig.steps(2)[-1]
+    assert status.state == HOLDING
+    assert [fault.part for fault in status.faults] == ["pose"]
+    rig.loop.source = sane
+    assert rig.steps(2)[-1].state == ACTING
+
+
+def test_goals_are_pursued_as_the_policy_knows_them(rig):
+    turned = quat_from_axis_angle([0, 0, 1.0], 1.0)
+    rig.loop.goals.goal = lambda pose: -turned
+    np.testing.assert_allclose(rig.steps(1)[0].goal, turned)
 
 
 @pytest.mark.parametrize("goal", [np.full(4, np.nan), np.zeros(4), np.ones(3), None])

@@ -6,6 +6,7 @@ from opendactyl.cli.main import main
 from opendactyl.control.bundle import load_bundle
 from opendactyl.control.evaluate import EvaluateConfig, evaluate
 from opendactyl.control.record import record
+from opendactyl.datasets.generate import DatasetConfig, generate
 from opendactyl.files.atomic import read_json, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.vision.evaluate import EvalConfig
@@ -18,11 +19,16 @@ def settings(bundle, out, episodes, **options):
     )
 
 
-def test_what_was_measured_goes_into_the_manifest_and_the_card(bundle, val_dataset, tmp_path):
+def test_what_was_measured_goes_into_the_manifest_and_the_card(
+    bundle, dataset, val_dataset, tmp_path
+):
     copy = shutil.copytree(bundle, tmp_path / "bundle")
     sim, sight = tmp_path / "sim", tmp_path / "sight"
     goals = evaluate(settings(copy, sim, episodes=2))["consecutive_successes"]
-    errors = evaluate_vision(EvalConfig(model=copy, data=val_dataset, out=sight))
+    held_out = generate(
+        DatasetConfig(out=tmp_path / "data", num_samples=3, seed=9, image_size=64, workers=1)
+    )
+    errors = evaluate_vision(EvalConfig(model=copy, data=held_out, out=sight))
     identity = load_bundle(copy).identity
     with pytest.raises(SystemExit) as stop:
         main(["export", "--out", str(copy), "--record", str(sim), str(sight)])
@@ -34,11 +40,17 @@ def test_what_was_measured_goes_into_the_manifest_and_the_card(bundle, val_datas
     assert seen["rotation_error_deg"] == errors["rotation_error_deg"]
     card = (copy / "README.md").read_text()
     assert f"| {seen['rotation_error_deg']['mean']:.2f} |" in card
-    assert f"| spin | sim | none | 2 | {goals['mean']:.1f} |" in card
+    assert f"| spin | sim | none | 0 | 1000 | 2 | {goals['mean']:.1f} |" in card
     # The same settings again take the place of the first; the evaluation still resumes.
     evaluate(settings(copy, sim, episodes=3, resume=True))
     record(copy, [sim])
     assert [row["n"] for row in load_bundle(copy).manifest["metrics"]["loop"]] == [3]
+    chosen = EvalConfig(model=copy, data=val_dataset, out=tmp_path / "chosen")
+    evaluate_vision(chosen)
+    with pytest.raises(InputError, match="by which the estimator was chosen"):
+        record(copy, [chosen.out])
+    with pytest.raises(InputError, match="trained on seed 0"):
+        evaluate_vision(EvalConfig(model=copy, data=dataset, out=tmp_path / "trained"))
     for folder, change in ((sim, {"bundle_sha256": "0" * 64}), (sight, {"bundle_sha256": None})):
         write_json(folder / "config.json", read_json(folder / "config.json") | change)
         with pytest.raises(InputError, match="measured another bundle"):

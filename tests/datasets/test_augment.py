@@ -6,10 +6,21 @@ import pytest
 from opendactyl.datasets.augment import Augmentation, AugmentConfig, with_patch
 from opendactyl.datasets.cache import open_dataset
 from opendactyl.datasets.loading import PoseDataset
+from opendactyl.files.errors import InputError
 
 NOTHING = dict(
     colours=0.0, white_balance=0.0, blur=0.0, noisy=0.0, jpeg=0.0, occluder=0.0, background=0.0
 )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"noise": (0.1, 0.0)}, {"rectangles": (3.0, 1.0)}, {"blur": 1.5}, {"patch": (0.2, 2.0)},
+     {"hue": float("nan")}, {"noise": 0.1}, {"jpeg_quality": (0.0, 50.0)}],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_refused(wrong):
+    with pytest.raises(InputError, match=f"augmentation {next(iter(wrong))}"):
+        AugmentConfig(**wrong)
 
 
 def test_augmentation_repeats_by_epoch_and_moves_nothing(dataset):
