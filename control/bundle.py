@@ -17,7 +17,8 @@ from opendactyl.control.contract import check_manifest, check_ports, describe
 from opendactyl.files.atomic import read_json, sha256
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig
-from opendactyl.policy.interface import ActionDecoder
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.interface import ActionDecoder, decide
 from opendactyl.vision.estimator import PoseEstimator
 
 SCHEMA_VERSION = 1
@@ -42,8 +43,14 @@ class PolicyMemory:
 class PolicySession:
     """An exported policy on onnxruntime."""
 
-    def __init__(self, path: Path, hidden: int, threads: int = 0) -> None:
+    def __init__(self, path: Path, hidden: int, threads: int = 0, decision: str = "mean") -> None:
         """Loads a `policy.onnx` with `hidden` units of memory.
+
+        Args:
+            path: the file.
+            hidden: units of its memory.
+            threads: 0 is all cores.
+            decision: how bins come from its logits, see `interface.decide`.
 
         Raises:
             InputError: the file is no ONNX model.
@@ -57,7 +64,7 @@ class PolicySession:
             )
         except Exception as error:
             raise InputError(f"{path} is no ONNX model ({error})") from error
-        self._hidden = hidden
+        self._hidden, self._decision = hidden, decision
 
     @property
     def ports(self) -> dict[str, list[Any]]:
@@ -72,7 +79,7 @@ class PolicySession:
 
     def act(
         self, observation: NDArray[np.float32], memory: PolicyMemory
-    ) -> tuple[NDArray[np.int64], PolicyMemory, NDArray[np.bool_]]:
+    ) -> tuple[Array, PolicyMemory, NDArray[np.bool_]]:
         """One action of B policies.
 
         Args:
@@ -80,8 +87,8 @@ class PolicySession:
             memory: their memory before.
 
         Returns:
-            The likeliest bins (B, 20), the memory after, and whether both came from numbers (B,):
-            where not, neither may be used.
+            The bins (B, 20), the memory after, and whether both came from numbers (B,): where not,
+            neither may be used.
         """
         logits, h, c = (
             np.asarray(value)
@@ -92,7 +99,7 @@ class PolicySession:
         )
         numbers = [logits.reshape(len(h), -1), h, c]
         sane = np.isfinite(np.concatenate(numbers, axis=1)).all(axis=1)
-        return logits.argmax(axis=-1), PolicyMemory(h, c), np.asarray(sane)
+        return decide(logits, self._decision), PolicyMemory(h, c), np.asarray(sane)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +170,12 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
         path=path,
         manifest=manifest,
         estimator=PoseEstimator(path / POSE_FILE, threads),
-        policy=PolicySession(path / POLICY_FILE, int(policy["inputs"]["h"][1]), threads),
+        policy=PolicySession(
+            path / POLICY_FILE,
+            int(policy["inputs"]["h"][1]),
+            threads,
+            policy["action"].get("decision", "likeliest"),
+        ),
         rig=rig,
         layout=tuple(field["name"] for field in policy["observation"]),
         period=float(manifest["control_period_s"]),

@@ -25,8 +25,9 @@ needs numpy and onnxruntime.
 | `policy.onnx` | {_ports(policy["inputs"])} | {_ports(policy["outputs"])} |
 
 Images are uint8 RGB of the cameras {cameras}, in this order. Normalisation is inside both files.
-The policy's action is the likeliest bin of each actuator; `manifest.json` gives range, scaling
-({policy["action"]["mode"]} targets) and smoothing ({policy["action"]["smoothing"]}).
+The policy's action is the {_DECISIONS[policy["action"]["decision"]]} of each actuator;
+`manifest.json` gives range, scaling ({policy["action"]["mode"]} targets) and smoothing
+({policy["action"]["smoothing"]}).
 
 ## What the policy sees, in order
 
@@ -42,6 +43,9 @@ The policy's action is the likeliest bin of each actuator; `manifest.json` gives
 
 Trained in simulation only, for this rig, this object and this hand. Not tried on a robot.
 """
+
+
+_DECISIONS = {"mean": "mean of the distribution over bins", "likeliest": "likeliest bin"}
 
 
 def _ports(ports: dict[str, Any]) -> str:

@@ -121,7 +121,7 @@ class _FaultyPolicy(PolicySession):
 
     def act(
         self, observation: NDArray[np.float32], memory: PolicyMemory
-    ) -> tuple[NDArray[np.int64], PolicyMemory, NDArray[np.bool_]]:
+    ) -> tuple[Array, PolicyMemory, NDArray[np.bool_]]:
         if "policy" in self._faults.active:
             # What a network gives for an input that is not a number is not a number either.
             observation = np.full_like(observation, np.nan)

@@ -102,7 +102,7 @@ class Pilot:
         self._memory.h[hands], self._memory.c[hands] = after.h, after.c
         self._forget(hands[~sane])
         self.confused[hands] = ~sane
-        everyone = np.zeros((len(self.age), len(ACTUATORS)), dtype=np.int64)
+        everyone = np.zeros((len(self.age), len(ACTUATORS)))
         angles = np.zeros((len(self.age), len(ACTUATORS)))
         everyone[hands], angles[hands] = bins, joints[:, _ACTUATED]
         before = self.targets

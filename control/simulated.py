@@ -1,6 +1,7 @@
 """The rig in simulation: hand, cameras, true pose and goals of one simulation of an environment."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class Commanded(ActionDecoder):
         env.decoder = new = cls(old.config, old.low, old.high)
         return new
 
-    def decode(self, bins: NDArray[np.integer], actuated: Array) -> Array:
+    def decode(self, bins: NDArray[Any], actuated: Array) -> Array:
         """The targets (B, 20) that were commanded last."""
         return self.targets
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from opendactyl.geometry.rotation import Array
 from opendactyl.models.actor_critic import Actor, Critic
 from opendactyl.models.precision import use_bf16
 from opendactyl.policy.episode import CRITIC_SIZE
+from opendactyl.policy.interface import decide
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Agent(nn.Module):
 
     @torch.no_grad()
     def act(
-        self, observation: Tensor, critic: Tensor, memory: Memory, generator: torch.Generator | None
+        self, observation: Tensor, critic: Tensor, memory: Memory, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor, Memory]:
         """One step: bins (B, 20), their log-probability (B,), values (B,), and the new memory.
 
@@ -68,19 +70,28 @@ class Agent(nn.Module):
             observation: what the actor sees (B, n).
             critic: what the critic sees (B, m).
             memory: the memory before this step.
-            generator: where the actions are drawn from; None takes the likeliest bins.
+            generator: where the actions are drawn from.
         """
         logits, *actor = self.actor(observation[:, None], memory.start, *memory.actor)
         logp = torch.log_softmax(logits[:, 0], dim=-1)
-        if generator is None:
-            bins = logp.argmax(dim=-1)
-        else:
-            flat = logp.exp().flatten(0, 1)
-            bins = torch.multinomial(flat, 1, generator=generator).view(logp.shape[:-1])
+        flat = logp.exp().flatten(0, 1)
+        bins = torch.multinomial(flat, 1, generator=generator).view(logp.shape[:-1])
         chosen = logp.gather(-1, bins[..., None])[..., 0].sum(dim=-1)
         value, critic_state = self.value(critic, memory)
         start = torch.zeros_like(memory.start)
         return bins, chosen, value, Memory((actor[0], actor[1]), critic_state, start)
+
+    @torch.no_grad()
+    def decide(self, observation: Tensor, memory: Memory) -> tuple[Array, Memory]:
+        """One step of an agent that learns no more: bins (B, 20), see `interface.decide`.
+
+        Args:
+            observation: what the actor sees (B, n).
+            memory: the memory before this step; the critic's stays as it is.
+        """
+        logits, *actor = self.actor(observation[:, None], memory.start, *memory.actor)
+        after = Memory((actor[0], actor[1]), memory.critic, torch.zeros_like(memory.start))
+        return decide(logits[:, 0].float().numpy()), after
 
     @torch.no_grad()
     def value(self, critic: Tensor, memory: Memory) -> tuple[Tensor, tuple[Tensor, Tensor]]:

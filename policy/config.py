@@ -74,7 +74,7 @@ class PolicyConfig:
     """Share of the time in which the policy learns the teacher's actions while it acts itself
     (D19's policy cloning); PPO has the rest."""
     examined: int = 64
-    """Episodes by which the best checkpoint is chosen, run now and then with the likeliest actions;
+    """Episodes by which the best checkpoint is chosen, run now and then as in evaluation;
     0 examines nothing, and the last policy counts as the best."""
     warm_start: Path | None = None
     """Weights to start from: a run of the same memory and layout, or a .safetensors file, which

@@ -4,6 +4,8 @@ One action is `SUBSTEPS` physics steps. A policy sees what a robot could measure
 everything (asymmetric actor-critic, D18 Table 2).
 """
 
+from typing import Any
+
 import mujoco
 import numpy as np
 from mujoco.batch import Batch, SimulationError
@@ -121,8 +123,8 @@ class HandEnv:
         self._restart(everyone)
         return self._observe(everyone)
 
-    def step(self, bins: NDArray[np.integer]) -> Step:
-        """Takes one action (B, 20) of bins in every simulation."""
+    def step(self, bins: NDArray[Any]) -> Step:
+        """Takes one action of bins (B, 20), fractions among them, in every simulation."""
         diverged = self._advance(np.flatnonzero(self.running), bins)
         position, quat = self.object_pose()
         outcome, reached, reward = self._judge(position, quat, diverged)
@@ -173,7 +175,7 @@ class HandEnv:
             qpos[:, self.scene.joint_qpos],
         )
 
-    def _advance(self, ids: NDArray[np.intp], bins: NDArray[np.integer]) -> NDArray[np.bool_]:
+    def _advance(self, ids: NDArray[np.intp], bins: NDArray[Any]) -> NDArray[np.bool_]:
         """Moves simulations `ids` by one action; which of all (B,) diverged.
 
         A diverged simulation is put back to the model's rest state, where all is finite.

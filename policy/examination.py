@@ -1,4 +1,4 @@
-"""How good a policy is by the measure that counts: whole episodes with the likeliest actions."""
+"""How good a policy is by the measure that counts: whole episodes, nothing drawn."""
 
 import dataclasses
 import time
@@ -37,7 +37,7 @@ class Examination:
         """Consecutive goals an episode, as `evaluate --pose sim` counts them.
 
         Args:
-            agent: who acts, always by the likeliest bins.
+            agent: who acts.
             seconds: the run's age, from which the next examination follows.
         """
         began = time.monotonic()
@@ -55,7 +55,7 @@ def whole_episodes(
     """Consecutive goals (episodes,) in whole episodes, with 80 s for each (D18 6.2).
 
     Args:
-        agent: who acts, always by the likeliest bins.
+        agent: who acts, by the mean of its distribution.
         environment: the environment's settings.
         episodes: how many.
         seed: of starts and goals.
@@ -69,8 +69,8 @@ def whole_episodes(
     goals = np.zeros(episodes, dtype=np.int64)
     while env.running.any():
         running = env.running.copy()
-        bins, _, _, memory = agent.act(agent.seen(policy, critic), critic, memory, None)
-        step = env.step(bins.numpy())
+        bins, memory = agent.decide(agent.seen(policy, critic), memory)
+        step = env.step(bins)
         goals[running] = step.goals[running]
         policy, critic = torch.from_numpy(step.policy), torch.from_numpy(step.critic)
     return goals

@@ -24,7 +24,7 @@ from opendactyl.models.actor_critic import Actor
 from opendactyl.policy.env import HandEnv
 from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.export import load_actor
-from opendactyl.policy.interface import ActionConfig
+from opendactyl.policy.interface import ActionConfig, decide
 from opendactyl.sim.names import CONTROL_PERIOD
 
 ROUNDS, HANDS = 8, 256
@@ -80,7 +80,7 @@ def _roll_out(actor: Actor, config: dict[str, Any], number: int) -> dict[str, li
         observation = torch.from_numpy(policy)
         logits, h, c = actor(observation[:, None], start, h, c)
         start = torch.zeros_like(start)
-        policy = env.step(logits[:, 0].argmax(dim=-1).numpy()).policy
+        policy = env.step(decide(logits[:, 0].numpy())).policy
         if action in moments:
             seen["memory"].append(torch.cat([h, c], dim=-1).numpy())
             seen["observation"].append(observation.numpy())

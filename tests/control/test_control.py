@@ -13,7 +13,7 @@ from opendactyl.control.film import RunConfig, film
 from opendactyl.control.package import ExportConfig, export_bundle
 from opendactyl.control.results import by_visibility, compare, summarize
 from opendactyl.control.rollouts import MinedStates, RolloutStates, augmented, hardest
-from opendactyl.files.atomic import read_json, sha256
+from opendactyl.files.atomic import read_json, sha256, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.geometry.symmetry import nearest_symmetry
@@ -74,6 +74,7 @@ def spoil(copy, change):
         (lambda m: m["policy"]["action"].update(bins=5), "5 bins"),
         (lambda m: m["policy"]["action"]["low"].__setitem__(3, 9.0), "not below"),
         (lambda m: m["policy"]["action"].update(smoothing=1.5), "smoothing 1.5"),
+        (lambda m: m["policy"]["action"].update(decision="dice"), "decision 'dice'"),
         (lambda m: m.update(control_period_s=0), "control period is 0"),
         (lambda m: m.update(joints=["elbow"]), "other joints"),
         (lambda m: m["rig"]["cameras"].pop(), "the estimator takes images"),
@@ -84,6 +85,21 @@ def test_a_manifest_that_is_not_whole_is_refused(copy, change, words):
     spoil(copy, change)
     with pytest.raises(InputError, match=words):
         load_bundle(copy)
+
+
+def test_bundles_older_than_the_choice_act_by_the_likeliest_bin(copy):
+    seen = np.random.default_rng(0).normal(size=(1, 50)).astype(np.float32)
+    manifest = read_json(copy / "manifest.json")
+    assert manifest["policy"]["action"]["decision"] == "mean"
+    fresh = load_bundle(copy)
+    mean, _, _ = fresh.policy.act(seen, fresh.policy.initial_memory())
+    del manifest["policy"]["action"]["decision"]
+    write_json(copy / "manifest.json", manifest)
+    older = load_bundle(copy)
+    likeliest, _, _ = older.policy.act(seen, older.policy.initial_memory())
+    np.testing.assert_array_equal(likeliest, likeliest.round())
+    assert not np.array_equal(mean, mean.round())
+    assert np.abs(mean - 5).max() < np.abs(likeliest - 5).max()
 
 
 def test_a_file_that_is_no_network_is_refused_even_with_a_good_checksum(copy):

@@ -19,6 +19,7 @@ from opendactyl.policy.interface import (
     LAYOUTS,
     ActionConfig,
     ActionDecoder,
+    decide,
     layout_size,
 )
 from opendactyl.policy.ppo import add_advantages
@@ -151,6 +152,18 @@ def test_targets_never_leave_the_range(mode):
         assert np.all(np.abs(decoder.scaled_targets) <= 1)
     again = ActionDecoder.from_dict(decoder.to_dict())
     assert again.config == decoder.config
+
+
+def test_decisions_are_the_mean_or_the_mode_of_the_distribution():
+    likelihood = np.array([0.1, 0.0, 0.0, 0.3, 0.0, 0.0, 0.0, 0.2, 0.0, 0.0, 0.4])
+    with np.errstate(divide="ignore"):
+        logits = np.log(np.tile(likelihood, (2, 20, 1)).astype(np.float32)) + 3.0
+    assert np.allclose(decide(logits), 0.3 * 3 + 0.2 * 7 + 0.4 * 10)
+    assert (decide(logits, "likeliest") == 10).all()
+    decoder = ActionDecoder(ActionConfig(smoothing=0.0), np.zeros(20), np.ones(20))
+    decoder.reset(np.zeros((2, 20)))
+    assert np.allclose(decoder.decode(decide(logits), np.zeros((2, 20))), 0.63)
+    assert np.isnan(decide(np.full((1, 20, 11), np.nan))).all()
 
 
 def test_smoothing_keeps_half_of_the_old_target():
