@@ -21,7 +21,7 @@ from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student
-from opendactyl.policy.tasks import TASKS
+from opendactyl.policy.tasks import TASKS, check_task
 from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
 from opendactyl.vision.evaluate import data_seeds, refuse_other_cameras
 from opendactyl.vision.export import export_pose
@@ -38,6 +38,9 @@ class ExportConfig:
     """A run of train-vision."""
     policy: Path | None = None
     """A run of train-policy; default the hardest task's in runs/."""
+    task: str = ""
+    """The task the bundle is for, where it is not the one the policy was trained on: one that
+    reorients can spin, too."""
     out: Path = Path("exports/bundle")
     """Folder of the bundle; an older bundle there is replaced."""
     rig: str | None = None
@@ -71,6 +74,8 @@ def export_bundle(config: ExportConfig) -> Path:
     Raises:
         InputError: a run is missing or unfinished, or `out` holds something that is no bundle.
     """
+    if config.task:
+        check_task(config.task)
     module = load_module(config.vision)
     if config.rig is not None:
         module.look_through(load_rig(config.rig))
@@ -87,7 +92,8 @@ def export_bundle(config: ExportConfig) -> Path:
         manifest: dict[str, Any] = {
             "schema": SCHEMA_VERSION,
             "pose": _export_pose(config, module, rig, folder / POSE_FILE),
-            "policy": export_policy(policy_run, folder / POLICY_FILE),
+            "policy": export_policy(policy_run, folder / POLICY_FILE)
+            | ({"task": config.task} if config.task else {}),
             "rig": rig.to_dict(),
             "control_period_s": CONTROL_PERIOD,
             "joints": list(JOINTS),
@@ -113,7 +119,8 @@ def export_bundle(config: ExportConfig) -> Path:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if config.weights is not None:
-        task, student = manifest["policy"]["task"], load_student(policy_run)
+        student = load_student(policy_run)
+        task = manifest["training"]["policy"]["task"]
         save_weights(module.network.state_dict(), config.weights / "pose.safetensors")
         save_weights(student, config.weights / f"policy-{task}.safetensors")
     return out

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.models.weights import load_weights
 from opendactyl.policy.agent import Agent
@@ -30,16 +31,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return value
 
 
-def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> None:
+def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> float | None:
     """Gives the agents the weights that the settings name, if they name any.
+
+    Returns:
+        How far the curriculum of the run they come from had got, if they come from a run.
 
     Raises:
         InputError: there are none, or they are those of other networks.
     """
+    reached = None
     if config.warm_start is not None:
         if config.warm_start.is_dir():
             value = _best(config.warm_start)
             _take(teacher, value["teacher"], config.warm_start)
+            if read_json(config.warm_start / "config.json")["task"] == config.task:
+                reached = float(value["max_angle"])
         else:
             try:
                 value = {"student": load_weights(config.warm_start)}
@@ -48,6 +55,7 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> None:
         _take(student, value["student"], config.warm_start)
     if config.teacher is not None:
         _take(teacher, _best(config.teacher)["teacher"], config.teacher, "--hidden")
+    return reached
 
 
 def _best(run: Path) -> dict[str, Any]:

@@ -89,14 +89,14 @@ class Trainer:
         make = partial(Agent, size, hidden=hidden, precision=config.precision)
         self.student = make(memory=config.memory, privileged=False)
         self.teacher = make(memory="none", privileged=True)
-        if not (folder / "checkpoints" / "last.ckpt").exists():
-            start_from(config, self.student, self.teacher)
         self.seconds = 0.0
         self.actions = 0
         self.best = -math.inf
         self._examination = Examination(config)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.max_angle = CURRICULUM_START if config.task == "reorient" else math.pi
+        if not (folder / "checkpoints" / "last.ckpt").exists():
+            self.max_angle = start_from(config, self.student, self.teacher) or self.max_angle
         self._optimizers: dict[str, dict[str, Any]] = {}
         self._stage = self._reached = ""
         self._collector: Ahead | None = None
