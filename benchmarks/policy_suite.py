@@ -12,7 +12,7 @@ from opendactyl.policy.env import HandEnv
 from opendactyl.policy.ppo import PPO
 from opendactyl.policy.rollout import Collector
 
-TOGETHER = 8
+TOGETHER = 16
 """Iterations of ours that are measured at a time."""
 
 

@@ -49,6 +49,8 @@ def _run(verb: str, argv: list[str]) -> int:
     """Imports a verb and runs it; its exit status."""
     # albumentations looks up its newest version on the net unless this is set.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    # Threads of torch that wait by spinning take the cores from those that simulate.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         module = importlib.import_module(f"opendactyl.cli.{verb.replace('-', '_')}")
         return module.main(argv) or 0

@@ -26,7 +26,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         value = torch.load(path, weights_only=True)
     except Exception as error:
         raise InputError(f"{path} is no policy checkpoint ({error})") from error
-    if not isinstance(value, dict) or not {"student", "teacher"} <= value.keys():
+    if not isinstance(value, dict) or "student" not in value:
         raise InputError(f"{path} is no checkpoint of train-policy")
     return value
 
@@ -44,7 +44,7 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> float | 
     if config.warm_start is not None:
         if config.warm_start.is_dir():
             value = _best(config.warm_start)
-            _take(teacher, value["teacher"], config.warm_start)
+            _take(teacher, _teacher(value, config.warm_start), config.warm_start)
             if read_json(config.warm_start / "config.json")["task"] == config.task:
                 reached = float(value["max_angle"])
         else:
@@ -54,12 +54,19 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> float | 
                 raise InputError(str(error)) from error
         _take(student, value["student"], config.warm_start)
     if config.teacher is not None:
-        _take(teacher, _best(config.teacher)["teacher"], config.teacher, "--hidden")
+        weights = _teacher(_best(config.teacher), config.teacher)
+        _take(teacher, weights, config.teacher, "--hidden")
     return reached
 
 
 def _best(run: Path) -> dict[str, Any]:
     return load_checkpoint(run / "checkpoints" / "best.ckpt")
+
+
+def _teacher(value: dict[str, Any], run: Path) -> dict[str, torch.Tensor]:
+    if "teacher" not in value:
+        raise InputError(f"{run} holds no teacher")
+    return value["teacher"]
 
 
 def _take(
