@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import shutil
 
 import fsspec
 import numpy as np
@@ -19,12 +18,6 @@ from opendactyl.files.errors import InputError
 def config(out, **options):
     settings = {"num_samples": 12, "seed": 0, "shard_size": 4, "image_size": 64, "workers": 1}
     return DatasetConfig(out=out, resume=True, **settings | options)
-
-
-@pytest.fixture
-def copy(dataset, tmp_path):
-    shutil.copytree(dataset, tmp_path / "copy", ignore=shutil.ignore_patterns(".cache"))
-    return tmp_path / "copy"
 
 
 @pytest.fixture

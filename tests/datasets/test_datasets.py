@@ -34,12 +34,6 @@ def config(out, **options):
     return DatasetConfig(out=out, **settings | options)
 
 
-@pytest.fixture
-def copy(dataset, tmp_path):
-    shutil.copytree(dataset, tmp_path / "copy")
-    return tmp_path / "copy"
-
-
 def test_three_workers_make_the_same_bytes_as_one(dataset, tmp_path):
     other = generate(config(tmp_path / "other", workers=3))
     assert load_manifest(other).shards == load_manifest(dataset).shards

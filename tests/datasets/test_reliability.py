@@ -31,12 +31,6 @@ def config(out, **options):
 
 
 @pytest.fixture
-def copy(dataset, tmp_path):
-    shutil.copytree(dataset, tmp_path / "copy")
-    return tmp_path / "copy"
-
-
-@pytest.fixture
 def small_disk(tmp_path):
     """Mounts a disk of its own of the given size, and changes it later."""
     folder = tmp_path / "disk"
