@@ -23,11 +23,11 @@ from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student
 from opendactyl.policy.tasks import TASKS, check_task
 from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
+from opendactyl.vision.checkpoints import load_module
 from opendactyl.vision.evaluate import data_seeds, refuse_other_cameras
 from opendactyl.vision.export import export_pose
 from opendactyl.vision.module import PoseModule
 from opendactyl.vision.quantize import quantize
-from opendactyl.vision.train import load_module
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,12 @@ from opendactyl.files.errors import InputError
 from opendactyl.files.runs import new_folder
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
+from opendactyl.vision.checkpoints import load_module
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.metrics import compute_metrics
 from opendactyl.vision.module import PoseModule
 from opendactyl.vision.predictions import BatchEstimator, predict
 from opendactyl.vision.report import write_report
-from opendactyl.vision.train import load_module
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """Estimator training under Lightning: within a time limit, resumable."""
 
 import dataclasses
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,9 @@ from opendactyl.files.atomic import open_atomic
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
 from opendactyl.models.precision import cpu_multiplies_bf16
-from opendactyl.models.weights import load_weights
 from opendactyl.vision.calibration import calibrate
 from opendactyl.vision.callbacks import Averaging, Interrupted, LearningCurve, Pictures, Progress
+from opendactyl.vision.checkpoints import load_module, start_from
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
 
@@ -139,42 +138,6 @@ def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
     )
 
 
-def start_from(config: VisionConfig, module: PoseModule) -> None:
-    """Takes the weights that the settings name, if they name any.
-
-    Raises:
-        InputError: they cannot be read, or are those of another network.
-    """
-    if config.backbone is not None:
-        if not config.backbone.exists():
-            raise InputError(f"--backbone {config.backbone} does not exist")
-        tower: Any = module.network
-        _take(config.backbone, tower.load_backbone, _read_weights(config.backbone))
-    if config.warm_start is not None:
-        path = config.warm_start
-        weights = load_module(path).network.state_dict() if path.is_dir() else _read_weights(path)
-        _take(path, module.network.load_state_dict, weights)
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_weights(path)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-
-
-def _take(
-    path: Path, load: Callable[[dict[str, torch.Tensor]], Any], weights: dict[str, torch.Tensor]
-) -> None:
-    try:
-        load(weights)
-    except (RuntimeError, AttributeError) as error:
-        raise InputError(
-            f"{path} holds the weights of another network; --model, --head, the rig's cameras and "
-            "the object must be equal"
-        ) from error
-
-
 def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelCheckpoint]:
     """The trainer of a run, and the keeper of its best checkpoint."""
     folder = run / "checkpoints"
@@ -245,21 +208,3 @@ def _precision(config: VisionConfig) -> str:
     if config.accelerator != "cpu" and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     return "bf16-mixed" if cpu_multiplies_bf16() else "32-true"
-
-
-def load_module(run: Path, name: str = "best") -> PoseModule:
-    """The trained network of a run, with its averaged weights, ready to evaluate.
-
-    Raises:
-        InputError: there is no such checkpoint, or it is not one of ours.
-    """
-    path = run / "checkpoints" / f"{name}.ckpt"
-    if not path.exists():
-        raise InputError(
-            f"{path} does not exist; train an estimator first with `make train-vision`, "
-            "or name a run folder that holds one"
-        )
-    try:
-        return PoseModule.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
-    except Exception as error:
-        raise InputError(f"{path} is no estimator checkpoint of this version ({error})") from error

@@ -12,11 +12,12 @@ from opendactyl.datasets.generate import DatasetConfig, generate
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig, load_rig
+from opendactyl.vision.checkpoints import load_module
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluate import EvalConfig, evaluate
 from opendactyl.vision.export import export_pose
-from opendactyl.vision.train import load_module, train
+from opendactyl.vision.train import train
 
 
 def test_fewer_cameras_make_a_smaller_estimator(dataset, val_dataset, tmp_path):

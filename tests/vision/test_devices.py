@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from opendactyl.files.atomic import read_json
-from opendactyl.vision.train import load_module
+from opendactyl.vision.checkpoints import load_module
 
 
 @pytest.mark.slow

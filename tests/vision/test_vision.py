@@ -26,6 +26,7 @@ from opendactyl.geometry.rotation_torch import quat_to_matrix
 from opendactyl.models.pose import PoseOutput, rotation_from_raw
 from opendactyl.models.weights import save_weights
 from opendactyl.vision.callbacks import Averaging, Progress
+from opendactyl.vision.checkpoints import load_module, start_from
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluate import EvalConfig, evaluate, open_model
@@ -35,7 +36,7 @@ from opendactyl.vision.metrics import (
     squared_distances,
 )
 from opendactyl.vision.predictions import predict
-from opendactyl.vision.train import build_module, load_module, make_data, start_from, train
+from opendactyl.vision.train import build_module, make_data, train
 
 
 def test_loss_is_least_at_the_truth():

@@ -1,0 +1,66 @@
+"""Weights of earlier runs: checkpoints from strangers are read as tensors and plain values only."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from opendactyl.files.errors import InputError
+from opendactyl.models.weights import load_weights
+from opendactyl.vision.config import VisionConfig
+from opendactyl.vision.module import PoseModule
+
+
+def load_module(run: Path, name: str = "best") -> PoseModule:
+    """The trained network of a run, with its averaged weights, ready to evaluate.
+
+    Raises:
+        InputError: there is no such checkpoint, or it is not one of ours.
+    """
+    path = run / "checkpoints" / f"{name}.ckpt"
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist; train an estimator first with `make train-vision`, "
+            "or name a run folder that holds one"
+        )
+    try:
+        return PoseModule.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
+    except Exception as error:
+        raise InputError(f"{path} is no estimator checkpoint of this version ({error})") from error
+
+
+def start_from(config: VisionConfig, module: PoseModule) -> None:
+    """Takes the weights that the settings name, if they name any.
+
+    Raises:
+        InputError: they cannot be read, or are those of another network.
+    """
+    if config.backbone is not None:
+        if not config.backbone.exists():
+            raise InputError(f"--backbone {config.backbone} does not exist")
+        tower: Any = module.network
+        _take(config.backbone, tower.load_backbone, _read_weights(config.backbone))
+    if config.warm_start is not None:
+        path = config.warm_start
+        weights = load_module(path).network.state_dict() if path.is_dir() else _read_weights(path)
+        _take(path, module.network.load_state_dict, weights)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_weights(path)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _take(
+    path: Path, load: Callable[[dict[str, torch.Tensor]], Any], weights: dict[str, torch.Tensor]
+) -> None:
+    try:
+        load(weights)
+    except (RuntimeError, AttributeError) as error:
+        raise InputError(
+            f"{path} holds the weights of another network; --model, --head, the rig's cameras and "
+            "the object must be equal"
+        ) from error
