@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.sim.names import CONTROL_PERIOD
+from opendactyl.vision.metrics import bootstrap_interval
 
 RESAMPLES = 10_000
 """Bootstrap samples behind an interval."""
@@ -33,7 +34,7 @@ def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
             "median": float(np.median(goals)),
             "values": goals.tolist(),
         },
-        "mean_interval_95": _interval(goals),
+        "mean_interval_95": list(bootstrap_interval(goals, draws=RESAMPLES)),
         "drops": ends.count("drop"),
         "timeouts": ends.count("timeout"),
         "finished": ends.count("finished"),
@@ -69,13 +70,6 @@ def by_visibility(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for number, (count, rotation, position) in enumerate(rows)
         if count
     ]
-
-
-def _interval(values: NDArray[np.integer[Any]]) -> list[float]:
-    """The 95 % bootstrap interval of the mean over episodes."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
-    return [float(bound) for bound in np.percentile(means, (2.5, 97.5))]
 
 
 def compare(values: list[int], others: list[int]) -> dict[str, Any]:

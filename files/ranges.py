@@ -51,9 +51,11 @@ def check_ranges(what: str, config: Any, limits: Mapping[str, tuple[float, float
             first, last = value if isinstance(value, tuple) else (value, value)
             if low <= first <= last <= high:
                 continue
+        if isinstance(field.default, bool):
+            raise InputError(f"{what} {field.name} is {value!r}; it must be true or false")
         raise InputError(
-            f"{what} {field.name} is {value!r}; it must be like {field.default!r}, in order, "
-            f"from {low:g} to {high:g}"
+            f"{what} {field.name} is {value!r}; it must be {_form(field.default)} from {low:g} "
+            f"to {high:g}, like {field.default!r}"
         )
 
 
@@ -65,6 +67,12 @@ def _alike(value: Any, default: Any) -> bool:
     if isinstance(default, float):
         return type(value) in (int, float) and math.isfinite(value)
     return type(value) is type(default)
+
+
+def _form(default: Any) -> str:
+    if isinstance(default, tuple):
+        return "two numbers in order"
+    return "a whole number" if isinstance(default, int) else "a number"
 
 
 def table(config: Any) -> list[tuple[str, str, str, str]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from opendactyl.files.errors import InputError
 from opendactyl.files.presets import load_preset
-from opendactyl.files.ranges import drawn
+from opendactyl.files.ranges import check_ranges, drawn
 from opendactyl.geometry.rotation import Array
 from opendactyl.sim.names import ACTUATORS, FINGERTIPS, JOINTS
 
@@ -117,17 +117,10 @@ class RandomizationConfig:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be drawn."""
+        check_ranges("randomization", self, {})
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if isinstance(value, tuple) != isinstance(f.default, tuple):
-                raise InputError(f"randomization {f.name} is {value}; like {f.default} is allowed")
-            low, high = value if isinstance(value, tuple) else (value, value)
-            if not (0 <= low <= high < np.inf):
-                raise InputError(
-                    f"randomization {f.name} is {value}; it must be one number from 0, or "
-                    "two in order"
-                )
-            if f.metadata["distribution"].endswith("log-uniform") and low == 0 < high:
+            if f.metadata["distribution"].endswith("log-uniform") and value[0] == 0 < value[1]:
                 raise InputError(f"randomization {f.name} is {value}; a log-uniform range has no 0")
         if self.pose_period[0] < 1:
             raise InputError(f"randomization pose_period is {self.pose_period}; it starts at 1")

@@ -93,7 +93,11 @@ def squared_distances(p: Predictions) -> tuple[Array, Array]:
 
 
 def bootstrap_interval(
-    values: NDArray[np.floating[Any]], *, share: float = 0.95, draws: int = 1000, seed: int = 0
+    values: NDArray[np.floating[Any]] | NDArray[np.integer[Any]],
+    *,
+    share: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """A bootstrap confidence interval of the mean of values (N,)."""
     rng = np.random.default_rng(seed)
