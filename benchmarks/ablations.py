@@ -87,7 +87,7 @@ class AblationConfig:
     """Training time of each."""
     samples: int = 8000
     """Training samples of each."""
-    bundle: Path = Path("pretrained/spin")
+    bundle: Path = Path("pretrained/reorient")
     """Whose policy makes the states `policy`."""
     image_size: int = 128
     """Width and height the networks see."""

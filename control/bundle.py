@@ -174,7 +174,7 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
             path / POLICY_FILE,
             int(policy["inputs"]["h"][1]),
             threads,
-            policy["action"].get("decision", "likeliest"),
+            ActionDecoder.from_dict(policy["action"]).config.decision,
         ),
         rig=rig,
         layout=tuple(field["name"] for field in policy["observation"]),

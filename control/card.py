@@ -3,11 +3,13 @@
 from typing import Any
 
 from opendactyl.control.results import source_name
+from opendactyl.policy.interface import ActionDecoder
 
 
 def model_card(manifest: dict[str, Any]) -> str:
     """The card as Markdown: what the bundle does, its contract, and what was measured."""
     policy, pose = manifest["policy"], manifest["pose"]
+    decision = ActionDecoder.from_dict(policy["action"]).config.decision
     eight = " (8 bits)" if pose.get("quantized") else ""
     cameras = ", ".join(camera["name"] for camera in manifest["rig"]["cameras"])
     fields = "\n".join(f"| {f['name']} | {f['size']} |" for f in policy["observation"])
@@ -25,7 +27,7 @@ needs numpy and onnxruntime.
 | `policy.onnx` | {_ports(policy["inputs"])} | {_ports(policy["outputs"])} |
 
 Images are uint8 RGB of the cameras {cameras}, in this order. Normalisation is inside both files.
-The policy's action is the {_DECISIONS[policy["action"]["decision"]]} of each actuator;
+The policy's action is the {_DECISIONS[decision]} of each actuator;
 `manifest.json` gives range, scaling ({policy["action"]["mode"]} targets) and smoothing
 ({policy["action"]["smoothing"]}).
 

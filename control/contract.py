@@ -97,6 +97,7 @@ def describe(manifest: dict[str, Any]) -> str:
     """The contract of a checked manifest, a line for each part."""
     policy, pose = manifest["policy"], manifest["pose"]
     action = policy["action"]
+    decision = ActionDecoder.from_dict(action).config.decision
     cameras = [f"{c['name']} {c['width']}×{c['height']}" for c in manifest["rig"]["cameras"]]
     fields = [f"{f['name']} ({f['size']})" for f in policy["observation"]]
     rows = {
@@ -108,7 +109,7 @@ def describe(manifest: dict[str, Any]) -> str:
         "policy.onnx": f"{_ports(policy['inputs'])} -> {_ports(policy['outputs'])}",
         "observation": ", ".join(fields),
         "action": f"{len(action['low'])} actuators × {action['bins']} bins, {action['mode']} "
-        f"targets, smoothing {action['smoothing']}",
+        f"targets by the {decision}, smoothing {action['smoothing']}",
         "normaliser": policy.get("normaliser", "not stated"),
         "units": manifest.get("units", "not stated"),
     }
