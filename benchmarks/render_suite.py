@@ -27,7 +27,7 @@ IMAGE_SIZE = 200
 """What Dactyl's network takes (D18 Table 12)."""
 SAMPLES = 64
 """States and appearances, the same for both sides; they are gone through again and again."""
-JUDGED = 8
+JUDGED = 24
 """How many of them are compared with the reference."""
 REFERENCE_SUPERSAMPLING = 8
 PORTION = SAMPLES

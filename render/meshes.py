@@ -1,35 +1,30 @@
-"""Simplified visual meshes: rendering time is dominated by the hand's 41,000 mesh faces."""
-
-import functools
+"""A hand that is cheaper to draw: rendering time is dominated by its 41,000 mesh faces."""
 
 import fast_simplification
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.geometry.rig import Rig
+from opendactyl.render.visibility import seen_by, seen_from_outside
+from opendactyl.sim.hand_frame import points_to_hand
+
 KEEP = 0.4
 """The share of a mesh's faces to aim at; a mesh keeps more when its surface would suffer."""
-AGGRESSION = 1
-"""How much surface error a collapse may add, from 0 to 10. Above 2 a picture is further from one
+AGGRESSION = 2
+"""How much surface error a collapse may add, from 0 to 10. Above it a picture is further from one
 with all faces than MuJoCo's own default quality is."""
 SMALLEST = 300
 """Meshes of fewer faces than this are left alone."""
-LARGEST = 10_000
-"""Meshes of more faces than this lose the ones inside instead of being coarsened: the forearm is
-full of machinery that nobody sees, and its outside is made of edges that a collapse would blur."""
-CELL = 1.5e-3
-"""Width in metres of the cells in which the outside of a mesh is looked for."""
-DEPTH_SLACK = 0.3
-"""How far behind the nearest point of a cell a point still counts as seen, in cells."""
-DIRECTIONS, POINTS = 48, 300_000
-"""From how many sides a mesh is looked at, and points spread over its faces."""
 
 
-def simplify_hand(spec: mujoco.MjSpec, keep: float = KEEP) -> None:
+def simplify_hand(spec: mujoco.MjSpec, rig: Rig | None = None) -> None:
     """Replaces every large visual mesh of the spec by one with fewer faces.
 
-    By quadric edge collapse to a share `keep`, or, for the largest, by leaving out what cannot be
-    seen from outside. Both are deterministic. Meshes that collide are left alone.
+    A mesh that moves is coarsened by quadric edge collapse to a share `KEEP`. The forearm, which
+    does not, loses what the cameras of `rig` cannot show, or without a rig what cannot be seen from
+    outside: it is full of machinery, and its outside is made of edges that a collapse would blur.
+    Both are deterministic. Meshes that collide are left alone.
     """
     model = spec.compile()
     colliding = {g.meshname for g in spec.geoms if g.contype or g.conaffinity}
@@ -41,12 +36,14 @@ def simplify_hand(spec: mujoco.MjSpec, keep: float = KEEP) -> None:
             continue
         vertices = model.mesh_vert[start : start + count]
         triangles = model.mesh_face[first : first + faces]
-        if faces > LARGEST:
-            seen = _seen_from_outside(vertices.tobytes(), triangles.tobytes())
-            triangles = triangles[np.frombuffer(seen, dtype=bool)]
+        fixed = _fixed_in_hand(model, number, vertices)
+        if fixed is not None:
+            corners = fixed[triangles]
+            seen = seen_from_outside(corners) if rig is None else seen_by(rig, corners)
+            triangles = triangles[seen]
         else:
             vertices, triangles, *_ = fast_simplification.simplify(
-                vertices, triangles, target_count=max(int(keep * faces), SMALLEST), agg=AGGRESSION
+                vertices, triangles, target_count=max(int(KEEP * faces), SMALLEST), agg=AGGRESSION
             )
         # The compiler centred and turned the vertices; undo it, so that geoms stay in place.
         rotation = np.empty(9)
@@ -60,51 +57,27 @@ def simplify_hand(spec: mujoco.MjSpec, keep: float = KEEP) -> None:
         spec.delete(mesh)
 
 
-@functools.cache
-def _seen_from_outside(vertices: bytes, triangles: bytes) -> bytes:
-    """Which faces (F,) of a mesh have a point that nothing of the mesh hides from all sides.
+def _fixed_in_hand(
+    model: mujoco.MjModel, mesh: int, vertices: NDArray[np.float32]
+) -> NDArray[np.float64] | None:
+    """A mesh's vertices (N, 3) in the hand frame, if its only use is a part that never moves."""
+    is_mesh = model.geom_type == mujoco.mjtGeom.mjGEOM_MESH
+    geoms = np.flatnonzero(is_mesh & (model.geom_dataid == mesh))
+    if len(geoms) != 1 or model.body_weldid[model.geom_bodyid[geoms[0]]] != 0:
+        return None
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    turned = vertices.astype(np.float64) @ data.geom_xmat[geoms[0]].reshape(3, 3).T
+    return points_to_hand(turned + data.geom_xpos[geoms[0]])
 
-    Args:
-        vertices: float32 (N, 3) in metres.
-        triangles: int32 (F, 3).
+
+def cast_fewer_shadows(spec: mujoco.MjSpec) -> None:
+    """Leaves the room, and plates and letters on the object, out of the shadow map.
+
+    Walls shade nothing, the object's core shades what its faces do, and thin boxes so close to one
+    another only speckle each other.
     """
-    corners = np.frombuffer(vertices, dtype=np.float32).reshape(-1, 3).astype(np.float64)
-    corners = corners[np.frombuffer(triangles, dtype=np.int32).reshape(-1, 3)]
-    points, face = _spread(corners)
-    seen = np.zeros(len(corners), dtype=bool)
-    for direction in _directions():
-        across = np.cross(direction, np.eye(3)[np.abs(direction).argmin()])
-        across /= np.linalg.norm(across)
-        plane = points @ np.stack([across, np.cross(direction, across)], axis=1)
-        cell = np.floor(plane / CELL).astype(np.int64)
-        cell -= cell.min(axis=0)
-        key = cell[:, 0] * (cell[:, 1].max() + 1) + cell[:, 1]
-        depth = points @ direction
-        nearest = np.full(key.max() + 1, np.inf)
-        np.minimum.at(nearest, key, depth)
-        seen[face[depth <= nearest[key] + DEPTH_SLACK * CELL]] = True
-    return seen.tobytes()
-
-
-def _spread(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Points (P, 3) spread evenly over faces (F, 3, 3), one at least on each, and whose they are.
-
-    Places in a face come from the R2 sequence (Roberts 2018), which leaves no gaps.
-    """
-    sides = corners[:, 1:] - corners[:, :1]
-    share = np.cumsum(np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1))
-    face = np.searchsorted(share, (np.arange(POINTS) + 0.5) / POINTS * share[-1])
-    uv = np.arange(1, POINTS + 1)[:, None] * [0.7548776662466927, 0.5698402909980532] % 1
-    outside = uv.sum(axis=1) > 1
-    uv[outside] = 1 - uv[outside]
-    points = corners[face, 0] + np.einsum("pk,pki->pi", uv, sides[face])
-    everyone = np.arange(len(corners))
-    return np.concatenate([points, corners.mean(axis=1)]), np.concatenate([face, everyone])
-
-
-def _directions() -> NDArray[np.float64]:
-    """Unit vectors (D, 3) spread evenly over the sphere, on a golden spiral."""
-    number = np.arange(DIRECTIONS) + 0.5
-    height, turn = 1 - 2 * number / DIRECTIONS, np.pi * (1 + np.sqrt(5)) * number
-    radius = np.sqrt(1 - height**2)
-    return np.stack([radius * np.cos(turn), radius * np.sin(turn), height], axis=1)
+    for geom in spec.geoms:
+        on_core = geom.name.startswith(("object:face", "object:letter"))
+        if on_core or geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
+            geom.castshadow = False

@@ -22,7 +22,7 @@ from opendactyl.render.appearance import (
     Surface,
 )
 from opendactyl.render.backdrop import TEXTURE_SIZE, backdrop_texture
-from opendactyl.render.meshes import simplify_hand
+from opendactyl.render.meshes import cast_fewer_shadows, simplify_hand
 from opendactyl.sim import names
 from opendactyl.sim.hand_frame import WORLD_FROM_HAND, to_world
 from opendactyl.sim.objects import ObjectSpec, object_spec
@@ -71,13 +71,15 @@ def build_studio(rig: Rig, object_name: str, *, full_meshes: bool = False) -> St
     Args:
         rig: the cameras, in the resolution to render.
         object_name: a key of `sim.objects.OBJECTS`.
-        full_meshes: keep the hand's meshes as they come instead of simplifying them.
+        full_meshes: keep the hand's meshes as they come, and let everything cast shadows, instead
+            of drawing what gives the same picture sooner.
     """
     spec = scene_spec(object_name)
-    if not full_meshes:
-        simplify_hand(spec)
     _add_cameras(spec, rig)
     _add_room(spec)
+    if not full_meshes:
+        simplify_hand(spec, rig)
+        cast_fewer_shadows(spec)
     for number in range(MAX_LIGHTS):
         spec.worldbody.add_light(
             name=f"light{number}", type=mujoco.mjtLightType.mjLIGHT_SPOT, castshadow=number == 0
