@@ -77,12 +77,18 @@ def covered_nails(
     nails = true.fingertips + (frames @ NAIL_OFFSETS[..., None])[..., 0]
     # Row vectors times the object's rotation matrix: the inverse rotation.
     local = (nails - true.object_position[:, None]) @ quat_to_matrix(true.object_quaternion)
-    normals = np.stack([face.frame[:3, 2] for face in thing.faces])
-    depth = np.stack([face.frame[:3, 3] @ face.frame[:3, 2] for face in thing.faces])
-    beyond = (local @ normals.T - depth * size[:, None, None]).max(axis=-1)
-    apart = np.linalg.norm(nails[:, :, None] - true.fingertips[:, None], axis=-1)
-    apart[:, np.arange(len(FINGERTIPS)), np.arange(len(FINGERTIPS))] = np.inf
-    return (beyond < NAIL_RADIUS) | (apart.min(axis=-1) < NAIL_RADIUS + TIP_RADIUS)
+    # Once an action for every hand: sums over short axes, which numpy's reductions are slow at, are
+    # written out.
+    beyond = np.maximum.reduce(
+        [
+            local @ face.frame[:3, 2] - face.frame[:3, 3] @ face.frame[:3, 2] * size[:, None]
+            for face in thing.faces
+        ]
+    )
+    apart = nails[:, :, None] - true.fingertips[:, None]
+    squared = np.einsum("kijc,kijc->kij", apart, apart)
+    squared[:, np.arange(len(FINGERTIPS)), np.arange(len(FINGERTIPS))] = np.inf
+    return (beyond < NAIL_RADIUS) | (squared.min(axis=-1) < (NAIL_RADIUS + TIP_RADIUS) ** 2)
 
 
 class Markers:
