@@ -22,6 +22,7 @@ from opendactyl.policy.ahead import Ahead, AnyCollector
 from opendactyl.policy.checkpoints import load_checkpoint, start_from
 from opendactyl.policy.clone import Cloning
 from opendactyl.policy.config import PolicyConfig
+from opendactyl.policy.curriculum import STAGES, Curriculum, due_stage
 from opendactyl.policy.env import HandEnv
 from opendactyl.policy.examination import Examination
 from opendactyl.policy.ppo import PPO
@@ -29,17 +30,12 @@ from opendactyl.policy.rollout import Collector, Episodes
 
 _log = logging.getLogger(__name__)
 
-STAGES = ("teacher", "clone", "ppo")
 COLUMNS = (
     "stage", "seconds", "actions", "actions_per_s", "goals", "dropped", "timed_out", "diverged",
     "max_angle", "objective", "critic", "entropy", "kl", "examined_goals",
 )  # fmt: skip
 """The columns of a run's `metrics.csv`."""
 CHECKPOINT_SECONDS = 60.0
-CURRICULUM_START, CURRICULUM_GROWTH = 1.0, 1.01
-"""`reorient`: the first goals' largest angle in radians, and by how much it grows when goals come
-faster than `CURRICULUM_RATE` per hundred actions."""
-CURRICULUM_RATE = 1.5
 
 
 def train(config: PolicyConfig) -> Path:
@@ -94,9 +90,10 @@ class Trainer:
         self.best = -math.inf
         self._examination = Examination(config)
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.max_angle = CURRICULUM_START if config.task == "reorient" else math.pi
+        self.curriculum = Curriculum(config.task)
         if not (folder / "checkpoints" / "last.ckpt").exists():
-            self.max_angle = start_from(config, self.student, self.teacher) or self.max_angle
+            angle = start_from(config, self.student, self.teacher)
+            self.curriculum.max_angle = angle or self.curriculum.max_angle
         self._optimizers: dict[str, dict[str, Any]] = {}
         self._stage = self._reached = ""
         self._collector: Ahead | None = None
@@ -114,19 +111,8 @@ class Trainer:
 
     @property
     def stage(self) -> str:
-        """What is due at the run's present age; stages come one after the other, however short."""
-        teacher, clone = self.config.teacher_share, self.config.clone_share
-        ends = {"teacher": teacher, "clone": teacher + clone, "ppo": math.inf}
-        stages = [s for s in STAGES if not (s == "teacher" and teacher == 0)]
-        stages = [s for s in stages if not (s == "clone" and clone == 0)]
-        due = next(i for i, s in enumerate(stages) if self.progress < ends[s])
-        if self._stage in stages:
-            # One after the other, and never back: with more time, an old run's share is smaller.
-            here = stages.index(self._stage)
-            due = min(max(due, here), here + 1)
-        elif self._reached in stages:
-            due = max(due, stages.index(self._reached))
-        return stages[due]
+        """What is due at the run's present age."""
+        return due_stage(self.config, self.progress, self._stage, self._reached)
 
     def run(self) -> None:
         """Trains until the time is up."""
@@ -192,7 +178,7 @@ class Trainer:
     def _make_collector(self, agent: Agent, seed: int) -> AnyCollector:
         before = self._collector.stop() if self._collector else None
         if not self.config.ray:
-            self.env.max_angle = self.max_angle
+            self.env.max_angle = self.curriculum.max_angle
             return Collector(self.env, agent, seed)
         from opendactyl.policy.cluster import RayCollector
 
@@ -208,15 +194,12 @@ class Trainer:
 
     def _iterate(self) -> tuple[dict[str, Any], Episodes]:
         assert self._collector is not None
-        batch, episodes = self._collector.collect(self.config.horizon, self.max_angle)
+        batch, episodes = self._collector.collect(self.config.horizon, self.curriculum.max_angle)
         if episodes.diverged:
             _log.warning("%d simulations diverged and began anew", episodes.diverged)
         losses = self._learner.update(batch, self.generator)
         self.actions += batch.numel()
-        if self.config.task == "reorient":
-            reached = float((batch["reward"] > 3.0).float().mean()) * 100
-            if reached > CURRICULUM_RATE:
-                self.max_angle = min(self.max_angle * CURRICULUM_GROWTH, math.pi)
+        self.curriculum.follow(batch)
         return losses, episodes
 
     def _row(
@@ -232,7 +215,7 @@ class Trainer:
             "dropped": episodes.dropped / ended,
             "timed_out": episodes.timed_out / ended,
             "diverged": episodes.diverged,
-            "max_angle": self.max_angle,
+            "max_angle": self.curriculum.max_angle,
         }
 
     def _log(self, row: dict[str, Any], board: SummaryWriter) -> None:
@@ -264,7 +247,7 @@ class Trainer:
                 "seconds": self.seconds,
                 "actions": self.actions,
                 "best": self.best,
-                "max_angle": self.max_angle,
+                "max_angle": self.curriculum.max_angle,
                 "stage": self._stage,
                 "next_episode": int(self.env.episode.max()) + 1,
             },
@@ -280,7 +263,7 @@ class Trainer:
         self._optimizers = value["optimizers"]
         self.generator.set_state(value["generator"])
         self.seconds, self.actions = value["seconds"], value["actions"]
-        self.best, self.max_angle = value["best"], value["max_angle"]
+        self.best, self.curriculum.max_angle = value["best"], value["max_angle"]
         self._reached = value.get("stage", "")
         self.env.first_episode = value.get("next_episode", 0)
         best = path.with_name("best.ckpt")
