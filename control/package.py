@@ -1,4 +1,4 @@
-"""Joins a vision run and a policy run into a bundle."""
+"""Joins an estimator and a policy, each from a run or from another bundle, into a bundle."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ from opendactyl.control.bundle import (
     POLICY_FILE,
     POSE_FILE,
     SCHEMA_VERSION,
+    load_bundle,
 )
 from opendactyl.control.card import model_card
 from opendactyl.datasets.cache import open_dataset
@@ -29,15 +30,27 @@ from opendactyl.vision.export import export_pose
 from opendactyl.vision.module import PoseModule
 from opendactyl.vision.quantize import quantize
 
+CONVENTIONS = {
+    "control_period_s": CONTROL_PERIOD,
+    "joints": list(JOINTS),
+    "frames": {
+        "hand": "origin over the palm, fixed to the mount; x to the fingertips, z up",
+        "camera": "OpenCV: x right, y down, z forward; pixel centres at +0.5",
+    },
+    "units": "metres, radians, seconds; quaternions w, x, y, z with w >= 0",
+}
+"""What every manifest says alike."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
     """Settings of `export`."""
 
     vision: Path = Path("runs/vision")
-    """A run of train-vision."""
+    """A run of train-vision, or a bundle, whose estimator is taken."""
     policy: Path | None = None
-    """A run of train-policy; default the hardest task's in runs/."""
+    """A run of train-policy, or a bundle, whose policy is taken; default the hardest task's run in
+    runs/."""
     task: str = ""
     """The task the bundle is for, where it is not the one the policy was trained on: one that
     reorients can spin, too."""
@@ -76,39 +89,21 @@ def export_bundle(config: ExportConfig) -> Path:
     """
     if config.task:
         check_task(config.task)
-    module = load_module(config.vision)
-    if config.rig is not None:
-        module.look_through(load_rig(config.rig))
-    policy_run = config.policy or default_policy_run()
+    _refuse_what_needs_runs(config)
     out = config.out
-    bundled = (out / MANIFEST_FILE).exists() and (out / POLICY_FILE).exists()
-    if out.exists() and any(out.iterdir()) and not bundled:
+    if out.exists() and any(out.iterdir()) and not _is_bundle(out):
         raise InputError(f"{out} exists and is no bundle; name another folder with --out")
-    vision_config = read_json(config.vision / "config.json")
-    rig = Rig.from_dict(module.hparams["rig"])
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
     try:
-        manifest: dict[str, Any] = {
-            "schema": SCHEMA_VERSION,
-            "pose": _export_pose(config, module, rig, folder / POSE_FILE),
-            "policy": export_policy(policy_run, folder / POLICY_FILE)
-            | ({"task": config.task} if config.task else {}),
-            "rig": rig.to_dict(),
-            "control_period_s": CONTROL_PERIOD,
-            "joints": list(JOINTS),
-            "frames": {
-                "hand": "origin over the palm, fixed to the mount; x to the fingertips, z up",
-                "camera": "OpenCV: x right, y down, z forward; pixel centres at +0.5",
-            },
-            "units": "metres, radians, seconds; quaternions w, x, y, z with w >= 0",
-            "training": {
-                "vision": vision_config,
-                "policy": read_json(policy_run / "config.json"),
-                "seeds": data_seeds(vision_config),
-            },
-            "metrics": _metrics(config),
-        }
+        take = _bundled_estimator if _is_bundle(config.vision) else _trained_estimator
+        manifest: dict[str, Any] = {"schema": SCHEMA_VERSION} | take(config, folder / POSE_FILE)
+        policy = config.policy or default_policy_run()
+        take_policy = _bundled_policy if _is_bundle(policy) else _trained_policy
+        about, trained = take_policy(policy, folder / POLICY_FILE)
+        manifest["policy"] = about | ({"task": config.task} if config.task else {})
+        manifest["training"]["policy"] = trained
+        manifest |= CONVENTIONS
         manifest["sha256"] = {name: sha256(folder / name) for name in (POSE_FILE, POLICY_FILE)}
         write_json(folder / MANIFEST_FILE, manifest)
         write_text(folder / CARD_FILE, model_card(manifest))
@@ -119,11 +114,67 @@ def export_bundle(config: ExportConfig) -> Path:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if config.weights is not None:
-        student = load_student(policy_run)
+        estimator = load_module(config.vision).network.state_dict()
+        save_weights(estimator, config.weights / "pose.safetensors")
         task = manifest["training"]["policy"]["task"]
-        save_weights(module.network.state_dict(), config.weights / "pose.safetensors")
-        save_weights(student, config.weights / f"policy-{task}.safetensors")
+        save_weights(load_student(policy), config.weights / f"policy-{task}.safetensors")
     return out
+
+
+def _is_bundle(folder: Path) -> bool:
+    return (folder / MANIFEST_FILE).exists() and (folder / POLICY_FILE).exists()
+
+
+def _refuse_what_needs_runs(config: ExportConfig) -> None:
+    """Bundles hold finished networks, which can be copied but neither changed nor taken apart."""
+    for source in filter(None, (config.vision, config.policy)):
+        for option in ("rig", "quantize", "weights"):
+            touched = source == config.vision or option == "weights"
+            if _is_bundle(source) and touched and getattr(config, option) is not None:
+                raise InputError(
+                    f"--{option} needs a run of training; {source} is a bundle, whose networks can "
+                    "only be copied"
+                )
+
+
+def _trained_estimator(config: ExportConfig, path: Path) -> dict[str, Any]:
+    """Writes a run's `pose.onnx`; returns the parts of a manifest that speak of it."""
+    module = load_module(config.vision)
+    if config.rig is not None:
+        module.look_through(load_rig(config.rig))
+    rig = Rig.from_dict(module.hparams["rig"])
+    settings = read_json(config.vision / "config.json")
+    return {
+        "pose": _export_pose(config, module, rig, path),
+        "rig": rig.to_dict(),
+        "training": {"vision": settings, "seeds": data_seeds(settings)},
+        "metrics": _metrics(config),
+    }
+
+
+def _bundled_estimator(config: ExportConfig, path: Path) -> dict[str, Any]:
+    """Copies a bundle's `pose.onnx`; returns the parts of a manifest that speak of it."""
+    manifest = load_bundle(config.vision).manifest
+    shutil.copyfile(config.vision / POSE_FILE, path)
+    training, metrics = manifest.get("training", {}), manifest.get("metrics", {})
+    return {
+        "pose": manifest["pose"],
+        "rig": manifest["rig"],
+        "training": {name: training[name] for name in ("vision", "seeds") if name in training},
+        "metrics": {name: metrics[name] for name in ("vision", "sight") if name in metrics},
+    }
+
+
+def _trained_policy(run: Path, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Writes a run's `policy.onnx`; returns a manifest's words on it, and the run's settings."""
+    return export_policy(run, path), read_json(run / "config.json")
+
+
+def _bundled_policy(bundle: Path, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Copies a bundle's `policy.onnx`; returns what its manifest says of it and its training."""
+    manifest = load_bundle(bundle).manifest
+    shutil.copyfile(bundle / POLICY_FILE, path)
+    return manifest["policy"], manifest.get("training", {}).get("policy", {})
 
 
 def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:

@@ -207,6 +207,31 @@ def settings(bundle, out, **options):
     )
 
 
+def test_networks_of_a_bundle_are_joined_with_others(bundle, vision_run, policy_run, tmp_path):
+    new = export_bundle(ExportConfig(vision=bundle, policy=policy_run, out=tmp_path / "a"))
+    old, manifest = load_bundle(bundle).manifest, load_bundle(new).manifest
+    assert manifest["sha256"]["pose.onnx"] == old["sha256"]["pose.onnx"]
+    assert {k: v for k, v in manifest.items() if k not in ("sha256", "metrics")} == {
+        k: v for k, v in old.items() if k not in ("sha256", "metrics")
+    }
+    other = export_bundle(
+        ExportConfig(vision=vision_run, policy=bundle, out=tmp_path / "b", task="face-up")
+    )
+    manifest = load_bundle(other).manifest
+    assert manifest["sha256"]["policy.onnx"] == old["sha256"]["policy.onnx"]
+    assert manifest["policy"]["task"] == "face-up"
+
+
+@pytest.mark.parametrize("option", ["rig", "quantize", "weights"])
+def test_what_needs_a_run_is_refused_for_a_bundle(bundle, policy_run, tmp_path, option):
+    settings = {option: tmp_path / "x" if option != "rig" else "dactyl"}
+    with pytest.raises(InputError, match=f"--{option} needs a run of training"):
+        export_bundle(
+            ExportConfig(vision=bundle, policy=policy_run, out=tmp_path / "a", **settings)
+        )
+    assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.parametrize("pose", ["sim", "vision"])
 def test_evaluation_writes_the_contracts_results(bundle, tmp_path, pose):
     film_seconds = 0.2 if pose == "vision" else 0
