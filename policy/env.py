@@ -120,27 +120,25 @@ class HandEnv:
         self.episode = self.first_episode + np.arange(self.num_envs)
         self.running = np.ones(self.num_envs, dtype=bool)
         everyone = np.arange(self.num_envs)
-        self._restart(everyone)
-        return self._observe(everyone)
+        return self._restart(everyone)
 
     def step(self, bins: NDArray[Any]) -> Step:
         """Takes one action of bins (B, 20), fractions among them, in every simulation."""
         diverged = self._advance(np.flatnonzero(self.running), bins)
-        position, quat = self.object_pose()
-        outcome, reached, reward = self._judge(position, quat, diverged)
+        true = self.measurement()
+        outcome, reached, reward = self._judge(true, diverged)
         goals = self.goals.copy()
         ended = np.flatnonzero((outcome != RUNNING) & (not self.config.evaluation))
         if self.config.evaluation:
             self.running &= outcome == RUNNING
         # After the last goal too: what comes next is worth as much as after any other.
-        self._new_goals(np.flatnonzero(reached), quat)
-        final_policy, final_critic = self._observe(np.arange(self.num_envs))
+        self._new_goals(np.flatnonzero(reached), true.object_quaternion[reached])
+        final_policy, final_critic = self._observe(np.arange(self.num_envs), true)
         policy, critic = final_policy, final_critic
         if len(ended):
             self.episode[ended] += self.num_envs
-            self._restart(ended)
             policy, critic = policy.copy(), critic.copy()
-            policy[ended], critic[ended] = self._observe(ended)
+            policy[ended], critic[ended] = self._restart(ended)
         terminated = (outcome == DROPPED) | (outcome == DIVERGED)
         truncated = (outcome == TIMED_OUT) | (outcome == FINISHED)
         return Step(
@@ -203,12 +201,12 @@ class HandEnv:
         return self._batch.warning[:, DIVERGENCE_WARNINGS, 1].sum(axis=1)
 
     def _judge(
-        self, position: Array, quat: Array, diverged: NDArray[np.bool_]
+        self, true: Measurement, diverged: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float32]]:
         """How each episode stands, which goals were reached, and the rewards."""
-        distance = geodesic_angle(quat, self.goal)
+        distance = geodesic_angle(true.object_quaternion, self.goal)
         reached = distance < SUCCESS_ANGLE
-        dropped = position[:, 2] < names.DROP_HEIGHT
+        dropped = true.object_position[:, 2] < names.DROP_HEIGHT
         self._since_goal += 1
         outcome = np.full(self.num_envs, RUNNING)
         outcome[self._since_goal >= self._limit] = TIMED_OUT
@@ -223,18 +221,18 @@ class HandEnv:
         return outcome, reached, np.where(diverged, 0.0, reward).astype(np.float32)
 
     def _new_goals(self, ids: NDArray[np.intp], quat: Array) -> None:
-        """Gives simulations `ids` (K,) their next goals; `quat` (B, 4) is how the objects lie."""
+        """Gives simulations `ids` (K,) their next goals; `quat` (K, 4) is how their objects lie."""
         if not len(ids):
             return
-        context = GoalContext(self._start[ids], quat[ids], self.max_angle)
+        context = GoalContext(self._start[ids], quat, self.max_angle)
         self.goal[ids] = goals(
             self.config.task, self.seed, self.episode[ids], self.goals[ids], context
         )
         self._since_goal[ids] = 0
-        self._distance[ids] = geodesic_angle(quat[ids], self.goal[ids])
+        self._distance[ids] = geodesic_angle(quat, self.goal[ids])
 
-    def _restart(self, ids: NDArray[np.intp]) -> None:
-        """Starts the episodes that `episode` names in simulations `ids` (K,)."""
+    def _restart(self, ids: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Starts the episodes that `episode` names in simulations `ids` (K,), and looks at them."""
         starts = np.stack([self._starts.qpos(int(episode)) for episode in self.episode[ids]])
         where = np.zeros(self.num_envs, dtype=bool)
         where[ids] = True
@@ -247,14 +245,16 @@ class HandEnv:
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._qpos[ids], self._qvel[ids], self._ctrl[ids] = starts, 0.0, targets
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
-        _, quat = self.object_pose()
-        self._start[ids] = quat[ids]
-        self.goals[ids] = 0
-        self._new_goals(ids, quat)
-
-    def _observe(self, ids: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What policy (K, n) and critic (K, m) see of simulations `ids`; renews `seen`."""
         true = self._measure(ids)
+        self._start[ids] = true.object_quaternion
+        self.goals[ids] = 0
+        self._new_goals(ids, true.object_quaternion)
+        return self._observe(ids, true)
+
+    def _observe(
+        self, ids: NDArray[np.intp], true: Measurement
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What policy (K, n) and critic (K, m) see of simulations `ids`; renews `seen`."""
         seen = true if self.randomizer is None else self.randomizer.sense(true, ids)
         self.seen.fingertips[ids], self.seen.joints[ids] = seen.fingertips, seen.joints
         self.seen.object_position[ids] = seen.object_position
