@@ -1,6 +1,6 @@
 """What a memory is worth under randomized physics: LSTM against its feed-forward twin.
 
-    python -m opendactyl.benchmarks.memory --teacher runs/policy-spin
+    python -m opendactyl.benchmarks.memory --teacher pretrained/weights/policy-spin.safetensors
 
 For each seed one policy of either kind is cloned from the same teacher and trained on by PPO, with
 the same number of actions, then both run the same episodes. D18's Table 4 has the LSTM at twice the
@@ -32,7 +32,7 @@ class MemoryConfig:
     """Settings of the comparison."""
 
     teacher: Path
-    """A run whose teacher both learn from."""
+    """Whom both learn from: a run's teacher, or the .safetensors file of a policy."""
     task: str = "spin"
     """spin, face-up or reorient."""
     randomization: str = "dactyl"

@@ -44,19 +44,27 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> float | 
     if config.warm_start is not None:
         if config.warm_start.is_dir():
             value = _best(config.warm_start)
-            _take(teacher, _teacher(value, config.warm_start), config.warm_start)
+            if config.teacher is None:
+                _take(teacher, _teacher(value, config.warm_start), config.warm_start)
             if read_json(config.warm_start / "config.json")["task"] == config.task:
                 reached = float(value["max_angle"])
         else:
-            try:
-                value = {"student": load_weights(config.warm_start)}
-            except ValueError as error:
-                raise InputError(str(error)) from error
+            value = {"student": _weights(config.warm_start)}
         _take(student, value["student"], config.warm_start)
     if config.teacher is not None:
-        weights = _teacher(_best(config.teacher), config.teacher)
-        _take(teacher, weights, config.teacher, "--hidden")
+        if config.taught_by_policy:
+            _take(teacher, _weights(config.teacher), config.teacher, "--layout and --hidden")
+        else:
+            weights = _teacher(_best(config.teacher), config.teacher)
+            _take(teacher, weights, config.teacher, "--hidden")
     return reached
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_weights(path)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def _best(run: Path) -> dict[str, Any]:
@@ -73,7 +81,7 @@ def _take(
     agent: Agent,
     weights: dict[str, torch.Tensor],
     source: Path,
-    equal: str = "--memory, --layout and --hidden",
+    equal: str = "--memory, --layout, --hidden and the kind of teacher",
 ) -> None:
     try:
         agent.load_state_dict(weights)

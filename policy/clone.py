@@ -5,31 +5,25 @@ from tensordict import TensorDict
 from torch import nn
 from torch.nn import functional
 
-from opendactyl.policy.agent import Agent
+from opendactyl.policy.agent import Agent, Memory
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.ppo import MAX_GRADIENT
 
 
 class Cloning:
-    """Teaches a student with memory what a teacher without knows from privileged sight."""
+    """Teaches a student what a teacher knows from privileged sight, or from a memory."""
 
     def __init__(self, student: Agent, teacher: Agent, config: PolicyConfig) -> None:
-        """Takes a teacher that needs no memory of its own."""
+        """Takes a teacher, who follows with a memory of its own what the student does."""
         self.student = student
         self.teacher = teacher.eval()
         self.config = config
+        self._memory: Memory | None = None
         self.optimizer = torch.optim.Adam(student.parameters(), lr=config.learning_rate, eps=1e-5)
 
     def update(self, batch: TensorDict, generator: torch.Generator) -> dict[str, float]:
         """Learns from sequences [B, T] that the student made; returns the mean losses."""
-        with torch.no_grad():
-            none, _ = self.teacher.actor.initial_state(len(batch))
-            wanted, *_ = self.teacher.actor(batch["critic"], batch["start"], none, none)
-            value, *_ = self.teacher.critic(batch["critic"], batch["start"], none, none)
-            batch["teacher_logp"] = torch.log_softmax(wanted, dim=-1)
-            target = self.teacher.critic.scale.inverse(value)
-            self.student.critic.scale.update(target)
-            batch["target"] = self.student.critic.scale(target)
+        self._ask_teacher(batch)
         self.student.actor.normalizer.update(batch["policy"])
         self.student.critic.normalizer.update(batch["critic"])
         losses: list[tuple[float, float]] = []
@@ -38,6 +32,22 @@ class Cloning:
             losses += [self._minimise(batch[r]) for r in order.chunk(self.config.minibatches)]
         kl, critic = (sum(column) / len(losses) for column in zip(*losses, strict=True))
         return {"kl": kl, "critic": critic}
+
+    @torch.no_grad()
+    def _ask_teacher(self, batch: TensorDict) -> None:
+        """Adds what the teacher would do and expects; each batch goes on where the last ended."""
+        teacher, critic = self.teacher, self.student.critic
+        memory = self._memory
+        if memory is None or len(memory.start) != len(batch):  # On a cluster, hands come and go.
+            memory = teacher.initial_memory(len(batch))
+        seen = teacher.seen(batch["policy"], batch["critic"])
+        wanted, *actor_memory = teacher.actor(seen, batch["start"], *memory.actor)
+        value, *critic_memory = teacher.critic(batch["critic"], batch["start"], *memory.critic)
+        self._memory = Memory(tuple(actor_memory), tuple(critic_memory), memory.start)
+        batch["teacher_logp"] = torch.log_softmax(wanted, dim=-1)
+        target = teacher.critic.scale.inverse(value)
+        critic.scale.update(target)
+        batch["target"] = critic.scale(target)
 
     def _minimise(self, batch: TensorDict) -> tuple[float, float]:
         student = self.student

@@ -80,8 +80,8 @@ class PolicyConfig:
     """Weights to start from: a run of the same memory and layout, or a .safetensors file, which
     holds no teacher."""
     teacher: Path | None = None
-    """A run whose teacher is taken, whatever its policy's memory; --teacher-share 0 trains it no
-    further."""
+    """Who is cloned: a run, whose teacher is taken whatever its policy's memory (--teacher-share 0
+    trains it no further), or the .safetensors file of an LSTM policy of the same layout."""
     ray: str = ""
     """Collect on the Ray cluster at this address: auto, or HOST:PORT."""
     ray_workers: int = 0
@@ -124,12 +124,21 @@ class PolicyConfig:
             )
         if not 0 <= self.teacher_share + self.clone_share < 1:
             raise InputError("--teacher-share and --clone-share must leave time for PPO")
+        if self.taught_by_policy and self.teacher_share > 0:
+            raise InputError(
+                f"--teacher {self.teacher} is a finished policy; it needs --teacher-share 0"
+            )
         taught = self.teacher is not None or (self.warm_start and self.warm_start.is_dir())
         if self.clone_share > 0 and self.teacher_share == 0 and not taught:
             raise InputError(
                 "--clone-share needs a teacher: give --teacher-share some time, name a run with "
                 "--teacher, or set --clone-share 0"
             )
+
+    @property
+    def taught_by_policy(self) -> bool:
+        """Whether what is cloned is a policy, not a teacher that sees everything."""
+        return self.teacher is not None and self.teacher.suffix == ".safetensors"
 
     def environment(self) -> EnvConfig:
         """The environment's settings."""

@@ -84,7 +84,8 @@ class Trainer:
         size, hidden = self.env.observation_size, config.hidden
         make = partial(Agent, size, hidden=hidden, precision=config.precision)
         self.student = make(memory=config.memory, privileged=False)
-        self.teacher = make(memory="none", privileged=True)
+        by_policy = config.taught_by_policy
+        self.teacher = make(memory="lstm" if by_policy else "none", privileged=not by_policy)
         self.seconds = 0.0
         self.actions = 0
         self.best = -math.inf
