@@ -26,7 +26,9 @@ def _raw_physics(seconds: float) -> Row:
     for _ in range(WARM_UP):
         hands.actions()
     recorder = Recorder(hands)
-    ours, peer = side_by_side(recorder.act, recorder.replay, seconds)
+    ours, peer = side_by_side(
+        recorder.act, recorder.replay, seconds, (recorder.resume, recorder.rewind)
+    )
     return Row(
         name="env/raw_physics", ours=ours, peer=peer, unit="actions/s",
         peer_name=f"Batch.step(nstep={names.SUBSTEPS}) from the same states with the same controls",

@@ -8,6 +8,7 @@ from typing import Any
 
 Job = Callable[[], float]
 """Does a portion of work and returns how many units it did."""
+Task = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +67,22 @@ def speed(job: Job, portions: int) -> float:
     return units / (time.perf_counter() - began)
 
 
-def side_by_side(ours: Job, peer: Job, seconds: float) -> tuple[float, float]:
+def side_by_side(
+    ours: Job, peer: Job, seconds: float, prepare: tuple[Task, Task] | None = None
+) -> tuple[float, float]:
     """Units a second of two jobs, each run for `seconds`.
 
     They take turns, whoever had less time next, so that both meet the same disturbances. The
-    first portion of each is not counted.
+    first portion of each is not counted, nor is what `prepare` does before each portion of either.
     """
+    ready = prepare or (lambda: None, lambda: None)
     jobs, units, spent = (ours, peer), [0.0, 0.0], [0.0, 0.0]
-    for job in jobs:
+    for before, job in zip(ready, jobs, strict=True):
+        before()
         job()
     while min(spent) < seconds:
         turn = 0 if spent[0] <= spent[1] else 1
+        ready[turn]()
         began = time.perf_counter()
         units[turn] += jobs[turn]()
         spent[turn] += time.perf_counter() - began

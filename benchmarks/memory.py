@@ -3,8 +3,9 @@
     python -m opendactyl.benchmarks.memory --teacher pretrained/weights/policy-spin.safetensors
 
 For each seed one policy of either kind is cloned from the same teacher and trained on by PPO, with
-the same number of actions, then both run the same episodes. D18's Table 4 has the LSTM at twice the
-feed-forward's goals; that is the claim under test. What is there already is not trained again.
+the same number of actions, then both run the same episodes. In simulation, OpenAI report for D18,
+the LSTM turned about twice as often; that is the claim under test. What is there already is not
+trained again.
 """
 
 from dataclasses import dataclass

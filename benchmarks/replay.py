@@ -11,6 +11,9 @@ from opendactyl.sim import names
 
 CHUNK = 25
 """Actions between two looks at the clock."""
+REPLAYED = 10
+"""Actions replayed at a time: what an episode draws for its physics is not put back, so that a long
+replay of randomized hands strays, lets objects fall and has less to do."""
 
 
 class RandomHands:
@@ -43,13 +46,13 @@ class Recorder:
     """Acts, remembering the controls, and replays them in the very same batch.
 
     The batch is the environment's own, so simulations, threads and per-simulation model fields
-    are the same by construction. A replay starts where the chunk started; before the environment
-    acts again it gets its simulations back as it left them, at its own expense. Where an episode
+    are the same by construction. A replay starts where the chunk started (`rewind`); before the
+    environment acts again it gets its simulations back as it left them (`resume`). Where an episode
     ended, a replay puts in the state that the next one began with: a block that lies where it fell
     would be less work than one in the hand.
     """
 
-    def __init__(self, hands: RandomHands, chunk: int = CHUNK) -> None:
+    def __init__(self, hands: RandomHands, chunk: int = REPLAYED) -> None:
         """Records `chunk` actions at a time."""
         self.hands = hands
         self.batch = hands.env.batch
@@ -59,11 +62,21 @@ class Recorder:
         self._after: NDArray[np.float64] | None = None
         self._starts: list[tuple[NDArray[np.intp], NDArray[np.float64]]] = []
 
+    def resume(self) -> None:
+        """Gives the environment its simulations back, as it left them."""
+        if self._after is not None:
+            self._put(self._after)
+
+    def rewind(self) -> None:
+        """Puts the simulations where the chunk started."""
+        self._put(self._before)
+
+    def _put(self, state: NDArray[np.float64]) -> None:
+        self.batch.state[:] = state
+        self.batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
+
     def act(self) -> float:
         """Takes a chunk of actions through the environment; returns how many."""
-        if self._after is not None:
-            self.batch.state[:] = self._after
-            self.batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
         ctrl = self.batch.bind("ctrl")
         self._before[:] = self.batch.state
         self._starts = []
@@ -78,7 +91,6 @@ class Recorder:
 
     def replay(self) -> float:
         """Steps the batch through the recorded controls; returns how many actions that were."""
-        self.batch.state[:] = self._before
         ctrl = self.batch.bind("ctrl")
         for controls, (ids, states) in zip(self._controls, self._starts, strict=True):
             ctrl[:] = controls

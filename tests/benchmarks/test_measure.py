@@ -51,6 +51,22 @@ def test_turns_are_fair_and_the_first_portion_does_not_count():
     assert calls[:2] == ["ours", "peer"]
 
 
+def test_preparing_is_not_counted():
+    prepared = []
+
+    def work():
+        assert prepared.pop() == "slept"
+        time.sleep(0.01)
+        return 1.0
+
+    def prepare():
+        time.sleep(0.02)
+        prepared.append("slept")
+
+    ours, _ = side_by_side(work, work, 0.05, (prepare, prepare))
+    assert ours > 50, "with the preparation it would be below 34"
+
+
 def test_speed_counts_units():
     def work():
         time.sleep(0.01)

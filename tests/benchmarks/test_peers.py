@@ -18,11 +18,14 @@ def test_a_replay_is_the_same_physics():
     ended = 0
     for _ in range(3):
         episodes = env.episode.copy()
+        recorder.resume()
         assert recorder.act() == 60 * 8
         after = batch.state.copy()
+        recorder.rewind()
         assert recorder.replay() == 60 * 8
         ended += np.sum(env.episode != episodes)
         np.testing.assert_array_equal(batch.bind("qpos"), _qpos(batch, after))
+        recorder.rewind()
         recorder.replay()
     assert ended
 
@@ -38,9 +41,12 @@ def _qpos(batch, state):
 def test_the_environment_goes_on_as_if_no_replay_had_been():
     with_replay, without = (Recorder(RandomHands(SIMULATIONS), chunk=3) for _ in range(2))
     for _ in range(3):
+        with_replay.resume()
         with_replay.act()
+        with_replay.rewind()
         with_replay.replay()
         without.act()
+    with_replay.resume()
     with_replay.act()
     without.act()
     np.testing.assert_array_equal(with_replay.batch.bind("qpos"), without.batch.bind("qpos"))
