@@ -3,6 +3,7 @@
 It follows a studio's model, as dressed, and knows nothing of states and labels.
 """
 
+import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,9 @@ def _make_context() -> Any:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Keeps a library's greetings off the terminal."""
+    # Where the output is no terminal, C keeps it back; it must not come out on the wrong side.
+    flush = ctypes.CDLL(None).fflush
+    flush(None)
     kept = [(number, os.dup(number)) for number in (1, 2)]
     with open(os.devnull, "w") as nowhere:
         for number, _ in kept:
@@ -68,6 +72,7 @@ def _silence() -> Iterator[None]:
     try:
         yield
     finally:
+        flush(None)
         for number, copy in kept:
             os.dup2(copy, number)
             os.close(copy)

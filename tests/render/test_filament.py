@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -117,7 +118,11 @@ def test_a_process_may_end_with_a_renderer_open():
         "from opendactyl.render.renderer import make_renderer\n"
         "renderer = make_renderer('filament', rig=load_rig('dactyl'), image_size=32)\n"
     )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    # Python would turn off C's buffers, too, and with them what this is about.
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, env=buffered
+    )
     assert (result.returncode, result.stdout) == (0, b"")
 
 
