@@ -11,13 +11,20 @@ T = TypeVar("T", bound=Any)
 EXPORTED = Path("exports/bundle")
 TASKS = ("reorient", "face-up", "spin")
 """From the hardest to the easiest."""
+SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
+"""What comes with the checkout."""
 
 
 def shipped_bundle(task: str = "") -> Path | None:
     """The bundle that comes with the checkout for a task, else for the hardest that has one."""
-    folder = Path(__file__).resolve().parent.parent / "pretrained"
-    candidates = [folder / t for t in (task, *TASKS) if t]
+    candidates = [SHIPPED / t for t in (task, *TASKS) if t]
     return next((c for c in candidates if (c / "manifest.json").exists()), None)
+
+
+def shipped_weights() -> Path | None:
+    """The folder of the weights that come with the checkout, from which training can go on."""
+    folder = SHIPPED / "weights"
+    return folder if folder.exists() else None
 
 
 def with_bundle(config: T, argv: list[str]) -> T:

@@ -1,11 +1,13 @@
-"""`opendactyl demo`: the whole chain at a small size, from nothing to a film."""
+"""`opendactyl demo`: the whole chain at a small size, from images to a film."""
 
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from opendactyl.cli.bundles import shipped_weights
 from opendactyl.cli.options import parse
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
@@ -28,6 +30,9 @@ class DemoConfig:
     """Episodes of each evaluation."""
     seconds_per_goal: float = 8.0
     """Time for each goal in both evaluations; `evaluate` gives ten times as much."""
+    from_scratch: bool = False
+    """Train fresh networks, which need hours, not minutes; otherwise training goes on from the
+    weights that ship."""
     resume: bool = False
     """Continue an interrupted demo, or start what is not there yet."""
 
@@ -61,7 +66,7 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
     size = max(config.samples // 10, 2)
     short = ["--episodes", config.episodes, "--seconds-per-goal", config.seconds_per_goal]
     short += ["--film-seconds", 0]
-    vision_options = ["--data", data, "--val-data", val, "--out", vision, "--preset", "quick"]
+    vision_start, policy_start = _starts(config)
     steps = [
         ("render training data", "dataset", ["--out", data, "--num-samples", config.samples]),
         ("render validation data", "dataset", ["--out", val, "--num-samples", size, "--seed", 1]),
@@ -69,12 +74,19 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
         (
             "train the estimator",
             "train-vision",
-            [*vision_options, "--max-minutes", config.vision_minutes],
+            [
+                *("--data", data, "--val-data", val, "--out", vision),
+                *("--max-minutes", config.vision_minutes),
+                *vision_start,
+            ],
         ),
         (
             "train the policy",
             "train-policy",
-            ["--out", policy, "--max-minutes", config.policy_minutes, "--num-envs", 256],
+            [
+                *("--out", policy, "--max-minutes", config.policy_minutes, "--num-envs", 256),
+                *policy_start,
+            ],
         ),
         ("export", "export", ["--vision", vision, "--policy", policy, "--out", bundle]),
         (
@@ -98,6 +110,19 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
         (title, verb, [str(o) for o in options] + ["--resume"] * (verb in resumable))
         for title, verb, options in steps
     ]
+
+
+def _starts(config: DemoConfig) -> tuple[list[Any], list[Any]]:
+    """Where the training of the estimator and that of the policy begin, as their options."""
+    if config.from_scratch:
+        return ["--preset", "quick"], []
+    weights = shipped_weights()
+    if weights is None:
+        raise InputError("this installation has no weights to start from; add --from-scratch")
+    # Steps small enough that minutes of training do not undo what hours have learned.
+    vision = ["--warm-start", weights / "pose.safetensors", "--learning-rate", 2e-4]
+    policy = ["--warm-start", weights / "policy-spin.safetensors", "--learning-rate", 1e-4]
+    return vision, [*policy, "--teacher-share", 0, "--clone-share", 0, "--horizon", 32]
 
 
 def _run(verb: str, options: list[str]) -> None:

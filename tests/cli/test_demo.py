@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from opendactyl.cli.demo import DemoConfig, _steps
+from opendactyl.files.errors import InputError
 
 STEPS = _steps(DemoConfig(), Path("demo"))
 
@@ -19,6 +20,18 @@ def test_both_evaluations_differ_in_the_pose_alone():
     sim, vision = (options for _, verb, options in STEPS if verb == "evaluate")
     changed = [(a, b) for a, b in zip(sim, vision, strict=True) if a != b]
     assert changed == [("sim", "vision"), ("demo/evaluate-sim", "demo/evaluate-vision")]
+
+
+def test_training_starts_from_what_ships_unless_it_is_to_start_from_nothing(monkeypatch, tmp_path):
+    def starts(steps):
+        return [options[options.index("--warm-start") + 1]
+                for _, _, options in steps if "--warm-start" in options]  # fmt: skip
+
+    assert [Path(path).exists() for path in starts(STEPS)] == [True, True]
+    monkeypatch.setattr("opendactyl.cli.bundles.SHIPPED", tmp_path)
+    assert starts(_steps(DemoConfig(from_scratch=True), Path("demo"))) == []
+    with pytest.raises(InputError, match="--from-scratch"):
+        _steps(DemoConfig(), Path("demo"))
 
 
 @pytest.mark.slow

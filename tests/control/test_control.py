@@ -284,7 +284,7 @@ def test_the_bundle_of_the_task_comes_before_that_of_the_hardest(tmp_path, monke
     from opendactyl.cli import bundles
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bundles, "__file__", str(tmp_path / "cli" / "bundles.py"))
+    monkeypatch.setattr(bundles, "SHIPPED", tmp_path / "pretrained")
     with pytest.raises(InputError, match="make export"):
         bundles.with_bundle(EvaluateConfig(), [])
     for task in ("spin", "face-up"):
