@@ -25,10 +25,11 @@ from opendactyl.policy.export import export_policy, load_student
 from opendactyl.policy.tasks import TASKS, check_task
 from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
 from opendactyl.vision.checkpoints import load_module
-from opendactyl.vision.evaluate import data_seeds, refuse_other_cameras
+from opendactyl.vision.evaluate import refuse_other_cameras
 from opendactyl.vision.export import export_pose
 from opendactyl.vision.module import PoseModule
 from opendactyl.vision.quantize import quantize
+from opendactyl.vision.seeds import known_seeds
 
 CONVENTIONS = {
     "control_period_s": CONTROL_PERIOD,
@@ -62,7 +63,8 @@ class ExportConfig:
     """A dataset of the rig: the estimator's convolutions then compute in 8 bits, with ranges found
     on its samples. Smaller and quicker, for a little accuracy."""
     weights: Path | None = None
-    """Also write the networks' weights into this folder as safetensors, for --warm-start."""
+    """Also write the weights of the networks that come from runs into this folder as safetensors,
+    for --warm-start."""
     check: Path | None = None
     """Export nothing; check this bundle and print its contract."""
     record: tuple[Path, ...] = ()
@@ -114,11 +116,17 @@ def export_bundle(config: ExportConfig) -> Path:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if config.weights is not None:
-        estimator = load_module(config.vision).network.state_dict()
-        save_weights(estimator, config.weights / "pose.safetensors")
-        task = manifest["training"]["policy"]["task"]
-        save_weights(load_student(policy), config.weights / f"policy-{task}.safetensors")
+        _save_weights(config.weights, config.vision, policy)
     return out
+
+
+def _save_weights(folder: Path, vision: Path, policy: Path) -> None:
+    if not _is_bundle(vision):
+        estimator = load_module(vision).network.state_dict()
+        save_weights(estimator, folder / "pose.safetensors", {"seeds": known_seeds(vision)})
+    if not _is_bundle(policy):
+        task = read_json(policy / "config.json")["task"]
+        save_weights(load_student(policy), folder / f"policy-{task}.safetensors", {"task": task})
 
 
 def _is_bundle(folder: Path) -> bool:
@@ -127,14 +135,15 @@ def _is_bundle(folder: Path) -> bool:
 
 def _refuse_what_needs_runs(config: ExportConfig) -> None:
     """Bundles hold finished networks, which can be copied but neither changed nor taken apart."""
-    for source in filter(None, (config.vision, config.policy)):
-        for option in ("rig", "quantize", "weights"):
-            touched = source == config.vision or option == "weights"
-            if _is_bundle(source) and touched and getattr(config, option) is not None:
-                raise InputError(
-                    f"--{option} needs a run of training; {source} is a bundle, whose networks can "
-                    "only be copied"
-                )
+    needed = {"rig": config.vision, "quantize": config.vision}
+    if config.policy is not None and _is_bundle(config.policy):
+        needed["weights"] = config.vision
+    for option, source in needed.items():
+        if getattr(config, option) is not None and _is_bundle(source):
+            raise InputError(
+                f"--{option} needs a run of training; {source} is a bundle, whose networks can "
+                "only be copied"
+            )
 
 
 def _trained_estimator(config: ExportConfig, path: Path) -> dict[str, Any]:
@@ -147,7 +156,7 @@ def _trained_estimator(config: ExportConfig, path: Path) -> dict[str, Any]:
     return {
         "pose": _export_pose(config, module, rig, path),
         "rig": rig.to_dict(),
-        "training": {"vision": settings, "seeds": data_seeds(settings)},
+        "training": {"vision": settings, "seeds": known_seeds(config.vision)},
         "metrics": _metrics(config),
     }
 

@@ -6,6 +6,7 @@ constant. Here the stages have strides 1, 2, 1 and 1 after the pooling, which le
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from opendactyl.models.blocks import ResidualBlock, SpatialSoftmax
@@ -39,6 +40,8 @@ class DactylNetwork(nn.Module):
 
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
         """Poses from images uint8 (B, V, H, W, 3); the cameras are learned, not read."""
-        places, _ = self.softmax(self.tower(standardize(images)))
-        features = places.reshape(images.shape[0], -1)
-        return self.head(features * 2 - 1)
+        maps = self.tower(standardize(images))
+        with torch.autocast(images.device.type, enabled=False):
+            places, _ = self.softmax(maps.float())
+            features = places.reshape(images.shape[0], -1)
+            return self.head(features * 2 - 1)

@@ -49,22 +49,15 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> float | 
             if read_json(config.warm_start / "config.json")["task"] == config.task:
                 reached = float(value["max_angle"])
         else:
-            value = {"student": _weights(config.warm_start)}
+            value = {"student": load_weights(config.warm_start)}
         _take(student, value["student"], config.warm_start)
     if config.teacher is not None:
         if config.taught_by_policy:
-            _take(teacher, _weights(config.teacher), config.teacher, "--layout and --hidden")
+            _take(teacher, load_weights(config.teacher), config.teacher, "--layout and --hidden")
         else:
             weights = _teacher(_best(config.teacher), config.teacher)
             _take(teacher, weights, config.teacher, "--hidden")
     return reached
-
-
-def _weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_weights(path)
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _best(run: Path) -> dict[str, Any]:

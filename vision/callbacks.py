@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Timer, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from opendactyl.datasets.loading import PoseDataModule
@@ -25,7 +26,6 @@ COLUMNS = (
     "train/places",
     "val/loss",
     "val/rotation_error_deg",
-    "val/rotation_error_deg_median",
     "val/position_error_mm",
     "val/score",
 )
@@ -64,14 +64,40 @@ class Averaging(WeightAveraging):
     With a constant decay a short run would end on an average over weights that knew nothing.
     """
 
-    def __init__(self, decay: float) -> None:
-        """Forgets at most `1 - decay` a step."""
+    def __init__(self, decay: float, last: Path) -> None:
+        """Forgets at most `1 - decay` a step.
+
+        Args:
+            decay: share of the old average that a step keeps, at most.
+            last: where the finished run is saved, to be gone on with.
+        """
+        self._last = last
+        self._swapped = False
 
         def average(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
             keep = min(decay, (1.0 + int(count)) / (10.0 + int(count)))
             return torch.lerp(new.to(old.dtype), old, keep) if old.is_floating_point() else new
 
         super().__init__(avg_fn=average)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Called when training ends: the average takes the place of the weights it was made of.
+
+        They are saved before, for a resumed run goes on from them.
+        """
+        trainer.save_checkpoint(self._last)
+        super().on_train_end(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Called before anything is saved; a validation may have been going on."""
+        if self._swapped:
+            self._swap_models(pl_module)
+
+    def _swap_models(self, pl_module: L.LightningModule) -> None:
+        super()._swap_models(pl_module)
+        self._swapped = not self._swapped
 
 
 class Pictures(L.Callback):
@@ -96,7 +122,7 @@ class Pictures(L.Callback):
 
 
 class Interrupted(L.Callback):
-    """Saves what was learned when a run is interrupted or breaks."""
+    """Saves what was learned when a run is interrupted or told to end."""
 
     def __init__(self, path: Path) -> None:
         """Saves to `path`."""
@@ -110,7 +136,8 @@ class Interrupted(L.Callback):
         Processes that share a training cannot save together once one of them has stopped; they
         have the checkpoint of a few minutes ago.
         """
-        if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
+        stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        if stopped and trainer.world_size == 1:
             trainer.save_checkpoint(self._path)
 
 

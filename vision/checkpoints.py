@@ -30,6 +30,25 @@ def load_module(run: Path, name: str = "best") -> PoseModule:
         raise InputError(f"{path} is no estimator checkpoint of this version ({error})") from error
 
 
+def resume_point(run: Path, module: PoseModule) -> Path | None:
+    """The checkpoint from which a run is to go on, or None where it has yet to begin.
+
+    Raises:
+        InputError: it is damaged, or that of another network.
+    """
+    path = run / "checkpoints" / "last.ckpt"
+    if not path.exists():
+        return None
+    known = load_module(run, "last").hparams
+    differing = [name for name in known if known[name] != module.hparams.get(name)]
+    if differing:
+        raise InputError(
+            f"{path} is the checkpoint of another network ({', '.join(differing)} differ); "
+            "delete it, or name another folder with --out"
+        )
+    return path
+
+
 def start_from(config: VisionConfig, module: PoseModule) -> None:
     """Takes the weights that the settings name, if they name any.
 
@@ -40,18 +59,11 @@ def start_from(config: VisionConfig, module: PoseModule) -> None:
         if not config.backbone.exists():
             raise InputError(f"--backbone {config.backbone} does not exist")
         tower: Any = module.network
-        _take(config.backbone, tower.load_backbone, _read_weights(config.backbone))
+        _take(config.backbone, tower.load_backbone, load_weights(config.backbone))
     if config.warm_start is not None:
         path = config.warm_start
-        weights = load_module(path).network.state_dict() if path.is_dir() else _read_weights(path)
+        weights = load_module(path).network.state_dict() if path.is_dir() else load_weights(path)
         _take(path, module.network.load_state_dict, weights)
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_weights(path)
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _take(

@@ -13,6 +13,7 @@ CHOICES = {
     "head": tuple(HEADS),
     "balance": ("fixed", "focal"),
     "schedule": ("cosine", "halving"),
+    "accelerator": ("auto", "cpu", "gpu"),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
 }
 """What the settings of these names may be."""
@@ -89,16 +90,27 @@ class VisionConfig:
                 raise InputError(f"--{name} is {value!r}; choose from {', '.join(allowed)}")
         if self.backbone is not None and not self.model.startswith("resnet"):
             raise InputError(f"--backbone is for resnet18 and resnet50, not for {self.model}")
-        if self.views < 0:
-            raise InputError(f"--views is {self.views}; it cannot be negative")
+        if self.model == "keypoint" and self.head != VisionConfig.head:
+            raise InputError(
+                f"--head is {self.head}; model keypoint has no rotation head: its rotation comes "
+                "from the places of the keypoints"
+            )
+        for name in ("views", "workers", "seed", "weight_decay", "max_steps", "devices"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {value}; it cannot be negative")
+        for name in ("learning_rate", "average"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {value}; it must be between 0 and 1")
         if self.batch_size < 2:
             raise InputError(f"--batch-size is {self.batch_size}; it must be at least 2")
         if self.mine_samples < 1:
             raise InputError(f"--mine-samples is {self.mine_samples}; it must be at least 1")
         if not 0 < self.max_minutes < math.inf or self.max_epochs < 1:
             raise InputError("--max-minutes and --max-epochs must be positive")
-        if self.max_steps < 0 or self.devices < 0:
-            raise InputError("--max-steps and --devices cannot be negative")
 
 
 PRESETS = {

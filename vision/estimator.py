@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from opendactyl.files.errors import InputError
 
+OUTPUTS = ("position", "quaternion", "covariance")
+
 
 @dataclass(frozen=True, eq=False)
 class Pose:
@@ -43,8 +45,12 @@ class PoseEstimator:
         except Exception as error:
             raise InputError(f"{path} is no ONNX model ({error})") from error
         inputs = self._session.get_inputs()
-        if [i.name for i in inputs] != ["images"] or len(inputs[0].shape) != 5:
-            raise InputError(f"{path} is no pose estimator: its inputs are {inputs}")
+        outputs = [o.name for o in self._session.get_outputs()]
+        taken = [(i.name, i.shape) for i in inputs]
+        if [name for name, _ in taken] != ["images"] or len(inputs[0].shape) != 5:
+            raise InputError(f"{path} is no pose estimator: its inputs are {taken}")
+        if set(OUTPUTS) - set(outputs):
+            raise InputError(f"{path} is no pose estimator: its outputs are {outputs}")
         self.shape: tuple[int, ...] = tuple(inputs[0].shape[1:])
         """Views, height, width and channels of the images it takes."""
 
@@ -54,7 +60,11 @@ class PoseEstimator:
         Raises:
             InputError: images of another type, size or number.
         """
-        position, quaternion, covariance = self.estimate_batch(np.asarray(images)[None])
+        try:
+            batch = np.asarray(images)[None]
+        except ValueError as error:
+            raise InputError(f"images of different sizes were given ({error})") from error
+        position, quaternion, covariance = self.estimate_batch(batch)
         return Pose(position[0], quaternion[0], covariance[0])
 
     @property
@@ -78,8 +88,6 @@ class PoseEstimator:
                 f"estimator takes uint8 ({views}, {height}, {width}, {channels}): views in the "
                 "rig's order, RGB"
             )
-        outputs = self._session.run(
-            ["position", "quaternion", "covariance"], {"images": np.ascontiguousarray(images)}
-        )
+        outputs = self._session.run(OUTPUTS, {"images": np.ascontiguousarray(images)})
         position, quaternion, covariance = (np.asarray(o, dtype=np.float64) for o in outputs)
         return position, quaternion, covariance

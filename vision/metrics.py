@@ -48,7 +48,6 @@ def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
     axes = np.abs(p.position - p.true_position).mean(axis=0) * 1000
     turns = np.rad2deg(np.abs(error_rotvec(p)).mean(axis=0))
     symmetric = np.rad2deg(symmetric_angle(p.quaternion, p.true_quaternion))
-    radians = np.deg2rad(angle)
     squares = squared_distances(p)
     return {
         "n": len(angle),
@@ -57,15 +56,21 @@ def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
         "position_error_mm": summarize(distance)
         | {name: float(value) for name, value in zip("xyz", axes, strict=True)},
         "rotation_error_deg_symmetric": summarize(symmetric),
-        "accuracy": {
-            "5deg_5mm": float(np.mean((angle <= 5) & (distance <= 5))),
-            "10deg_10mm": float(np.mean((angle <= 10) & (distance <= 10))),
-            "0.1rad": float(np.mean(radians <= 0.1)),
-            "0.4rad": float(np.mean(radians <= 0.4)),
-        },
+        "accuracy": {name: float(np.mean(inside)) for name, inside in within(p).items()},
         "add_auc": add_auc(p, points),
         "coverage_90_position": float(np.mean(squares[0] <= CHI2_90_3)),
         "coverage_90_rotation": float(np.mean(squares[1] <= CHI2_90_3)),
+    }
+
+
+def within(p: Predictions) -> dict[str, NDArray[np.bool_]]:
+    """Which estimates (N,) are as near to the truth as each name says."""
+    angle, distance = p.rotation_error_deg, p.position_error_mm
+    return {
+        "5deg_5mm": (angle <= 5) & (distance <= 5),
+        "10deg_10mm": (angle <= 10) & (distance <= 10),
+        "0.1rad": np.deg2rad(angle) <= 0.1,
+        "0.4rad": np.deg2rad(angle) <= 0.4,
     }
 
 
@@ -93,7 +98,7 @@ def squared_distances(p: Predictions) -> tuple[Array, Array]:
 
 
 def bootstrap_interval(
-    values: NDArray[np.floating[Any]] | NDArray[np.integer[Any]],
+    values: NDArray[np.floating[Any]] | NDArray[np.integer[Any]] | NDArray[np.bool_],
     *,
     share: float = 0.95,
     draws: int = 1000,

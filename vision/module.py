@@ -131,7 +131,13 @@ class PoseModule(L.LightningModule):
 
     @torch.inference_mode()
     def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[Array, Array, Array]:
-        """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3)."""
+        """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3).
+
+        Raises:
+            InputError: images of another number of cameras.
+        """
+        if images.shape[1] != self.views:
+            raise InputError(f"images of {images.shape[1]} cameras were given, not {self.views}")
         output = self({"images": torch.from_numpy(images).to(self.device)})
         variance = torch.exp(2 * output.log_std).repeat_interleave(3, dim=-1).cpu().numpy()
         quaternion = matrix_to_quat(output.rotation.double().cpu().numpy())
@@ -153,7 +159,6 @@ class PoseModule(L.LightningModule):
         losses, angle, millimetres = self._shared_step(batch)
         values = {
             "val/loss": losses["total"],
-            "val/rotation_error_deg_median": angle.median(),
             "val/score": angle.mean() / GOOD_ANGLE_DEG + millimetres.mean() / GOOD_MM,
         }
         shown = {

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from opendactyl.datasets.cache import CachedDataset
+from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import Array, geodesic_angle
 
 BATCH = 32
@@ -25,9 +26,11 @@ class Predictions:
     covariance: Array
     """Estimated (N, 6, 6): position, then rotation vector in the hand frame."""
     true_position: Array
+    """(N, 3) in metres."""
     true_quaternion: Array
+    """(N, 4)."""
     visible_fraction: Array
-    """(N, V)."""
+    """Share of the object's outline that each camera sees (N, V)."""
 
     @classmethod
     def of(
@@ -75,11 +78,21 @@ class BatchEstimator(Protocol):
 
 
 def predict(model: BatchEstimator, data: CachedDataset, count: int) -> Predictions:
-    """Estimates the first `count` samples of a dataset."""
+    """Estimates the first `count` samples of a dataset.
+
+    Raises:
+        InputError: the network's answers are no numbers.
+    """
     parts = []
     with tqdm(total=count, unit="sample", desc="evaluating", leave=False) as bar:
         for start in range(0, count, BATCH):
             images = np.array(data.images[start : min(start + BATCH, count)])
             parts.append(model.estimate_batch(images))
             bar.update(len(images))
-    return Predictions.of(data, *(np.concatenate(column) for column in zip(*parts, strict=True)))
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    if not all(np.isfinite(column).all() for column in columns):
+        raise InputError(
+            "the estimates are not finite: the network has diverged; train it again with a smaller "
+            "--learning-rate"
+        )
+    return Predictions.of(data, *columns)

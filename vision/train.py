@@ -16,15 +16,16 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.datasets.loading import PoseDataModule
-from opendactyl.files.atomic import open_atomic
+from opendactyl.files.atomic import open_atomic, write_json
 from opendactyl.files.errors import InputError
-from opendactyl.files.runs import open_run, to_plain
+from opendactyl.files.runs import new_folder, open_run, to_plain
 from opendactyl.models.precision import cpu_multiplies_bf16
 from opendactyl.vision.calibration import calibrate
 from opendactyl.vision.callbacks import Averaging, Interrupted, LearningCurve, Pictures, Progress
-from opendactyl.vision.checkpoints import load_module, start_from
+from opendactyl.vision.checkpoints import load_module, resume_point, start_from
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
+from opendactyl.vision.seeds import SEEDS_FILE, seeds_of_training
 
 if TYPE_CHECKING:
     from opendactyl.datasets.samples import MakeSource
@@ -56,32 +57,20 @@ def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path
                 "or name another with --data and --val-data"
             )
     if config.mine is not None:
-        # Only this needs MuJoCo and GL.
-        from opendactyl.vision.mining import mine
-
         assert make_source is not None
-        mined = config.out.with_name(config.out.name + "-mined")
-        if leads():
-            mine(config.data[0], config.mine, config.mine_samples, mined, make_source)
-        config = dataclasses.replace(config, data=(*config.data, mined))
-    plain = to_plain(config)
-    for name in PASSING:
-        del plain[name]
-    plain["devices"] = count_devices(config)
+        config = _with_mined(config, make_source)
+    # The folder comes last: a mistake in anything else must not leave a run with its settings.
     data = make_data(config)
-    run = open_run(config.out, plain, resume=config.resume) if leads() else config.out
     L.seed_everything(config.seed, verbose=False)
     module = build_module(config, data)
     start_from(config, module)
+    run = _open(config) if leads() else config.out
     trainer, best = build_trainer(config, run)
-    last = run / "checkpoints" / "last.ckpt"
     # Only tensors and plain values are read back: checkpoints may come from strangers.
-    resume_from = str(last) if last.exists() else None
     try:
-        trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+        trainer.fit(module, data, ckpt_path=resume_point(run, module), weights_only=True)
     except SystemExit as stop:  # Lightning's answer to Ctrl-C.
         raise KeyboardInterrupt from stop
-    trainer.save_checkpoint(last)
     (final,) = trainer.validate(module, data, verbose=False)
     path = run / "checkpoints" / "best.ckpt"
     if best.best_model_score is None or final["val/score"] <= best.best_model_score:
@@ -89,6 +78,32 @@ def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path
     trainer.strategy.barrier()
     if leads():
         _calibrate(run, path, data)
+    return run
+
+
+def _with_mined(config: VisionConfig, make_source: "MakeSource") -> VisionConfig:
+    """Renders what `config.mine` gets wrong, and adds it to the training data."""
+    # Only this needs MuJoCo and GL.
+    from opendactyl.vision.mining import mine
+
+    assert config.mine is not None
+    mined = config.out.with_name(config.out.name + "-mined")
+    if leads():
+        new_folder(config.out, resume=config.resume)
+        mine(config.data[0], config.mine, config.mine_samples, mined, make_source)
+    return dataclasses.replace(config, data=(*config.data, mined))
+
+
+def _open(config: VisionConfig) -> Path:
+    """The run folder, with the settings and the seeds of all data the weights have seen."""
+    plain = to_plain(config)
+    for name in PASSING:
+        del plain[name]
+    plain["devices"] = count_devices(config)
+    seeds = seeds_of_training(config)
+    run = open_run(config.out, plain, resume=config.resume)
+    if not (run / SEEDS_FILE).exists():
+        write_json(run / SEEDS_FILE, seeds)
     return run
 
 
@@ -156,9 +171,10 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelChec
         callbacks=[
             timer,
             Progress(timer, config),
-            Averaging(config.average),
-            LearningCurve(run / "metrics.csv", timer),
+            # Before the averaging, which takes the average out again once a validation is over.
             Pictures(),
+            Averaging(config.average, folder / "last.ckpt"),
+            LearningCurve(run / "metrics.csv", timer),
             Interrupted(folder / "last.ckpt"),
             best,
             ModelCheckpoint(
@@ -179,8 +195,13 @@ def count_devices(config: VisionConfig) -> int:
     """The processes that are to share the work.
 
     Raises:
-        InputError: there are fewer GPUs than asked for.
+        InputError: there is no GPU, or there are fewer than asked for.
     """
+    if config.accelerator == "gpu" and not torch.accelerator.is_available():
+        raise InputError(
+            "--accelerator is gpu; torch finds none on this machine (`opendactyl doctor` says what "
+            "it finds): use auto or cpu"
+        )
     gpus = torch.cuda.device_count() if config.accelerator != "cpu" else 0
     if gpus and config.devices > gpus:
         raise InputError(f"--devices is {config.devices}; this machine has {gpus} GPUs")

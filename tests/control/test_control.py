@@ -226,10 +226,18 @@ def test_networks_of_a_bundle_are_joined_with_others(bundle, vision_run, policy_
 def test_what_needs_a_run_is_refused_for_a_bundle(bundle, policy_run, tmp_path, option):
     settings = {option: tmp_path / "x" if option != "rig" else "dactyl"}
     with pytest.raises(InputError, match=f"--{option} needs a run of training"):
-        export_bundle(
-            ExportConfig(vision=bundle, policy=policy_run, out=tmp_path / "a", **settings)
-        )
+        export_bundle(ExportConfig(vision=bundle, policy=bundle, out=tmp_path / "a", **settings))
     assert not (tmp_path / "a").exists()
+
+
+def test_weights_are_those_of_the_runs_among_the_sources(bundle, vision_run, policy_run, tmp_path):
+    def written(name, **sources):
+        out = tmp_path / name
+        export_bundle(ExportConfig(out=out / "bundle", weights=out / "weights", **sources))
+        return [path.name for path in (out / "weights").iterdir()]
+
+    assert written("a", vision=bundle, policy=policy_run) == ["policy-spin.safetensors"]
+    assert written("b", vision=vision_run, policy=bundle) == ["pose.safetensors"]
 
 
 @pytest.mark.parametrize("pose", ["sim", "vision"])

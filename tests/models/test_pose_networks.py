@@ -29,6 +29,21 @@ def test_networks_give_poses(name, head):
     torch.testing.assert_close(alone.position[0], output.position[1], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", POSE_NETWORKS)
+def test_geometry_stays_in_single_precision_where_the_network_computes_in_half(name):
+    thing, rig = object_spec("block"), load_rig("dactyl").resized(64)
+    network = build_pose_network(
+        name, views=3, head="9d", points=thing.keypoints.tolist(), anchors=ANCHORS.tolist()
+    ).eval()
+    cameras = [torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics)]
+    images = torch.randint(0, 256, (4, 3, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        output = network(images, *cameras)
+    assert {output.position.dtype, output.rotation.dtype, output.log_std.dtype} == {torch.float32}
+    identity = torch.einsum("nij,nkj->nik", output.rotation.double(), output.rotation.double())
+    torch.testing.assert_close(identity, torch.eye(3).double().expand(4, 3, 3), atol=1e-4, rtol=0)
+
+
 def test_dactyls_softmax_map_is_not_a_single_cell():
     network = build_pose_network("dactyl", views=3, head="9d").eval()
     with torch.no_grad():

@@ -135,7 +135,7 @@ def test_a_teacher_may_come_from_a_run_of_another_memory(policy_run, tmp_path):
 
 def test_a_policy_teaches_with_the_memory_it_would_have(policy_run, tmp_path):
     path = tmp_path / "policy.safetensors"
-    save_weights(load_checkpoint(policy_run / "checkpoints/best.ckpt")["student"], path)
+    save_weights(load_checkpoint(policy_run / "checkpoints/best.ckpt")["student"], path, {})
     config = dataclasses.replace(
         SMALL, out=tmp_path / "run", memory="none", teacher=path, teacher_share=0.0, clone_share=0.5
     )

@@ -65,7 +65,7 @@ def test_keypoints_are_found_through_other_cameras(dataset, val_dataset, tmp_pat
     # The cameras are those of the data: the same pictures through the trained rig look otherwise.
     module = load_module(run)
     images = np.array(open_dataset(data, 64).images)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputError, match="images of 2 cameras were given, not 3"):
         module.estimate_batch(images)
     module.look_through(load_rig(str(rig)))
     forward = module.estimate_batch(images)

@@ -1,11 +1,13 @@
 import dataclasses
 import functools
 import json
+import math
 import shutil
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from opendactyl.datasets.generate import DatasetConfig, generate
 from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
-from opendactyl.geometry.rotation import random_quat
+from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.geometry.rotation_torch import quat_to_matrix
 from opendactyl.models.pose import PoseOutput, rotation_from_raw
 from opendactyl.models.weights import save_weights
@@ -31,11 +33,10 @@ from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluate import EvalConfig, evaluate, open_model
 from opendactyl.vision.losses import FocalBalance, pose_likelihood, pose_loss
-from opendactyl.vision.metrics import (
-    CHI2_90_3,
-    squared_distances,
-)
+from opendactyl.vision.metrics import CHI2_90_3, squared_distances
+from opendactyl.vision.module import PoseModule
 from opendactyl.vision.predictions import predict
+from opendactyl.vision.seeds import known_seeds, seeds_of_training
 from opendactyl.vision.train import build_module, make_data, train
 
 
@@ -95,6 +96,37 @@ def test_resuming_goes_on_and_other_settings_are_refused(
         train(VisionConfig(**settings))
 
 
+def test_a_finished_run_goes_on_from_its_weights_not_from_their_average(vision_run):
+    last = torch.load(vision_run / "checkpoints/last.ckpt", weights_only=True)
+    name = "network.maps.weight" if "network.maps.weight" in last["state_dict"] else (
+        "network.tower.maps.weight"
+    )  # fmt: skip
+    assert not torch.equal(last["state_dict"][name], last["current_model_state"][name])
+    averaged = load_module(vision_run).state_dict()[name]
+    assert torch.equal(last["state_dict"][name], averaged)
+
+
+@pytest.mark.parametrize("content", ["nonsense", "another network's"])
+def test_a_checkpoint_that_cannot_be_gone_on_from_is_named(
+    vision_run, dataset, val_dataset, tmp_path, content
+):
+    run = tmp_path / "run"
+    shutil.copytree(vision_run, run)
+    last = run / "checkpoints" / "last.ckpt"
+    if content == "nonsense":
+        last.write_bytes(b"dear")
+    else:
+        checkpoint = torch.load(last, weights_only=True)
+        checkpoint["hyper_parameters"]["image_size"] = 96
+        torch.save(checkpoint, last)
+    config = VisionConfig(
+        data=(dataset,), val_data=val_dataset, out=run, image_size=64, batch_size=4, max_minutes=5,
+        max_epochs=3, workers=0, accelerator="cpu", resume=True,
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"last\.ckpt is"):
+        train(config)
+
+
 def test_training_too_early_says_what_comes_first(tmp_path):
     with pytest.raises(InputError, match="make dataset"):
         train(VisionConfig(data=(tmp_path / "absent",), out=tmp_path / "run"))
@@ -118,13 +150,32 @@ def test_evaluation_writes_metrics_and_a_report(vision_run, val_dataset, tmp_pat
     page = (out / "report.html").read_text()
     assert "Wrong face or slightly off" in page
     assert page.count("<img") == 5
+    assert "The estimator was chosen by this data" in page
+    assert "3 views to one pose" in page
     assert read_json(out / "config.json")["states"] == "settled"
     assert "http://" not in page
+
+
+def test_a_number_of_samples_below_zero_is_refused(vision_run, val_dataset, tmp_path):
+    with pytest.raises(InputError, match="--max-samples is -5"):
+        evaluate(EvalConfig(model=vision_run, data=val_dataset, out=tmp_path / "a", max_samples=-5))
 
 
 def test_evaluation_on_training_data_is_refused(vision_run, dataset, tmp_path):
     with pytest.raises(InputError, match="trained on seed 0"):
         evaluate(EvalConfig(model=vision_run, data=dataset, out=tmp_path / "report"))
+
+
+def test_what_the_weights_saw_before_counts_as_seen(vision_run, dataset, val_dataset, tmp_path):
+    save_weights(
+        load_module(vision_run).network.state_dict(), tmp_path / "pose.safetensors",
+        {"seeds": known_seeds(vision_run)},
+    )  # fmt: skip
+    for start in (vision_run, tmp_path / "pose.safetensors"):
+        later = VisionConfig(data=(val_dataset,), val_data=val_dataset, warm_start=start)
+        assert seeds_of_training(later) == {"train": [0, 1], "val": [1]}
+    # Written down: datasets may move.
+    assert read_json(vision_run / "seeds.json") == {"train": [0], "val": [1]}
 
 
 def test_uncertainties_are_scaled_on_validation_data(vision_run, val_dataset):
@@ -163,6 +214,7 @@ def test_eight_bits_are_smaller_and_nearly_as_exact(
     data = open_dataset(val_dataset, 64)
     small, exact = (predict(open_model(folder), data, len(data)) for folder in (out, bundle))
     np.testing.assert_allclose(small.position, exact.position, atol=0.01)
+    assert np.rad2deg(geodesic_angle(small.quaternion, exact.quaternion)).mean() < 10
     assert not np.array_equal(small.position, exact.position)
 
 
@@ -208,6 +260,36 @@ print(pose.quaternion.shape, bins.shape)
     assert result.stdout.strip() == "(4,) (1, 20)", result.stderr
 
 
+def test_images_of_different_sizes_are_refused(bundle):
+    images = [np.zeros((size, size, 3), np.uint8) for size in (64, 64, 32)]
+    with pytest.raises(InputError, match="different sizes"):
+        PoseEstimator(bundle / "pose.onnx").estimate(images)
+
+
+def test_a_network_of_another_kind_is_no_estimator(bundle):
+    with pytest.raises(InputError, match="no pose estimator"):
+        PoseEstimator(bundle / "policy.onnx")
+
+
+@pytest.mark.parametrize("manifest", [[], {}, {"sha256": {}}, {"sha256": "right", "rig": 3}])
+def test_a_bundle_with_a_strangers_manifest_is_refused(bundle, val_dataset, tmp_path, manifest):
+    shutil.copy(bundle / "pose.onnx", tmp_path)
+    if "rig" in manifest:
+        manifest = manifest | {"sha256": read_json(bundle / "manifest.json")["sha256"]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="manifest"):
+        evaluate(EvalConfig(model=tmp_path, data=val_dataset, out=tmp_path / "out"))
+
+
+def test_a_diverged_network_is_told_from_a_bad_one(vision_run, val_dataset):
+    module = load_module(vision_run)
+    data = open_dataset(val_dataset, 64)
+    with torch.no_grad():
+        module.log_std_shift.fill_(torch.nan)
+    with pytest.raises(InputError, match="diverged"):
+        predict(module, data, len(data))
+
+
 def test_no_model_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="make train-vision"):
         open_model(tmp_path)
@@ -226,7 +308,7 @@ def test_focal_balance_favours_what_is_far_from_good():
 
 
 def test_a_short_run_averages_what_it_learned_not_where_it_began():
-    average = Averaging(0.999)._kwargs["avg_fn"]
+    average = Averaging(0.999, Path("last.ckpt"))._kwargs["avg_fn"]
     value = torch.zeros(1)
     for count in range(1, 60):
         value = average(value, torch.ones(1), count)
@@ -237,7 +319,7 @@ def test_warm_starts_take_over_weights_and_refuse_strangers(
     vision_run, dataset, val_dataset, tmp_path
 ):
     module = load_module(vision_run)
-    save_weights(module.network.state_dict(), tmp_path / "pose.safetensors")
+    save_weights(module.network.state_dict(), tmp_path / "pose.safetensors", {})
     settings = {
         "data": (dataset,), "val_data": val_dataset, "image_size": 64, "batch_size": 4,
         "max_epochs": 1, "learning_rate": 1e-9, "workers": 0, "accelerator": "cpu",
@@ -251,14 +333,13 @@ def test_warm_starts_take_over_weights_and_refuse_strangers(
         )
     for model in ("dactyl", "keypoint"):
         with pytest.raises(InputError, match="another network"):
-            train(
-                VisionConfig(**settings, out=tmp_path / model, model=model, warm_start=vision_run)
-            )
+            train(VisionConfig(**settings, out=tmp_path / "b", model=model, warm_start=vision_run))
     (tmp_path / "love.safetensors").write_bytes(b"dear")
     with pytest.raises(InputError, match="holds no weights"):
         train(
             VisionConfig(**settings, out=tmp_path / "b", warm_start=tmp_path / "love.safetensors")
         )
+    assert not (tmp_path / "b").exists()  # So that the corrected command finds its way free.
 
 
 def test_an_interrupted_run_keeps_what_it_learned(dataset, val_dataset, tmp_path, monkeypatch):
@@ -280,6 +361,34 @@ def test_an_interrupted_run_keeps_what_it_learned(dataset, val_dataset, tmp_path
     assert last["global_step"] == 2
     run = train(dataclasses.replace(config, resume=True))
     assert (run / "checkpoints" / "best.ckpt").exists()
+
+
+def test_an_interrupted_validation_does_not_confuse_weights_and_average(
+    dataset, val_dataset, tmp_path, monkeypatch
+):
+    judged, validate = {}, PoseModule.validation_step
+
+    def interrupt(self, batch, number):
+        if self.global_step < 3:  # The average of one is that one.
+            return validate(self, batch, number)
+        judged.update({name: value.clone() for name, value in self.state_dict().items()})
+        raise KeyboardInterrupt
+
+    config = VisionConfig(
+        data=(dataset,), val_data=val_dataset, out=tmp_path / "run", image_size=64, batch_size=4,
+        max_epochs=2, max_minutes=0.02, workers=0, accelerator="cpu",
+    )  # fmt: skip
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(PoseModule, "validation_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    signal.signal(signal.SIGINT, handler)
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    for name, value in last["state_dict"].items():
+        torch.testing.assert_close(value, judged[name], msg=name)
+    changed = [n for n, v in last["current_model_state"].items() if not torch.equal(v, judged[n])]
+    assert changed
 
 
 def test_the_too_sure_learn_to_be_less_so():
@@ -308,10 +417,30 @@ def test_mined_samples_join_the_training(vision_run, bundle, dataset, val_datase
     assert read_json(run / "config.json")["data"] == [str(dataset), str(tmp_path / "run-mined")]
 
 
-@pytest.mark.parametrize("wrong", [{"model": "x"}, {"schedule": "x"}, {"backbone": "a.pt"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "x"}, {"schedule": "x"}, {"backbone": "a.pt"}, {"accelerator": "abacus"},
+        {"head": "6d", "model": "keypoint"}, {"workers": -1}, {"seed": -1}, {"views": -1},
+        {"learning_rate": -1.0}, {"learning_rate": math.nan}, {"average": 3.0},
+        {"weight_decay": math.inf}, {"devices": -1},
+    ],
+)  # fmt: skip
 def test_settings_that_cannot_be_trained_are_named(wrong):
-    with pytest.raises(InputError, match=next(iter(wrong))):
+    with pytest.raises(InputError, match=next(iter(wrong)).replace("_", "-")):
         VisionConfig(**wrong).check()
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said_to_be_missing(dataset, val_dataset, tmp_path):
+    with pytest.raises(InputError, match="--accelerator is gpu"):
+        train(
+            VisionConfig(
+                data=(dataset,), val_data=val_dataset, out=tmp_path / "run", image_size=64,
+                accelerator="gpu",
+            )
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_backbone_from_a_file_is_taken_over(dataset, val_dataset, tmp_path):

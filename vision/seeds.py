@@ -1,0 +1,52 @@
+"""Which samples an estimator has seen: the seeds of its training and validation data.
+
+A run writes them down, for its datasets may move, and with them those of the weights it began with.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from opendactyl.datasets.manifest import load_manifest
+from opendactyl.files.atomic import read_json
+from opendactyl.models.weights import about_weights
+from opendactyl.vision.config import VisionConfig
+
+SEEDS_FILE = "seeds.json"
+Seeds = dict[str, list[int]]
+"""Seeds of datasets: under `train` those it learned from, under `val` those it was chosen by."""
+
+
+def seeds_of_training(config: VisionConfig) -> Seeds:
+    """What a run of these settings sees, and what the weights that it begins with have seen."""
+    before: Seeds = {}
+    if config.warm_start is not None:
+        path = config.warm_start
+        before = known_seeds(path) if path.is_dir() else about_weights(path).get("seeds", {})
+    return {
+        "train": _joined(before.get("train", []), _seeds(config.data)),
+        "val": _joined(before.get("val", []), _seeds([config.val_data])),
+    }
+
+
+def known_seeds(model: Path) -> Seeds:
+    """What the estimator in a run's folder or a bundle has seen, as far as it is known."""
+    if (model / SEEDS_FILE).exists():
+        return read_json(model / SEEDS_FILE)
+    if (model / "config.json").exists():
+        config = read_json(model / "config.json")
+        folders = {"train": config.get("data", []), "val": [config.get("val_data", "")]}
+        return {
+            use: _seeds(Path(n) for n in names if (Path(n) / "manifest.json").exists())
+            for use, names in folders.items()
+        }
+    training: dict[str, Any] = read_json(model / "manifest.json").get("training", {})
+    return training.get("seeds", {})
+
+
+def _seeds(folders: Iterable[Path]) -> list[int]:
+    return [load_manifest(folder).seed for folder in folders]
+
+
+def _joined(*lists: list[int]) -> list[int]:
+    return sorted({seed for seeds in lists for seed in seeds})
