@@ -31,7 +31,7 @@ The policy's action is the {_DECISIONS[decision]} of each actuator;
 `manifest.json` gives range, scaling ({policy["action"]["mode"]} targets) and smoothing
 ({policy["action"]["smoothing"]}).
 
-## What the policy sees, in order
+{_agreement(pose.get("agreement"))}## What the policy sees, in order
 
 | field | size |
 |---|---|
@@ -52,6 +52,15 @@ _DECISIONS = {"mean": "mean of the distribution over bins", "likeliest": "likeli
 
 def _ports(ports: dict[str, Any]) -> str:
     return "; ".join(f"`{name}` {tuple(shape)}" for name, shape in ports.items())
+
+
+def _agreement(measured: dict[str, float] | None) -> str:
+    if measured is None:
+        return ""
+    return (
+        f"On {measured['n']} samples onnxruntime's poses differed from torch's by at most "
+        f"{measured['rotation_rad']:.1e} rad and\n{measured['position_m'] * 1000:.1e} mm.\n\n"
+    )
 
 
 def _measured(metrics: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from opendactyl.policy.tasks import TASKS, check_task
 from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
 from opendactyl.vision.checkpoints import load_module
 from opendactyl.vision.evaluate import refuse_other_cameras
-from opendactyl.vision.export import export_pose
+from opendactyl.vision.export import export_pose, measure_agreement
 from opendactyl.vision.module import PoseModule
 from opendactyl.vision.quantize import quantize
 from opendactyl.vision.seeds import known_seeds
@@ -192,7 +192,12 @@ def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path)
         data = open_dataset(config.quantize, module.image_size, module.views)
         refuse_other_cameras(config.vision, rig, data)
         quantize(path, data)
-    return about | {"quantized": config.quantize is not None}
+    about["quantized"] = config.quantize is not None
+    seen = Path(read_json(config.vision / "config.json")["val_data"])
+    if config.rig is None and (seen / "manifest.json").exists():
+        data = open_dataset(seen, module.image_size, module.views)
+        about["agreement"] = measure_agreement(module, path, data)
+    return about
 
 
 def _metrics(config: ExportConfig) -> dict[str, Any]:

@@ -4,15 +4,22 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from opendactyl.datasets.cache import CachedDataset
 from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.geometry.rotation_torch import matrix_to_quat
 from opendactyl.models.onnx_file import save_onnx
+from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.module import PoseModule
+from opendactyl.vision.predictions import predict
 
 OPSET = 20
+COMPARED = 500
+"""Samples on which an exported network is compared with what it was made of, at most."""
 
 
 class ExportedEstimator(nn.Module):
@@ -67,4 +74,24 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
         "image_size": camera.width,
         "model": module.hparams["model"],
         "head": module.hparams["head"],
+    }
+
+
+def measure_agreement(module: PoseModule, path: Path, data: CachedDataset) -> dict[str, float]:
+    """How far onnxruntime's answers are from torch's on the first samples of a dataset.
+
+    Args:
+        module: the network.
+        path: the `pose.onnx` that was made of it.
+        data: samples of its cameras, at its image size.
+
+    Returns:
+        The number of samples `n`, and the largest differences: `rotation_rad`, `position_m`.
+    """
+    count = min(len(data), COMPARED)
+    exported, ours = (predict(model, data, count) for model in (PoseEstimator(path), module.eval()))
+    return {
+        "n": count,
+        "rotation_rad": float(geodesic_angle(exported.quaternion, ours.quaternion).max()),
+        "position_m": float(np.linalg.norm(exported.position - ours.position, axis=-1).max()),
     }

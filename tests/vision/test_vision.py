@@ -197,6 +197,14 @@ def test_onnx_equals_torch(vision_run, bundle, val_dataset):
     assert np.max(turned.magnitude()) < 1e-3
     np.testing.assert_allclose(a.covariance, b.covariance, rtol=1e-3)
     assert np.all(b.quaternion[:, 0] >= 0)
+    manifest = read_json(bundle / "manifest.json")
+    agreement = manifest["pose"]["agreement"]
+    assert agreement["n"] == len(data)
+    assert agreement["rotation_rad"] < 1e-3
+    assert agreement["position_m"] == pytest.approx(
+        np.linalg.norm(a.position - b.position, axis=-1).max()
+    )
+    assert "differed" in (bundle / "README.md").read_text()
 
 
 def test_eight_bits_are_smaller_and_nearly_as_exact(
