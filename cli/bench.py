@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from opendactyl.cli.bundles import EXPORTED, shipped_bundle
+from opendactyl.cli.bundles import default_bundle
 from opendactyl.cli.options import parse
 from opendactyl.render.backend import choose
 
@@ -40,7 +40,6 @@ def main(argv: list[str]) -> None:
     from opendactyl.benchmarks.measure import Budget
     from opendactyl.benchmarks.report import SUITES, run_suites
 
-    bundle = EXPORTED if (EXPORTED / "manifest.json").exists() else shipped_bundle()
     names = SUITES if config.suite == "all" else (config.suite,)
-    run_suites(names, Budget(full=config.full, bundle=bundle), config.out, print)
+    run_suites(names, Budget(full=config.full, bundle=default_bundle()), config.out, print)
     print(f"rows in {config.out}")

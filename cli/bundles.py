@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from opendactyl.files.errors import InputError
+from opendactyl.policy.tasks import TASKS
 
 T = TypeVar("T", bound=Any)
 
 EXPORTED = Path("exports/bundle")
-TASKS = ("reorient", "face-up", "spin")
-"""From the hardest to the easiest."""
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
 """What comes with the checkout."""
 
 
 def shipped_bundle(task: str = "") -> Path | None:
     """The bundle that comes with the checkout for a task, else for the hardest that has one."""
-    candidates = [SHIPPED / t for t in (task, *TASKS) if t]
+    candidates = [SHIPPED / t for t in (task, *reversed(TASKS)) if t]
     return next((c for c in candidates if (c / "manifest.json").exists()), None)
 
 
@@ -25,6 +24,11 @@ def shipped_weights() -> Path | None:
     """The folder of the weights that come with the checkout, from which training can go on."""
     folder = SHIPPED / "weights"
     return folder if folder.exists() else None
+
+
+def default_bundle(task: str = "") -> Path | None:
+    """The bundle that was exported here, else the one that ships."""
+    return EXPORTED if (EXPORTED / "manifest.json").exists() else shipped_bundle(task)
 
 
 def with_bundle(config: T, argv: list[str]) -> T:
@@ -35,8 +39,7 @@ def with_bundle(config: T, argv: list[str]) -> T:
     """
     if any(word.startswith("--bundle") for word in argv):
         return config
-    bundle = EXPORTED if (EXPORTED / "manifest.json").exists() else None
-    bundle = bundle or shipped_bundle(getattr(config, "task", ""))
+    bundle = default_bundle(getattr(config, "task", ""))
     if bundle is None:
         raise InputError(
             "there is no bundle yet; make one with `make export`, or name one with --bundle"

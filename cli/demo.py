@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from opendactyl.cli.bundles import shipped_weights
+from opendactyl.cli.main import RESUMABLE
 from opendactyl.cli.options import parse
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
@@ -105,9 +106,8 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
             ["--bundle", bundle, "--seconds", 12, "--video", out / "run.mp4"],
         ),
     ]
-    resumable = ("dataset", "train-vision", "train-policy", "evaluate")
     return [
-        (title, verb, [str(o) for o in options] + ["--resume"] * (verb in resumable))
+        (title, verb, [str(o) for o in options] + ["--resume"] * (verb in RESUMABLE))
         for title, verb, options in steps
     ]
 

@@ -1,5 +1,6 @@
 """`opendactyl export`: joins a vision run and a policy run into a bundle, or checks one."""
 
+import dataclasses
 import logging
 import warnings
 from pathlib import Path
@@ -27,8 +28,7 @@ def main(argv: list[str]) -> None:
     if config.check is not None:
         raise InputError("export: --check BUNDLE stands alone; leave the other options out")
     if config.record:
-        others = (config.policy, config.rig, config.quantize, config.weights)
-        if any(option is not None for option in others):
+        if dataclasses.replace(config, record=(), out=ExportConfig.out) != ExportConfig():
             raise InputError(
                 "export: --record exports nothing; of the other options it takes --out"
             )

@@ -22,6 +22,8 @@ VERBS = {
     "demo": "all of it in one go, at a small size",
 }
 """Every verb, with what it does."""
+RESUMABLE = ("dataset", "train-vision", "train-policy", "evaluate", "demo")
+"""Verbs that go on with --resume where they were interrupted."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,7 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     except InputError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        print("interrupted; --resume goes on from here", file=sys.stderr)
+        further = "; --resume goes on from here" if verb in RESUMABLE else ""
+        print(f"interrupted{further}", file=sys.stderr)
         sys.exit(130)
 
 

@@ -2,17 +2,14 @@
 
 from opendactyl.cli.bundles import with_bundle
 from opendactyl.cli.options import parse
-from opendactyl.files.errors import InputError
 from opendactyl.render.backend import choose
 
 
 def main(argv: list[str]) -> None:
     """Serves the page until interrupted."""
     choose()
-    try:
-        from opendactyl.control.viewer import ViewConfig, view
-    except ModuleNotFoundError as error:
-        raise InputError(f'{error.name} is missing: pip install "opendactyl[sim]"') from error
+    from opendactyl.control.viewer import ViewConfig, view
+
     config = parse(
         ViewConfig,
         "view",

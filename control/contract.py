@@ -34,13 +34,17 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> Rig:
         rig = Rig.from_dict(manifest["rig"])
         period = float(manifest["control_period_s"])
         joints = list(manifest["joints"])
+        _check_declared(manifest)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except _UNUSABLE as error:
         raise InputError(f"{path} is no bundle manifest ({error!r}); export it again") from error
     limits = (decoder.low, decoder.high)
-    if any(x.shape != (len(ACTUATORS),) or not np.isfinite(x).all() for x in limits):
-        raise InputError(f"{path}: the action needs {len(ACTUATORS)} finite lower and upper limits")
+    if any(x.shape != (len(ACTUATORS),) or not (np.abs(x) <= np.pi).all() for x in limits):
+        raise InputError(
+            f"{path}: the action needs {len(ACTUATORS)} lower and upper limits in radians, from "
+            "-pi to pi"
+        )
     if not (decoder.low < decoder.high).all():
         raise InputError(f"{path}: an actuator's lower limit is not below its upper one")
     if policy["action"].get("bins") != BINS:
@@ -50,6 +54,16 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> Rig:
     if joints != list(JOINTS):
         raise InputError(f"{path} is for a hand with other joints: {joints}")
     return rig
+
+
+def _check_declared(manifest: dict[str, Any]) -> None:
+    """Reads the ports that the manifest declares, and what the description shows of them."""
+    for network in (manifest["pose"], manifest["policy"]):
+        for ports in (network["inputs"], network["outputs"]):
+            for shape in ports.values():
+                list(shape)
+    int(manifest["policy"]["inputs"]["h"][1])
+    dict(manifest.get("frames", {}))
 
 
 def _check_observation(policy: dict[str, Any]) -> None:
@@ -112,7 +126,9 @@ def describe(manifest: dict[str, Any]) -> str:
         f"targets by the {decision}, smoothing {action['smoothing']}",
         "normaliser": policy.get("normaliser", "not stated"),
         "units": manifest.get("units", "not stated"),
+        "joints": ", ".join(manifest["joints"]),
     }
+    rows |= {f"{name} frame": what for name, what in manifest.get("frames", {}).items()}
     rows |= {f"sha256 {name}": value for name, value in manifest["sha256"].items()}
     width = max(map(len, rows)) + 2
     return "\n".join(f"{name:<{width}}{value}" for name, value in rows.items())

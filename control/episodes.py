@@ -1,5 +1,6 @@
 """What evaluation, films and the viewer share: a bundle's episodes in simulation, and its poses."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from opendactyl.policy.randomization import load_randomization
 from opendactyl.policy.tasks import EVALUATION_SECONDS, check_task
 from opendactyl.render.appearance import load_appearance
 from opendactyl.render.renderer import RENDERERS, Renderer, make_renderer
+from opendactyl.sim.names import CONTROL_PERIOD
 
 POSE_SOURCES = ("sim", "vision")
 
@@ -28,7 +30,7 @@ class EpisodeConfig:
     pose: str = "sim"
     """Where the pose comes from: sim or vision."""
     fuse: bool = False
-    """Fuse the estimates over time by their covariance and reject jumps."""
+    """Fuse the poses over time by their covariance and reject jumps."""
     task: str = ""
     """spin, face-up or reorient; default the bundle's own."""
     randomization: str = "none"
@@ -52,16 +54,26 @@ class EpisodeConfig:
         if self.task:
             check_task(self.task)
         load_randomization(self.randomization)
+        load_appearance(self.appearance)
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; it must not be negative")
-        if not self.seconds_per_goal > 0:
+        if not 0 < self.seconds_per_goal < math.inf:
             raise InputError(f"--seconds-per-goal is {self.seconds_per_goal}; it must be positive")
 
 
 def make_env(
     config: EpisodeConfig, bundle: Bundle, count: int, first: int = 0, threads: int = 0
 ) -> HandEnv:
-    """An environment of `count` evaluation episodes, the first numbered `first`."""
+    """An environment of `count` evaluation episodes, the first numbered `first`.
+
+    Raises:
+        InputError: the bundle acts at another rate than the simulation.
+    """
+    if abs(bundle.period - CONTROL_PERIOD) > 1e-9:
+        raise InputError(
+            f"{bundle.path} acts every {bundle.period * 1000:g} ms; the simulated hand takes an "
+            f"action every {CONTROL_PERIOD * 1000:g} ms"
+        )
     settings = EnvConfig(
         task=config.task or bundle.task,
         object=bundle.object_name,
@@ -93,8 +105,8 @@ def make_source(
     config: EpisodeConfig, bundle: Bundle, env: HandEnv, number: int, cameras: SimCameras | None
 ) -> PoseSource:
     """The pose source of one simulation; `cameras` are needed for sight."""
-    if config.pose == "sim":
-        return SimPose(env, number)
-    assert cameras is not None
-    source = VisionPose(bundle, cameras)
+    source: PoseSource = SimPose(env, number)
+    if config.pose == "vision":
+        assert cameras is not None
+        source = VisionPose(bundle, cameras)
     return FilteredPose(source) if config.fuse else source

@@ -1,5 +1,6 @@
 """Evaluates a bundle: consecutive goals until a drop, a time-out, or fifty (D18 6.2)."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from opendactyl.control.film import RunConfig, film
 from opendactyl.control.report import write_report
 from opendactyl.control.results import compare, paired, summarize
 from opendactyl.control.runner import run_episodes
-from opendactyl.files.atomic import read_json, write_json
+from opendactyl.files.atomic import json_hash, read_json, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
+from opendactyl.policy.randomization import load_randomization
+from opendactyl.render.appearance import load_appearance
+from opendactyl.sim.names import CONTROL_PERIOD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +41,11 @@ class EvaluateConfig(EpisodeConfig):
         super().__post_init__()
         if self.episodes < 1:
             raise InputError(f"--episodes is {self.episodes}; it must be at least 1")
-        if self.film_seconds < 0:
-            raise InputError(f"--film-seconds is {self.film_seconds}; it must not be negative")
+        if self.film_seconds != 0 and not CONTROL_PERIOD <= self.film_seconds < math.inf:
+            raise InputError(
+                f"--film-seconds is {self.film_seconds}; 0 makes no film, and an action takes "
+                f"{CONTROL_PERIOD}"
+            )
         if self.workers < 0:
             raise InputError(f"--workers is {self.workers}; it must not be negative")
 
@@ -55,7 +62,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     out = open_run(config.out, plain, resume=config.resume)
     records = _run(config, out)[: config.episodes]
     results = summarize(records, plain["task"])
-    results["offline"] = _offline(bundle) if config.pose == "vision" else None
+    results["offline"] = _offline(bundle, config.renderer) if config.pose == "vision" else None
     values = results["consecutive_successes"]["values"]
     if others is not None:
         results["against"] = {"pose": others[0]} | compare(values, others[1])
@@ -69,9 +76,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]:
     """What decides how episodes go, for `config.json`: an evaluation resumes with the same only."""
     plain = to_plain(config) | {"task": config.task or bundle.task}
-    # Another bundle may come to lie under the same name.
+    # Another bundle, or another file, may come to lie under the same name.
     plain["bundle_sha256"] = bundle.identity
-    for name in ("out", "resume", "episodes", "film_seconds", "against", "workers"):
+    for name, load in (("randomization", load_randomization), ("appearance", load_appearance)):
+        plain[f"{name}_sha256"] = json_hash(to_plain(load(plain[name])))
+    for name in ("bundle", "out", "resume", "episodes", "film_seconds", "against", "workers"):
         del plain[name]
     return plain
 
@@ -86,15 +95,24 @@ def _run(config: EvaluateConfig, out: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _offline(bundle: Bundle) -> dict[str, Any] | None:
-    """The estimator's errors on the samples it was chosen by, as the bundle tells them."""
-    vision = bundle.manifest.get("metrics", {}).get("vision")
-    if vision is None:
+def _offline(bundle: Bundle, renderer: str) -> dict[str, Any] | None:
+    """The estimator's errors on single samples of a renderer, as the bundle tells them.
+
+    Those of a policy's states that it has not seen are the likest to what the loop meets; without
+    any there are those of the samples that it was chosen by.
+    """
+    metrics = bundle.manifest.get("metrics", {})
+    unseen = [row for row in metrics.get("sight", []) if row["renderer"] == renderer]
+    unseen.sort(key=lambda row: row["states"].startswith("policy"))
+    told = unseen[-1] if unseen else metrics.get("vision")
+    if told is None:
         return None
     return {
-        "n": vision["n"],
-        "rotation_error_deg": vision["rotation_error_deg"]["mean"],
-        "position_error_mm": vision["position_error_mm"]["mean"],
+        "samples": f"{told['states']}, {renderer}" if unseen else "validation samples",
+        "n": told["n"],
+        "rotation_error_deg": told["rotation_error_deg"]["mean"],
+        "position_error_mm": told["position_error_mm"]["mean"],
+        "by_visibility": told.get("by_visibility", []),
     }
 
 

@@ -23,6 +23,10 @@ FAULTS = {
     "hand": "the hand does not answer",
 }
 """Every fault that can be injected, and what it does."""
+SLEEVE = np.array([120.0, 90.0, 70.0])
+"""The colour of what stands before a camera."""
+SLEEVE_SHADE, SLEEVE_NOISE = 10.0, 6.0
+"""How much darker it is to one side, and the deviation of the picture's noise, of 255."""
 JUMP_POSITION, JUMP_ANGLE = 0.05, 1.5
 """How far an estimate jumps, in metres and radians."""
 
@@ -56,6 +60,7 @@ class _FaultyCameras:
     def __init__(self, cameras: CameraSource, faults: Faults) -> None:
         self._cameras, self._faults = cameras, faults
         self._frozen: NDArray[np.uint8] | None = None
+        self._rng = np.random.default_rng(0)
 
     def read(self) -> Views:
         views, number = list(self._cameras.read()), self._faults.view
@@ -66,27 +71,28 @@ class _FaultyCameras:
         elif self._frozen is not None:
             view = self._frozen
         if view is not None:
-            views[number] = _spoilt(view, active)  # type: ignore[assignment]
+            views[number] = self._spoilt(view, active)  # type: ignore[assignment]
         return views
 
     def close(self) -> None:
         self._cameras.close()
 
+    def _spoilt(self, view: NDArray[np.uint8], active: set[str]) -> NDArray[np.generic] | None:
+        if "drop" in active:
+            return None
+        if "black" in active:
+            return np.zeros_like(view)
+        if "nan" in active:
+            return np.full(view.shape, np.nan, dtype=np.float32)
+        if "size" in active:
+            return view[:-8, ::2]
+        return self._covered(view.shape) if "occlude" in active else view
 
-def _spoilt(view: NDArray[np.uint8], active: set[str]) -> NDArray[np.generic] | None:
-    if "drop" in active:
-        return None
-    if "black" in active:
-        return np.zeros_like(view)
-    if "nan" in active:
-        return np.full(view.shape, np.nan, dtype=np.float32)
-    if "size" in active:
-        return view[:-8, ::2]
-    if "occlude" in active:
-        covered = view.copy()
-        covered[:, :] = (120, 90, 70)
-        return covered
-    return view
+    def _covered(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """A sleeve before the lens: one colour, a little darker to one side, and noise."""
+        shade = np.linspace(0, SLEEVE_SHADE, shape[1])[:, None]
+        noise = self._rng.normal(0, SLEEVE_NOISE, shape)
+        return np.clip(SLEEVE - shade + noise, 0, 255).astype(np.uint8)
 
 
 class _FaultyPose:

@@ -1,5 +1,6 @@
 """Films a bundle at work: the scene, the estimator's views, poses and goal drawn on."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from opendactyl.control.episodes import (
 )
 from opendactyl.control.loop import Loop
 from opendactyl.files.errors import InputError
+from opendactyl.files.runs import new_folder
 from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
 from opendactyl.geometry.drawing import draw_pose
 from opendactyl.geometry.rig import Rig, look_at
@@ -28,6 +30,7 @@ from opendactyl.render.draw import sample_appearance
 from opendactyl.render.renderer import make_renderer
 from opendactyl.sim.names import CONTROL_PERIOD
 from opendactyl.sim.objects import object_spec
+from opendactyl.sim.state import State
 
 SCENE = 480
 """Height and width of the scene's picture, in pixels."""
@@ -54,8 +57,10 @@ class RunConfig(EpisodeConfig):
     def __post_init__(self) -> None:
         """Refuses impossible numbers and names."""
         super().__post_init__()
-        if self.seconds <= 0 or self.video.suffix != ".mp4":
-            raise InputError("--seconds must be positive and --video must end in .mp4")
+        if not CONTROL_PERIOD <= self.seconds < math.inf:
+            raise InputError(f"--seconds is {self.seconds}; an action takes {CONTROL_PERIOD}")
+        if self.video.suffix != ".mp4":
+            raise InputError(f"--video is {self.video}; it must end in .mp4")
         if self.episode < 0:
             raise InputError(f"--episode is {self.episode}; it must not be negative")
 
@@ -71,6 +76,7 @@ class Film:
         self._cameras = make_cameras(config, self.env, 0, self._views)
         source = make_source(config, self.bundle, self.env, 0, self._cameras)
         self.loop = Loop(self.bundle, self.env, [source])
+        self._sighted = config.pose == "vision"
         self._camera = _scene_camera()
         thing = object_spec(self.bundle.object_name)
         self._look = sample_appearance(
@@ -80,36 +86,39 @@ class Film:
             rig=Rig("scene", (self._camera,)), object_name=thing.name, image_size=SCENE
         )
 
-    def frame(self) -> NDArray[np.uint8]:
-        """The present moment: the scene at the left, the views at the right."""
-        scene = Image.fromarray(self._scene.render(self.env.state(0), self._look)[0])
-        position, _ = self.env.object_pose()
+    def step(self) -> NDArray[np.uint8]:
+        """Takes an action; returns the moment before it: scene at the left, views at the right."""
+        env = self.env
+        state, goal, goals = env.state(0), env.goal[0].copy(), int(env.goals[0])
+        if not self._sighted:
+            self._cameras.read()
+        self.loop.step()
+        scene = Image.fromarray(self._scene.render(state, self._look)[0])
         draw_pose(
-            scene, self._camera, position[0] + [0.0, 0.0, 0.09], self.env.goal[0],
+            scene, self._camera, state.position + [0.0, 0.0, 0.09], goal,
             colours=GOAL_COLOURS, width=2,
         )  # fmt: skip
         pilot = self.loop.pilot
         draw_pose(scene, self._camera, pilot.position[0], pilot.quaternion[0], width=ESTIMATE_WIDTH)
-        self._caption(scene)
+        self._caption(scene, goals)
         views = [
-            self._view(camera, np.asarray(image))
-            for camera, image in zip(self.bundle.rig.cameras, self._cameras.read(), strict=True)
+            self._view(camera, np.asarray(image), state)
+            for camera, image in zip(self.bundle.rig.cameras, self._cameras.images, strict=True)
         ]
         column = np.concatenate(views, axis=0)
         side = Image.fromarray(column).resize((SCENE * column.shape[1] // column.shape[0], SCENE))
         return np.concatenate([np.asarray(scene), np.asarray(side)], axis=1)
 
-    def _view(self, camera: Camera, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _view(self, camera: Camera, image: NDArray[np.uint8], state: State) -> NDArray[np.uint8]:
         picture = Image.fromarray(image).resize((SCENE // 3, SCENE // 3), Image.Resampling.BICUBIC)
         pilot = self.loop.pilot
         draw_pose(picture, camera, pilot.position[0], pilot.quaternion[0], width=2)
-        true_position, true_quaternion = self.env.object_pose()
-        draw_pose(picture, camera, true_position[0], true_quaternion[0])
+        draw_pose(picture, camera, state.position, state.quaternion)
         return np.asarray(picture)
 
-    def _caption(self, scene: Image.Image) -> None:
+    def _caption(self, scene: Image.Image, goals: int) -> None:
         pen = ImageDraw.Draw(scene)
-        pen.text((10, 8), f"goals {self.env.goals[0]}", fill=(20, 20, 20), font_size=26)
+        pen.text((10, 8), f"goals {goals}", fill=(20, 20, 20), font_size=26)
         degrees = np.rad2deg(self.loop.error_rad[0])
         error = f"pose error {degrees:.1f} deg, {self.loop.error_m[0] * 1000:.1f} mm"
         pen.text((10, 40), error, fill=(60, 60, 60), font_size=14)
@@ -135,7 +144,7 @@ def film(config: RunConfig) -> Path:
     Raises:
         InputError: bad settings or a bad bundle.
     """
-    config.video.parent.mkdir(parents=True, exist_ok=True)
+    new_folder(config.video.parent, resume=True)
     temporary = config.video.with_suffix(".part.mp4")
     picture = Film(config)
     try:
@@ -144,8 +153,7 @@ def film(config: RunConfig) -> Path:
             for _ in tqdm(
                 range(round(config.seconds / CONTROL_PERIOD)), unit="action", desc="filming"
             ):
-                picture.loop.step()
-                video.write_frame(picture.frame())  # pyright: ignore
+                video.write_frame(picture.step())  # pyright: ignore
                 if not picture.env.running[0]:
                     break
         temporary.replace(config.video)

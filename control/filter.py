@@ -62,7 +62,11 @@ class FilteredPose:
         if self._state is not None:
             state = self._state
             self._state = Pose(state.position, state.quaternion, state.covariance + self._walk)
-        seen = self._source.pose(reading)
+        try:
+            seen = self._source.pose(reading)
+        except Fault:
+            self._agreeing, self._rejected = 0, None
+            raise
         # A network's covariance has no negative values; adding the floor keeps it regular.
         seen = Pose(seen.position, seen.quaternion, seen.covariance + self._floor)
         if self._state is None:

@@ -49,6 +49,8 @@ class Loop:
         restarted = env.episode != episodes
         if restarted.any():
             pilot.start(env.measurement().joints, restarted)
+            for i in np.flatnonzero(restarted):
+                self.sources[int(i)].restart()
         return step
 
     def _look(self, number: int, reading: HandReading) -> Pose | None:

@@ -19,6 +19,7 @@ from opendactyl.control.card import model_card
 from opendactyl.datasets.cache import open_dataset
 from opendactyl.files.atomic import read_json, sha256, write_json, write_text
 from opendactyl.files.errors import InputError
+from opendactyl.files.runs import new_folder
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student
@@ -93,9 +94,8 @@ def export_bundle(config: ExportConfig) -> Path:
         check_task(config.task)
     _refuse_what_needs_runs(config)
     out = config.out
-    if out.exists() and any(out.iterdir()) and not _is_bundle(out):
+    if new_folder(out.parent, resume=True) and out.exists() and not _is_replaceable(out):
         raise InputError(f"{out} exists and is no bundle; name another folder with --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
     try:
         take = _bundled_estimator if _is_bundle(config.vision) else _trained_estimator
@@ -110,14 +110,23 @@ def export_bundle(config: ExportConfig) -> Path:
         write_json(folder / MANIFEST_FILE, manifest)
         write_text(folder / CARD_FILE, model_card(manifest))
         folder.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(folder, out)
+        if config.weights is not None:
+            _save_weights(config.weights, config.vision, policy)
+        _put(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if config.weights is not None:
-        _save_weights(config.weights, config.vision, policy)
     return out
+
+
+def _put(folder: Path, out: Path) -> None:
+    """Gives a finished folder its name; whatever had it is deleted last."""
+    if not out.exists():
+        os.replace(folder, out)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=out.parent))
+    os.replace(out, aside)
+    os.replace(folder, out)
+    shutil.rmtree(aside)
 
 
 def _save_weights(folder: Path, vision: Path, policy: Path) -> None:
@@ -127,6 +136,10 @@ def _save_weights(folder: Path, vision: Path, policy: Path) -> None:
     if not _is_bundle(policy):
         task = read_json(policy / "config.json")["task"]
         save_weights(load_student(policy), folder / f"policy-{task}.safetensors", {"task": task})
+
+
+def _is_replaceable(folder: Path) -> bool:
+    return folder.is_dir() and (_is_bundle(folder) or not any(folder.iterdir()))
 
 
 def _is_bundle(folder: Path) -> bool:

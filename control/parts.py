@@ -1,7 +1,7 @@
 """The parts of a rig, as protocols: what a real robot brings of its own.
 
-A part that has nothing usable to give raises; the loop says what happened and goes on. `EOFError`
-alone ends it: a recording is over. Nothing here or in what the loop needs imports a simulator.
+A part that has nothing usable to give raises; the loop says what happened and goes on. `Over`
+alone ends it. Nothing here or in what the loop needs imports a simulator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +25,10 @@ class Fault(RuntimeError):
         """Names the part (`camera`, `pose`, `goal`, `policy` or `hand`) and says what happened."""
         super().__init__(message)
         self.part = part
+
+
+class Over(Exception):
+    """A recording has nothing more to show: the loop ends."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ _GOALS = (
 _SIGHT = ("data", "config_hash", "states", "renderer", "seed")
 _ERRORS = (
     "n", "rotation_error_deg", "position_error_mm", "coverage_90_position", "coverage_90_rotation",
+    "by_visibility",
 )  # fmt: skip
 
 

@@ -7,12 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.control.parts import Views
+from opendactyl.control.parts import Over, Views
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig
 
 PICTURES = (".png", ".jpg", ".jpeg")
 VIDEOS = (".mp4", ".mkv", ".avi", ".mov")
+Frames = Generator[NDArray[np.uint8] | None, None, None]
+"""One camera's frames in order; None for one that cannot be read."""
+_END = object()
 
 
 def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -23,13 +26,14 @@ def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
 
 
 class RecordedCameras:
-    """Plays `PATH/CAMERA/*.png` or `PATH/CAMERA.mp4`, frame by frame; `EOFError` at the end."""
+    """Plays `PATH/CAMERA/*.png` or `PATH/CAMERA.mp4`, frame by frame; raises `Over` at the end."""
 
     def __init__(self, path: str | Path, rig: Rig) -> None:
         """Opens a recording of a rig's cameras, whose sizes are those of the images wanted.
 
         Raises:
-            InputError: a camera's frames are missing, or the folders differ in length.
+            InputError: a camera's frames are missing, cannot be read, or the folders differ in
+                length.
         """
         self._rig = rig
         recordings = [_find(Path(path), name) for name in rig.names]
@@ -39,17 +43,18 @@ class RecordedCameras:
                 f"the cameras' folders in {path} hold {lengths} pictures; synchronized frames are "
                 "equally many"
             )
-        self._streams = [_frames(p) for p in recordings]
+        self._streams = [_folder(p) if p.is_dir() else _video(p) for p in recordings]
 
     def read(self) -> Views:
-        """The next moment's images."""
-        views = [next(stream, None) for stream in self._streams]
-        if any(view is None for view in views):
-            raise EOFError("the recording is over")
+        """The next moment's images; None for a frame that cannot be read."""
+        views = [next(stream, _END) for stream in self._streams]
+        over = [name for name, view in zip(self._rig.names, views, strict=True) if view is _END]
+        if over:
+            early = "" if len(over) == len(views) else f" of {', '.join(over)}"
+            raise Over(f"the recording{early} is over")
         return [
-            fit(view, camera.height, camera.width)
+            fit(view, camera.height, camera.width) if isinstance(view, np.ndarray) else None
             for view, camera in zip(views, self._rig.cameras, strict=True)
-            if view is not None
         ]
 
     def close(self) -> None:
@@ -74,20 +79,38 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
 
 
-def _frames(path: Path) -> Generator[NDArray[np.uint8], None, None]:
-    if path.is_dir():
-        for picture in _pictures(path):
+def _folder(path: Path) -> Frames:
+    for picture in _pictures(path):
+        try:
             with Image.open(picture) as image:
-                yield np.asarray(image.convert("RGB"))
-        return
+                frame = np.asarray(image.convert("RGB"))
+        except Exception:
+            # Pillow raises many things for damaged files; the next picture may be whole.
+            frame = None
+        yield frame
+
+
+def _video(path: Path) -> Frames:
     try:
         import av
         from av.error import FFmpegError
     except ModuleNotFoundError as error:
         raise InputError("reading videos needs av: pip install av") from error
     try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    except FFmpegError as error:
+        container = av.open(str(path))
+        stream = container.streams.video[0]
+    except (FFmpegError, IndexError) as error:
         raise InputError(f"{path} is no video that can be read ({error})") from error
+
+    def play() -> Frames:
+        with container:
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except FFmpegError:
+                    yield None
+                    continue
+                for frame in frames:
+                    yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+
+    return play()

@@ -12,6 +12,7 @@ from opendactyl.policy.tasks import MAX_GOALS
 
 # D18 Table 3, simulation, 100 trials each: mean, deviation, median.
 DACTYL = {"sim": (43.4, 13.8, 50.0), "vision": (30.0, 10.3, 33.0)}
+_ERROR = ("n", "rotation_error_deg", "position_error_mm")
 
 
 def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) -> None:
@@ -34,7 +35,7 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
         f"95 % of the bootstrap means lie from {low:.1f} to {high:.1f}. Dactyl's rows are in "
         "simulation, with goals of its own."
     )
-    _comparison(page, results, pose)
+    _comparison(page, results, config)
     page.table(
         ["how episodes ended", "episodes"],
         [[name, results[name]] for name in ("finished", "drops", "timeouts", "diverged")],
@@ -56,42 +57,50 @@ def _theirs(results: dict[str, Any]) -> list[list[Any]]:
     return [[name, against["n"], theirs["mean"], theirs["std"], theirs["median"]]]
 
 
-def _comparison(page: Page, results: dict[str, Any], pose: str) -> None:
-    """The ratio of two pose sources, beside Dactyl's of vision to simulator."""
+def _comparison(page: Page, results: dict[str, Any], config: dict[str, Any]) -> None:
+    """The ratio of two pose sources, and Dactyl's of vision to simulator."""
+    rows: list[list[Any]] = []
     against = results.get("against")
-    if against is None:
-        return
+    if against is not None:
+        name = f"this bundle, {source_name(config)} to {against['pose']}"
+        bounds = against["interval_95"] or (None, None)
+        rows = [[name, against["n"], against["ratio"], *bounds]]
     theirs = DACTYL["vision"][0] / DACTYL["sim"][0]
-    interval = against["interval_95"]
-    page.table(
-        ["ratio of means", "n", "ratio", "from", "to (95 %)"],
-        [
-            [f"this bundle, {pose} to {against['pose']}", against["n"], against["ratio"],
-             *(interval or (None, None))],
-            ["Dactyl, vision to sim", 100, theirs, None, None],
-        ],
-    )  # fmt: skip
+    rows.append(["Dactyl, vision to sim", 100, theirs, None, None])
+    page.table(["ratio of means", "n", "ratio", "from", "to (95 %)"], rows)
+    if against is None:
+        page.text(
+            "The same episodes with another pose source give a ratio: `evaluate --pose vision "
+            "--against` the folder of `--pose sim`."
+        )
 
 
 def _errors(page: Page, results: dict[str, Any]) -> None:
     """Pose errors: in the loop, offline, and by how much the cameras saw."""
     page.heading("Pose error")
+    offline = results.get("offline") or {}
     rows: list[list[Any]] = [
         ["in the loop", results["actions"], results["rotation_error_deg_in_loop"],
          results["position_error_mm_in_loop"]]
     ]  # fmt: skip
-    if offline := results.get("offline"):
-        rows.append(
-            ["offline, validation samples", offline["n"], offline["rotation_error_deg"],
-             offline["position_error_mm"]]
-        )  # fmt: skip
-    for row in results["by_visibility"]:
-        what = f"{row['visible_from']:.0%} to {row['visible_to']:.0%} of the object visible"
-        rows.append([what, row["n"], row["rotation_error_deg"], row["position_error_mm"]])
+    if offline:
+        name = f"single samples: {offline['samples']}"
+        rows.append([name, *(offline[key] for key in _ERROR)])
     page.table(["means", "n", "rotation (deg)", "position (mm)"], rows)
     page.text(
-        f"{results['actions_without_pose']} of {results['actions']} actions had no fresh pose. "
-        "The visible share is the mean over the cameras, looked at now and then."
+        f"{results['actions_without_pose']} of {results['actions']} actions had no fresh pose."
+    )
+    samples = {row["visible_from"]: row for row in offline.get("by_visibility", [])}
+    seen = {row["visible_from"]: row for row in results["by_visibility"]}
+    rows = []
+    for share in sorted(seen | samples):
+        ends = (seen | samples)[share]
+        cells = [table.get(share, {}).get(key) for table in (seen, samples) for key in _ERROR]
+        rows.append([f"{share:.0%} to {ends['visible_to']:.0%}", *cells])
+    header = [f"{where}: {what}" for where in ("loop", "samples") for what in ("n", "deg", "mm")]
+    page.table(["of the object visible", *header], rows)
+    page.text(
+        "The visible share is the mean over the cameras; in the loop it is looked at now and then."
     )
 
 

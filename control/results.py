@@ -4,18 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
+from opendactyl.geometry.rotation import Array
 from opendactyl.sim.names import CONTROL_PERIOD
-from opendactyl.vision.metrics import bootstrap_interval
+from opendactyl.vision.metrics import bootstrap_interval, by_visibility
 
 RESAMPLES = 10_000
 """Bootstrap samples behind an interval."""
-VISIBLE_BINS = 5
-"""Bins of the object's visible share."""
-_MAY_DIFFER = ("pose", "fuse", "renderer", "appearance")
+_MAY_DIFFER = ("pose", "fuse", "renderer", "appearance", "appearance_sha256")
 """Settings in which two evaluations may differ and still be paired."""
 
 
@@ -48,28 +46,15 @@ def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
         "position_error_mm_in_loop": float(
             sum(r["position_error_m"] for r in records) / actions * 1000
         ),
-        "by_visibility": by_visibility(records),
+        "by_visibility": by_visibility(*_seen(records)),
     }
 
 
-def by_visibility(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean pose errors in each bin of the object's visible share that was met, fewest first."""
-    rows: NDArray[np.float64] = np.zeros((VISIBLE_BINS, 3))
-    for record in records:
-        for share, rotation, position in record["visibility"]:
-            number = min(int(share * VISIBLE_BINS), VISIBLE_BINS - 1)
-            rows[number] += [1, rotation, position]
-    return [
-        {
-            "visible_from": number / VISIBLE_BINS,
-            "visible_to": (number + 1) / VISIBLE_BINS,
-            "n": int(count),
-            "rotation_error_deg": float(np.rad2deg(rotation / count)),
-            "position_error_mm": float(position / count * 1000),
-        }
-        for number, (count, rotation, position) in enumerate(rows)
-        if count
-    ]
+def _seen(records: list[dict[str, Any]]) -> tuple[Array, Array, Array]:
+    """Visible shares (N,), errors in degrees and in millimetres, where the share was looked at."""
+    looks = [look for record in records for look in record["visibility"]]
+    share, rotation, position = np.reshape(looks, (-1, 3)).T
+    return share, np.rad2deg(rotation), position * 1000
 
 
 def compare(values: list[int], others: list[int]) -> dict[str, Any]:

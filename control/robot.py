@@ -4,6 +4,7 @@ It needs numpy and onnxruntime, and whatever the rig's own parts need.
 """
 
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from opendactyl.control.bundle import Bundle
-from opendactyl.control.parts import Fault, GoalSource, Hand, HandReading, PoseSource
+from opendactyl.control.parts import Fault, GoalSource, Hand, HandReading, Over, PoseSource
 from opendactyl.control.pilot import PATIENCE, Pilot
 from opendactyl.control.sight import check_pose
 from opendactyl.control.timing import Durations
@@ -79,7 +80,7 @@ class RobotLoop:
         self.durations = Durations()
         self.actions = 0
         self.misses = 0
-        """Actions that took longer than the period."""
+        """Actions after which the next began late."""
         self.states: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         """Actions with a fault, by the part that had it."""
@@ -99,12 +100,17 @@ class RobotLoop:
 
     def run(self, actions: int | None = None) -> Iterator[Status]:
         """Takes actions at the control rate, until `actions` are taken or a recording is over."""
-        due = self._clock()
-        while actions is None or self.actions < actions:
+        due, taken = self._clock(), 0
+        while actions is None or taken < actions:
             try:
-                yield self.step()
-            except EOFError:
+                status = self.step()
+            except Over as over:
+                log.info("action %d: %s", self.actions, over)
                 return
+            taken += 1
+            yield status
+            # Whoever looks at the status takes time as well.
+            self.misses += status.seconds <= self.period < self._clock() - due
             # After a miss the clock starts anew: no burst of actions catches up.
             due = max(due + self.period, self._clock())
             self._sleep(max(0.0, due - self._clock()))
@@ -113,7 +119,7 @@ class RobotLoop:
         """Takes one action.
 
         Raises:
-            EOFError: a recording is over.
+            Over: a recording is over.
         """
         began = self._clock()
         faults: list[Fault] = []
@@ -147,7 +153,7 @@ class RobotLoop:
         try:
             reading = self.hand.read()
             _check_reading(reading)
-        except EOFError:
+        except Over:
             raise
         except Exception as error:
             # A driver may raise anything; the loop must outlive it.
@@ -162,7 +168,7 @@ class RobotLoop:
         if reading is not None:
             try:
                 pose = self._estimate(reading)
-            except EOFError:
+            except Over:
                 raise
             except Exception as error:
                 faults.append(_as_fault("pose", "there is no estimate", error))
@@ -184,7 +190,7 @@ class RobotLoop:
             if goal.shape != (4,) or not abs(np.linalg.norm(goal) - 1.0) < 0.01:
                 raise Fault("goal", f"the goal {goal} is no rotation")
             self._goal = quat_canonical(goal)
-        except EOFError:
+        except Over:
             raise
         except Exception as error:
             faults.append(_as_fault("goal", "there is no goal", error))
@@ -208,7 +214,7 @@ class RobotLoop:
     def _send(self, before: Array, faults: list[Fault]) -> None:
         try:
             self.hand.command(self._pilot.targets[0].copy())
-        except EOFError:
+        except Over:
             raise
         except Exception as error:
             if not any(fault.part == "hand" for fault in faults):
@@ -241,13 +247,14 @@ class RobotLoop:
 
     def _log(self, state: str, faults: list[Fault]) -> None:
         """Says what happened when it begins and when it ends, not at every action."""
-        said = (state, *(fault.part for fault in faults))
+        # Figures change from action to action; what they say does not.
+        said = (state, *(re.sub(r"[\d.]+", "", str(fault)) for fault in faults))
         if said == self._said:
             return
         if faults:
             log.warning("action %d: %s; %s", self.actions, "; ".join(map(str, faults)), state)
         elif self._said:
-            log.info("action %d: %s again", self.actions, state)
+            log.warning("action %d: %s again", self.actions, state)
         self._said = said
 
 

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from opendactyl.control.bundle import Bundle
-from opendactyl.control.parts import CameraSource, Fault, HandReading, Views
+from opendactyl.control.parts import CameraSource, Fault, HandReading, Over, Views
 from opendactyl.geometry.rotation import Array
 from opendactyl.vision.estimator import Pose
 
-FLAT = 3.0
-"""An image whose values deviate by less than this, of 255, shows nothing."""
+CELLS = 16
+"""Images are looked at for detail on a grid of so many cells a side: noise does not count."""
+FLAT = 5.0
+"""An image whose cells deviate by less than this, of 255, shows nothing. The least of 9,600
+rendered views, preset `dactyl`, had 7."""
 DARK = 16
 """A flat image that is darker than this, of 255, is called black."""
 MOVED = 0.05
@@ -73,7 +77,8 @@ class FrameCheck:
             return "gave values that are not numbers"
         if view.dtype != np.uint8 or view.shape != self._shape[1:]:
             return f"gave {view.dtype} of shape {view.shape}, not uint8 of {self._shape[1:]}"
-        if view.std(axis=(0, 1)).max() < FLAT:
+        cells = Image.fromarray(view).reduce(max(1, min(view.shape[:2]) // CELLS))
+        if np.asarray(cells, dtype=np.float64).std(axis=(0, 1)).max() < FLAT:
             return "is black" if view.mean() < DARK else "shows one colour, as if covered"
         last = self._last.get(name)
         if last is None or not np.array_equal(last.image, view):
@@ -108,7 +113,7 @@ class VisionPose:
         try:
             self.views = self.cameras.read()
             self.images = self._frames.check(self.views, reading.joints)
-        except (EOFError, Fault):
+        except (Over, Fault):
             raise
         except Exception as error:
             # Whatever a camera's driver raises, the loop must outlive it.

@@ -98,6 +98,8 @@ class SimCameras:
         """Images between two looks at how much of the object is seen; 0 never looks."""
         self.visible: NDArray[np.float64] | None = None
         """Visible share of the object per view (V,) in the last images, where looked at."""
+        self.images: Views = ()
+        """The last images."""
         self._taken = 0
         self._drawn: tuple[int, Appearance] | None = None
 
@@ -107,7 +109,8 @@ class SimCameras:
         look = self.visibility_every and self._taken % self.visibility_every == 0
         self.visible = self.renderer.visible_fraction() if look else None
         self._taken += 1
-        return [*images]
+        self.images = [*images]
+        return self.images
 
     def _look(self) -> Appearance:
         episode = int(self._env.episode[self._number])

@@ -1,5 +1,7 @@
 """Watches the closed loop in a browser, and disturbs it."""
 
+import logging
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import viser
+from numpy.typing import NDArray
 
 from opendactyl.control.bundle import Bundle, load_bundle
 from opendactyl.control.episodes import EpisodeConfig, make_cameras, make_env, open_renderer
@@ -19,8 +22,11 @@ from opendactyl.control.sight import VisionPose
 from opendactyl.control.simulated import SimGoals, SimHand, SimPose
 from opendactyl.control.stage import Stage
 from opendactyl.files.errors import InputError
-from opendactyl.geometry.rotation import geodesic_angle
+from opendactyl.geometry.rotation import Array, geodesic_angle
 from opendactyl.render.renderer import Renderer
+from opendactyl.sim.state import State
+
+log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 IDLE = 0.05
@@ -33,8 +39,8 @@ class ViewConfig(EpisodeConfig):
 
     pose: str = "vision"
     """Where the pose comes from at first: vision or sim."""
-    fuse: bool = False
-    """Fuse the estimates over time by their covariance and reject jumps."""
+    fuse: bool = True
+    """Fuse the estimates by sight over time by their covariance and reject jumps."""
     appearance: str = "calibrated"
     """Appearance preset or TOML file, drawn once an episode."""
     host: str = LOOPBACK
@@ -53,6 +59,20 @@ class ViewConfig(EpisodeConfig):
             raise InputError(f"--seconds is {self.seconds}; it must not be negative")
 
 
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What an action started from, and what the loop made of it."""
+
+    state: State
+    goal: Array
+    """(4,)."""
+    images: list[NDArray[np.uint8]]
+    """What the cameras gave, (H, W, 3) each."""
+    status: Status
+    error_deg: float
+    """How far the orientation was off that the policy went by."""
+
+
 class Show:
     """One set-up of the loop; another task, pose source or renderer needs a new one."""
 
@@ -67,29 +87,32 @@ class Show:
         self._sight = VisionPose(bundle, self._cameras)
         source: PoseSource = SimPose(self.env) if config.pose == "sim" else self._sight
         source = faults.source(source)
+        filtered = config.fuse and config.pose == "vision"
         self.loop = RobotLoop(
             faults.bundle(bundle),
             faults.hand(self.hand),
-            FilteredPose(source) if config.fuse else source,
+            FilteredPose(source) if filtered else source,
             SimGoals(self.env),
         )
 
-    def images(self) -> list[np.ndarray]:
+    def images(self) -> list[NDArray[np.uint8]]:
         """What the cameras gave, black where they gave nothing that can be shown."""
         views = self._cameras.read() if self.config.pose == "sim" else self._sight.views
         black = np.zeros((8, 8, 3), dtype=np.uint8)
         return [view if view is not None and view.dtype == np.uint8 else black for view in views]
 
-    def step(self) -> tuple[Status, float]:
-        """Takes one action; how far off the pose was that it went by, in degrees, comes with it."""
-        true = self.env.object_pose()[1][0]
+    def step(self) -> Moment:
+        """Takes one action; what it started from comes with it."""
+        state, goal = self.env.state(0), self.env.goal[0].copy()
+        images = self.images() if self.config.pose == "sim" else None
         status = self.loop.step()
-        return status, float(np.rad2deg(geodesic_angle(status.quaternion, true)))
+        error = float(np.rad2deg(geodesic_angle(status.quaternion, state.quaternion)))
+        return Moment(state, goal, images or self.images(), status, error)
 
     def next_episode(self) -> None:
         """Starts the next episode."""
-        self.hand.restart()
         self.loop.restart()
+        self.hand.restart()
 
 
 class Viewer:
@@ -100,6 +123,7 @@ class Viewer:
         self._bundle = load_bundle(config.bundle)
         self._config = replace(config, task=config.task or self._bundle.task)
         self._faults = Faults()
+        _check_address(config.host)
         self._server = viser.ViserServer(
             config.host, config.port, label="OpenDactyl", verbose=False
         )
@@ -129,6 +153,7 @@ class Viewer:
         try:
             renderer = open_renderer(self._config.renderer, self._bundle)
         except InputError as error:
+            log.warning("%s does not work here: %s", self._config.renderer, error)
             for client in self._server.get_clients().values():
                 client.add_notification(f"{self._config.renderer} does not work here", str(error))
             self._config = replace(self._config, renderer="classic")
@@ -155,12 +180,12 @@ class Viewer:
             time.sleep(IDLE)
             return
         self._faults.active, self._faults.view = panel.faults, panel.view
-        status, error = show.step()
-        self._stage.show(
-            show.env.state(0), show.env.goal[0], (status.position, status.quaternion), show.images()
-        )
-        panel.plot(error, show.loop.goals.reached)
-        panel.tell(self._figures(show, status, error))
+        moment = show.step()
+        status = moment.status
+        estimate = (status.position, status.quaternion)
+        self._stage.show(moment.state, moment.goal, estimate, moment.images)
+        panel.plot(moment.error_deg, show.loop.goals.reached)
+        panel.tell(self._figures(show, status, moment.error_deg))
         time.sleep(max(0.0, began + self._bundle.period - time.monotonic()))
 
     def _figures(self, show: Show, status: Status, error: float) -> list[str]:
@@ -173,6 +198,17 @@ class Viewer:
             f"faults: {said}",
             f"{status.seconds * 1000:.0f} ms an action, simulation included",
         ]
+
+
+def _check_address(host: str) -> None:
+    """Raises an `InputError` if this machine cannot listen there."""
+    try:
+        socket.create_server((host, 0)).close()
+    except OSError as error:
+        raise InputError(
+            f"--host is {host}, where this machine cannot listen ({error}); 127.0.0.1 is this "
+            "machine alone, 0.0.0.0 all its addresses"
+        ) from error
 
 
 def view(config: ViewConfig) -> Iterator[str]:

@@ -65,12 +65,14 @@ def main(path: str, actions: int) -> None:
     hand = AnsweringHand(MyHand(), 0.04)
     source = FilteredPose(VisionPose(bundle, cameras))
     loop = RobotLoop(bundle, hand, source, TaskGoals(bundle.task))
-    for status in loop.run(actions):
-        if status.faults:
-            print(status.number, status.state, *status.faults)
-    print(json.dumps(loop.report(), indent=2))
-    source.close()
-    hand.close()
+    try:
+        for status in loop.run(actions):
+            if status.faults:
+                print(status.number, status.state, *status.faults)
+        print(json.dumps(loop.report(), indent=2))
+    finally:
+        source.close()
+        hand.close()
 
 
 if __name__ == "__main__":

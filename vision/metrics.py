@@ -21,6 +21,8 @@ GOOD_ANGLE_DEG, GOOD_MM = 2.71, 3.12
 """Dactyl's own errors (D18 Table 6), which put degrees and millimetres on one scale."""
 ADD_LIMIT = 0.1
 """The AUC of ADD runs from zero to this distance, in metres (PoseCNN, arXiv 1711.00199)."""
+VISIBLE_BINS = 5
+"""Bins of the object's visible share."""
 
 
 def summarize(values: NDArray[np.floating[Any]]) -> dict[str, float]:
@@ -60,7 +62,29 @@ def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
         "add_auc": add_auc(p, points),
         "coverage_90_position": float(np.mean(squares[0] <= CHI2_90_3)),
         "coverage_90_rotation": float(np.mean(squares[1] <= CHI2_90_3)),
+        "by_visibility": by_visibility(p.visible_fraction.mean(axis=1), angle, distance),
     }
+
+
+def by_visibility(share: Array, degrees: Array, millimetres: Array) -> list[dict[str, Any]]:
+    """Mean errors in each bin of the object's visible share that was met, fewest seen first.
+
+    Args:
+        share: of the object that nothing hides, mean over the cameras (N,).
+        degrees: rotation errors (N,).
+        millimetres: position errors (N,).
+    """
+    number = np.minimum((share * VISIBLE_BINS).astype(int), VISIBLE_BINS - 1)
+    return [
+        {
+            "visible_from": k / VISIBLE_BINS,
+            "visible_to": (k + 1) / VISIBLE_BINS,
+            "n": int(np.sum(number == k)),
+            "rotation_error_deg": float(degrees[number == k].mean()),
+            "position_error_mm": float(millimetres[number == k].mean()),
+        }
+        for k in np.unique(number)
+    ]
 
 
 def within(p: Predictions) -> dict[str, NDArray[np.bool_]]:

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -11,13 +12,14 @@ from opendactyl.control.bundle import load_bundle
 from opendactyl.control.evaluate import EvaluateConfig, evaluate
 from opendactyl.control.film import RunConfig, film
 from opendactyl.control.package import ExportConfig, export_bundle
-from opendactyl.control.results import by_visibility, compare, summarize
+from opendactyl.control.results import compare, summarize
 from opendactyl.control.rollouts import MinedStates, RolloutStates, augmented, hardest
 from opendactyl.files.atomic import read_json, sha256, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.geometry.symmetry import nearest_symmetry
 from opendactyl.sim.state import State
+from opendactyl.vision.metrics import by_visibility
 
 
 @pytest.fixture
@@ -70,9 +72,18 @@ def spoil(copy, change):
         (lambda m: m["policy"]["observation"].pop(), "add up to"),
         (lambda m: m["policy"]["observation"][0].update(size=7), "another observation layout"),
         (lambda m: m["policy"].update(task="juggle"), "no task 'juggle'"),
-        (lambda m: m["policy"]["action"]["low"].pop(), "20 finite"),
+        (lambda m: m["policy"]["action"]["low"].pop(), "20 lower and upper limits"),
+        (lambda m: m["policy"]["action"]["high"].__setitem__(3, 50.0), "from -pi to pi"),
+        (lambda m: m["policy"].pop("outputs"), "is no bundle manifest"),
+        (lambda m: m["policy"].update(outputs=[]), "is no bundle manifest"),
+        (lambda m: m["policy"]["outputs"].update(logits=3), "is no bundle manifest"),
+        (lambda m: m["policy"]["inputs"].pop("h"), "is no bundle manifest"),
+        (lambda m: m["policy"]["inputs"].update(h="x"), "is no bundle manifest"),
+        (lambda m: m.pop("pose"), "is no bundle manifest"),
+        (lambda m: m["pose"].pop("outputs"), "is no bundle manifest"),
+        (lambda m: m.update(frames=3), "is no bundle manifest"),
         (lambda m: m["policy"]["action"].update(bins=5), "5 bins"),
-        (lambda m: m["policy"]["action"]["low"].__setitem__(3, 9.0), "not below"),
+        (lambda m: m["policy"]["action"]["low"].__setitem__(3, 3.1), "not below"),
         (lambda m: m["policy"]["action"].update(smoothing=1.5), "smoothing 1.5"),
         (lambda m: m["policy"]["action"].update(decision="dice"), "decision 'dice'"),
         (lambda m: m.update(control_period_s=0), "control period is 0"),
@@ -336,20 +347,68 @@ def test_ratio_of_pairs_and_its_interval():
 
 
 def test_errors_are_told_by_how_much_was_seen():
-    rows = by_visibility([{"visibility": [[0.1, 1.0, 0.01], [0.15, 3.0, 0.03], [1.0, 0.1, 0.001]]}])
+    rows = by_visibility(*np.array([[0.1, 0.15, 1.0], [1.0, 3.0, 0.1], [10.0, 30.0, 1.0]]))
     assert [(row["visible_from"], row["n"]) for row in rows] == [(0.0, 2), (0.8, 1)]
-    assert rows[0]["rotation_error_deg"] == pytest.approx(np.rad2deg(2.0))
+    assert rows[0]["rotation_error_deg"] == pytest.approx(2.0)
     assert rows[0]["position_error_mm"] == pytest.approx(20.0)
 
 
 @pytest.mark.parametrize(
     "options",
     [{"pose": "guess"}, {"task": "juggle"}, {"renderer": "crayon"}, {"episodes": 0}, {"seed": -1},
-     {"film_seconds": -1.0}, {"appearance": "loud", "pose": "vision"}],
+     {"film_seconds": -1.0}, {"film_seconds": 0.01}, {"film_seconds": math.nan},
+     {"appearance": "loud", "pose": "vision"}, {"seconds_per_goal": math.inf}],
 )  # fmt: skip
 def test_evaluation_refuses_what_it_cannot_do(bundle, tmp_path, options):
     with pytest.raises(InputError):
-        evaluate(settings(bundle, tmp_path / "out", **({"episodes": 1} | options)))
+        wanted = {"episodes": 1, "film_seconds": 0, "seconds_per_goal": 0.4} | options
+        evaluate(EvaluateConfig(bundle=bundle, out=tmp_path / "out", **wanted))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_that_acts_at_another_rate_is_not_simulated(copy, tmp_path):
+    spoil(copy, lambda manifest: manifest.update(control_period_s=0.02))
+    with pytest.raises(InputError, match="acts every 20 ms"):
+        evaluate(settings(copy, tmp_path / "out", episodes=1))
+
+
+def test_settings_from_files_count_by_what_they_say_and_bundles_by_what_they_are(
+    bundle, copy, tmp_path
+):
+    ranges = tmp_path / "my.toml"
+    ranges.write_text('preset = "none"')
+    options = {"out": tmp_path / "out", "randomization": str(ranges)}
+    evaluate(settings(bundle, **options, episodes=1))
+    evaluate(settings(copy, **options, episodes=1, resume=True))
+    ranges.write_text('preset = "dactyl"')
+    with pytest.raises(InputError, match="randomization_sha256"):
+        evaluate(settings(bundle, **options, episodes=2, resume=True))
+
+
+def test_the_report_has_the_errors_of_single_samples_beside_those_in_the_loop(
+    copy, val_dataset, tmp_path
+):
+    def pretend(manifest):
+        seen = {"n": 7, "rotation_error_deg": 1.5, "position_error_mm": 1.0}
+        row = {
+            "n": 7,
+            "rotation_error_deg": {"mean": 1.5},
+            "position_error_mm": {"mean": 1.0},
+            "by_visibility": [seen | {"visible_from": 0.8, "visible_to": 1.0}],
+        }
+        manifest["metrics"]["sight"] = [
+            row | {"states": "policy:x", "renderer": "classic"},
+            row | {"states": "settled", "renderer": "classic", "n": 8},
+            row | {"states": "policy:x", "renderer": "filament", "n": 9},
+        ]
+
+    spoil(copy, pretend)
+    results = evaluate(settings(copy, tmp_path / "out", pose="vision", episodes=1))
+    assert results["offline"]["n"] == 7
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "single samples: policy:x, classic" in page
+    assert "80% to 100%" in page
+    assert "Dactyl, vision to sim" in page and "0.6912" in page
 
 
 def test_results_are_what_the_records_say():

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from opendactyl.control.bundle import load_bundle
-from opendactyl.control.episodes import EpisodeConfig, make_env
+from opendactyl.control.episodes import EpisodeConfig, make_cameras, make_env, open_renderer
 from opendactyl.control.faults import FAULTS, JUMP_ANGLE, Faults
 from opendactyl.control.filter import FilteredPose
 from opendactyl.control.goals import TaskGoals
-from opendactyl.control.parts import Fault, HandReading
+from opendactyl.control.parts import Fault, HandReading, Over
 from opendactyl.control.robot import ACTING, COASTING, HOLDING, RobotLoop
 from opendactyl.control.sight import FrameCheck, VisionPose, check_pose
 from opendactyl.control.simulated import SimGoals, SimHand
@@ -388,7 +388,7 @@ def test_a_recording_that_is_over_ends_the_loop(rig):
 
     def read():
         if next(left, None) is None:
-            raise EOFError("over")
+            raise Over("over")
         return SpringHand.read(rig.hand)
 
     rig.hand.read = read
@@ -425,49 +425,110 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def soak(bundle, actions):
-    """Runs the simulated hand with faults that come and go; counts what must never happen."""
+class Watched(SimHand):
+    """The simulated hand; remembers how far the targets it was sent were from their limits."""
+
+    def __init__(self, env, low, high):
+        super().__init__(env)
+        self.low, self.high, self.outside, self.commands = low, high, 0, 0
+
+    def command(self, targets):
+        self.commands += 1
+        self.outside += not ((targets >= self.low) & (targets <= self.high)).all()
+        super().command(targets)
+
+
+def soak(bundle, actions, cameras=None):
+    """Runs the simulated hand with faults that come and go; checks what must never happen.
+
+    Returns:
+        Bytes of memory in use, now and then, once all is warm.
+    """
+    config = EpisodeConfig(bundle=bundle, pose="vision")
     loaded = load_bundle(bundle, threads=1)
-    shape = loaded.estimator.shape
-    loaded = dataclasses.replace(loaded, estimator=SureEstimator(shape))
-    env = make_env(EpisodeConfig(bundle=bundle), loaded, 1)
+    env = make_env(config, loaded, 1)
+    if cameras is None:
+        loaded = dataclasses.replace(loaded, estimator=SureEstimator(loaded.estimator.shape))
+        cameras = NoisyCameras(loaded.estimator.shape)
+    else:
+        cameras = cameras(config, loaded, env)
     rng, faults, kinds = np.random.default_rng(0), Faults(), itertools.cycle(FAULTS)
-    outside, sizes = 0, []
-    low, high = loaded.decoder().low, loaded.decoder().high
-    hand = SimHand(env)
-    cameras = faults.cameras(NoisyCameras(shape))
-    source = FilteredPose(faults.source(VisionPose(loaded, cameras)))
+    decoder = loaded.decoder()
+    hand = Watched(env, decoder.low, decoder.high)
+    source = FilteredPose(faults.source(VisionPose(loaded, faults.cameras(cameras))))
     loop = RobotLoop(faults.bundle(loaded), faults.hand(hand), source, SimGoals(env))
+    sizes, goals = [], 0
     for number in range(actions):
         if rng.random() < 0.15:
             faults.view = int(rng.integers(3))
             wanted = [next(kinds) for _ in range(rng.integers(1, 3))]
             faults.active = set() if faults.active else set(wanted)
-        status = loop.step()
-        if status.targets is not None:
-            outside += not ((status.targets >= low) & (status.targets <= high)).all()
+        loop.step()
         if hand.over:
-            hand.restart()
+            goals += int(env.goals[0])
             loop.restart()
+            hand.restart()
         if number >= actions // 4 and number % (actions // 10) == 0:
             sizes.append(resident())
-    return loop.report(), outside, sizes
-
-
-def check_soak(bundle, actions):
-    report, outside, sizes = soak(bundle, actions)
-    assert outside == 0
-    assert report["actions"] == actions
+    faults.active = set()
+    recovered = [loop.step().state for _ in range(20)]
+    report = loop.report()
+    assert recovered[-1] == ACTING
+    assert hand.outside == 0 and hand.commands > actions // 2
+    assert report["actions"] == actions + 20
+    assert report["goals"] == goals + int(env.goals[0])
     assert set(report["states"]) == {ACTING, COASTING, HOLDING}
     assert set(report["faults"]) == {"camera", "pose", "policy", "hand"}
     return sizes
 
 
 def test_short_soak(bundle):
-    check_soak(bundle, 300)
+    soak(bundle, 300)
 
 
 @pytest.mark.slow
-def test_ten_thousand_actions_with_faults_at_constant_memory(bundle):
-    sizes = check_soak(bundle, 10_000)
+def test_ten_thousand_actions_with_faults_at_constant_memory():
+    """The bundle that ships, its estimator and a real renderer."""
+    bundle = Path(__file__).parents[2] / "pretrained" / "spin"
+    renderers = []
+
+    def cameras(config, loaded, env):
+        renderers.append(open_renderer("classic", loaded))
+        return make_cameras(config, env, 0, renderers[0])
+
+    sizes = soak(bundle, 10_000, cameras)
+    renderers[0].close()
     assert max(sizes) - min(sizes) < 16e6, sizes
+
+
+def test_a_lost_line_to_the_hand_is_a_fault_and_no_end(rig):
+    rig.steps(2)
+    read = rig.hand.read
+
+    def cut():
+        raise EOFError
+
+    rig.hand.read = cut
+    statuses = list(itertools.islice(rig.loop.run(), 3))
+    assert [status.state for status in statuses] == [HOLDING] * 3
+    rig.hand.read = read
+    assert rig.steps(2)[-1].state == ACTING
+
+
+def test_time_that_the_consumer_takes_counts_and_a_run_counts_its_own_actions(rig):
+    for number, _ in enumerate(rig.loop.run(4)):
+        rig.clock.now += 0.15 * (number == 1)
+    assert rig.loop.report()["deadline_misses"] == 1
+    assert len(list(rig.loop.run(4))) == 4
+
+
+def test_another_fault_of_the_same_part_is_said_too(rig, caplog):
+    rig.steps(3)
+    with caplog.at_level(logging.WARNING):
+        for fault in ("black", "size"):
+            rig.faults.active = {fault}
+            rig.steps(3)
+        rig.faults.active = set()
+        rig.steps(3)
+    for words in ("right is black", "right gave uint8", "acting again"):
+        assert caplog.text.count(words) == 1

@@ -12,7 +12,7 @@ from PIL import Image
 
 from opendactyl.control.bundle import load_bundle
 from opendactyl.control.goals import TaskGoals
-from opendactyl.control.parts import HandReading
+from opendactyl.control.parts import HandReading, Over
 from opendactyl.control.recorded import RecordedCameras, fit
 from opendactyl.control.robot import RobotLoop
 from opendactyl.control.sight import VisionPose
@@ -44,9 +44,20 @@ def test_folders_are_played_in_step_and_end(folders):
         assert len(views) == 3
         for number, view in enumerate(views):
             assert np.array_equal(view, frames(number)[k])
-    with pytest.raises(EOFError):
+    with pytest.raises(Over):
         cameras.read()
     cameras.close()
+
+
+def test_a_picture_that_cannot_be_read_is_missing_and_the_rest_is_in_step(folders):
+    damaged = folders / "right" / "000001.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    cameras = RecordedCameras(folders, RIG)
+    moments = [cameras.read() for _ in range(FRAMES)]
+    assert [[view is None for view in views] for views in moments] == [
+        [name == "right" and k == 1 for name in RIG.names] for k in range(FRAMES)
+    ]
+    assert np.array_equal(moments[3][RIG.names.index("right")], frames(RIG.names.index("right"))[3])
 
 
 def test_videos_are_played_and_fitted(folders):
@@ -60,7 +71,7 @@ def test_videos_are_played_and_fitted(folders):
         for number, view in enumerate(cameras.read()):
             assert view.shape == (48, 48, 3)
             assert abs(float(view.mean()) - 60 * (number + 1)) < 4
-    with pytest.raises(EOFError):
+    with pytest.raises(Over):
         cameras.read()
 
 
@@ -74,7 +85,7 @@ def test_recordings_that_do_not_fit_the_rig_are_refused(folders, tmp_path):
     for picture in (folders / "top").iterdir():
         picture.unlink()
     with pytest.raises(InputError, match="no video that can be read"):
-        RecordedCameras(folders, RIG).read()
+        RecordedCameras(folders, RIG)
 
 
 def test_fitting_keeps_the_mean_and_leaves_the_right_size_alone():

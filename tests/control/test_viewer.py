@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from websockets.sync.client import connect
 
-from opendactyl.control.viewer import ViewConfig
+from opendactyl.control.viewer import ViewConfig, Viewer
 from opendactyl.files.errors import InputError
 
 CHROMIUM = next(
@@ -175,6 +175,11 @@ def wait_for_stillness(page):
 
     wait(still, "the picture to stand still")
     return pictures[-1]
+
+
+def test_an_address_of_another_machine_is_refused(bundle):
+    with pytest.raises(InputError, match="cannot listen"):
+        Viewer(ViewConfig(bundle=bundle, host="no.such.host.invalid"))
 
 
 def test_bad_ports_are_refused():
