@@ -19,8 +19,8 @@ import tyro
 from opendactyl.control.rollouts import rollout_source
 from opendactyl.datasets.generate import generate
 from opendactyl.datasets.recipe import DatasetConfig
-from opendactyl.files.atomic import read_json, write_text
-from opendactyl.files.errors import InputError
+from opendactyl.files.atomic import read_json, write_json, write_text
+from opendactyl.files.errors import InputError, one_line_errors
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.evaluate import EvalConfig, evaluate
 from opendactyl.vision.train import train
@@ -103,13 +103,17 @@ def run(config: AblationConfig) -> str:
         if name not in VARIANTS:
             raise InputError(f"no ablation {name!r}; choose from {', '.join(VARIANTS)}")
     for name in config.names:
+        done = config.out / name / "tested.json"
+        # A longer training makes tests old.
+        if done.exists() and read_json(done)["minutes"] == config.minutes:
+            continue
         folder = _train(config, VARIANTS[name], config.out / name)
         for test, spec in TESTS.items():
+            data = _dataset(config, spec.states, seed=spec.seed, samples=spec.samples,
+                            renderer=spec.renderer)  # fmt: skip
             out = folder / test.replace(", ", "-")
-            if not (out / "metrics.json").exists():
-                data = _dataset(config, spec.states, seed=spec.seed, samples=spec.samples,
-                                renderer=spec.renderer)  # fmt: skip
-                evaluate(EvalConfig(model=folder, data=data, out=out, resume=True))
+            evaluate(EvalConfig(model=folder, data=data, out=out, resume=True))
+        write_json(done, {"minutes": config.minutes})
     table = make_table(config.out)
     write_text(config.out / "table.md", table)
     return table
@@ -158,4 +162,5 @@ def make_table(out: Path) -> str:
 
 if __name__ == "__main__":
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    print(run(tyro.cli(AblationConfig, description=__doc__)))
+    with one_line_errors():
+        print(run(tyro.cli(AblationConfig, description=__doc__)))

@@ -16,6 +16,7 @@ import tyro
 
 from opendactyl.control.results import RESAMPLES
 from opendactyl.files.atomic import read_json, write_json, write_text
+from opendactyl.files.errors import one_line_errors
 from opendactyl.models.actor_critic import MEMORIES
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.checkpoints import load_checkpoint
@@ -111,4 +112,5 @@ def _resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 if __name__ == "__main__":
-    print(run(tyro.cli(MemoryConfig, description=__doc__)))
+    with one_line_errors():
+        print(run(tyro.cli(MemoryConfig, description=__doc__)))

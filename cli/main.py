@@ -5,7 +5,7 @@ import os
 import sys
 from importlib.metadata import version
 
-from opendactyl.files.errors import InputError
+from opendactyl.files.errors import InputError, fail, one_line_errors
 
 VERBS = {
     "doctor": "say which parts of this machine work, and what to do about the others",
@@ -37,11 +37,10 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(0)
     verb = arguments[0]
     if verb not in VERBS:
-        _fail(f"no verb {verb!r}; the verbs are {', '.join(VERBS)}")
+        fail(f"no verb {verb!r}; the verbs are {', '.join(VERBS)}")
     try:
-        sys.exit(_run(verb, arguments[1:]))
-    except InputError as error:
-        _fail(str(error))
+        with one_line_errors():
+            sys.exit(_run(verb, arguments[1:]))
     except KeyboardInterrupt:
         further = "; --resume goes on from here" if verb in RESUMABLE else ""
         print(f"interrupted{further}", file=sys.stderr)
@@ -64,11 +63,6 @@ def _run(verb: str, argv: list[str]) -> int:
             f"{verb} needs {error.name}, which is not installed; `make setup` installs everything, "
             'and so does pip install "opendactyl[sim,train,cluster,bench]"'
         ) from error
-
-
-def _fail(message: str) -> None:
-    print(f"opendactyl: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
 
 
 def _help() -> str:

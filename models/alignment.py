@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from opendactyl.geometry.rotation_torch import orthogonalize
+from opendactyl.models.matrices import invert_3x3, invert_6x6, turn_matrix
 
 SCALE_STD, SHIFT_STD = 0.03, 0.04
 """How far an image may be scaled or rolled, and shifted, by a camera that is not where the rig says
@@ -36,6 +37,38 @@ class Evidence:
     """Nominal K for places (V, 3, 3)."""
     cam_from_hand: Tensor
     """Nominal extrinsics (V, 4, 4)."""
+
+
+def gather(
+    places: Tensor,
+    log_std: Tensor,
+    points: Tensor,
+    anchors: Tensor,
+    cameras: tuple[Tensor, Tensor],
+) -> Evidence:
+    """What places say of the object once the anchors among them have told how the cameras moved.
+
+    Args:
+        places: of the object's points, then of the anchors (B, V, K + M, 2).
+        log_std: logarithms of their deviations (B, V, K + M).
+        points: on the object (K, 3), in metres, object frame.
+        anchors: points (M, 3) that never move in the hand frame.
+        cameras: nominal intrinsics for places (V, 3, 3) and extrinsics (V, 4, 4).
+    """
+    count, weight = len(points), torch.exp(-2 * log_std)
+    nominal, _ = project(anchors[None], *cameras)
+    steady = undo_jitter(places[:, :, count:], nominal, weight[:, :, count:], places[:, :, :count])
+    return Evidence(steady, weight[:, :, :count], points, *cameras)
+
+
+def deviations(covariance: Tensor, shift: Tensor) -> Tensor:
+    """Logarithms (B, 2) of the deviations of position and rotation, from a covariance (B, 6, 6).
+
+    What the weights of places imply is raised by a learned `shift`; no gradient reaches the
+    weights through it, which the places' own likelihood teaches.
+    """
+    variance = covariance.diagonal(dim1=-2, dim2=-1).unflatten(-1, (2, 3)).mean(dim=-1)
+    return (0.5 * torch.log(variance.detach()) + shift).clamp(-9.0, 2.0)
 
 
 def place_intrinsics(intrinsics: Tensor, size: int) -> Tensor:
@@ -203,39 +236,3 @@ def _vee(m: Tensor) -> Tensor:
     return 0.5 * torch.stack(
         [m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]], dim=-1
     )
-
-
-def turn_matrix(w: Tensor) -> Tensor:
-    """Rotation matrices (B, 3, 3) of rotation vectors (B, 3), through Cayley's map.
-
-    It agrees with the exponential map to second order and needs no angle, so nothing to divide by.
-    """
-    x, y, z = (w / 2).unbind(-1)
-    square = x * x + y * y + z * z
-    s = 2 / (1 + square)
-    rows = (
-        (1 - s * (y * y + z * z), s * (x * y - z), s * (x * z + y)),
-        (s * (x * y + z), 1 - s * (x * x + z * z), s * (y * z - x)),
-        (s * (x * z - y), s * (y * z + x), 1 - s * (x * x + y * y)),
-    )
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
-
-
-def invert_3x3(m: Tensor) -> Tensor:
-    """Inverses of matrices (..., 3, 3), by the adjugate."""
-    a, b, c = m.unbind(-2)
-    cofactors = torch.stack(
-        [torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], dim=-1
-    )
-    return cofactors / (a * cofactors[..., :, 0]).sum(dim=-1)[..., None, None]
-
-
-def invert_6x6(m: Tensor) -> Tensor:
-    """Inverses of symmetric positive definite matrices (..., 6, 6), by 3×3 blocks."""
-    a, b, d = m[..., :3, :3], m[..., :3, 3:], m[..., 3:, 3:]
-    a_inverse = invert_3x3(a)
-    ab = a_inverse @ b
-    rest = invert_3x3(d - b.mT @ ab)
-    upper = torch.cat([a_inverse + ab @ rest @ ab.mT, -ab @ rest], dim=-1)
-    lower = torch.cat([-(ab @ rest).mT, rest], dim=-1)
-    return torch.cat([upper, lower], dim=-2)

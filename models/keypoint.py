@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from opendactyl.models.alignment import (
-    Evidence,
     align,
+    deviations,
+    gather,
     place_intrinsics,
-    project,
     refine,
     triangulate,
-    undo_jitter,
 )
 from opendactyl.models.blocks import SpatialSoftmax
 from opendactyl.models.landmark import CONTEXT, MAX_LOG_STD, MIN_LOG_STD, Hourglass
@@ -70,22 +69,17 @@ class KeypointNetwork(nn.Module):
             return self._pose(places, log_std, (place_intrinsics(intrinsics, size), cam_from_hand))
 
     def _pose(self, places: Tensor, log_std: Tensor, cameras: tuple[Tensor, Tensor]) -> PoseOutput:
-        count = len(self.points)
-        weight = torch.exp(-2 * log_std)
-        nominal, _ = project(self.anchors[None], *cameras)
-        steady = undo_jitter(
-            places[:, :, count:], nominal, weight[:, :, count:], places[:, :, :count]
-        )
-        evidence = Evidence(steady, weight[:, :, :count], self.points, *cameras)
+        evidence = gather(places, log_std, self.points, self.anchors, cameras)
         met, certainty = triangulate(evidence, torch.tensor(CENTRE, device=places.device))
+        # A start for Gauss-Newton, whose result is the same from any start nearby: gradients
+        # reach the places through it, and not through a rotation that may be ill defined.
         position, rotation = align(self.points, met.detach(), certainty.detach())
         precision = torch.tensor(PRIOR_STD, device=places.device).pow(-2).expand(len(places), 2)
         position, rotation, covariance = refine(position, rotation, precision, evidence)
-        variance = covariance.diagonal(dim1=-2, dim2=-1).unflatten(-1, (2, 3)).mean(dim=-1)
         return PoseOutput(
             position=position,
             rotation=rotation,
-            log_std=(0.5 * torch.log(variance.detach()) + self.log_scale).clamp(-9.0, 2.0),
+            log_std=deviations(covariance, self.log_scale),
             places=places,
             places_log_std=log_std,
         )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from opendactyl.models.alignment import Evidence, place_intrinsics, project, refine, undo_jitter
+from opendactyl.models.alignment import deviations, gather, place_intrinsics, refine
 from opendactyl.models.blocks import ResidualBlock, SpatialSoftmax
 from opendactyl.models.pose import PoseHead, PoseOutput, standardize
 
@@ -84,24 +84,17 @@ class LandmarkNetwork(nn.Module):
         cameras: tuple[Tensor, Tensor],
         spread: Tensor,
     ) -> PoseOutput:
-        count = len(self.points)
-        weight = torch.exp(-2 * log_std)
-        nominal, _ = project(self.anchors[None], *cameras)
-        steady = undo_jitter(
-            places[:, :, count:], nominal, weight[:, :, count:], places[:, :, :count]
-        )
-        evidence = Evidence(steady, weight[:, :, :count], self.points, *cameras)
+        evidence = gather(places, log_std, self.points, self.anchors, cameras)
         position, rotation, covariance = refine(
             first.position.detach(),
             first.rotation.detach(),
             torch.exp(-2 * first.log_std.detach()),
             evidence,
         )
-        variance = covariance.diagonal(dim1=-2, dim2=-1).unflatten(-1, (2, 3)).mean(dim=-1)
         return PoseOutput(
             position=position,
             rotation=rotation,
-            log_std=(0.5 * torch.log(variance.detach()) + spread).clamp(-9.0, 2.0),
+            log_std=deviations(covariance, spread),
             places=places,
             places_log_std=log_std,
             first=first,

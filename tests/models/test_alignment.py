@@ -8,15 +8,13 @@ from opendactyl.geometry.rig import load_rig
 from opendactyl.models.alignment import (
     Evidence,
     align,
-    invert_3x3,
-    invert_6x6,
     place_intrinsics,
     project,
     refine,
     triangulate,
-    turn_matrix,
     undo_jitter,
 )
+from opendactyl.models.matrices import invert_3x3, invert_6x6, turn_matrix
 from opendactyl.models.pose import CENTRE
 from opendactyl.sim.objects import object_spec
 
