@@ -23,10 +23,16 @@ from opendactyl.datasets.generate import DatasetConfig, generate
 from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
-from opendactyl.geometry.rotation import geodesic_angle, random_quat
+from opendactyl.geometry.rotation import (
+    geodesic_angle,
+    quat_multiply,
+    random_quat,
+    rotvec_to_quat,
+)
 from opendactyl.geometry.rotation_torch import quat_to_matrix
 from opendactyl.models.pose import PoseOutput, rotation_from_raw
 from opendactyl.models.weights import save_weights
+from opendactyl.vision.calibration import calibrate
 from opendactyl.vision.callbacks import Averaging, Progress
 from opendactyl.vision.checkpoints import load_module, start_from
 from opendactyl.vision.config import VisionConfig
@@ -35,7 +41,7 @@ from opendactyl.vision.evaluate import EvalConfig, evaluate, open_model
 from opendactyl.vision.losses import FocalBalance, pose_likelihood, pose_loss
 from opendactyl.vision.metrics import CHI2_90_3, squared_distances
 from opendactyl.vision.module import PoseModule
-from opendactyl.vision.predictions import predict
+from opendactyl.vision.predictions import Predictions, predict
 from opendactyl.vision.seeds import known_seeds, seeds_of_training
 from opendactyl.vision.train import build_module, make_data, train
 
@@ -184,6 +190,31 @@ def test_uncertainties_are_scaled_on_validation_data(vision_run, val_dataset):
     assert (module.log_std_shift != 0).all()
     for squares in squared_distances(predict(module, data, len(data))):
         assert np.mean(squares <= CHI2_90_3) == pytest.approx(0.9, abs=1 / len(data))
+
+
+def test_scaled_uncertainties_hold_on_data_they_were_not_scaled_on(monkeypatch):
+    """Errors three times as large as believed in position, half as large in rotation."""
+
+    class Believer:
+        log_std_shift = torch.zeros(2)
+
+    def predictions(seed, count=4000):
+        rng = np.random.default_rng(seed)
+        true = random_quat(rng, (count,))
+        turn = rotvec_to_quat(rng.normal(0, 0.5 * 0.02, (count, 3)))
+        scale = np.exp(2 * Believer.log_std_shift.numpy()).repeat(3)
+        covariance = np.diag(np.array([1e-6] * 3 + [4e-4] * 3) * scale)
+        return Predictions(
+            rng.normal(0, 3e-3, (count, 3)), quat_multiply(turn, true),
+            np.broadcast_to(covariance, (count, 6, 6)), np.zeros((count, 3)), true,
+            np.ones((count, 3)),
+        )  # fmt: skip
+
+    monkeypatch.setattr("opendactyl.vision.calibration.predict", lambda *_: predictions(0))
+    calibrate(Believer, range(4000), 4000)
+    for squares in squared_distances(predictions(1)):
+        assert np.mean(squares <= CHI2_90_3) == pytest.approx(0.9, abs=0.02)
+    np.testing.assert_allclose(Believer.log_std_shift.exp().numpy(), [3.0, 0.5], rtol=0.05)
 
 
 def test_onnx_equals_torch(vision_run, bundle, val_dataset):
