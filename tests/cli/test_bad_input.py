@@ -68,6 +68,24 @@ def test_exporting_before_the_policy_says_what_comes_first(refused, vision_run):
     assert "make train-policy" in refused("export", "--vision", vision_run)
 
 
+def test_a_file_where_a_folder_should_be(refused, vision_run, policy_run, tmp_path):
+    (tmp_path / "letter").write_text("dear")
+    sources = ("--vision", vision_run, "--policy", policy_run)
+    assert "is no bundle" in refused("export", *sources, "--out", tmp_path / "letter")
+    assert "cannot use" in refused("export", *sources, "--out", tmp_path / "letter" / "bundle")
+    assert (tmp_path / "letter").read_text() == "dear"
+
+
+@pytest.mark.parametrize("options", [("--seconds", "nan"), ("--video", "film.gif")])
+def test_a_film_that_cannot_be_made(refused, bundle, options):
+    assert options[0] in refused("run", "--bundle", bundle, *options)
+
+
+def test_recording_takes_no_other_options(refused, bundle):
+    options = ("--record", "runs/a", "--out", bundle, "--task", "spin")
+    assert "--record exports nothing" in refused("export", *options)
+
+
 def test_an_unknown_gl_backend_lists_the_valid_ones(refused, monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "vulcan")
     assert "one of egl, osmesa, glfw" in refused("dataset")
