@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from opendactyl.files.errors import InputError
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
+SHIPPED = Path(__file__).parents[2] / "pretrained" / "spin"
 FAULTS_SAY = {"policy": "the policy's output is not finite", "hand": "the hand does not answer"}
 # Not `jump`: it is said for a third of a second only, then the estimates are believed.
 SIGHT_FAULTS_SAY = {
@@ -120,10 +122,11 @@ def free_port():
 
 
 @pytest.fixture
-def server(bundle):
+def server():
+    """The bundle that ships: its policy keeps the hand moving."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "opendactyl.cli.main", "view", "--bundle", str(bundle),
+        [sys.executable, "-P", "-m", "opendactyl.cli.main", "view", "--bundle", str(SHIPPED),
          "--port", str(port)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ.copy(),
     )  # fmt: skip
