@@ -21,13 +21,13 @@ class DemoConfig:
 
     out: Path = Path("demo")
     """Folder for everything the demo makes."""
-    samples: int = 4000
+    samples: int = 3000
     """Training samples to render."""
-    vision_minutes: float = 4.5
+    vision_minutes: float = 4.0
     """Time for the estimator."""
-    policy_minutes: float = 4.0
+    policy_minutes: float = 3.0
     """Time for the policy."""
-    episodes: int = 8
+    episodes: int = 6
     """Episodes of each evaluation."""
     seconds_per_goal: float = 8.0
     """Time for each goal in both evaluations; `evaluate` gives ten times as much."""
