@@ -34,8 +34,8 @@ from opendactyl.sim.state import State
 
 SCENE = 480
 """Height and width of the scene's picture, in pixels."""
-_YELLOW = (255, 190, 60)
-GOAL_COLOURS = (_YELLOW, _YELLOW, _YELLOW)
+GOAL_COLOURS = ((255, 170, 150), (190, 255, 150), (150, 200, 255))
+"""The goal's axes are drawn paler than the object's, in the same order."""
 ESTIMATE_WIDTH = 3
 
 
@@ -96,7 +96,7 @@ class Film:
         scene = Image.fromarray(self._scene.render(state, self._look)[0])
         draw_pose(
             scene, self._camera, state.position + [0.0, 0.0, 0.09], goal,
-            colours=GOAL_COLOURS, width=2,
+            colours=GOAL_COLOURS, width=ESTIMATE_WIDTH,
         )  # fmt: skip
         pilot = self.loop.pilot
         draw_pose(scene, self._camera, pilot.position[0], pilot.quaternion[0], width=ESTIMATE_WIDTH)
@@ -117,13 +117,15 @@ class Film:
         return np.asarray(picture)
 
     def _caption(self, scene: Image.Image, goals: int) -> None:
-        pen = ImageDraw.Draw(scene)
-        pen.text((10, 8), f"goals {goals}", fill=(20, 20, 20), font_size=26)
         degrees = np.rad2deg(self.loop.error_rad[0])
         error = f"pose error {degrees:.1f} deg, {self.loop.error_m[0] * 1000:.1f} mm"
-        pen.text((10, 40), error, fill=(60, 60, 60), font_size=14)
-        legend = "axes: thick estimated, thin true (views), yellow goal"
-        pen.text((10, SCENE - 22), legend, fill=(60, 60, 60), font_size=12)
+        legend = "axes: estimated; true, thin, in the views; the goal, pale, above"
+        pen = ImageDraw.Draw(scene)
+        for place, text, size in (
+            ((10, 6), f"goals {goals}", 26), ((10, 40), error, 15), ((10, SCENE - 24), legend, 13),
+        ):  # fmt: skip
+            # Backgrounds are light or dark.
+            pen.text(place, text, "white", font_size=size, stroke_width=2, stroke_fill="black")
 
     def close(self) -> None:
         """Closes the cameras."""
