@@ -40,7 +40,13 @@ def main(argv: list[str] | None = None) -> None:
         fail(f"no verb {verb!r}; the verbs are {', '.join(VERBS)}")
     try:
         with one_line_errors():
-            sys.exit(_run(verb, arguments[1:]))
+            status = _run(verb, arguments[1:])
+            sys.stdout.flush()
+            sys.exit(status)
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough; flushing the rest at the end must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         further = "; --resume goes on from here" if verb in RESUMABLE else ""
         print(f"interrupted{further}", file=sys.stderr)

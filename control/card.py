@@ -1,5 +1,6 @@
 """The model card of a bundle, filled from its manifest."""
 
+from pathlib import Path
 from typing import Any
 
 from opendactyl.control.results import source_name
@@ -81,12 +82,18 @@ def _sight(metrics: dict[str, Any]) -> list[str]:
     for row in metrics["sight"]:
         rotation, position = row["rotation_error_deg"], row["position_error_mm"]
         rows.append(
-            f"| {row['states'].split(':')[0]} | {row['renderer']} | {row['seed']} | {row['n']} "
+            f"| {_states(row['states'])} | {row['renderer']} | {row['seed']} | {row['n']} "
             f"| {rotation['mean']:.2f} | {rotation['median']:.2f} | {position['mean']:.2f} "
             f"| {position['median']:.2f} | {row['coverage_90_rotation']:.1%}, "
             f"{row['coverage_90_position']:.1%} |"
         )
     return ["\n".join(rows)]
+
+
+def _states(source: str) -> str:
+    """A source of states in words: of a policy's roll-outs, whose."""
+    kind, _, bundle = source.partition(":")
+    return f"{kind} of {Path(bundle).name}" if bundle else kind
 
 
 def _loop(metrics: dict[str, Any]) -> list[str]:

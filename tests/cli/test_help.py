@@ -126,3 +126,12 @@ def test_a_missing_part_is_named_with_its_remedy(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("opendactyl: preview needs tyro, which is not installed; `make")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(bundle):
+    command = [sys.executable, "-P", "-m", "opendactyl.cli.main", "export", "--check", str(bundle)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+    process.stderr.close()

@@ -41,6 +41,9 @@ def test_what_was_measured_goes_into_the_manifest_and_the_card(
     card = (copy / "README.md").read_text()
     assert f"| {seen['rotation_error_deg']['mean']:.2f} |" in card
     assert f"| spin | sim | none | 0 | 1000 | 2 | {goals['mean']:.1f} |" in card
+    write_json(sight / "config.json", read_json(sight / "config.json") | {"states": "policy:a/b"})
+    record(copy, [sight])
+    assert "| policy of b | classic | 9 | 3 |" in (copy / "README.md").read_text()
     # The same settings again take the place of the first; the evaluation still resumes.
     evaluate(settings(copy, sim, episodes=3, resume=True))
     record(copy, [sim])
