@@ -73,7 +73,12 @@ class PlainTraining:
         self._optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate)
         folder = JpegFolder(config.data[0], config.out.parent / "jpeg", config)
         self._loader = DataLoader(
-            folder, config.batch_size, shuffle=True, num_workers=config.workers, drop_last=True
+            folder,
+            config.batch_size,
+            shuffle=True,
+            num_workers=config.workers,
+            drop_last=True,
+            persistent_workers=config.workers > 0,
         )
 
     def train_for(self, seconds: float, *, warm_up: int) -> tuple[int, float]:
