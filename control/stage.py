@@ -19,10 +19,10 @@ from opendactyl.sim.state import State
 
 GOAL_OFFSET = np.array([0.0, 0.0, 0.14])
 """The goal is shown over the hand, this far from the hand frame's origin, in metres."""
-VIEW_POSITION, VIEW_TARGET = (0.5, -0.16, 0.42), (-0.14, 0.0, 0.2)
+VIEW_POSITION, VIEW_TARGET = (0.40, -0.24, 0.26), (-0.10, 0.02, 0.15)
 """Where a visitor looks from and at, in the hand frame."""
 _ESTIMATE = (40, 160, 255)
-_FRUSTUM, _LINE = 0.08, 0.003
+_FRUSTUM, _LINE = 0.09, 0.002
 
 
 class Stage:
