@@ -62,7 +62,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     out = open_run(config.out, plain, resume=config.resume)
     records = _run(config, out)[: config.episodes]
     results = summarize(records, plain["task"])
-    results["offline"] = _offline(bundle, config.renderer) if config.pose == "vision" else None
+    sighted = config.pose == "vision"
+    results["offline"] = _offline(bundle, config.renderer, plain["task"]) if sighted else None
     values = results["consecutive_successes"]["values"]
     if others is not None:
         results["against"] = {"pose": others[0]} | compare(values, others[1])
@@ -95,15 +96,15 @@ def _run(config: EvaluateConfig, out: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _offline(bundle: Bundle, renderer: str) -> dict[str, Any] | None:
+def _offline(bundle: Bundle, renderer: str, task: str) -> dict[str, Any] | None:
     """The estimator's errors on single samples of a renderer, as the bundle tells them.
 
-    Those of a policy's states that it has not seen are the likest to what the loop meets; without
-    any there are those of the samples that it was chosen by.
+    Unseen samples of a policy's states, best of one for this task, are the likest to what the loop
+    meets; without any there are those of the samples that it was chosen by.
     """
     metrics = bundle.manifest.get("metrics", {})
     unseen = [row for row in metrics.get("sight", []) if row["renderer"] == renderer]
-    unseen.sort(key=lambda row: row["states"].startswith("policy"))
+    unseen.sort(key=lambda row: (row["states"][:6] == "policy", Path(row["states"]).name == task))
     told = unseen[-1] if unseen else metrics.get("vision")
     if told is None:
         return None

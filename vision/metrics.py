@@ -21,8 +21,8 @@ GOOD_ANGLE_DEG, GOOD_MM = 2.71, 3.12
 """Dactyl's own errors (D18 Table 6), which put degrees and millimetres on one scale."""
 ADD_LIMIT = 0.1
 """The AUC of ADD runs from zero to this distance, in metres (PoseCNN, arXiv 1711.00199)."""
-VISIBLE_BINS = 5
-"""Bins of the object's visible share."""
+VISIBLE_BINS = 20
+"""Bins of the object's visible share: a hand hides little of a block, so they must be narrow."""
 
 
 def summarize(values: NDArray[np.floating[Any]]) -> dict[str, float]:

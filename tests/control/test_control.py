@@ -347,8 +347,8 @@ def test_ratio_of_pairs_and_its_interval():
 
 
 def test_errors_are_told_by_how_much_was_seen():
-    rows = by_visibility(*np.array([[0.1, 0.15, 1.0], [1.0, 3.0, 0.1], [10.0, 30.0, 1.0]]))
-    assert [(row["visible_from"], row["n"]) for row in rows] == [(0.0, 2), (0.8, 1)]
+    rows = by_visibility(*np.array([[0.11, 0.14, 1.0], [1.0, 3.0, 0.1], [10.0, 30.0, 1.0]]))
+    assert [(row["visible_from"], row["n"]) for row in rows] == [(0.1, 2), (0.95, 1)]
     assert rows[0]["rotation_error_deg"] == pytest.approx(2.0)
     assert rows[0]["position_error_mm"] == pytest.approx(20.0)
 
