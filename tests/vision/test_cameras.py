@@ -13,20 +13,14 @@ from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.vision.checkpoints import load_module
-from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluate import EvalConfig, evaluate
 from opendactyl.vision.export import export_pose
 from opendactyl.vision.train import train
 
 
-def test_fewer_cameras_make_a_smaller_estimator(dataset, val_dataset, tmp_path):
-    run = train(
-        VisionConfig(
-            data=(dataset,), val_data=val_dataset, out=tmp_path / "run", image_size=64, views=1,
-            batch_size=4, max_epochs=1, max_minutes=5, workers=0, accelerator="cpu",
-        )
-    )  # fmt: skip
+def test_fewer_cameras_make_a_smaller_estimator(val_dataset, tiny, tmp_path):
+    run = train(tiny(tmp_path / "run", views=1))
     module = load_module(run)
     assert module.views == 1
     metrics = evaluate(EvalConfig(model=run, data=val_dataset, out=tmp_path / "report"))
@@ -45,12 +39,8 @@ def test_other_cameras_are_refused(vision_run, val_dataset, tmp_path, monkeypatc
         evaluate(EvalConfig(model=vision_run, data=tmp_path / "data", out=tmp_path / "out"))
 
 
-def test_keypoints_are_found_through_other_cameras(dataset, val_dataset, tmp_path):
-    config = VisionConfig(
-        data=(dataset,), val_data=val_dataset, out=tmp_path / "run", image_size=64, batch_size=4,
-        max_epochs=1, max_minutes=5, workers=0, accelerator="cpu", model="keypoint",
-    )  # fmt: skip
-    run = train(config)
+def test_keypoints_are_found_through_other_cameras(tiny, tmp_path):
+    run = train(tiny(tmp_path / "run", model="keypoint"))
     text = resources.files("opendactyl.configs").joinpath("rigs/dactyl.toml").read_text()
     tables = text.split("[[camera]]")
     rig = tmp_path / "two.toml"

@@ -1,0 +1,21 @@
+"""Settings of a training that takes seconds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opendactyl.vision.config import VisionConfig
+
+
+@pytest.fixture
+def tiny(dataset: Path, val_dataset: Path) -> Callable[..., VisionConfig]:
+    """Makes settings of a run in a folder; options replace the usual ones."""
+
+    def settings(out: Path, **options: Any) -> VisionConfig:
+        usual = {"data": (dataset,), "val_data": val_dataset, "image_size": 64, "batch_size": 4,
+                 "max_epochs": 1, "max_minutes": 5, "workers": 0, "accelerator": "cpu"}  # fmt: skip
+        return VisionConfig(out=out, **(usual | options))
+
+    return settings

@@ -1,0 +1,130 @@
+"""Training: what it leaves behind, and how it goes on."""
+
+import dataclasses
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from opendactyl.files.errors import InputError
+from opendactyl.vision.callbacks import Averaging, Progress
+from opendactyl.vision.checkpoints import load_module
+from opendactyl.vision.config import VisionConfig
+from opendactyl.vision.module import PoseModule
+from opendactyl.vision.train import train
+
+
+def test_training_leaves_what_the_contract_says(vision_run):
+    for name in ("config.json", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+        assert (vision_run / name).exists(), name
+    assert list(vision_run.glob("events.out.tfevents.*"))
+    header = (vision_run / "metrics.csv").read_text().splitlines()[0]
+    assert "val/rotation_error_deg" in header
+
+
+def test_resuming_goes_on_and_other_settings_are_refused(vision_run, tiny, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(vision_run, run)
+    before = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
+    # The number of epochs limits a run like its minutes do, and may grow.
+    train(tiny(run, max_epochs=3, resume=True))
+    after = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
+    assert after == before * 3 // 2
+    with pytest.raises(InputError, match="head: '9d' there, '6d' now"):
+        train(tiny(run, head="6d", resume=True))
+    with pytest.raises(InputError, match="not empty"):
+        train(tiny(run))
+
+
+def test_a_finished_run_goes_on_from_its_weights_not_from_their_average(vision_run):
+    last = torch.load(vision_run / "checkpoints/last.ckpt", weights_only=True)
+    name = "network.maps.weight" if "network.maps.weight" in last["state_dict"] else (
+        "network.tower.maps.weight"
+    )  # fmt: skip
+    assert not torch.equal(last["state_dict"][name], last["current_model_state"][name])
+    averaged = load_module(vision_run).state_dict()[name]
+    assert torch.equal(last["state_dict"][name], averaged)
+
+
+@pytest.mark.parametrize("content", ["nonsense", "another network's"])
+def test_a_checkpoint_that_cannot_be_gone_on_from_is_named(vision_run, tiny, tmp_path, content):
+    run = tmp_path / "run"
+    shutil.copytree(vision_run, run)
+    last = run / "checkpoints" / "last.ckpt"
+    if content == "nonsense":
+        last.write_bytes(b"dear")
+    else:
+        checkpoint = torch.load(last, weights_only=True)
+        checkpoint["hyper_parameters"]["image_size"] = 96
+        torch.save(checkpoint, last)
+    with pytest.raises(InputError, match=r"last\.ckpt is"):
+        train(tiny(run, max_epochs=3, resume=True))
+
+
+def test_training_too_early_says_what_comes_first(tmp_path):
+    with pytest.raises(InputError, match="make dataset"):
+        train(VisionConfig(data=(tmp_path / "absent",), out=tmp_path / "run"))
+
+
+def test_strangers_checkpoints_are_loaded_with_weights_only(tmp_path):
+    class Poison:
+        def __reduce__(self):
+            return (exec, ("raise SystemExit('poisoned')",))
+
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"state_dict": Poison()}, tmp_path / "checkpoints" / "best.ckpt")
+    with pytest.raises(InputError, match="no estimator checkpoint"):
+        load_module(tmp_path)
+
+
+def test_a_short_run_averages_what_it_learned_not_where_it_began():
+    average = Averaging(0.999, Path("last.ckpt"))._kwargs["avg_fn"]
+    value = torch.zeros(1)
+    for count in range(1, 60):
+        value = average(value, torch.ones(1), count)
+    assert value.item() > 0.99
+
+
+def test_an_interrupted_run_keeps_what_it_learned(tiny, tmp_path, monkeypatch):
+    def interrupt(self, trainer, module, batch, number):
+        if number == 2:
+            raise KeyboardInterrupt
+
+    config = tiny(tmp_path / "run", max_epochs=2)
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "on_train_batch_start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    signal.signal(signal.SIGINT, handler)
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 2
+    run = train(dataclasses.replace(config, resume=True))
+    assert (run / "checkpoints" / "best.ckpt").exists()
+
+
+def test_an_interrupted_validation_does_not_confuse_weights_and_average(
+    tiny, tmp_path, monkeypatch
+):
+    judged, validate = {}, PoseModule.validation_step
+
+    def interrupt(self, batch, number):
+        if self.global_step < 3:  # The average of one is that one.
+            return validate(self, batch, number)
+        judged.update({name: value.clone() for name, value in self.state_dict().items()})
+        raise KeyboardInterrupt
+
+    config = tiny(tmp_path / "run", max_epochs=2, max_minutes=0.02)
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(PoseModule, "validation_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    signal.signal(signal.SIGINT, handler)
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    for name, value in last["state_dict"].items():
+        torch.testing.assert_close(value, judged[name], msg=name)
+    changed = [n for n, v in last["current_model_state"].items() if not torch.equal(v, judged[n])]
+    assert changed
