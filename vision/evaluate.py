@@ -80,13 +80,14 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     # An interruption must not leave older figures beside the names of other data.
     for name in ("metrics.json", "report.html"):
         (out / name).unlink(missing_ok=True)
-    write_json(out / "config.json", _what_is_measured(config, data))
+    measured = _what_is_measured(config, data)
+    write_json(out / "config.json", measured)
     count = min(len(data), config.max_samples or len(data))
     predictions = predict(model, data, count)
     points = np.array(data.manifest.keypoints[: data.manifest.num_corners])
     metrics = compute_metrics(predictions, points)
     write_json(out / "metrics.json", metrics)
-    about = Circumstances(_latency(model, data), _what_is_measured(config, data)["chosen_by"])
+    about = Circumstances(_latency(model, data), measured["chosen_by"])
     write_report(out / "report.html", predictions, metrics, data, about)
     return metrics
 

@@ -87,26 +87,39 @@ def test_a_short_run_averages_what_it_learned_not_where_it_began():
     assert value.item() > 0.99
 
 
-def test_an_interrupted_run_keeps_what_it_learned(tiny, tmp_path, monkeypatch):
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Trains until a method, replaced by another, ends it; returns the last checkpoint."""
+
+    def run(config, owner, name, method):
+        handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, method)
+            with pytest.raises(KeyboardInterrupt):
+                train(config)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        return torch.load(config.out / "checkpoints" / "last.ckpt", weights_only=True)
+
+    return run
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_what_it_learned(tiny, tmp_path, interrupted, how):
     def interrupt(self, trainer, module, batch, number):
         if number == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(how)
 
     config = tiny(tmp_path / "run", max_epochs=2)
-    handler = signal.getsignal(signal.SIGINT)
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "on_train_batch_start", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(config)
-    signal.signal(signal.SIGINT, handler)
-    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert last["global_step"] == 2
+    last = interrupted(config, Progress, "on_train_batch_start", interrupt)
+    # A polite request is heard once the batch is done.
+    assert last["global_step"] == (2 if how == signal.SIGINT else 3)
     run = train(dataclasses.replace(config, resume=True))
     assert (run / "checkpoints" / "best.ckpt").exists()
 
 
 def test_an_interrupted_validation_does_not_confuse_weights_and_average(
-    tiny, tmp_path, monkeypatch
+    tiny, tmp_path, interrupted
 ):
     judged, validate = {}, PoseModule.validation_step
 
@@ -117,13 +130,7 @@ def test_an_interrupted_validation_does_not_confuse_weights_and_average(
         raise KeyboardInterrupt
 
     config = tiny(tmp_path / "run", max_epochs=2, max_minutes=0.02)
-    handler = signal.getsignal(signal.SIGINT)
-    with monkeypatch.context() as patch:
-        patch.setattr(PoseModule, "validation_step", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(config)
-    signal.signal(signal.SIGINT, handler)
-    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    last = interrupted(config, PoseModule, "validation_step", interrupt)
     for name, value in last["state_dict"].items():
         torch.testing.assert_close(value, judged[name], msg=name)
     changed = [n for n, v in last["current_model_state"].items() if not torch.equal(v, judged[n])]
