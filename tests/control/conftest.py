@@ -1,0 +1,133 @@
+"""A bundle to spoil, and a loop over parts that can fail."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opendactyl.control.bundle import load_bundle
+from opendactyl.control.faults import Faults
+from opendactyl.control.filter import FilteredPose
+from opendactyl.control.goals import TaskGoals
+from opendactyl.control.parts import HandReading
+from opendactyl.control.robot import RobotLoop, Status
+from opendactyl.control.sight import VisionPose
+from opendactyl.files.atomic import read_json
+from opendactyl.sim.names import ACTUATORS, JOINTS
+from opendactyl.vision.estimator import Pose
+
+
+@pytest.fixture
+def copy(bundle: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(bundle, tmp_path / "bundle")
+
+
+@pytest.fixture
+def spoil(copy: Path) -> Callable[[Callable[[dict], object]], None]:
+    """Changes the manifest of the copied bundle."""
+
+    def change(how: Callable[[dict], object]) -> None:
+        manifest = read_json(copy / "manifest.json")
+        how(manifest)
+        (copy / "manifest.json").write_text(json.dumps(manifest))
+
+    return change
+
+
+class Clock:
+    """Time that only passes when someone waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class SpringHand:
+    """A hand whose joints go half the way to their targets with each command."""
+
+    def __init__(self) -> None:
+        self.joints = np.zeros(len(JOINTS))
+        self.sent: list[np.ndarray] = []
+        self.closed = False
+
+    def read(self) -> HandReading:
+        return HandReading(self.joints.copy(), np.full((5, 3), self.joints.mean()))
+
+    def command(self, targets: np.ndarray) -> None:
+        self.sent.append(targets)
+        moved = [JOINTS.index(name) for name in ACTUATORS]
+        self.joints[moved] += 0.5 * (targets - self.joints[moved])
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class NoisyCameras:
+    """Pictures that differ, as a real sensor's do."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.rng = np.random.default_rng(0)
+        self.closed = False
+
+    def read(self) -> list[np.ndarray]:
+        return list(self.rng.integers(0, 256, self.shape, dtype=np.uint8))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class SureEstimator:
+    """An estimator that sees the same pose in whatever it is shown, a little noisily."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.rng = np.random.default_rng(1)
+        self.asked = 0
+
+    def estimate(self, images: np.ndarray) -> Pose:
+        assert images.dtype == np.uint8 and images.shape == self.shape
+        self.asked += 1
+        position = np.array([0.0, 0.0, 0.03]) + self.rng.normal(0, 0.001, 3)
+        return Pose(position, np.array([1.0, 0, 0, 0]), np.diag([1e-6] * 3 + [1e-3] * 3))
+
+
+class Rig:
+    """A loop whose hand, cameras and estimator are simple, and whose faults can be injected."""
+
+    patience = 3
+    """Actions in which the last good pose serves."""
+
+    def __init__(self, bundle: Path) -> None:
+        loaded = load_bundle(bundle, threads=1)
+        self.estimator = SureEstimator(loaded.estimator.shape)
+        loaded = dataclasses.replace(loaded, estimator=self.estimator)
+        self.low, self.high = loaded.decoder().low, loaded.decoder().high
+        self.faults = Faults(view=1)
+        self.hand = SpringHand()
+        self.cameras = NoisyCameras(loaded.estimator.shape)
+        sight = VisionPose(loaded, self.faults.cameras(self.cameras))
+        source = FilteredPose(self.faults.source(sight))
+        self.clock = Clock()
+        self.loop = RobotLoop(
+            self.faults.bundle(loaded), self.faults.hand(self.hand), source,
+            TaskGoals("reorient"), patience=self.patience * 0.08,
+            clock=self.clock, sleep=self.clock.sleep,
+        )  # fmt: skip
+
+    def steps(self, count: int) -> list[Status]:
+        return [self.loop.step() for _ in range(count)]
+
+
+@pytest.fixture
+def rig(bundle: Path) -> Rig:
+    return Rig(bundle)

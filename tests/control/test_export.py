@@ -1,0 +1,64 @@
+"""Joining networks into a bundle."""
+
+import pytest
+
+from opendactyl.control.bundle import load_bundle
+from opendactyl.control.package import ExportConfig, export_bundle
+from opendactyl.files.errors import InputError
+
+
+def test_export_too_early_says_what_comes_first(tmp_path, vision_run, monkeypatch):
+    with pytest.raises(InputError, match="make train-vision"):
+        export_bundle(ExportConfig(vision=tmp_path / "absent", out=tmp_path / "bundle"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="make train-policy"):
+        export_bundle(ExportConfig(vision=vision_run, out=tmp_path / "bundle"))
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_export_replaces_bundles_and_nothing_else(copy, vision_run, policy_run, tmp_path):
+    (copy / "README.md").write_text("another card")
+    weights = tmp_path / "weights"
+    export_bundle(ExportConfig(vision=vision_run, policy=policy_run, out=copy, weights=weights))
+    names = {path.name for path in weights.iterdir()}
+    assert names == {"pose.safetensors", "policy-spin.safetensors"}
+    assert "another card" not in (copy / "README.md").read_text()
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "love.txt").write_text("dear")
+    with pytest.raises(InputError, match="is no bundle"):
+        export_bundle(ExportConfig(vision=vision_run, policy=policy_run, out=tmp_path / "letters"))
+    assert (tmp_path / "letters" / "love.txt").read_text() == "dear"
+    assert not list(tmp_path.glob(".bundle-*"))
+
+
+def test_networks_of_a_bundle_are_joined_with_others(bundle, vision_run, policy_run, tmp_path):
+    new = export_bundle(ExportConfig(vision=bundle, policy=policy_run, out=tmp_path / "a"))
+    old, manifest = load_bundle(bundle).manifest, load_bundle(new).manifest
+    assert manifest["sha256"]["pose.onnx"] == old["sha256"]["pose.onnx"]
+    assert {k: v for k, v in manifest.items() if k not in ("sha256", "metrics")} == {
+        k: v for k, v in old.items() if k not in ("sha256", "metrics")
+    }
+    other = export_bundle(
+        ExportConfig(vision=vision_run, policy=bundle, out=tmp_path / "b", task="face-up")
+    )
+    manifest = load_bundle(other).manifest
+    assert manifest["sha256"]["policy.onnx"] == old["sha256"]["policy.onnx"]
+    assert manifest["policy"]["task"] == "face-up"
+
+
+@pytest.mark.parametrize("option", ["rig", "quantize", "weights"])
+def test_what_needs_a_run_is_refused_for_a_bundle(bundle, policy_run, tmp_path, option):
+    settings = {option: tmp_path / "x" if option != "rig" else "dactyl"}
+    with pytest.raises(InputError, match=f"--{option} needs a run of training"):
+        export_bundle(ExportConfig(vision=bundle, policy=bundle, out=tmp_path / "a", **settings))
+    assert not (tmp_path / "a").exists()
+
+
+def test_weights_are_those_of_the_runs_among_the_sources(bundle, vision_run, policy_run, tmp_path):
+    def written(name, **sources):
+        out = tmp_path / name
+        export_bundle(ExportConfig(out=out / "bundle", weights=out / "weights", **sources))
+        return [path.name for path in (out / "weights").iterdir()]
+
+    assert written("a", vision=bundle, policy=policy_run) == ["policy-spin.safetensors"]
+    assert written("b", vision=vision_run, policy=bundle) == ["pose.safetensors"]

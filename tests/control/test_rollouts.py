@@ -1,0 +1,61 @@
+"""States that a policy meets, for datasets; and the film of a run."""
+
+import numpy as np
+import pytest
+
+from opendactyl.control.film import RunConfig, film
+from opendactyl.control.rollouts import MinedStates, RolloutStates, augmented, hardest
+from opendactyl.files.errors import InputError
+from opendactyl.geometry.rotation import geodesic_angle, random_quat
+from opendactyl.geometry.symmetry import nearest_symmetry
+from opendactyl.sim.state import State
+
+
+def test_rollout_states_repeat_by_shard(bundle):
+    source = RolloutStates(bundle)
+    first = [s.to_dict() for s in source.states(0, 0, 6)]
+    assert [s.to_dict() for s in source.states(0, 0, 6)] == first
+    assert [s.to_dict() for s in source.states(0, 6, 12)] != first
+    with pytest.raises(InputError, match="--object block"):
+        source.check("prism")
+
+
+def test_mined_states_are_the_hardest_and_repeat(bundle):
+    source = MinedStates(bundle)
+    first = [s.to_dict() for s in source.states(0, 0, 6)]
+    assert len(first) == 6
+    assert [s.to_dict() for s in source.states(0, 0, 6)] == first
+    # By degrees alone the second is worst; 9 mm count for more than 5.4 degrees.
+    error_rad, error_m = np.deg2rad([0.0, 5.42, 2.71]), np.array([0.00936, 0.0, 0.00156])
+    assert hardest(error_rad, error_m, 2).tolist() == [0, 1]
+
+
+def test_pose_augmentation_is_dactyls_twenty_forty_forty():
+    rng = np.random.default_rng(0)
+    state = State(np.zeros(24), np.array([0.0, 0.0, 0.02]), random_quat(rng))
+    limits = np.tile([-0.01, 0.1], (24, 1))
+    drawn = [augmented(state, rng, limits) for _ in range(1000)]
+    same = [np.array_equal(s.quaternion, state.quaternion) for s in drawn]
+    moved = [not np.array_equal(s.position, state.position) for s in drawn]
+    turned = [
+        not m and nearest_symmetry(s.quaternion, state.quaternion) != 0
+        for s, m in zip(drawn, moved, strict=True)
+    ]
+    assert np.mean(moved) == pytest.approx(0.4, abs=0.05)
+    for s, m in zip(drawn, moved, strict=True):
+        assert (s.joints != 0).any() == m
+        assert (limits[:, 0] <= s.joints).all() and (s.joints <= limits[:, 1]).all()
+    # One of the 24 turns is none.
+    assert np.mean(turned) == pytest.approx(0.4 * 23 / 24, abs=0.05)
+    assert np.mean(same) == pytest.approx(0.2 + 0.4 / 24, abs=0.05)
+    assert all(geodesic_angle(s.quaternion, s.quaternion) < 1e-6 for s in drawn)
+
+
+def test_film(bundle, tmp_path):
+    import imageio.v3 as iio
+
+    path = film(RunConfig(bundle=bundle, seconds=0.4, video=tmp_path / "film.mp4"))
+    frames = iio.imread(path, plugin="pyav")
+    assert frames.shape == (5, 480, 640, 3)
+    assert np.abs(frames[0].astype(int) - frames[-1]).max() > 20
+    assert frames.std() > 20
