@@ -1,6 +1,6 @@
 """What each choice of the estimator is worth: one change at a time, equal time, the same tests.
 
-    python -m opendactyl.benchmarks.ablations base views-1 head-6d
+    python -P -m opendactyl.benchmarks.ablations base views-1 head-6d
 
 renders what is missing, trains each variant for `--minutes`, tests it on samples of the training
 renderer and of the one nobody trains on, and rewrites the table of all variants trained so far.
@@ -27,6 +27,8 @@ from opendactyl.vision.train import train
 
 TRAIN_SEED, VAL_SEED = 3000, 3001
 VAL_SAMPLES = 500
+DONE = "tested.json"
+"""Says with which settings a variant was tested."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +105,7 @@ def run(config: AblationConfig) -> str:
         if name not in VARIANTS:
             raise InputError(f"no ablation {name!r}; choose from {', '.join(VARIANTS)}")
     for name in config.names:
-        done = config.out / name / "tested.json"
-        # A longer training makes tests old.
-        if done.exists() and read_json(done)["minutes"] == config.minutes:
+        if _is_done(config, name):
             continue
         folder = _train(config, VARIANTS[name], config.out / name)
         for test, spec in TESTS.items():
@@ -113,8 +113,8 @@ def run(config: AblationConfig) -> str:
                             renderer=spec.renderer)  # fmt: skip
             out = folder / test.replace(", ", "-")
             evaluate(EvalConfig(model=folder, data=data, out=out, resume=True))
-        write_json(done, {"minutes": config.minutes})
-    table = make_table(config.out)
+        write_json(config.out / name / DONE, _budget(config))
+    table = make_table(config)
     write_text(config.out / "table.md", table)
     return table
 
@@ -143,20 +143,35 @@ def _dataset(config: AblationConfig, states: str, **settings: Any) -> Path:
     return generate(made, rollout_source(source, made.object))
 
 
-def make_table(out: Path) -> str:
+def _budget(config: AblationConfig) -> dict[str, Any]:
+    """What has to be the same for figures to be compared."""
+    return {
+        "minutes": config.minutes,
+        "samples": config.samples,
+        "image_size": config.image_size,
+        "bundle": str(config.bundle),
+    }
+
+
+def _is_done(config: AblationConfig, name: str) -> bool:
+    """Whether a variant was trained and tested with these settings."""
+    path = config.out / name / DONE
+    return path.exists() and read_json(path) == _budget(config)
+
+
+def make_table(config: AblationConfig) -> str:
     """A Markdown table of mean errors, degrees and millimetres, of every variant tested."""
     lines = [f"| variant | {' | '.join(TESTS)} |", "|---" * (len(TESTS) + 1) + "|"]
     for name in VARIANTS:
+        if not _is_done(config, name):
+            continue
         cells = []
         for test in TESTS:
-            path = out / name / test.replace(", ", "-") / "metrics.json"
-            if path.exists():
-                metrics = read_json(path)
-                degrees = metrics["rotation_error_deg"]["mean"]
-                millimetres = metrics["position_error_mm"]["mean"]
-                cells.append(f"{degrees:.2f}°, {millimetres:.2f} mm")
-        if len(cells) == len(TESTS):
-            lines.append(f"| `{name}` | {' | '.join(cells)} |")
+            metrics = read_json(config.out / name / test.replace(", ", "-") / "metrics.json")
+            degrees = metrics["rotation_error_deg"]["mean"]
+            millimetres = metrics["position_error_mm"]["mean"]
+            cells.append(f"{degrees:.2f}°, {millimetres:.2f} mm")
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -54,6 +54,8 @@ def _gymnasium_robotics(seconds: float) -> Row:
         peer_name=GymnasiumHands.NAME,
         extra={
             "simulations": SIMULATIONS,
+            "substep_ms": names.TIMESTEP * 1000,
+            "peer_substep_ms": GymnasiumHands.SUBSTEP_MS,
             "peer_workers": best,
             "peer_by_workers": {str(count): round(value, 2) for count, value in trials.items()},
             "peer_mended": GymnasiumHands.MENDED,

@@ -18,6 +18,7 @@ class GymnasiumHands:
     """`HandManipulateBlock-v1` in some worker processes, under uniformly random actions."""
 
     NAME: ClassVar[str] = "gymnasium-robotics HandManipulateBlock-v1, AsyncVectorEnv"
+    SUBSTEP_MS: ClassVar[float] = 2.0
     MENDED: ClassVar[str] = (
         "mujoco_utils.robot_get_obs, which fails on MuJoCo 4: it compares joint types by `in`"
     )

@@ -1,6 +1,6 @@
 """What a memory is worth under randomized physics: LSTM against its feed-forward twin.
 
-    python -m opendactyl.benchmarks.memory --teacher pretrained/weights/policy-spin.safetensors
+    python -P -m opendactyl.benchmarks.memory --teacher pretrained/weights/policy-spin.safetensors
 
 For each seed one policy of either kind is cloned from the same teacher and trained on by PPO, with
 the same number of actions, then both run the same episodes. In simulation, OpenAI report for D18,
@@ -55,12 +55,24 @@ def run(config: MemoryConfig) -> str:
     for seed in range(config.seeds):
         for memory in MEMORIES:
             folder = config.out / f"{memory}-{seed}"
-            if not (folder / "goals.json").exists():
-                write_json(folder / "goals.json", _goals(config, memory, seed, folder))
-            goals[memory].append(read_json(folder / "goals.json"))
+            goals[memory].append(_known_goals(config, memory, seed, folder))
     table = make_table({memory: np.array(values) for memory, values in goals.items()})
     write_text(config.out / "table.md", table)
     return table
+
+
+def _known_goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:
+    """What `_goals` gave for the same settings, or gives now."""
+    path = folder / "goals.json"
+    settings = {
+        key: str(getattr(config, key))
+        for key in ("teacher", "task", "randomization", "actions", "episodes")
+    }
+    known = read_json(path) if path.exists() else {}
+    if known.get("settings") != settings:
+        known = {"settings": settings, "goals": _goals(config, memory, seed, folder)}
+        write_json(path, known)
+    return known["goals"]
 
 
 def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:

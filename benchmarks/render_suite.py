@@ -102,6 +102,7 @@ class Farm:
     def __init__(self, setting: Setting, samples: list[Sample]) -> None:
         """Starts the processes; every one of them holds all samples."""
         self._count = setting.processes
+        self._peak = 0.0
         self._pool = ProcessPoolExecutor(
             self._count,
             multiprocessing.get_context("spawn"),
@@ -111,11 +112,13 @@ class Farm:
 
     def portion(self) -> float:
         """Renders some samples in every process; returns the number of images."""
-        return sum(self._pool.map(_render, [PORTION] * self._count))
+        done = list(self._pool.map(_render, [PORTION] * self._count))
+        self._peak = max(self._peak, *(peak for _, peak in done))
+        return sum(images for images, _ in done)
 
     def peak_mib(self) -> float:
         """The largest memory a process has needed so far, in MiB."""
-        return max(self._pool.map(_peak, range(self._count)))
+        return self._peak
 
     def __enter__(self) -> "Farm":
         return self
@@ -138,16 +141,17 @@ def _open(rig: Rig, samples: list[Sample]) -> None:
     _process["out"] = np.empty(shape, dtype=np.uint8)
 
 
-def _render(count: int) -> int:
+def _render(count: int) -> tuple[int, float]:
+    """Renders samples; returns the number of images, and `_peak`."""
     renderer, samples, out = (_process[key] for key in ("renderer", "samples", "out"))
     for _ in range(count):
         state, appearance = samples[_process["position"] % len(samples)]
         renderer.render(state, appearance, out=out)
         _process["position"] += 1
-    return count * len(out)
+    return count * len(out), _peak()
 
 
-def _peak(_: int) -> float:
+def _peak() -> float:
     status = Path("/proc/self/status")
     if status.exists():  # Linux counts the process that started this one in getrusage's maximum.
         (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]

@@ -44,8 +44,9 @@ def small_config(folder: Path, samples: int) -> VisionConfig:
         generate(DatasetConfig(out=folder / name, num_samples=count, seed=seed, shard_size=64))
     # So long a run neither validates nor saves while it is measured.
     return VisionConfig(
-        data=(folder / "train",), val_data=folder / "val", out=folder / "run", max_minutes=6000.0
-    )
+        data=(folder / "train",), val_data=folder / "val", out=folder / "run", max_minutes=6000.0,
+        accelerator="cpu", devices=1,
+    )  # fmt: skip
 
 
 class Meter(L.Callback):

@@ -127,7 +127,7 @@ def _starts(config: DemoConfig) -> tuple[list[Any], list[Any]]:
 
 def _run(verb: str, options: list[str]) -> None:
     """Runs a verb in a process of its own, so that each starts with a clean slate."""
-    command = [sys.executable, "-m", "opendactyl.cli.main", verb, *options]
+    command = [sys.executable, "-P", "-m", "opendactyl.cli.main", verb, *options]
     print("opendactyl", verb, *options, flush=True)
     status = subprocess.run(command, check=False).returncode
     if status:
@@ -139,7 +139,7 @@ def _table(out: Path, seconds_per_goal: float) -> str:
     vision = read_json(out / "vision/report/metrics.json")
     lines = [
         "",
-        f"pose estimation, n = {vision['n']} held-out samples: rotation "
+        f"pose estimation, n = {vision['n']} samples of the validation set: rotation "
         f"{vision['rotation_error_deg']['mean']:.1f}° mean, position "
         f"{vision['position_error_mm']['mean']:.1f} mm mean",
         f"consecutive goals, {seconds_per_goal:g} s for each:",

@@ -101,7 +101,7 @@ def _filament() -> tuple[str, str, str]:
     """Asks in a process of its own: a broken Vulkan driver takes the process with it."""
     try:
         result = subprocess.run(
-            [sys.executable, "-c", _COUNT],
+            [sys.executable, "-P", "-c", _COUNT],
             capture_output=True, text=True, check=False, timeout=PROBE_SECONDS,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

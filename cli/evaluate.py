@@ -1,13 +1,12 @@
 """`opendactyl evaluate`: counts consecutive goals of a bundle in closed loop."""
 
 from opendactyl.cli.bundles import with_bundle
-from opendactyl.cli.options import parse
-from opendactyl.render.backend import choose
+from opendactyl.cli.options import choose_backend, parse
 
 
 def main(argv: list[str]) -> None:
     """Writes results.json and report.html, and prints the table."""
-    choose()
+    choose_backend(argv)
     from opendactyl.control.evaluate import EvaluateConfig, evaluate
 
     config = parse(

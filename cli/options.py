@@ -10,8 +10,15 @@ from typing import TypeVar
 import tyro
 
 from opendactyl.files.errors import InputError
+from opendactyl.render.backend import choose
 
 T = TypeVar("T")
+
+
+def choose_backend(argv: list[str]) -> None:
+    """Chooses how to draw, before anything imports MuJoCo; help is had without."""
+    if not {"-h", "--help"} & set(argv):
+        choose()
 
 
 def parse(

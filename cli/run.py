@@ -1,13 +1,12 @@
 """`opendactyl run`: films a bundle at work."""
 
 from opendactyl.cli.bundles import with_bundle
-from opendactyl.cli.options import parse
-from opendactyl.render.backend import choose
+from opendactyl.cli.options import choose_backend, parse
 
 
 def main(argv: list[str]) -> None:
     """Writes an MP4."""
-    choose()
+    choose_backend(argv)
     from opendactyl.control.film import RunConfig, film
 
     config = parse(

@@ -1,13 +1,12 @@
 """`opendactyl view`: the closed loop live in a browser."""
 
 from opendactyl.cli.bundles import with_bundle
-from opendactyl.cli.options import parse
-from opendactyl.render.backend import choose
+from opendactyl.cli.options import choose_backend, parse
 
 
 def main(argv: list[str]) -> None:
     """Serves the page until interrupted."""
-    choose()
+    choose_backend(argv)
     from opendactyl.control.viewer import ViewConfig, view
 
     config = parse(

@@ -57,6 +57,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         InputError: bad settings or a bad bundle.
     """
     bundle = load_bundle(config.bundle)
+    _refuse_training_seed(config, bundle)
     plain = _episodes_settings(config, bundle)
     others = None if config.against is None else paired(config.against, plain)
     out = open_run(config.out, plain, resume=config.resume)
@@ -72,6 +73,15 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     if config.film_seconds:
         _film_median(config, values)
     return results
+
+
+def _refuse_training_seed(config: EvaluateConfig, bundle: Bundle) -> None:
+    trained = bundle.manifest.get("training", {}).get("policy", {}).get("seed")
+    if config.seed == trained:
+        raise InputError(
+            f"--seed is {config.seed}, from which the bundle's policy drew the starts and goals it "
+            "was trained on; take another"
+        )
 
 
 def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]:

@@ -111,6 +111,9 @@ class _FaultyPose:
         shifted = pose.position + [0.0, JUMP_POSITION, 0.0]
         return Pose(shifted, quat_multiply(turn, pose.quaternion), pose.covariance)
 
+    def skip(self) -> None:
+        self._source.skip()
+
     def restart(self) -> None:
         self._source.restart()
 

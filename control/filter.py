@@ -20,9 +20,10 @@ from opendactyl.vision.estimator import Pose
 class FilterConfig:
     """Settings of the filter: a random walk of the pose, seen through the estimates."""
 
-    position_walk: float = 0.006
-    """Standard deviation of what the object moves in one action, per axis, in metres."""
-    rotation_walk: float = 0.2
+    position_walk: float = 0.015
+    """Standard deviation of what the object moves in one action, per axis, in metres: more than
+    the policies that ship make it move (docs/loop.md), who throw it a little."""
+    rotation_walk: float = 0.15
     """Standard deviation of what it turns in one action, per axis, in radians."""
     position_floor: float = 0.002
     """No estimate is trusted more closely than this, in metres: networks tend to be too sure."""
@@ -59,9 +60,7 @@ class FilteredPose:
 
     def pose(self, reading: HandReading) -> Pose:
         """The fused pose; a `Fault` for a jump, or for what the source raised."""
-        if self._state is not None:
-            state = self._state
-            self._state = Pose(state.position, state.quaternion, state.covariance + self._walk)
+        self._age()
         try:
             seen = self._source.pose(reading)
         except Fault:
@@ -94,6 +93,18 @@ class FilteredPose:
             f"the estimate jumped by {np.linalg.norm(shift[:3]) * 1000:.0f} mm and "
             f"{np.rad2deg(np.linalg.norm(shift[3:])):.0f}°",
         )
+
+    def _age(self) -> None:
+        """The object may have moved for one action."""
+        if self._state is not None:
+            state = self._state
+            self._state = Pose(state.position, state.quaternion, state.covariance + self._walk)
+
+    def skip(self) -> None:
+        """Becomes less sure of where the object is."""
+        self._age()
+        self._agreeing, self._rejected = 0, None
+        self._source.skip()
 
     def restart(self) -> None:
         """Takes the next pose as it comes, however far it is from the last."""

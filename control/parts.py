@@ -85,6 +85,10 @@ class PoseSource(Protocol):
         """
         ...
 
+    def skip(self) -> None:
+        """Is told that an action passes without a look, because the hand does not answer."""
+        ...
+
     def restart(self) -> None:
         """Forgets what it saw: the object was taken out of the hand and put back."""
         ...

@@ -1,5 +1,6 @@
 """Synchronized frames from disk: a folder of pictures, or a video, for each camera."""
 
+import re
 from collections.abc import Generator
 from pathlib import Path
 
@@ -76,7 +77,14 @@ def _find(folder: Path, camera: str) -> Path:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    pictures = (p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    return sorted(pictures, key=_number_order)
+
+
+def _number_order(path: Path) -> list[str | int]:
+    """Numbers in a name count by their value: 2 comes before 10."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)]
 
 
 def _folder(path: Path) -> Frames:

@@ -26,14 +26,14 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
     )
     low, high = results["mean_interval_95"]
     rows: list[list[Any]] = [
-        [f"this bundle, {pose}", results["n"], goals["mean"], goals["std"], goals["median"]],
+        [_name(results, config, pose), results["n"], goals["mean"], goals["std"], goals["median"]],
         *_theirs(results),
         *([f"Dactyl, block, {name} (D18 Table 3)", 100, *row] for name, row in DACTYL.items()),
     ]
     page.table(["system", "n", "mean", "std", "median"], rows)
     page.text(
         f"95 % of the bootstrap means lie from {low:.1f} to {high:.1f}. Dactyl's rows are in "
-        "simulation, with goals of its own."
+        "simulation with randomized physics, any orientation being a goal (`reorient` here)."
     )
     _comparison(page, results, config)
     page.table(
@@ -45,6 +45,10 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
     page.figure(_histogram(goals["values"]), "Goals reached in an episode.")
     _errors(page, results)
     page.write(path)
+
+
+def _name(results: dict[str, Any], config: dict[str, Any], pose: str) -> str:
+    return f"this bundle, {results['task']}, {pose}, randomization {config['randomization']}"
 
 
 def _theirs(results: dict[str, Any]) -> list[list[Any]]:

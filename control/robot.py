@@ -1,6 +1,6 @@
 """The loop of one robot, at a fixed rate: it says what went wrong, holds still, and recovers.
 
-It needs numpy and onnxruntime, and whatever the rig's own parts need.
+It needs numpy, onnxruntime and Pillow, and whatever the rig's own parts need.
 """
 
 import logging
@@ -165,13 +165,15 @@ class RobotLoop:
 
     def _look(self, reading: HandReading | None, faults: list[Fault]) -> None:
         pose: Pose | None = None
-        if reading is not None:
-            try:
+        try:
+            if reading is None:
+                self.source.skip()
+            else:
                 pose = self._estimate(reading)
-            except Over:
-                raise
-            except Exception as error:
-                faults.append(_as_fault("pose", "there is no estimate", error))
+        except Over:
+            raise
+        except Exception as error:
+            faults.append(_as_fault("pose", "there is no estimate", error))
         self._pilot.see(0, pose)
         if pose is not None:
             self._aim(pose, faults)

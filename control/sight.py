@@ -93,8 +93,6 @@ class VisionPose:
     def __init__(self, bundle: Bundle, cameras: CameraSource) -> None:
         """Opens nothing; closes the cameras when it is closed."""
         self.cameras = cameras
-        self.images: NDArray[np.uint8] | None = None
-        """The last usable images (V, H, W, 3), for pictures of what was seen."""
         self.views: Views = ()
         """What the cameras gave last, usable or not."""
         self._estimator = bundle.estimator
@@ -112,7 +110,7 @@ class VisionPose:
         began = time.perf_counter()
         try:
             self.views = self.cameras.read()
-            self.images = self._frames.check(self.views, reading.joints)
+            images = self._frames.check(self.views, reading.joints)
         except (Over, Fault):
             raise
         except Exception as error:
@@ -121,9 +119,13 @@ class VisionPose:
         finally:
             seen = time.perf_counter()
             self._seconds["camera"] = seen - began
-        pose = check_pose(self._estimator.estimate(self.images))
+        pose = check_pose(self._estimator.estimate(images))
         self._seconds["estimate"] = time.perf_counter() - seen
         return pose
+
+    def skip(self) -> None:
+        """Does not mind: each estimate stands for itself."""
+        self._seconds = {}
 
     def restart(self) -> None:
         """Forgets the images before: a picture of the new start is none that froze."""

@@ -141,6 +141,9 @@ class SimPose:
         position, quaternion = seen.object_position[number], seen.object_quaternion[number]
         return Pose(position.copy(), quaternion.copy(), CERTAIN)
 
+    def skip(self) -> None:
+        """Does not mind."""
+
     def restart(self) -> None:
         """Remembers nothing."""
 

@@ -1,5 +1,6 @@
 """Drivers that may hang: each call runs beside the loop, which waits only so long for it."""
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from opendactyl.control.parts import CameraSource, Hand, HandReading, Views
 from opendactyl.geometry.rotation import Array
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class _Worker:
@@ -38,8 +40,14 @@ class _Worker:
         except TimeoutError as error:
             raise TimeoutError(f"no answer within {self._seconds:g} s") from error
 
-    def stop(self) -> None:
-        self._calls.put(None)
+    def stop(self, close: Callable[[], None]) -> None:
+        """Makes the last call; a driver that does not answer is left as it is."""
+        try:
+            self.call(close)
+        except TimeoutError as error:
+            _log.warning("a driver could not be closed: %s", error)
+        finally:
+            self._calls.put(None)
 
     def _work(self) -> None:
         while (job := self._calls.get()) is not None:
@@ -67,8 +75,7 @@ class AnsweringHand:
 
     def close(self) -> None:
         """Lets go of the hand."""
-        self._worker.stop()
-        self._hand.close()
+        self._worker.stop(self._hand.close)
 
 
 class AnsweringCameras:
@@ -84,5 +91,4 @@ class AnsweringCameras:
 
     def close(self) -> None:
         """Lets go of the cameras."""
-        self._worker.stop()
-        self._cameras.close()
+        self._worker.stop(self._cameras.close)

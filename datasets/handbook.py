@@ -1,4 +1,4 @@
-"""Writes what the documentation shows of images: `python -m opendactyl.datasets.handbook docs`.
+"""Writes what the documentation shows of images: `python -P -m opendactyl.datasets.handbook docs`.
 
 It makes `randomization.md`, the tables of everything that is drawn, from the code, and a contact
 sheet for each preset and renderer.
@@ -40,7 +40,7 @@ state none. Poses are jittered where they come from, see `datasets.md`. Of ORRB'
 glowing markers have no counterpart, since this hand carries none, nor have bloom and ambient
 occlusion, which MuJoCo's OpenGL does not draw.
 
-This file is made by `python -m opendactyl.datasets.handbook docs`.
+This file is made by `python -P -m opendactyl.datasets.handbook docs`.
 
 """
 _CAMERA = """

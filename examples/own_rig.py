@@ -2,11 +2,12 @@
 
     python examples/own_rig.py BUNDLE ACTIONS
 
-Fill in the two classes and keep the rest. The base install is enough: numpy and onnxruntime.
+Fill in the two classes and keep the rest. The base install is enough: numpy, onnxruntime, Pillow.
 """
 
 import json
 import sys
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,14 +66,11 @@ def main(path: str, actions: int) -> None:
     hand = AnsweringHand(MyHand(), 0.04)
     source = FilteredPose(VisionPose(bundle, cameras))
     loop = RobotLoop(bundle, hand, source, TaskGoals(bundle.task))
-    try:
+    with closing(hand), closing(source):
         for status in loop.run(actions):
             if status.faults:
                 print(status.number, status.state, *status.faults)
         print(json.dumps(loop.report(), indent=2))
-    finally:
-        source.close()
-        hand.close()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Learning curves as CSV that a resumed run appends to."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from opendactyl.files.atomic import write_text
 
 
 def append_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:
@@ -14,3 +17,18 @@ def append_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> No
         if fresh:
             writer.writeheader()
         writer.writerow(row)
+
+
+def trim(path: Path, column: str, limit: float) -> None:
+    """Drops the rows beyond a value: a run that goes on from a checkpoint will make them again."""
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows, columns = list(reader), reader.fieldnames or ()
+    kept = [row for row in rows if float(row[column]) <= limit]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(kept)
+    write_text(path, text.getvalue())

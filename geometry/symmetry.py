@@ -1,4 +1,4 @@
-"""The 24 rotations of a cube, which separate "the wrong face" from "slightly off"."""
+"""Rotations that map a solid onto itself; they separate "the wrong face" from "slightly off"."""
 
 import itertools
 
@@ -24,17 +24,40 @@ CUBE_ROTATIONS = _cube_rotations()
 """The rotations (24, 4) that map a bare cube onto itself; the first is the identity."""
 
 
-def nearest_symmetry(estimate: ArrayLike, truth: ArrayLike) -> np.ndarray:
+def rotations_of(corners: ArrayLike) -> Array:
+    """The rotations (S, 4) that map a solid's corners (K, 3) onto themselves, identity first."""
+    corners = np.asarray(corners, dtype=float)
+    tolerance = 1e-6 * np.abs(corners).max()
+    # Two corners that are not in line say where all others go.
+    a = corners[0]
+    b = corners[np.argmax(np.linalg.norm(np.cross(a, corners), axis=-1))]
+    frame = np.linalg.inv(np.stack([a, b, np.cross(a, b)], axis=-1))
+    found = []
+    for c, d in itertools.permutations(corners, 2):
+        matrix = np.stack([c, d, np.cross(c, d)], axis=-1) @ frame
+        moved = corners @ matrix.T
+        gaps = np.linalg.norm(moved[:, None] - corners, axis=-1).min(axis=1)
+        if np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-6) and gaps.max() < tolerance:
+            found.append(matrix)
+    quats = matrix_to_quat(np.stack(found))
+    return quats[np.argsort(-quats[:, 0], kind="stable")]
+
+
+def nearest_symmetry(
+    estimate: ArrayLike, truth: ArrayLike, rotations: Array = CUBE_ROTATIONS
+) -> np.ndarray:
     """The index (...,) of the rotation s for which `truth * s` is nearest to `estimate`."""
-    return np.argmin(_angles(estimate, truth), axis=-1)
+    return np.argmin(_angles(estimate, truth, rotations), axis=-1)
 
 
-def symmetric_angle(estimate: ArrayLike, truth: ArrayLike) -> Array:
-    """The angle (...,) between orientations (..., 4) of a cube whose faces look alike, radians."""
-    return np.min(_angles(estimate, truth), axis=-1)
+def symmetric_angle(
+    estimate: ArrayLike, truth: ArrayLike, rotations: Array = CUBE_ROTATIONS
+) -> Array:
+    """The angle (...,) between orientations (..., 4) of a solid whose faces look alike, radians."""
+    return np.min(_angles(estimate, truth, rotations), axis=-1)
 
 
-def _angles(estimate: ArrayLike, truth: ArrayLike) -> Array:
+def _angles(estimate: ArrayLike, truth: ArrayLike, rotations: Array) -> Array:
     estimate, truth = np.asarray(estimate, dtype=float), np.asarray(truth, dtype=float)
-    images = quat_multiply(truth[..., None, :], CUBE_ROTATIONS)
+    images = quat_multiply(truth[..., None, :], rotations)
     return geodesic_angle(estimate[..., None, :], images)

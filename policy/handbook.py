@@ -1,4 +1,4 @@
-"""Writes what the documentation shows of the randomization: `python -m opendactyl.policy.handbook`.
+"""Writes what the documentation shows of physics: `python -P -m opendactyl.policy.handbook docs`.
 
 It makes `docs/physics.md`, the table of everything that is drawn, from the code.
 """
@@ -58,7 +58,7 @@ How some of them act:
 - **Markers** sit in the fingertips' frames and turn with them; the misplaced hand-base markers move
   every fingertip and the object alike.
 
-This file is made by `python -m opendactyl.policy.handbook docs`.
+This file is made by `python -P -m opendactyl.policy.handbook docs`.
 """
 
 

@@ -5,7 +5,7 @@ policy acts under preset `dactyl`, and a small network then learns to tell from 
 the block is larger or smaller than average. What it learns from the observation alone, which holds
 no past, is the baseline.
 
-    python -m opendactyl.policy.probe runs/policy-spin
+    python -P -m opendactyl.policy.probe runs/policy-spin
 """
 
 import sys

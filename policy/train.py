@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import time
 from collections import deque
 from functools import partial
@@ -13,9 +12,10 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from opendactyl.files.atomic import read_json
+from opendactyl.files.atomic import open_atomic, read_json
 from opendactyl.files.cores import cores
-from opendactyl.files.curve import append_row
+from opendactyl.files.curve import append_row, trim
+from opendactyl.files.interrupt import sigterm_interrupts
 from opendactyl.files.runs import CONFIG_NAME, open_run
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.ahead import Ahead, AnyCollector
@@ -49,12 +49,17 @@ def train(config: PolicyConfig) -> Path:
         from opendactyl.policy.cluster import connect
 
         connect(config.ray)
+    # Weights that cannot be begun with must leave no run behind.
+    trainer = Trainer(config, config.folder)
     folder = open_run(config.folder, _settings(config), resume=config.resume)
-    trainer = Trainer(config, folder)
     if (folder / "checkpoints" / "last.ckpt").exists():
         trainer.load(folder / "checkpoints" / "last.ckpt")
     try:
-        trainer.run()
+        with sigterm_interrupts():
+            trainer.run()
+    except KeyboardInterrupt:
+        trainer.save("last")
+        raise
     finally:
         trainer.close()
     return folder
@@ -234,27 +239,24 @@ class Trainer:
         return goals
 
     def save(self, name: str) -> None:
-        """Writes a checkpoint, atomically."""
+        """Writes a checkpoint, atomically; before the first stage there is nothing to keep."""
+        if not self._stage:
+            return
         self._optimizers[self._stage] = self._learner.optimizer.state_dict()
-        path = self.folder / "checkpoints" / f"{name}.ckpt"
-        path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        torch.save(
-            {
-                "student": self.student.state_dict(),
-                "teacher": self.teacher.state_dict(),
-                "optimizers": self._optimizers,
-                "generator": self.generator.get_state(),
-                "seconds": self.seconds,
-                "actions": self.actions,
-                "best": self.best,
-                "max_angle": self.curriculum.max_angle,
-                "stage": self._stage,
-                "next_episode": int(self.env.episode.max()) + 1,
-            },
-            temporary,
-        )
-        os.replace(temporary, path)
+        value = {
+            "student": self.student.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "optimizers": self._optimizers,
+            "generator": self.generator.get_state(),
+            "seconds": self.seconds,
+            "actions": self.actions,
+            "best": self.best,
+            "max_angle": self.curriculum.max_angle,
+            "stage": self._stage,
+            "next_episode": int(self.env.episode.max()) + 1,
+        }
+        with open_atomic(self.folder / "checkpoints" / f"{name}.ckpt") as file:
+            torch.save(value, file)
 
     def load(self, path: Path) -> None:
         """Continues from a checkpoint; simulations start fresh episodes."""
@@ -267,6 +269,7 @@ class Trainer:
         self.best, self.curriculum.max_angle = value["best"], value["max_angle"]
         self._reached = value.get("stage", "")
         self.env.first_episode = value.get("next_episode", 0)
+        trim(self.folder / "metrics.csv", "seconds", self.seconds)
         best = path.with_name("best.ckpt")
         if best.exists():  # It may be younger than the last checkpoint.
             self.best = max(self.best, load_checkpoint(best)["best"])

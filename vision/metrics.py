@@ -12,7 +12,7 @@ from opendactyl.geometry.rotation import (
     quat_rotate,
     quat_to_rotvec,
 )
-from opendactyl.geometry.symmetry import symmetric_angle
+from opendactyl.geometry.symmetry import rotations_of, symmetric_angle
 from opendactyl.vision.predictions import Predictions
 
 CHI2_90_3 = 6.251388631170325
@@ -44,12 +44,14 @@ def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
 
     Args:
         p: estimates and truth.
-        points: points of the object (K, 3) in metres for ADD, the mean distance of its points.
+        points: corners of the object (K, 3) in metres, for ADD, the mean distance of its points,
+            and for the rotations under which it looks alike but for its faces.
     """
     angle, distance = p.rotation_error_deg, p.position_error_mm
     axes = np.abs(p.position - p.true_position).mean(axis=0) * 1000
     turns = np.rad2deg(np.abs(error_rotvec(p)).mean(axis=0))
-    symmetric = np.rad2deg(symmetric_angle(p.quaternion, p.true_quaternion))
+    turns_alike = rotations_of(points)
+    symmetric = np.rad2deg(symmetric_angle(p.quaternion, p.true_quaternion, turns_alike))
     squares = squared_distances(p)
     return {
         "n": len(angle),

@@ -13,7 +13,7 @@ from opendactyl.datasets.cache import CachedDataset
 from opendactyl.files.cores import cores
 from opendactyl.files.page import Page
 from opendactyl.geometry.rotation import Array
-from opendactyl.geometry.symmetry import CUBE_ROTATIONS, nearest_symmetry
+from opendactyl.geometry.symmetry import nearest_symmetry, rotations_of
 from opendactyl.vision.gallery import draw_worst
 from opendactyl.vision.metrics import CHI2_90_3, bootstrap_interval, squared_distances, within
 from opendactyl.vision.predictions import Predictions
@@ -46,8 +46,9 @@ def write_report(
     page.figure(_distributions(angle, distance), "Share of samples below an error.")
     page.figure(_against_visibility(p), "Error against the best view's visible fraction.")
     page.figure(_calibration(p), "Share of truths inside the predicted regions.")
-    page.text(_wrong_faces(p, metrics))
-    page.figure(_confusion(p), "Which of the cube's orientations the estimate is nearest to.")
+    alike = rotations_of(data.manifest.keypoints[: data.manifest.num_corners])
+    page.text(_wrong_faces(p, metrics, alike))
+    page.figure(_confusion(p, alike), "The turn of the bare solid that the error is nearest to.")
     page.image(
         draw_worst(p, data, WORST), f"The {WORST} worst rotations: true axes thin, estimated thick."
     )
@@ -162,36 +163,39 @@ def _calibration(p: Predictions) -> Figure:
     return figure
 
 
-def _wrong_faces(p: Predictions, metrics: dict[str, Any]) -> str:
-    wrong = float(np.mean(nearest_symmetry(p.quaternion, p.true_quaternion) != 0))
+def _wrong_faces(p: Predictions, metrics: dict[str, Any], alike: Array) -> str:
+    wrong = float(np.mean(nearest_symmetry(p.quaternion, p.true_quaternion, alike) != 0))
     return (
         f"**Wrong face or slightly off?** {wrong:.2%} of the samples are nearer to another of the "
-        "cube's 24 orientations than to the true one. With all faces taken as alike the mean "
-        f"rotation error would be {metrics['rotation_error_deg_symmetric']['mean']:.2f}°."
+        f"bare solid's {len(alike)} orientations than to the true one. "
+        "With all faces taken as alike the mean rotation "
+        f"error would be {metrics['rotation_error_deg_symmetric']['mean']:.2f}°."
     )
 
 
-def _confusion(p: Predictions) -> Figure:
-    """Samples by the turn of a cube that lies nearest to their error, the true one first."""
-    nearest = nearest_symmetry(p.quaternion, p.true_quaternion)
-    counts = np.bincount(nearest, minlength=len(CUBE_ROTATIONS))
+def _confusion(p: Predictions, alike: Array) -> Figure:
+    """Samples by the turn of the solid that lies nearest to their error, the true one first."""
+    nearest = nearest_symmetry(p.quaternion, p.true_quaternion, alike)
+    counts = np.bincount(nearest, minlength=len(alike))
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots()
     bars = axes.bar(range(len(counts)), counts)
     axes.bar_label(bars, fontsize=7)
     axes.set_yscale("symlog")
     axes.set_ylim(0, 3 * len(nearest))
-    axes.set_xticks(range(len(counts)), [_turn_name(q) for q in CUBE_ROTATIONS], rotation=90)
+    axes.set_xticks(range(len(counts)), [_turn_name(q) for q in alike], rotation=90)
     axes.set_ylabel("samples")
     return figure
 
 
 def _turn_name(quat: Array) -> str:
-    """A cube's rotation in words: degrees, and the axis in the object's frame."""
+    """A rotation in words: degrees, and the axis in the object's frame."""
     angle = 2 * np.arccos(np.clip(quat[0], -1, 1))
     if angle < 1e-6:
         return "none"
-    axis = np.round(quat[1:] / np.abs(quat[1:]).max()).astype(int)
-    signs = {-1: "−", 1: ""}
+    axis = quat[1:] / np.abs(quat[1:]).max()
+    if np.abs(axis - axis.round()).max() > 0.01:
+        return f"{np.rad2deg(angle):.0f}° ({', '.join(f'{part:.1f}' for part in axis)})"
+    axis, signs = axis.round().astype(int), {-1: "−", 1: ""}
     names = [signs[sign] + name for sign, name in zip(axis, "xyz", strict=True) if sign]
     return f"{np.rad2deg(angle):.0f}° {' '.join(names)}"

@@ -209,14 +209,14 @@ def count_devices(config: VisionConfig) -> int:
 
 
 def _validations(config: VisionConfig, devices: int) -> dict[str, Any]:
-    """When to validate: `VALIDATIONS` times by what the run is measured in."""
+    """When to validate: `VALIDATIONS` times in a run; several processes do so each epoch."""
     if config.max_steps:
         return {
             "val_check_interval": max(1, config.max_steps // VALIDATIONS),
             "check_val_every_n_epoch": None,
         }
     if devices > 1:  # Their clocks differ: they would not validate together.
-        return {"check_val_every_n_epoch": max(1, config.max_epochs // VALIDATIONS)}
+        return {"check_val_every_n_epoch": 1}
     return {
         "val_check_interval": timedelta(minutes=config.max_minutes / VALIDATIONS),
         "check_val_every_n_epoch": None,

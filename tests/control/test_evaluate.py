@@ -90,6 +90,13 @@ def test_evaluation_refuses_what_it_cannot_do(bundle, tmp_path, options):
     assert not (tmp_path / "out").exists()
 
 
+def test_starts_that_were_trained_on_are_not_counted(bundle, tmp_path):
+    seed = read_json(bundle / "manifest.json")["training"]["policy"]["seed"]
+    with pytest.raises(InputError, match=f"--seed is {seed}"):
+        evaluate(settings(bundle, tmp_path / "out", episodes=1, seed=seed))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_bundle_that_acts_at_another_rate_is_not_simulated(copy, spoil, tmp_path):
     spoil(lambda manifest: manifest.update(control_period_s=0.02))
     with pytest.raises(InputError, match="acts every 20 ms"):

@@ -203,6 +203,32 @@ def test_a_driver_that_hangs_is_waited_for_only_so_long(rig):
     assert rig.cameras.closed
 
 
+def test_a_driver_that_hangs_hinders_no_end(rig, caplog):
+    free = threading.Event()
+    rig.hand.read = lambda: free.wait(10)
+    hand = AnsweringHand(rig.hand, 0.1)
+    with pytest.raises(TimeoutError):
+        hand.read()
+    began = time.monotonic()
+    hand.close()
+    assert time.monotonic() - began < 2
+    assert "a driver could not be closed" in caplog.text
+    free.set()
+
+
+def test_a_hand_that_was_silent_may_hold_the_block_elsewhere(rig):
+    rig.steps(3)
+    rig.faults.active = {"hand"}
+    rig.steps(12)
+    rig.faults.active = set()
+    estimate = rig.estimator.estimate
+    rig.estimator.estimate = lambda images: dataclasses.replace(
+        estimate(images), position=np.array([0.06, -0.05, 0.05])
+    )
+    status = rig.steps(1)[0]
+    assert status.state == ACTING and not status.faults
+
+
 def test_a_lost_line_to_the_hand_is_a_fault_and_no_end(rig):
     rig.steps(2)
     read = rig.hand.read

@@ -49,6 +49,15 @@ def test_folders_are_played_in_step_and_end(folders):
     cameras.close()
 
 
+def test_pictures_are_played_by_the_numbers_in_their_names(folders):
+    for camera in RIG.names:
+        for k in range(FRAMES):
+            (folders / camera / f"{k:06d}.png").rename(folders / camera / f"frame_{4 * k}.png")
+    cameras = RecordedCameras(folders, RIG)
+    for k in range(FRAMES):
+        assert np.array_equal(cameras.read()[0], frames(0)[k])
+
+
 def test_a_picture_that_cannot_be_read_is_missing_and_the_rest_is_in_step(folders):
     damaged = folders / "right" / "000001.png"
     damaged.write_bytes(damaged.read_bytes()[:200])

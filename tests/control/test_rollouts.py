@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from opendactyl.control.film import RunConfig, film
-from opendactyl.control.rollouts import MinedStates, RolloutStates, augmented, hardest
+from opendactyl.control.rollouts import (
+    POSITION_JITTER,
+    ROTATION_JITTER,
+    MinedStates,
+    RolloutStates,
+    augmented,
+    hardest,
+)
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.geometry.symmetry import nearest_symmetry
@@ -48,7 +55,12 @@ def test_pose_augmentation_is_dactyls_twenty_forty_forty():
     # One of the 24 turns is none.
     assert np.mean(turned) == pytest.approx(0.4 * 23 / 24, abs=0.05)
     assert np.mean(same) == pytest.approx(0.2 + 0.4 / 24, abs=0.05)
-    assert all(geodesic_angle(s.quaternion, s.quaternion) < 1e-6 for s in drawn)
+    assert all(s.quaternion[0] >= 0 for s in drawn)
+    jittered = [s for s, m in zip(drawn, moved, strict=True) if m]
+    offsets = np.array([s.position - state.position for s in jittered])
+    assert offsets.std() == pytest.approx(POSITION_JITTER, rel=0.1)
+    angles = np.array([geodesic_angle(s.quaternion, state.quaternion) for s in jittered])
+    assert np.sqrt(np.mean(angles**2) / 3) == pytest.approx(ROTATION_JITTER, rel=0.1)
 
 
 def test_film(bundle, tmp_path):

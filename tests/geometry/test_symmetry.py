@@ -11,7 +11,13 @@ from opendactyl.geometry.rotation import (
     quat_multiply,
     random_quat,
 )
-from opendactyl.geometry.symmetry import CUBE_ROTATIONS, nearest_symmetry, symmetric_angle
+from opendactyl.geometry.symmetry import (
+    CUBE_ROTATIONS,
+    nearest_symmetry,
+    rotations_of,
+    symmetric_angle,
+)
+from opendactyl.sim.objects import object_spec
 
 
 def test_they_are_the_octahedral_group():
@@ -55,3 +61,19 @@ def test_it_is_the_smallest_of_all_and_at_most_the_plain_angle():
     assert np.all(symmetric <= geodesic_angle(a, b) + 1e-12)
     # No orientation is further than 62.8 degrees from the nearest of the cube's images.
     assert symmetric.max() < np.deg2rad(62.81)
+
+
+def test_the_rotations_of_a_solid_are_found_from_its_corners():
+    cube = rotations_of(object_spec("block").corners)
+    assert len(cube) == 24
+    np.testing.assert_allclose(np.abs(cube[0]), [1, 0, 0, 0], atol=1e-9)
+    assert geodesic_angle(cube[:, None], CUBE_ROTATIONS).min(axis=1).max() < 1e-6
+    prism = rotations_of(object_spec("prism").corners)
+    group = Rotation.create_group("D8").as_quat(scalar_first=True)
+    assert len(prism) == len(group) == 16
+    assert geodesic_angle(prism[:, None], group).min(axis=1).max() < 1e-6
+    # A side's neighbour is another side, which no turn of a cube would tell.
+    truth = np.array([1.0, 0, 0, 0])
+    eighth = quat_from_axis_angle([0, 0, 1.0], np.pi / 4)
+    assert symmetric_angle(eighth, truth, prism) < 1e-6
+    assert symmetric_angle(eighth, truth) > 0.7

@@ -3,6 +3,7 @@ import csv
 import dataclasses
 import json
 import shutil
+import signal
 import threading
 import time
 
@@ -48,6 +49,28 @@ def test_no_stage_is_passed_over_however_little_time_there_is(tmp_path):
 def test_stages_without_a_share_are_left_out(tmp_path):
     config = dataclasses.replace(SMALL, out=tmp_path / "run", teacher_share=0.0, clone_share=0.0)
     assert set(stages(train(config))) == {"ppo"}
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_loses_nothing(tmp_path, monkeypatch, how):
+    config = dataclasses.replace(SMALL, out=tmp_path / "run", max_actions=320)
+    iterate, calls = Trainer._iterate, []
+
+    def told_to_end(trainer):
+        calls.append(1)
+        if len(calls) == 4:
+            signal.raise_signal(how)
+        return iterate(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_iterate", told_to_end)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    assert load_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["actions"] == 3 * 32
+    train(dataclasses.replace(config, resume=True))
+    with (tmp_path / "run/metrics.csv").open(newline="") as file:
+        actions = [int(row["actions"]) for row in csv.DictReader(file)]
+    assert actions == list(range(32, 321, 32))
 
 
 def test_a_finished_run_has_nothing_left_to_do(policy_run, tmp_path):
@@ -159,6 +182,8 @@ def test_a_policy_teaches_with_the_memory_it_would_have(policy_run, tmp_path):
         train(dataclasses.replace(config, out=tmp_path / "b", layout="d18"))
     with pytest.raises(InputError, match="holds no weights"):
         train(dataclasses.replace(config, out=tmp_path / "c", teacher=tmp_path / "no.safetensors"))
+    # Nothing is left that would refuse the mended command.
+    assert not (tmp_path / "b").exists() and not (tmp_path / "c").exists()
 
 
 def test_examinations_take_a_small_share_of_the_time(policy_run):

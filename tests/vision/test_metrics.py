@@ -6,6 +6,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from opendactyl.geometry.rotation import matrix_to_quat, random_quat
+from opendactyl.sim.objects import object_spec
 from opendactyl.vision.metrics import (
     bootstrap_interval,
     compute_metrics,
@@ -98,7 +99,7 @@ def test_symmetric_error_forgives_a_wrong_face():
         estimate.position, matrix_to_quat(turned.as_matrix()), estimate.covariance,
         estimate.true_position, estimate.true_quaternion, estimate.visible_fraction,
     )  # fmt: skip
-    metrics = compute_metrics(wrong, np.eye(3) * 0.03)
+    metrics = compute_metrics(wrong, object_spec("block").corners)
     assert metrics["rotation_error_deg"]["mean"] == pytest.approx(90, abs=1e-3)
     assert metrics["rotation_error_deg_symmetric"]["mean"] < 1e-3
 
