@@ -19,16 +19,17 @@ import tyro
 from opendactyl.control.rollouts import rollout_source
 from opendactyl.datasets.generate import generate
 from opendactyl.datasets.recipe import DatasetConfig
-from opendactyl.files.atomic import read_json, write_json, write_text
+from opendactyl.files.atomic import read_json, write_text
 from opendactyl.files.errors import InputError, one_line_errors
+from opendactyl.files.runs import open_run, to_plain
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.evaluate import EvalConfig, evaluate
 from opendactyl.vision.train import train
 
 TRAIN_SEED, VAL_SEED = 3000, 3001
 VAL_SAMPLES = 500
-DONE = "tested.json"
-"""Says with which settings a variant was tested."""
+DONE = "tested"
+"""The file that says that a variant was trained and tested."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +100,15 @@ def run(config: AblationConfig) -> str:
     """Trains and tests the variants that are not there yet; returns the table.
 
     Raises:
-        InputError: there is no such variant.
+        InputError: there is no such variant, or others were made here with other settings.
     """
     for name in config.names:
         if name not in VARIANTS:
             raise InputError(f"no ablation {name!r}; choose from {', '.join(VARIANTS)}")
+    settings = {k: v for k, v in to_plain(config).items() if k not in ("out", "names")}
+    open_run(config.out, settings, resume=True)
     for name in config.names:
-        if _is_done(config, name):
+        if (config.out / name / DONE).exists():
             continue
         folder = _train(config, VARIANTS[name], config.out / name)
         for test, spec in TESTS.items():
@@ -113,8 +116,8 @@ def run(config: AblationConfig) -> str:
                             renderer=spec.renderer)  # fmt: skip
             out = folder / test.replace(", ", "-")
             evaluate(EvalConfig(model=folder, data=data, out=out, resume=True))
-        write_json(config.out / name / DONE, _budget(config))
-    table = make_table(config)
+        (config.out / name / DONE).touch()
+    table = make_table(config.out)
     write_text(config.out / "table.md", table)
     return table
 
@@ -143,31 +146,15 @@ def _dataset(config: AblationConfig, states: str, **settings: Any) -> Path:
     return generate(made, rollout_source(source, made.object))
 
 
-def _budget(config: AblationConfig) -> dict[str, Any]:
-    """What has to be the same for figures to be compared."""
-    return {
-        "minutes": config.minutes,
-        "samples": config.samples,
-        "image_size": config.image_size,
-        "bundle": str(config.bundle),
-    }
-
-
-def _is_done(config: AblationConfig, name: str) -> bool:
-    """Whether a variant was trained and tested with these settings."""
-    path = config.out / name / DONE
-    return path.exists() and read_json(path) == _budget(config)
-
-
-def make_table(config: AblationConfig) -> str:
+def make_table(out: Path) -> str:
     """A Markdown table of mean errors, degrees and millimetres, of every variant tested."""
     lines = [f"| variant | {' | '.join(TESTS)} |", "|---" * (len(TESTS) + 1) + "|"]
     for name in VARIANTS:
-        if not _is_done(config, name):
+        if not (out / name / DONE).exists():
             continue
         cells = []
         for test in TESTS:
-            metrics = read_json(config.out / name / test.replace(", ", "-") / "metrics.json")
+            metrics = read_json(out / name / test.replace(", ", "-") / "metrics.json")
             degrees = metrics["rotation_error_deg"]["mean"]
             millimetres = metrics["position_error_mm"]["mean"]
             cells.append(f"{degrees:.2f}°, {millimetres:.2f} mm")

@@ -17,6 +17,7 @@ import tyro
 from opendactyl.control.results import RESAMPLES
 from opendactyl.files.atomic import read_json, write_json, write_text
 from opendactyl.files.errors import one_line_errors
+from opendactyl.files.runs import open_run, to_plain
 from opendactyl.models.actor_critic import MEMORIES
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.checkpoints import load_checkpoint
@@ -50,29 +51,23 @@ class MemoryConfig:
 
 
 def run(config: MemoryConfig) -> str:
-    """Trains and evaluates what is not there yet; returns the table."""
+    """Trains and evaluates what is not there yet; returns the table.
+
+    Raises:
+        InputError: what is there was made with other settings.
+    """
+    settings = {k: v for k, v in to_plain(config).items() if k not in ("out", "seeds")}
+    open_run(config.out, settings, resume=True)
     goals: dict[str, list[list[int]]] = {memory: [] for memory in MEMORIES}
     for seed in range(config.seeds):
         for memory in MEMORIES:
             folder = config.out / f"{memory}-{seed}"
-            goals[memory].append(_known_goals(config, memory, seed, folder))
+            if not (folder / "goals.json").exists():
+                write_json(folder / "goals.json", _goals(config, memory, seed, folder))
+            goals[memory].append(read_json(folder / "goals.json"))
     table = make_table({memory: np.array(values) for memory, values in goals.items()})
     write_text(config.out / "table.md", table)
     return table
-
-
-def _known_goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:
-    """What `_goals` gave for the same settings, or gives now."""
-    path = folder / "goals.json"
-    settings = {
-        key: str(getattr(config, key))
-        for key in ("teacher", "task", "randomization", "actions", "episodes")
-    }
-    known = read_json(path) if path.exists() else {}
-    if known.get("settings") != settings:
-        known = {"settings": settings, "goals": _goals(config, memory, seed, folder)}
-        write_json(path, known)
-    return known["goals"]
 
 
 def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:

@@ -67,10 +67,13 @@ def _packages() -> Iterator[tuple[str, str, str]]:
         ("hand model", "gymnasium_robotics", "sim"),
         ("vision training", "lightning", "train"),
         ("policy training", "torchrl", "train"),
-        ("run time", "onnxruntime", "base"),
+        ("films", "av", "sim"),
+        ("viewer", "viser", "sim"),
+        ("run time", "onnxruntime", ""),
     ):
         if importlib.util.find_spec(module) is None:
-            yield FAIL, part, f'{module} is missing: pip install "opendactyl[{extra}]"'
+            wanted = f"opendactyl[{extra}]" if extra else module
+            yield FAIL, part, f'{module} is missing: pip install "{wanted}"'
         else:
             yield OK, part, module
 

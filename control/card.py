@@ -121,7 +121,10 @@ def _loop(metrics: dict[str, Any]) -> list[str]:
 
 def _validation(vision: dict[str, Any] | None) -> str:
     if vision is None:
-        return "No report stood beside the training run when this bundle was exported."
+        return (
+            "What was measured while it was trained is not told: there was no report, or the "
+            "export changed cameras or precision. `eval-vision` measures this bundle."
+        )
     rotation, position = vision["rotation_error_deg"], vision["position_error_mm"]
     return (
         f"Pose estimation on the n = {vision['n']} validation samples by which the checkpoint was "

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from opendactyl.control.bundle import Bundle
@@ -12,9 +13,9 @@ from opendactyl.control.simulated import SimCameras, SimPose
 from opendactyl.files.errors import InputError
 from opendactyl.policy.env import HandEnv
 from opendactyl.policy.episode import EnvConfig
-from opendactyl.policy.randomization import load_randomization
+from opendactyl.policy.randomization import RandomizationConfig, load_randomization
 from opendactyl.policy.tasks import EVALUATION_SECONDS, check_task
-from opendactyl.render.appearance import load_appearance
+from opendactyl.render.appearance import AppearanceConfig, load_appearance
 from opendactyl.render.renderer import RENDERERS, Renderer, make_renderer
 from opendactyl.sim.names import CONTROL_PERIOD
 
@@ -53,12 +54,21 @@ class EpisodeConfig:
             raise InputError(f"no renderer {self.renderer!r}; choose {' or '.join(RENDERERS)}")
         if self.task:
             check_task(self.task)
-        load_randomization(self.randomization)
-        load_appearance(self.appearance)
+        _ = self.ranges, self.look
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; it must not be negative")
         if not 0 < self.seconds_per_goal < math.inf:
             raise InputError(f"--seconds-per-goal is {self.seconds_per_goal}; it must be positive")
+
+    @cached_property
+    def ranges(self) -> RandomizationConfig:
+        """What `randomization` names, as it was when the settings were made."""
+        return load_randomization(self.randomization)
+
+    @cached_property
+    def look(self) -> AppearanceConfig:
+        """What `appearance` names, likewise."""
+        return load_appearance(self.appearance)
 
 
 def make_env(
@@ -77,7 +87,7 @@ def make_env(
     settings = EnvConfig(
         task=config.task or bundle.task,
         object=bundle.object_name,
-        randomization=config.randomization,
+        randomization=config.ranges,
         seconds_per_goal=config.seconds_per_goal,
         evaluation=True,
     )
@@ -98,7 +108,7 @@ def make_cameras(
     config: EpisodeConfig, env: HandEnv, number: int, renderer: Renderer
 ) -> SimCameras:
     """The cameras of one simulation."""
-    return SimCameras(env, number, renderer, load_appearance(config.appearance), config.seed)
+    return SimCameras(env, number, renderer, config.look, config.seed)
 
 
 def make_source(

@@ -14,8 +14,7 @@ from opendactyl.control.runner import run_episodes
 from opendactyl.files.atomic import json_hash, read_json, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import open_run, to_plain
-from opendactyl.policy.randomization import load_randomization
-from opendactyl.render.appearance import load_appearance
+from opendactyl.policy.tasks import EXAMINED
 from opendactyl.sim.names import CONTROL_PERIOD
 
 
@@ -77,10 +76,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _refuse_training_seed(config: EvaluateConfig, bundle: Bundle) -> None:
     trained = bundle.manifest.get("training", {}).get("policy", {}).get("seed")
-    if config.seed == trained:
+    if trained is not None and config.seed in (trained, trained + EXAMINED):
         raise InputError(
             f"--seed is {config.seed}, from which the bundle's policy drew the starts and goals it "
-            "was trained on; take another"
+            "was trained on or chosen by; take another"
         )
 
 
@@ -89,8 +88,8 @@ def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]
     plain = to_plain(config) | {"task": config.task or bundle.task}
     # Another bundle, or another file, may come to lie under the same name.
     plain["bundle_sha256"] = bundle.identity
-    for name, load in (("randomization", load_randomization), ("appearance", load_appearance)):
-        plain[f"{name}_sha256"] = json_hash(to_plain(load(plain[name])))
+    for name, loaded in (("randomization", config.ranges), ("appearance", config.look)):
+        plain[f"{name}_sha256"] = json_hash(to_plain(loaded))
     for name in ("bundle", "out", "resume", "episodes", "film_seconds", "against", "workers"):
         del plain[name]
     return plain

@@ -59,17 +59,18 @@ class Faults:
 class _FaultyCameras:
     def __init__(self, cameras: CameraSource, faults: Faults) -> None:
         self._cameras, self._faults = cameras, faults
-        self._frozen: NDArray[np.uint8] | None = None
+        self._last: dict[int, NDArray[np.uint8]] = {}
         self._rng = np.random.default_rng(0)
 
     def read(self) -> Views:
         views, number = list(self._cameras.read()), self._faults.view
-        view = views[number]
         active = self._faults.active
-        if view is None or "freeze" not in active:
-            self._frozen = view
-        elif self._frozen is not None:
-            view = self._frozen
+        for other, fresh in enumerate(views):
+            if fresh is not None and not (other == number and "freeze" in active):
+                self._last[other] = fresh
+        view = views[number]
+        if view is not None and "freeze" in active:
+            view = self._last.get(number, view)
         if view is not None:
             views[number] = self._spoilt(view, active)  # type: ignore[assignment]
         return views

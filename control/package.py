@@ -25,6 +25,7 @@ from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student
 from opendactyl.policy.tasks import TASKS, check_task
 from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
+from opendactyl.sim.objects import object_of
 from opendactyl.vision.checkpoints import load_module
 from opendactyl.vision.evaluate import refuse_other_cameras
 from opendactyl.vision.export import export_pose, measure_agreement
@@ -103,6 +104,7 @@ def export_bundle(config: ExportConfig) -> Path:
         policy = config.policy or default_policy_run()
         take_policy = _bundled_policy if _is_bundle(policy) else _trained_policy
         about, trained = take_policy(policy, folder / POLICY_FILE)
+        _refuse_two_objects(manifest["pose"].get("object"), about["object"])
         manifest["policy"] = about | ({"task": config.task} if config.task else {})
         manifest["training"]["policy"] = trained
         manifest |= CONVENTIONS
@@ -116,6 +118,14 @@ def export_bundle(config: ExportConfig) -> Path:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return out
+
+
+def _refuse_two_objects(seen: str | None, held: str) -> None:
+    if seen and seen != held:
+        raise InputError(
+            f"the estimator was trained to see the {seen}, the policy to hold the {held}; train "
+            "both with the same --object"
+        )
 
 
 def _put(folder: Path, out: Path) -> None:
@@ -166,8 +176,9 @@ def _trained_estimator(config: ExportConfig, path: Path) -> dict[str, Any]:
         module.look_through(load_rig(config.rig))
     rig = Rig.from_dict(module.hparams["rig"])
     settings = read_json(config.vision / "config.json")
+    about = _export_pose(config, module, rig, path)
     return {
-        "pose": _export_pose(config, module, rig, path),
+        "pose": about | {"object": object_of(module.hparams["points"])},
         "rig": rig.to_dict(),
         "training": {"vision": settings, "seeds": known_seeds(config.vision)},
         "metrics": _metrics(config),
@@ -180,7 +191,7 @@ def _bundled_estimator(config: ExportConfig, path: Path) -> dict[str, Any]:
     shutil.copyfile(config.vision / POSE_FILE, path)
     training, metrics = manifest.get("training", {}), manifest.get("metrics", {})
     return {
-        "pose": manifest["pose"],
+        "pose": {"object": manifest["policy"]["object"]} | manifest["pose"],
         "rig": manifest["rig"],
         "training": {name: training[name] for name in ("vision", "seeds") if name in training},
         "metrics": {name: metrics[name] for name in ("vision", "sight") if name in metrics},

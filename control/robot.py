@@ -214,6 +214,7 @@ class RobotLoop:
         self.durations.add("policy", self._clock() - began)
 
     def _send(self, before: Array, faults: list[Fault]) -> None:
+        began = self._clock()
         try:
             self.hand.command(self._pilot.targets[0].copy())
         except Over:
@@ -223,6 +224,8 @@ class RobotLoop:
                 faults.append(_as_fault("hand", "the hand takes no targets", error))
             # What it did not get must not be what the next target starts from.
             self._pilot.restore(before)
+        finally:
+            self.durations.add("command", self._clock() - began)
 
     def _status(self, faults: list[Fault], still: bool, seconds: float) -> Status:
         pilot = self._pilot

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.control.bundle import MANIFEST_FILE, Bundle, load_bundle
+from opendactyl.control.bundle import Bundle, load_bundle
 from opendactyl.control.episodes import open_renderer
 from opendactyl.control.loop import Loop
 from opendactyl.control.sight import VisionPose
 from opendactyl.control.simulated import SimCameras, SimPose
-from opendactyl.files.atomic import sha256
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import Array, quat_canonical, quat_multiply, rotvec_to_quat
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS
@@ -43,7 +42,7 @@ class RolloutStates:
     def __init__(self, bundle: Path) -> None:
         """Loads the bundle whose policy acts."""
         self._bundle: Bundle = load_bundle(bundle)
-        self.fingerprint = sha256(bundle / MANIFEST_FILE)
+        self.fingerprint = self._bundle.identity
 
     def check(self, object_name: str) -> None:
         """Raises an `InputError` unless the bundle was made for this object."""

@@ -26,7 +26,7 @@ from opendactyl.files.workers import obey_parent
 from opendactyl.policy.env import HandEnv
 from opendactyl.policy.episode import DIVERGED, DROPPED, FINISHED, TIMED_OUT
 
-BATCH = {"sim": 128, "vision": 2}
+BATCH = {"sim": 32, "vision": 2}
 """Episodes that run at once; each is the same whatever runs beside it."""
 OUTCOMES = {DROPPED: "drop", TIMED_OUT: "timeout", FINISHED: "finished", DIVERGED: "diverged"}
 VISIBILITY_EVERY = 10

@@ -164,11 +164,11 @@ class Viewer:
 
     def _changed(self) -> bool:
         """Whether the controls ask for another set-up; takes it over."""
-        wishes = self._panel.wishes
-        wanted = replace(self._config, task=wishes.task, pose=wishes.pose, renderer=wishes.renderer)
-        changed = wanted != self._config
-        self._config = wanted
-        return changed
+        wishes = {name: getattr(self._panel.wishes, name) for name in ("task", "pose", "renderer")}
+        if all(getattr(self._config, name) == wish for name, wish in wishes.items()):
+            return False
+        self._config = replace(self._config, **wishes)
+        return True
 
     def _play(self, show: Show) -> None:
         """Takes one action at the control rate, or waits while paused."""

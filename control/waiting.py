@@ -38,6 +38,8 @@ class _Worker:
         try:
             return answer.result(self._seconds)
         except TimeoutError as error:
+            if answer.done():  # It is the driver's own.
+                raise
             raise TimeoutError(f"no answer within {self._seconds:g} s") from error
 
     def stop(self, close: Callable[[], None]) -> None:
@@ -70,7 +72,7 @@ class AnsweringHand:
         return self._worker.call(self._hand.read)
 
     def command(self, targets: Array) -> None:
-        """Takes joint targets (20,)."""
+        """Takes joint targets (20,); those that come too late for the loop may still arrive."""
         self._worker.call(lambda: self._hand.command(targets))
 
     def close(self) -> None:

@@ -11,10 +11,8 @@ from opendactyl.policy.agent import Agent
 from opendactyl.policy.config import PolicyConfig
 from opendactyl.policy.env import HandEnv
 from opendactyl.policy.episode import EnvConfig
-from opendactyl.policy.tasks import EVALUATION_SECONDS
+from opendactyl.policy.tasks import EVALUATION_SECONDS, EXAMINED
 
-SEED_OFFSET = 500_000
-"""Added to the run's seed: starts and goals that neither training nor `evaluate` has."""
 SHARE = 0.08
 """The share of a run's time that examinations may take."""
 FIRST_SECONDS = 300.0
@@ -42,9 +40,7 @@ class Examination:
         """
         began = time.monotonic()
         config = self._config
-        goals = whole_episodes(
-            agent, config.environment(), config.examined, config.seed + SEED_OFFSET
-        )
+        goals = whole_episodes(agent, config.environment(), config.examined, config.seed + EXAMINED)
         self._next = seconds + (time.monotonic() - began) / SHARE
         return float(goals.mean())
 

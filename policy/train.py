@@ -269,7 +269,7 @@ class Trainer:
         self.best, self.curriculum.max_angle = value["best"], value["max_angle"]
         self._reached = value.get("stage", "")
         self.env.first_episode = value.get("next_episode", 0)
-        trim(self.folder / "metrics.csv", "seconds", self.seconds)
+        trim(self.folder / "metrics.csv", "actions", self.actions)
         best = path.with_name("best.ckpt")
         if best.exists():  # It may be younger than the last checkpoint.
             self.best = max(self.best, load_checkpoint(best)["best"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from opendactyl.files.errors import InputError
 
@@ -143,3 +143,12 @@ def object_spec(name: str) -> ObjectSpec:
     if name not in OBJECTS:
         raise InputError(f"no object {name!r}; the objects are {', '.join(OBJECTS)}")
     return OBJECTS[name]
+
+
+def object_of(keypoints: ArrayLike) -> str | None:
+    """The name of the object with these keypoints (K + F, 3), if it is one of ours."""
+    points = np.asarray(keypoints)
+    for name, spec in OBJECTS.items():
+        if spec.keypoints.shape == points.shape and np.allclose(spec.keypoints, points, atol=1e-6):
+            return name
+    return None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from opendactyl.datasets.cache import CachedDataset, open_dataset
+from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json, sha256, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import new_folder
@@ -105,6 +106,8 @@ def _latency(model: BatchEstimator, data: CachedDataset) -> list[float]:
 
 def _open(config: EvalConfig, model: BatchEstimator) -> CachedDataset:
     """The dataset, of the cameras that the model knows, or may be shown."""
+    if isinstance(model, PoseModule):
+        _refuse_another_object(config, model)
     if isinstance(model, PoseModule) and model.any_cameras:
         data = open_dataset(config.data, model.image_size)
         model.look_through(data.rig)
@@ -112,6 +115,15 @@ def _open(config: EvalConfig, model: BatchEstimator) -> CachedDataset:
     data = open_dataset(config.data, model.image_size, model.views)
     refuse_other_cameras(config.model, _trained_rig(config.model, model), data)
     return data
+
+
+def _refuse_another_object(config: EvalConfig, model: PoseModule) -> None:
+    points, theirs = np.array(model.hparams["points"]), load_manifest(config.data).keypoints
+    if points.shape != np.shape(theirs) or not np.allclose(points, theirs, atol=1e-6):
+        raise InputError(
+            f"{config.model} was trained to see another object than {config.data} shows; render a "
+            "dataset with the --object of its training data"
+        )
 
 
 def _what_is_measured(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:

@@ -29,6 +29,11 @@ def seeds_of_training(config: VisionConfig) -> Seeds:
     }
 
 
+def content_of_data(config: VisionConfig) -> list[str]:
+    """The settings' hash of each dataset: another may come to lie under the same name."""
+    return [load_manifest(folder).config_hash for folder in (*config.data, config.val_data)]
+
+
 def known_seeds(model: Path) -> Seeds:
     """What the estimator in a run's folder or a bundle has seen, as far as it is known."""
     if (model / SEEDS_FILE).exists():

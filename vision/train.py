@@ -16,16 +16,16 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.datasets.loading import PoseDataModule
-from opendactyl.files.atomic import open_atomic, write_json
+from opendactyl.files.atomic import open_atomic, read_json, write_json
 from opendactyl.files.errors import InputError
-from opendactyl.files.runs import new_folder, open_run, to_plain
+from opendactyl.files.runs import CONFIG_NAME, new_folder, open_run, to_plain
 from opendactyl.models.precision import cpu_multiplies_bf16
 from opendactyl.vision.calibration import calibrate
 from opendactyl.vision.callbacks import Averaging, Interrupted, LearningCurve, Pictures, Progress
 from opendactyl.vision.checkpoints import load_module, resume_point, start_from
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
-from opendactyl.vision.seeds import SEEDS_FILE, seeds_of_training
+from opendactyl.vision.seeds import SEEDS_FILE, content_of_data, seeds_of_training
 
 if TYPE_CHECKING:
     from opendactyl.datasets.samples import MakeSource
@@ -101,6 +101,10 @@ def _open(config: VisionConfig) -> Path:
         del plain[name]
     plain["devices"] = count_devices(config)
     seeds = seeds_of_training(config)
+    plain["data_hashes"] = content_of_data(config)
+    path = config.out / CONFIG_NAME
+    if config.resume and path.exists() and "data_hashes" not in read_json(path):
+        del plain["data_hashes"]  # The run is older than they are.
     run = open_run(config.out, plain, resume=config.resume)
     if not (run / SEEDS_FILE).exists():
         write_json(run / SEEDS_FILE, seeds)

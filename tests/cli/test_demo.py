@@ -42,7 +42,7 @@ def test_the_demo_leaves_what_it_says(opendactyl, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     table, places = done.stdout.split("it left behind:")
-    assert "n = 2 held-out samples" in table
+    assert "n = 2 samples of the validation set" in table
     assert "pose from vision   n = 1" in table
     named = [line.split()[-1] for line in places.strip().splitlines()]
     assert len(named) == 7

@@ -1,6 +1,7 @@
 """Evaluations of whole bundles: the contract's results, pairs, and what is refused."""
 
 import math
+import pickle
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from opendactyl.control.evaluate import EvaluateConfig, evaluate
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
+from opendactyl.policy.tasks import EXAMINED
 
 
 def settings(bundle, out, **options):
@@ -91,9 +93,10 @@ def test_evaluation_refuses_what_it_cannot_do(bundle, tmp_path, options):
 
 
 def test_starts_that_were_trained_on_are_not_counted(bundle, tmp_path):
-    seed = read_json(bundle / "manifest.json")["training"]["policy"]["seed"]
-    with pytest.raises(InputError, match=f"--seed is {seed}"):
-        evaluate(settings(bundle, tmp_path / "out", episodes=1, seed=seed))
+    trained = read_json(bundle / "manifest.json")["training"]["policy"]["seed"]
+    for seed in (trained, trained + EXAMINED):
+        with pytest.raises(InputError, match=f"--seed is {seed}"):
+            evaluate(settings(bundle, tmp_path / "out", episodes=1, seed=seed))
     assert not (tmp_path / "out").exists()
 
 
@@ -114,6 +117,14 @@ def test_settings_from_files_count_by_what_they_say_and_bundles_by_what_they_are
     ranges.write_text('preset = "dactyl"')
     with pytest.raises(InputError, match="randomization_sha256"):
         evaluate(settings(bundle, **options, episodes=2, resume=True))
+
+
+def test_ranges_are_read_once(bundle, tmp_path):
+    ranges = tmp_path / "my.toml"
+    ranges.write_text('preset = "none"')
+    config = settings(bundle, tmp_path / "out", randomization=str(ranges), episodes=1)
+    ranges.unlink()
+    assert evaluate(pickle.loads(pickle.dumps(config)))["n"] == 1
 
 
 def test_the_report_has_the_errors_of_single_samples_beside_those_in_the_loop(

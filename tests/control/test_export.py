@@ -1,9 +1,12 @@
 """Joining networks into a bundle."""
 
+import shutil
+
 import pytest
 
 from opendactyl.control.bundle import load_bundle
 from opendactyl.control.package import ExportConfig, export_bundle
+from opendactyl.files.atomic import read_json, write_json
 from opendactyl.files.errors import InputError
 
 
@@ -44,6 +47,17 @@ def test_networks_of_a_bundle_are_joined_with_others(bundle, vision_run, policy_
     manifest = load_bundle(other).manifest
     assert manifest["sha256"]["policy.onnx"] == old["sha256"]["policy.onnx"]
     assert manifest["policy"]["task"] == "face-up"
+
+
+def test_an_estimator_of_one_object_is_not_joined_with_a_policy_of_another(
+    vision_run, policy_run, tmp_path, monkeypatch
+):
+    other = shutil.copytree(policy_run, tmp_path / "policy")
+    config = read_json(other / "config.json")
+    write_json(other / "config.json", config | {"object": "prism"})
+    with pytest.raises(InputError, match="to see the block, the policy to hold the prism"):
+        export_bundle(ExportConfig(vision=vision_run, policy=other, out=tmp_path / "bundle"))
+    assert not (tmp_path / "bundle").exists()
 
 
 @pytest.mark.parametrize("option", ["rig", "quantize", "weights"])

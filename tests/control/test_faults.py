@@ -77,6 +77,18 @@ def test_a_fault_is_named_the_hand_held_still_and_the_loop_recovers(rig, fault, 
     assert rig.loop.report()["faults"] == {part: len(named)}
 
 
+def test_each_camera_freezes_at_a_picture_of_its_own(rig):
+    faulty = rig.faults.cameras(rig.cameras)
+    before = faulty.read()
+    rig.faults.active = {"freeze"}
+    for number in (0, 1, 2):
+        rig.faults.view = number
+        frozen = faulty.read()[number]
+        assert np.array_equal(frozen, faulty.read()[number])
+        if number == 0:
+            assert np.array_equal(frozen, before[0])
+
+
 def test_another_fault_of_the_same_part_is_said_too(rig, caplog):
     rig.steps(3)
     with caplog.at_level(logging.WARNING):

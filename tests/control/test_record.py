@@ -6,6 +6,7 @@ from opendactyl.cli.main import main
 from opendactyl.control.bundle import load_bundle
 from opendactyl.control.evaluate import EvaluateConfig, evaluate
 from opendactyl.control.record import record
+from opendactyl.control.rollouts import RolloutStates
 from opendactyl.datasets.generate import DatasetConfig, generate
 from opendactyl.files.atomic import read_json, write_json
 from opendactyl.files.errors import InputError
@@ -29,12 +30,14 @@ def test_what_was_measured_goes_into_the_manifest_and_the_card(
         DatasetConfig(out=tmp_path / "data", num_samples=3, seed=9, image_size=64, workers=1)
     )
     errors = evaluate_vision(EvalConfig(model=copy, data=held_out, out=sight))
-    identity = load_bundle(copy).identity
+    identity, source = load_bundle(copy).identity, RolloutStates(copy).fingerprint
     with pytest.raises(SystemExit) as stop:
         main(["export", "--out", str(copy), "--record", str(sim), str(sight)])
     assert stop.value.code == 0
     bundle = load_bundle(copy)
     assert bundle.identity == identity
+    # Datasets of its policy's states are still those of this bundle.
+    assert RolloutStates(copy).fingerprint == source
     (loop,), (seen,) = bundle.manifest["metrics"]["loop"], bundle.manifest["metrics"]["sight"]
     assert (loop["n"], loop["mean"], loop["pose"]) == (2, goals["mean"], "sim")
     assert seen["rotation_error_deg"] == errors["rotation_error_deg"]

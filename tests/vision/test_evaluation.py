@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from opendactyl.datasets.cache import open_dataset
+from opendactyl.datasets.generate import DatasetConfig, generate
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import (
@@ -38,6 +39,14 @@ def test_evaluation_writes_metrics_and_a_report(vision_run, val_dataset, tmp_pat
 def test_a_number_of_samples_below_zero_is_refused(vision_run, val_dataset, tmp_path):
     with pytest.raises(InputError, match="--max-samples is -5"):
         evaluate(EvalConfig(model=vision_run, data=val_dataset, out=tmp_path / "a", max_samples=-5))
+
+
+def test_pictures_of_another_object_are_refused(vision_run, tmp_path):
+    prism = DatasetConfig(
+        out=tmp_path / "prism", num_samples=2, seed=5, image_size=64, workers=1, object="prism"
+    )
+    with pytest.raises(InputError, match="trained to see another object"):
+        evaluate(EvalConfig(model=vision_run, data=generate(prism), out=tmp_path / "out"))
 
 
 def test_evaluation_on_training_data_is_refused(vision_run, dataset, tmp_path):

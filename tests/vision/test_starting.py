@@ -1,8 +1,10 @@
 """What a training begins with: weights, data and settings."""
 
+import dataclasses
 import functools
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -49,6 +51,16 @@ def test_what_the_weights_saw_before_counts_as_seen(vision_run, dataset, val_dat
         assert seeds_of_training(later) == {"train": [0, 1], "val": [1]}
     # Written down: datasets may move.
     assert read_json(vision_run / "seeds.json") == {"train": [0], "val": [1]}
+
+
+def test_a_run_is_not_resumed_on_data_that_was_made_anew(dataset, tiny, tmp_path):
+    data = shutil.copytree(dataset, tmp_path / "data")
+    config = tiny(tmp_path / "run", data=(data,))
+    train(config)
+    shutil.rmtree(data)
+    generate(DatasetConfig(out=data, num_samples=4, seed=77, image_size=64, workers=1))
+    with pytest.raises(InputError, match="data_hashes"):
+        train(dataclasses.replace(config, max_epochs=2, resume=True))
 
 
 def test_mined_samples_join_the_training(vision_run, bundle, dataset, tiny, tmp_path):
