@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from opendactyl.control.bundle import load_bundle
 from opendactyl.control.rollouts import RolloutStates
 from opendactyl.datasets.augment import AugmentConfig
 from opendactyl.datasets.cache import open_dataset
@@ -24,7 +25,7 @@ from opendactyl.datasets.samples import ShardMaker
 from opendactyl.datasets.shards import read_shard
 from opendactyl.datasets.states import state_source
 from opendactyl.datasets.verify import verify
-from opendactyl.files.atomic import read_json, sha256
+from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import quat_to_matrix
 
@@ -84,7 +85,7 @@ def test_a_given_source_is_used_and_remembered(dataset, bundle, tmp_path):
     source = functools.partial(RolloutStates, bundle)
     settings = config(tmp_path / "data", states=f"policy:{bundle}", image_size=32)
     recipe = dataclasses.replace(Recipe.resolve(settings), fingerprint=source().fingerprint)
-    assert recipe.content()["states_sha256"] == sha256(bundle / "manifest.json")
+    assert recipe.content()["states_sha256"] == load_bundle(bundle).identity
     sums = []
     for order in ((0, 1), (1,)):
         maker = ShardMaker(recipe, source)
@@ -96,6 +97,7 @@ def test_a_given_source_is_used_and_remembered(dataset, bundle, tmp_path):
     (tmp_path / "data" / "config.json").write_text(json.dumps(recipe.content()))
     shutil.copytree(bundle, tmp_path / "bundle")
     manifest = read_json(bundle / "manifest.json")
+    manifest["policy"]["action"]["smoothing"] = 0.125
     (tmp_path / "bundle" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="states_sha256"):
         other = functools.partial(RolloutStates, tmp_path / "bundle")
