@@ -27,6 +27,11 @@ class Fault(RuntimeError):
         self.part = part
 
 
+def as_fault(part: str, what: str, error: Exception) -> Fault:
+    """The error itself if it is a fault, else a fault of `part` that says `what` and why."""
+    return error if isinstance(error, Fault) else Fault(part, f"{what} ({error!r})")
+
+
 class Over(Exception):
     """A recording has nothing more to show: the loop ends."""
 

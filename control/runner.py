@@ -47,8 +47,8 @@ def run_episodes(
         stop: one past the number of the last.
         workers: processes for episodes by sight; 0 is one a core.
     """
-    size = BATCH[config.pose]
-    batches = [(start, min(size, stop - start)) for start in range(first, stop, size)]
+    workers = 1 if config.pose == "sim" else workers or cores()
+    batches = share_out(first, stop, BATCH[config.pose], workers)
     with tqdm(total=stop, initial=first, unit="episode", desc=config.pose) as bar:
         if not batches:
             return
@@ -57,9 +57,19 @@ def run_episodes(
             for batch in batches:
                 yield runner.run(*batch, bar)
             return
-        for records in _in_processes(config, batches, workers or cores()):
+        for records in _in_processes(config, batches, workers):
             bar.update(len(records))
             yield records
+
+
+def share_out(first: int, stop: int, size: int, workers: int) -> list[tuple[int, int]]:
+    """First episode and number of each batch; with several workers, the last ones go alone.
+
+    So no worker has two episodes ahead of it when the others have nothing left to do.
+    """
+    alone = stop if workers == 1 else max(first, stop - workers * size)
+    together = [(start, min(size, alone - start)) for start in range(first, alone, size)]
+    return together + [(number, 1) for number in range(alone, stop)]
 
 
 def _in_processes(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from opendactyl.control.bundle import Bundle
+from opendactyl.control.checks import check_pose
 from opendactyl.control.parts import CameraSource, Fault, HandReading, Over, Views
 from opendactyl.geometry.rotation import Array
 from opendactyl.vision.estimator import Pose
@@ -22,8 +23,6 @@ DARK = 16
 """A flat image that is darker than this, of 255, is called black."""
 MOVED = 0.05
 """A camera that still gives the same bytes when a joint has turned by this, in radians, froze."""
-REACH = 0.35
-"""An object is never farther from the hand frame's origin than this, in metres."""
 
 
 @dataclass(eq=False)
@@ -134,22 +133,3 @@ class VisionPose:
     def close(self) -> None:
         """Closes the cameras."""
         self.cameras.close()
-
-
-def check_pose(pose: Pose) -> Pose:
-    """The pose itself.
-
-    Raises:
-        Fault: it is no pose, or none that an object in the hand could have.
-    """
-    values = (pose.position, pose.quaternion, pose.covariance)
-    if [np.shape(value) for value in values] != [(3,), (4,), (6, 6)]:
-        raise Fault("pose", "the estimate has other shapes than (3,), (4,) and (6, 6)")
-    if not all(np.isfinite(value).all() for value in values):
-        raise Fault("pose", "the estimate is not finite")
-    if abs(np.linalg.norm(pose.quaternion) - 1.0) > 0.01:
-        raise Fault("pose", "the estimate is no rotation")
-    distance = np.linalg.norm(pose.position)
-    if distance > REACH:
-        raise Fault("pose", f"the estimate is {distance:.2f} m from the hand")
-    return pose

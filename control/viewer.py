@@ -15,9 +15,10 @@ from opendactyl.control.bundle import Bundle, load_bundle
 from opendactyl.control.episodes import EpisodeConfig, make_cameras, make_env, open_renderer
 from opendactyl.control.faults import Faults
 from opendactyl.control.filter import FilteredPose
+from opendactyl.control.journal import Status
 from opendactyl.control.panel import Panel
 from opendactyl.control.parts import CameraSource, PoseSource
-from opendactyl.control.robot import RobotLoop, Status
+from opendactyl.control.robot import RobotLoop
 from opendactyl.control.sight import VisionPose
 from opendactyl.control.simulated import SimGoals, SimHand, SimPose
 from opendactyl.control.stage import Stage

@@ -1,10 +1,9 @@
 """Dataset generation: whoever makes the shards, the bytes are the same."""
 
 import dataclasses
-import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from opendactyl.datasets.card import CARD_NAMES, write_card
 from opendactyl.datasets.cluster import ray_shards
+from opendactyl.datasets.ledger import checksums_promised, checksums_so_far, enter, lock
 from opendactyl.datasets.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -25,15 +25,12 @@ from opendactyl.datasets.samples import MakeSource
 from opendactyl.datasets.shards import shard_name
 from opendactyl.datasets.states import state_source
 from opendactyl.datasets.upload import Uploader
-from opendactyl.files.atomic import json_hash, read_json, sha256, write_json
+from opendactyl.files.atomic import json_hash, sha256
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import CONFIG_NAME, new_folder, open_run
 from opendactyl.render.backend import choose
 from opendactyl.render.vulkan import count_devices
 from opendactyl.sim.objects import object_spec
-
-JOURNAL_NAME = ".shards.json"
-"""Checksums of the shards finished so far: what is not in it, or differs, is made again."""
 
 
 def generate(config: DatasetConfig, make_source: MakeSource | None = None) -> Path:
@@ -63,7 +60,7 @@ def generate_recipe(recipe: Recipe, make_source: MakeSource | None = None) -> Pa
     if not config.ray and not (config.out / MANIFEST_NAME).exists():
         _ready(config)  # where the renderer does not work, no folder stays behind
     new_folder(config.out, resume=config.resume)
-    with _lock(config.out):
+    with lock(config.out):
         open_run(config.out, recipe.content(), resume=True)
         _finish(recipe, make_source)
     return config.out
@@ -96,7 +93,7 @@ def repair(
         raise InputError(
             f"{recipe.config.states} is not what {folder} was made with; put the old one back"
         )
-    with _lock(folder):
+    with lock(folder):
         broken = _broken(recipe, {s.name: s.sha256 for s in manifest.shards})
         _finish(recipe, make_source)
     return tuple(shard_name(number) for number in broken)
@@ -115,46 +112,18 @@ def _ready(config: DatasetConfig) -> None:
         choose()
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Holds a lock that the kernel releases when the process dies."""
-    try:
-        file = (folder / ".lock").open("w")
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror}; name a folder that is writable"
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"another process is writing {folder}; wait for it, or name another folder"
-            ) from error
-        _clear(folder)  # what a process that was killed had begun to write
-        try:
-            yield
-        finally:
-            _clear(folder)
-
-
-def _clear(folder: Path) -> None:
-    for leftover in folder.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
-
-
 def _finish(recipe: Recipe, make_source: MakeSource | None) -> None:
     """Makes what is missing or damaged, then the manifest and the card."""
     out = recipe.config.out
     uploader = Uploader(recipe.config.upload, out) if recipe.config.upload else None
-    promised = _promised(out)
-    sums = promised or _journal(out)
+    promised = checksums_promised(out)
+    sums = promised or checksums_so_far(out)
     broken = _broken(recipe, sums)
     if not recipe.config.ray and (broken or not promised):
         _ready(recipe.config)  # for the workers, which are told by the environment
     sound = {k: v for k, v in sums.items() if k not in map(shard_name, broken)}
     _make(recipe, make_source, broken, sound, uploader)
-    made = _journal(out) if broken or not promised else promised
+    made = checksums_so_far(out) if broken or not promised else promised
     differing = [name for name, checksum in promised.items() if made[name] != checksum]
     if differing and _is_exact(recipe):
         raise InputError(
@@ -173,35 +142,6 @@ def _is_exact(recipe: Recipe) -> bool:
     from opendactyl.render.renderer import EXACT
 
     return recipe.config.renderer in EXACT
-
-
-def _promised(out: Path) -> dict[str, str]:
-    """The checksums of a finished dataset's manifest; none when there is no whole manifest."""
-    try:
-        read_json(out / MANIFEST_NAME)
-    except InputError:
-        return {}
-    return {shard.name: shard.sha256 for shard in load_manifest(out).shards}
-
-
-def _journal(out: Path) -> dict[str, str]:
-    """Checksums of the shards that are finished.
-
-    Raises:
-        InputError: they were made with other versions: not all shards would be alike.
-    """
-    try:
-        value = read_json(out / JOURNAL_NAME)
-    except InputError:
-        return {}
-    if not isinstance(value, dict) or set(value) != {"made_with", "shards"}:
-        return {}
-    if value["made_with"] != library_versions():
-        raise InputError(
-            f"{out} was begun with {value['made_with']}, installed is {library_versions()}; "
-            "finish it with those, or delete it and begin anew"
-        )
-    return value["shards"]
 
 
 def _broken(recipe: Recipe, sums: dict[str, str]) -> list[int]:
@@ -232,8 +172,7 @@ def _make(
         with closing(engine(elsewhere, make_source, numbers, show)) as finished:
             for number, checksum in finished:
                 sums[shard_name(number)] = checksum
-                journal = {"made_with": library_versions(), "shards": sums}
-                write_json(config.out / JOURNAL_NAME, journal)
+                enter(config.out, sums)
                 if uploader:
                     uploader.put(shard_name(number), checksum)
         show(todo)

@@ -1,12 +1,9 @@
-"""Filament's own objects: context, scene, lights, textures, and what is rendered into.
+"""The scene in Filament: its solids, lights and textures, and pictures of it.
 
 It follows a studio's model, as dressed, and knows nothing of states and labels.
 """
 
-import ctypes
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +11,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.files.errors import InputError
 from opendactyl.geometry.camera import Camera
-from opendactyl.geometry.rigid import invert_pose
 from opendactyl.render.appearance import MAX_DISTRACTORS, MAX_LIGHTS, Appearance
-from opendactyl.render.studio import FAR, NEAR, Studio
-from opendactyl.render.vulkan import count_devices
-from opendactyl.sim.hand_frame import WORLD_FROM_HAND
+from opendactyl.render.filament_parts import Target, frustum, make_context, upload
+from opendactyl.render.studio import Studio
 from opendactyl.sim.scene import HAND_GROUP, OBJECT_GROUP
 
 CANDELA = 170_000.0
@@ -40,44 +34,6 @@ _AXES = {
 """Which of MuJoCo's sizes of a geom is Filament's along x, y and z."""
 
 
-def _make_context() -> Any:
-    """A Filament context; it serves one scene, for a second one's first picture would fail.
-
-    Raises:
-        InputError: Filament or a Vulkan driver is missing.
-    """
-    try:
-        # Without this import, creating a context aborts the process.
-        import mujoco.studio.window  # noqa: F401  # pyright: ignore[reportMissingImports]
-        from mujoco import mjrf
-    except ImportError as error:
-        raise InputError(f"no filament renderer in this MuJoCo ({error}); use classic") from error
-    count_devices()
-    config = mjrf.ContextConfig()
-    config.graphics_api = mjrf.GraphicsApi.GRAPHICS_API_VULKAN
-    with _silence():
-        return mjrf.Context(config)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keeps a library's greetings off the terminal."""
-    # Where the output is no terminal, C keeps it back; it must not come out on the wrong side.
-    flush = ctypes.CDLL(None).fflush
-    flush(None)
-    kept = [(number, os.dup(number)) for number in (1, 2)]
-    with open(os.devnull, "w") as nowhere:
-        for number, _ in kept:
-            os.dup2(nowhere.fileno(), number)
-    try:
-        yield
-    finally:
-        flush(None)
-        for number, copy in kept:
-            os.dup2(copy, number)
-            os.close(copy)
-
-
 class FilamentStage:
     """A studio in Filament, and buffers that its cameras' pictures are read into."""
 
@@ -92,13 +48,13 @@ class FilamentStage:
         Raises:
             InputError: Filament or a Vulkan driver is missing.
         """
-        self._filament = _make_context()
+        self._filament = make_context()
         self.studio = studio
         self._build_scene()
         kinds = {"picture": ("RGB8", np.uint8, 3), "ids": ("RGB8", np.uint8, 3),
                  "depth": ("R32F", np.float32, 1)}  # fmt: skip
         self._targets = {
-            name: _Target(self._filament, *sizes[name], *kind) for name, kind in kinds.items()
+            name: Target(self._filament, *sizes[name], *kind) for name, kind in kinds.items()
         }
 
     def _build_scene(self) -> None:
@@ -145,7 +101,7 @@ class FilamentStage:
                 color_space=mjrf.ColorSpace.COLORSPACE_SRGB,
             )  # fmt: skip
         texture = self._filament.create_texture(config)
-        _upload(texture, content)
+        upload(texture, content)
         return texture
 
     def follow(self, data: mujoco.MjData, appearance: Appearance) -> None:
@@ -174,7 +130,7 @@ class FilamentStage:
         """What `ModelRenderables` does not follow: textures, and the shapes of distractors."""
         model = self.studio.model
         for texture, pixels in zip(self._textures, self.studio.textures, strict=True):
-            _upload(texture, pixels.tobytes())
+            upload(texture, pixels.tobytes())
         for name in ("floor", "wall0", "wall1", "wall2", "wall3"):
             solid = self._solid(model.geom(name).id)
             material = solid.get_material()
@@ -211,7 +167,7 @@ class FilamentStage:
         for number, camera in enumerate(cameras):
             request = mjrf.RenderRequest()
             request.scene, request.target = self._scene, target.target
-            request.camera = mjrf.Camera(**_frustum(camera))
+            request.camera = mjrf.Camera(**frustum(camera))
             request.viewport = mjrf.Rect(left=number * width, bottom=0, width=width, height=height)
             request.draw_mode = getattr(mjrf.DrawMode, f"DRAW_MODE_{mode}")
             request.post_processing = request.skybox = False
@@ -229,47 +185,3 @@ class FilamentStage:
         del self._textures, self._sky, self._scene
         self._filament.flush()
         del self._filament
-
-
-class _Target:
-    """A buffer to render into, and the array its pixels are read into."""
-
-    def __init__(
-        self, filament: Any, height: int, width: int, kind: str, dtype: type, channels: int
-    ) -> None:
-        from mujoco import mjrf
-
-        config = mjrf.RenderTargetConfig()
-        config.height, config.width = height, width
-        config.color_format = getattr(mjrf.PixelFormat, f"PIXEL_FORMAT_{kind}")
-        self.height, self.width = height, width
-        self.target = filament.create_render_target(config)
-        shape = (height, width) if channels == 1 else (height, width, channels)
-        self.pixels = np.zeros(shape, dtype=dtype)
-        self.read = mjrf.ReadRequest(target=self.target)
-        self.read.set_buffer(self.pixels)
-
-
-def _upload(texture: Any, content: bytes) -> None:
-    from mujoco import mjrf
-
-    data = mjrf.TextureData()
-    data.set_image(content)
-    texture.upload(data)
-
-
-def _frustum(camera: Camera) -> dict[str, Any]:
-    """A camera in the world as OpenGL describes one: exact for any principal point."""
-    world_from_cam = WORLD_FROM_HAND @ invert_pose(camera.cam_from_hand)
-    fx, fy, cx, cy = camera.K[[0, 1, 0, 1], [0, 1, 2, 2]]
-    return {
-        "pos": world_from_cam[:3, 3],
-        "forward": world_from_cam[:3, 2],
-        "up": -world_from_cam[:3, 1],
-        "frustum_center": NEAR * (camera.width / 2 - cx) / fx,
-        "frustum_width": NEAR * camera.width / 2 / fx,
-        "frustum_bottom": -NEAR * (camera.height - cy) / fy,
-        "frustum_top": NEAR * cy / fy,
-        "frustum_near": NEAR,
-        "frustum_far": FAR,
-    }

@@ -5,7 +5,10 @@ All of pytest-xdist's workers share them.
 
 import fcntl
 import os
+import signal
 
+# A shell that starts the tests in the background has them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("LP_NUM_THREADS", "0")
 

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from opendactyl.datasets.loading import PoseDataModule
-from opendactyl.files.curve import append_row
+from opendactyl.files.curve import append_row, trim
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.gallery import draw_samples
 from opendactyl.vision.module import PoseModule
@@ -149,11 +149,21 @@ class LearningCurve(L.Callback):
         self._path = path
         self._timer = timer
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Drops what a killed run wrote after its last checkpoint."""
+        if trainer.is_global_zero:
+            trim(self._path, "samples", _samples(trainer))
+
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Called when the averages of a validation are known."""
-        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         row = {key: float(value) for key, value in trainer.callback_metrics.items()}
         row["minutes"] = round(self._timer.time_elapsed() / 60, 2)
-        row["samples"] = trainer.global_step * data.batch_size * trainer.world_size
+        row["samples"] = _samples(trainer)
         if trainer.is_global_zero:
             append_row(self._path, COLUMNS, row)
+
+
+def _samples(trainer: L.Trainer) -> int:
+    """How many samples a run has trained on."""
+    data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+    return trainer.global_step * data.batch_size * trainer.world_size

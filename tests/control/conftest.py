@@ -13,8 +13,9 @@ from opendactyl.control.bundle import load_bundle
 from opendactyl.control.faults import Faults
 from opendactyl.control.filter import FilteredPose
 from opendactyl.control.goals import TaskGoals
+from opendactyl.control.journal import Status
 from opendactyl.control.parts import HandReading
-from opendactyl.control.robot import RobotLoop, Status
+from opendactyl.control.robot import RobotLoop
 from opendactyl.control.sight import VisionPose
 from opendactyl.files.atomic import read_json
 from opendactyl.sim.names import ACTUATORS, JOINTS

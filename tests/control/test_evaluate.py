@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from opendactyl.control.evaluate import EvaluateConfig, evaluate
+from opendactyl.control.runner import share_out
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.policy.tasks import EXAMINED
@@ -55,6 +56,13 @@ def test_any_number_of_workers_runs_the_same_episodes(bundle, tmp_path):
     ]
     assert results[0] == results[1]
     assert results[0]["actions"] > 3
+
+
+def test_the_last_episodes_go_one_by_one():
+    assert share_out(1, 8, 2, workers=2) == [(1, 2), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1)]
+    assert share_out(0, 3, 2, workers=2) == [(0, 1), (1, 1), (2, 1)]
+    assert share_out(0, 5, 2, workers=1) == [(0, 2), (2, 2), (4, 1)]
+    assert share_out(4, 4, 2, workers=2) == []
 
 
 def test_randomization_changes_the_episodes_and_the_measured_pose(bundle, tmp_path):

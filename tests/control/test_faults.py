@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from opendactyl.control.faults import FAULTS
+from opendactyl.control.journal import ACTING, COASTING, HOLDING
 from opendactyl.control.parts import HandReading
-from opendactyl.control.robot import ACTING, COASTING, HOLDING
 from opendactyl.control.waiting import AnsweringCameras, AnsweringHand
 from opendactyl.vision.estimator import Pose
 

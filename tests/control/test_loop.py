@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from opendactyl.control.journal import ACTING
 from opendactyl.control.parts import Over
-from opendactyl.control.robot import ACTING
 from opendactyl.geometry.rotation import geodesic_angle, quat_from_axis_angle
 
 
@@ -25,7 +25,7 @@ def test_misses_are_counted_and_the_rate_is_kept(rig):
     read = rig.hand.read
 
     def reading():
-        if rig.loop.actions in slow:
+        if rig.loop.journal.actions in slow:
             rig.clock.now += 0.1
         return read()
 

@@ -121,7 +121,7 @@ def test_the_loop_runs_on_a_recording_until_it_ends(bundle, folders):
     source = VisionPose(loaded, RecordedCameras(folders, loaded.rig))
     loop = RobotLoop(loaded, Still(), source, TaskGoals("spin"), sleep=lambda _: None)
     assert len(list(loop.run())) == FRAMES
-    assert not loop.faults
+    assert not loop.journal.faults
     source.close()
 
 

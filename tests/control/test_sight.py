@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from opendactyl.control.checks import check_pose
 from opendactyl.control.faults import JUMP_ANGLE
 from opendactyl.control.parts import Fault
-from opendactyl.control.sight import FrameCheck, check_pose
+from opendactyl.control.sight import FrameCheck
 from opendactyl.vision.estimator import Pose
 
 

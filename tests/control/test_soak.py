@@ -11,7 +11,8 @@ from opendactyl.control.bundle import load_bundle
 from opendactyl.control.episodes import EpisodeConfig, make_cameras, make_env, open_renderer
 from opendactyl.control.faults import FAULTS, Faults
 from opendactyl.control.filter import FilteredPose
-from opendactyl.control.robot import ACTING, COASTING, HOLDING, RobotLoop
+from opendactyl.control.journal import ACTING, COASTING, HOLDING
+from opendactyl.control.robot import RobotLoop
 from opendactyl.control.sight import VisionPose
 from opendactyl.control.simulated import SimGoals, SimHand
 

@@ -1,12 +1,16 @@
 """Loading for training: every sample once an epoch, whoever asks and whenever it goes on."""
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from opendactyl.datasets.augment import AugmentConfig
+from opendactyl.datasets.cache import open_dataset
 from opendactyl.datasets.loading import EpochSampler, PoseDataModule
+from opendactyl.datasets.shards import read_shard
+from opendactyl.files.errors import InputError
 
 
 class Recorder(L.LightningModule):
@@ -80,3 +84,48 @@ def test_workers_share_a_batch_order(dataset, val_dataset):
         return [(b["index"].tolist(), b["images"].tolist()) for b in data.train_dataloader()]
 
     assert batches(2) == batches(0)
+
+
+def test_cache_holds_the_decoded_images(dataset):
+    data = open_dataset(dataset, 64)
+    samples = [s for shard in data.manifest.shards for s in read_shard(dataset / shard.name)]
+    np.testing.assert_array_equal(data.images[7], samples[7].images)
+    np.testing.assert_allclose(data.position[7], samples[7].label.position, atol=1e-7)
+    small = open_dataset(dataset, 32)
+    assert small.images.shape == (12, 3, 32, 32, 3)
+    assert small.rig.cameras[0].K[0, 0] == pytest.approx(data.rig.cameras[0].K[0, 0] / 2)
+    with pytest.raises(InputError, match="from 8 to 64"):
+        open_dataset(dataset, 128)
+    two = open_dataset(dataset, 64, views=2)
+    np.testing.assert_array_equal(two.images[7], samples[7].images[:2])
+    assert two.rig.names == data.rig.names[:2]
+    assert two.landmarks.shape[1] == two.visible_fraction.shape[1] == 2
+    with pytest.raises(InputError, match="has 3 cameras"):
+        open_dataset(dataset, 64, views=4)
+
+
+def test_epochs_shuffle_and_repeat():
+    sampler = EpochSampler(10, seed=1, shuffle=True)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert sorted(i for _, i in first) == sorted(i for _, i in second) == list(range(10))
+    assert [i for _, i in first] != [i for _, i in second]
+    sampler.set_epoch(0)
+    assert list(sampler) == first
+
+
+def test_batches_have_the_promised_shapes(dataset, val_dataset):
+    module = PoseDataModule(
+        [dataset], val_dataset, image_size=64, batch_size=4, workers=0, augment=AugmentConfig()
+    )
+    module.setup()
+    batch = next(iter(module.train_dataloader()))
+    assert batch["images"].shape == (4, 3, 64, 64, 3)
+    assert batch["landmarks"].shape == (4, 3, 14, 2)
+    assert len(module.val_dataloader()) == 3
+
+
+def test_validation_on_the_training_seed_is_refused(dataset):
+    with pytest.raises(InputError, match="same seed"):
+        PoseDataModule([dataset], dataset, image_size=64, batch_size=4).setup()

@@ -1,15 +1,14 @@
+"""Each randomization alone: delays, noise, pushes, lost markers, late poses."""
+
 import dataclasses
 
 import numpy as np
 import pytest
-from mujoco.batch import SimulationError
 
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.policy import actuation, sensing
 from opendactyl.policy.chance import BLOCK, Chance
-from opendactyl.policy.env import HandEnv
-from opendactyl.policy.episode import DIVERGED, RUNNING, EnvConfig
-from opendactyl.policy.interface import BINS, Measurement
+from opendactyl.policy.interface import Measurement
 from opendactyl.policy.randomization import PRESETS
 from opendactyl.sim.names import CONTROL_PERIOD
 from opendactyl.sim.objects import object_spec
@@ -33,15 +32,6 @@ def measurement(rng, count=3):
         random_quat(rng, (count,)),
         rng.normal(0, 0.3, (count, 24)),
     )
-
-
-def actions(seed, steps, count):
-    return np.random.default_rng(seed).integers(0, BINS, (steps, count, 20))
-
-
-def only(**changes):
-    """An environment's settings with nothing but the named randomizations."""
-    return EnvConfig(randomization=dataclasses.replace(NONE, **changes))
 
 
 def test_streams_depend_on_seed_and_episode_alone():
@@ -251,130 +241,3 @@ def test_injected_poses_are_anything_and_last_one_action():
     assert wrong[:, 1].mean() == pytest.approx(0.3, abs=0.08)
     # Uniform rotations are pi/2 + 2/pi away on average.
     assert np.mean(np.array(angles)[:, 2]) == pytest.approx(np.pi / 2 + 2 / np.pi, abs=0.15)
-
-
-@pytest.mark.parametrize("preset", ["dactyl", "vision"])
-def test_randomized_environments_repeat_bit_for_bit(preset):
-    settings = EnvConfig(randomization=preset, seconds_per_goal=0.8)
-    runs = []
-    env = HandEnv(settings, 4, seed=5, threads=2)
-    for thing, seed in ((HandEnv(settings, 4, seed=5, threads=1), None), (env, None), (env, 5)):
-        seen = [np.concatenate(thing.reset(seed), axis=1)]
-        for bins in actions(0, 25, 4):
-            step = thing.step(bins)
-            seen.append(np.concatenate([step.policy, step.critic], axis=1))
-        runs.append(np.stack(seen))
-    np.testing.assert_array_equal(runs[0], runs[1])
-    np.testing.assert_array_equal(runs[0], runs[2])
-    assert np.isfinite(runs[0]).all()
-    assert not np.array_equal(env.reset(6)[1], runs[0][0][:, 50:])
-
-
-def test_a_randomized_episode_is_the_same_whatever_runs_beside_it():
-    settings = EnvConfig(randomization="vision", evaluation=True)
-    many, one = HandEnv(settings, 4, seed=1), HandEnv(settings, 1, seed=1, first_episode=2)
-    many.reset(), one.reset()
-    for bins in actions(1, 20, 4):
-        together, alone = many.step(bins), one.step(bins[2:3])
-        np.testing.assert_array_equal(together.policy[2], alone.policy[0])
-        np.testing.assert_array_equal(together.critic[2], alone.critic[0])
-
-
-def test_preset_none_changes_no_bit():
-    plain, none = HandEnv(EnvConfig(), 2, seed=1), HandEnv(only(gravity=1e-300), 2, seed=1)
-    np.testing.assert_array_equal(plain.reset()[0], none.reset()[0])
-    for bins in actions(1, 15, 2):
-        first, second = plain.step(bins), none.step(bins)
-        np.testing.assert_allclose(first.policy, second.policy, atol=1e-6)
-
-
-def test_the_critic_sees_the_truth_and_the_policy_does_not():
-    env = HandEnv(only(position_offset=0.005, rotation_offset=0.1, fingertip_offset=0.001), 3)
-    policy, critic = env.reset()
-    true, seen = env.measurement(), env.seen
-    np.testing.assert_allclose(critic[:, 15:18], true.object_position, atol=1e-6)
-    np.testing.assert_allclose(policy[:, 15:18], seen.object_position, atol=1e-6)
-    assert np.all(np.linalg.norm(policy[:, 15:18] - critic[:, 15:18], axis=1) > 1e-4)
-    assert np.all(np.abs(policy[:, :15] - critic[:, :15]) > 0)
-
-
-def test_every_episode_draws_anew():
-    env = HandEnv(EnvConfig(randomization="dactyl", seconds_per_goal=0.24), 3)
-    env.reset()
-    first = [p.to_dict() for p in env.randomizer.physics]
-    masses = env.batch.expanded("body_mass").copy()
-    for bins in actions(2, 3, 3):
-        step = env.step(bins)
-    assert (step.outcome != RUNNING).any()
-    for i in np.flatnonzero(step.outcome != RUNNING):
-        assert env.randomizer.physics[i].to_dict() != first[i]
-        assert np.all(env.batch.expanded("body_mass")[i, env.scene.object_body] != masses[i])
-
-
-def test_randomized_time_passes_unevenly():
-    env = HandEnv(only(timestep_rate=(1250.0, 1250.0)), 4)
-    env.reset()
-    times = env.batch.bind("time")
-    elapsed = []
-    for bins in actions(0, 10, 4):
-        before = times.copy()
-        env.step(bins)
-        elapsed.append(times - before)
-    assert np.all(np.array(elapsed) > CONTROL_PERIOD)
-    assert np.unique(np.round(elapsed, 9)).size > 30
-
-
-@pytest.mark.parametrize("randomization", ["none", "dactyl"])
-@pytest.mark.parametrize("evaluation", [False, True])
-def test_a_diverging_simulation_ends_its_episode_and_nothing_else(randomization, evaluation):
-    settings = EnvConfig(randomization=randomization, evaluation=evaluation)
-    env, calm = HandEnv(settings, 3, seed=2), HandEnv(settings, 3, seed=2)
-    env.reset(), calm.reset()
-    # A joint spun up until its energy is beyond any solver.
-    env.batch.bind("qvel")[1, env.scene.joint_dof] = 1e9
-    bins = actions(3, 1, 3)[0]
-    step, other = env.step(bins), calm.step(bins)
-    assert step.outcome.tolist() == [RUNNING, DIVERGED, RUNNING]
-    assert step.terminated.tolist() == [False, True, False]
-    assert step.reward[1] == 0 and not step.reached[1]
-    for name in ("policy", "critic", "final_policy", "final_critic", "reward"):
-        assert np.isfinite(getattr(step, name)).all(), name
-        np.testing.assert_array_equal(getattr(step, name)[[0, 2]], getattr(other, name)[[0, 2]])
-    assert env.running.tolist() == [True, not evaluation, True]
-    after = env.step(bins)
-    assert np.isfinite(after.policy).all() and np.isfinite(after.critic).all()
-    assert after.outcome[0] == RUNNING
-
-
-class Failing:
-    """A batch in which one simulation fails with an error of the engine."""
-
-    def __init__(self, batch, number):
-        self.batch, self.number = batch, number
-
-    def __getattr__(self, name):
-        return getattr(self.batch, name)
-
-    def step(self, ids, **options):
-        self.batch.step(ids[ids != self.number], **options)
-        raise SimulationError(np.array([self.number]), "it failed")
-
-
-def test_an_error_of_the_engine_ends_that_episode_alone():
-    env = HandEnv(EnvConfig(), 3, seed=2)
-    env.reset()
-    whole, env._batch = env._batch, Failing(env._batch, 1)
-    step = env.step(actions(3, 1, 3)[0])
-    assert step.outcome.tolist() == [RUNNING, DIVERGED, RUNNING]
-    assert np.isfinite(step.policy).all()
-    env._batch = whole
-    assert (env.step(actions(4, 1, 3)[0]).outcome == RUNNING).all()
-
-
-def test_poses_that_are_no_numbers_diverge():
-    env = HandEnv(EnvConfig(), 2, seed=2)
-    env.reset()
-    env.batch.bind("qpos")[0, env.scene.object_qpos] = np.nan
-    step = env.step(actions(3, 1, 2)[0])
-    assert step.outcome.tolist() == [DIVERGED, RUNNING]
-    assert np.isfinite(step.final_policy).all() and np.isfinite(step.final_critic).all()

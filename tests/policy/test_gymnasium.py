@@ -111,3 +111,16 @@ print([name for name in ("mujoco", "torch", "torchrl", "ray") if name in sys.mod
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_gymnasium_sees_a_vector_environment():
+    env = HandVectorEnv(num_envs=3)
+    first, _ = env.reset(seed=4)
+    assert env.observation_space.contains(first)
+    env.action_space.seed(0)
+    chosen = env.action_space.sample()
+    observation, reward, terminated, truncated, _ = env.step(chosen)
+    assert reward.shape == terminated.shape == truncated.shape == (3,)
+    again, _ = env.reset(seed=4)
+    np.testing.assert_array_equal(again, first)
+    np.testing.assert_array_equal(env.step(chosen)[0], observation)

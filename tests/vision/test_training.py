@@ -1,5 +1,6 @@
 """Training: what it leaves behind, and how it goes on."""
 
+import csv
 import dataclasses
 import shutil
 import signal
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from opendactyl.files.curve import append_row
 from opendactyl.files.errors import InputError
 from opendactyl.vision.callbacks import Averaging, Progress
 from opendactyl.vision.checkpoints import load_module
@@ -36,6 +38,20 @@ def test_resuming_goes_on_and_other_settings_are_refused(vision_run, tiny, tmp_p
         train(tiny(run, head="6d", resume=True))
     with pytest.raises(InputError, match="not empty"):
         train(tiny(run))
+
+
+def test_a_resumed_curve_has_no_row_from_after_the_checkpoint(vision_run, tiny, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(vision_run, run)
+    curve = run / "metrics.csv"
+    rows = list(csv.DictReader(curve.read_text().splitlines()))
+    # A run that is killed leaves such rows: validations come oftener than checkpoints.
+    lost = rows[-1] | {"samples": str(int(rows[-1]["samples"]) + 1)}
+    append_row(curve, tuple(lost), lost)
+    train(tiny(run, max_epochs=3, resume=True))
+    resumed = list(csv.DictReader(curve.read_text().splitlines()))
+    assert resumed[: len(rows)] == rows
+    assert len(resumed) > len(rows) and lost not in resumed
 
 
 def test_a_finished_run_goes_on_from_its_weights_not_from_their_average(vision_run):
