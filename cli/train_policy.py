@@ -18,4 +18,5 @@ def main(argv: list[str]) -> None:
     )
     from opendactyl.policy.train import train
 
-    print(f"policy in {train(config)}")
+    run = train(config)
+    print(f"policy in {run}\nreport in {run / 'report' / 'report.html'}")

@@ -7,7 +7,6 @@ new one joins as soon as the cluster has a CPU for it.
 
 import logging
 import socket
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,20 +91,19 @@ def _knock(address: str) -> None:
 class RayCollector:
     """As `rollout.Collector`, with the simulations on a cluster."""
 
-    def __init__(self, config: PolicyConfig, agent: Agent) -> None:
+    def __init__(self, config: PolicyConfig, agent: Agent, seed: int) -> None:
         """Starts the actors.
 
         Args:
             config: the run's settings.
             agent: who acts.
+            seed: decides, with the number of an actor, all that it draws.
         """
         self._ray = connect(config.ray)
         self._config = config
-        # A file of distributions is on this machine alone.
-        environment = config.environment()
-        self._environment = replace(environment, randomization=environment.distributions())
+        self._environment = config.environment()
         self._agent, self._turn = agent, 0
-        self._started, self._failures = 0, 0
+        self._seed, self._started, self._failures = seed, 0, 0
         cpus = int(self._ray.cluster_resources().get("CPU", 1))
         count = min(config.ray_workers or max(cpus - 1, 1), config.num_envs)
         self._sizes = [len(part) for part in np.array_split(np.arange(config.num_envs), count)]
@@ -161,7 +159,7 @@ class RayCollector:
 
     def _start(self, place: int) -> None:
         """Asks for a new actor, which waits until the cluster has a CPU for it."""
-        sequence = np.random.SeedSequence([self._config.seed, self._started])
+        sequence = np.random.SeedSequence([self._seed, self._started])
         self._started += 1
         seed = int(sequence.generate_state(1)[0])
         actor = self._make.remote(self._environment, self._sizes[place], seed)

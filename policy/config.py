@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from opendactyl.models.actor_critic import MEMORIES
 from opendactyl.models.precision import PRECISIONS
 from opendactyl.policy.episode import EnvConfig
 from opendactyl.policy.interface import ActionConfig
-from opendactyl.policy.randomization import PRESETS
+from opendactyl.policy.randomization import PRESETS, RandomizationConfig, load_randomization
 from opendactyl.policy.tasks import TRAINING_SECONDS
 
 
@@ -122,8 +123,16 @@ class PolicyConfig:
             raise InputError(
                 f"--ray-workers {self.ray_workers} is more than --num-envs {self.num_envs}"
             )
-        if not 0 <= self.teacher_share + self.clone_share < 1:
-            raise InputError("--teacher-share and --clone-share must leave time for PPO")
+        self._check_stages()
+
+    def _check_stages(self) -> None:
+        """The same for those of teacher and cloning."""
+        shares = self.teacher_share, self.clone_share
+        if not (min(shares) >= 0 and sum(shares) < 1):
+            raise InputError(
+                f"--teacher-share {shares[0]:g} and --clone-share {shares[1]:g} cannot be negative "
+                "and must leave time for PPO"
+            )
         if self.taught_by_policy and self.teacher_share > 0:
             raise InputError(
                 f"--teacher {self.teacher} is a finished policy; it needs --teacher-share 0"
@@ -140,6 +149,11 @@ class PolicyConfig:
         """Whether what is cloned is a policy, not a teacher that sees everything."""
         return self.teacher is not None and self.teacher.suffix == ".safetensors"
 
+    @cached_property
+    def ranges(self) -> RandomizationConfig:
+        """What `randomization` names, as it was when the settings were made."""
+        return load_randomization(self.randomization)
+
     def environment(self) -> EnvConfig:
         """The environment's settings."""
         return EnvConfig(
@@ -147,7 +161,7 @@ class PolicyConfig:
             object=self.object,
             layout=self.layout,
             action=ActionConfig(mode=self.action, smoothing=self.smoothing),
-            randomization=self.randomization,
+            randomization=self.ranges,
             seconds_per_goal=self.seconds_per_goal,
             start_actions=self.start_actions,
         )
@@ -160,7 +174,7 @@ class PolicyConfig:
         )  # fmt: skip
         plain = {key: value for key, value in to_plain(self).items() if key not in passing}
         if self.randomization not in PRESETS:
-            plain["distributions"] = to_plain(self.environment().distributions())
+            plain["distributions"] = to_plain(self.ranges)
         return plain
 
     @property

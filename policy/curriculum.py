@@ -31,14 +31,13 @@ class Curriculum:
             self.max_angle = min(self.max_angle * GROWTH, math.pi)
 
 
-def due_stage(config: PolicyConfig, progress: float, present: str, reached: str) -> str:
+def due_stage(config: PolicyConfig, progress: float, present: str) -> str:
     """What a run should be at; stages come one after the other, however short.
 
     Args:
         config: its settings, of which the stages' shares count.
         progress: how much of the run is done; 1 is all.
-        present: the stage it is at, or "".
-        reached: the stage it was at when it was interrupted, or "".
+        present: the stage it is at, or was at when it was interrupted, or "".
     """
     teacher, clone = config.teacher_share, config.clone_share
     ends = {"teacher": teacher, "clone": teacher + clone, "ppo": math.inf}
@@ -49,6 +48,4 @@ def due_stage(config: PolicyConfig, progress: float, present: str, reached: str)
         # One after the other, and never back: with more time, an old run's share is smaller.
         here = stages.index(present)
         due = min(max(due, here), here + 1)
-    elif reached in stages:
-        due = max(due, stages.index(reached))
     return stages[due]

@@ -1,4 +1,4 @@
-"""The environment: many hands at once on `mujoco.batch.Batch`.
+"""The environment: goals, rewards and ends of the episodes of many hands at once.
 
 One action is `SUBSTEPS` physics steps. A policy sees what a robot could measure, a critic sees
 everything (asymmetric actor-critic, D18 Table 2).
@@ -6,15 +6,13 @@ everything (asymmetric actor-critic, D18 Table 2).
 
 from typing import Any
 
-import mujoco
 import numpy as np
-from mujoco.batch import Batch, SimulationError
+from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array, geodesic_angle
 from opendactyl.policy.episode import (
     DIVERGED,
-    DIVERGENCE_WARNINGS,
     DROP_REWARD,
     DROPPED,
     FINISHED,
@@ -34,10 +32,10 @@ from opendactyl.policy.interface import (
 from opendactyl.policy.model_fields import sized_scene
 from opendactyl.policy.randomization import PRESETS
 from opendactyl.policy.randomizer import Randomizer
+from opendactyl.policy.simulations import Simulations
 from opendactyl.policy.starts import Starts
 from opendactyl.policy.tasks import MAX_GOALS, SUCCESS_ANGLE, GoalContext, goals
 from opendactyl.sim import names
-from opendactyl.sim.hand_frame import to_hand, vectors_to_hand
 from opendactyl.sim.scene import Scene, load_scene
 from opendactyl.sim.state import State
 
@@ -73,12 +71,9 @@ class HandEnv:
         self.scene: Scene = (
             sized_scene(config.object) if self._randomizes else load_scene(config.object)
         )
-        self._batch = Batch(self.scene.model, num_envs, threads, persistent=True)
-        self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
-        self._ctrl, self._sites = self._batch.bind("ctrl"), self._batch.bind("site_xpos")
+        self._simulations = Simulations(self.scene, num_envs, threads)
         low, high = self.scene.actuator_range.T
         self.decoder = ActionDecoder(config.action, low, high)
-        self._actuated = self.scene.model.jnt_qposadr[self.scene.model.actuator_trnid[:, 0]]
         self._limit = round(config.seconds_per_goal / names.CONTROL_PERIOD)
         self.max_angle = np.pi
         self.episode = first_episode + np.arange(num_envs)
@@ -104,7 +99,7 @@ class HandEnv:
             self.scene, seed, actions=self.config.start_actions, shared=not self.config.evaluation
         )
         self.randomizer = (
-            Randomizer(self._distributions, self._batch, self.scene, seed)
+            Randomizer(self._distributions, self.batch, self.scene, seed)
             if self._randomizes
             else None
         )
@@ -149,56 +144,28 @@ class HandEnv:
     @property
     def batch(self) -> Batch:
         """The simulations."""
-        return self._batch
+        return self._simulations.batch
 
     def object_pose(self) -> tuple[Array, Array]:
         """The true poses of the objects in the hand frame: (B, 3) and (B, 4)."""
-        pose = self._qpos[:, self.scene.object_qpos]
-        return to_hand(pose[:, :3], pose[:, 3:])
+        return self._simulations.object_pose()
 
     def measurement(self) -> Measurement:
         """The true measurements of every hand."""
-        return self._measure(np.arange(self.num_envs))
+        return self._simulations.measure(np.arange(self.num_envs))
 
     def state(self, number: int) -> State:
         """The state of one simulation, for pictures."""
-        return self.scene.state(self._qpos[number])
-
-    def _measure(self, ids: NDArray[np.intp]) -> Measurement:
-        qpos = self._qpos[ids]
-        pose = qpos[:, self.scene.object_qpos]
-        return Measurement(
-            self.scene.fingertips(self._sites[ids]),
-            *to_hand(pose[:, :3], pose[:, 3:]),
-            qpos[:, self.scene.joint_qpos],
-        )
+        return self._simulations.state(number)
 
     def _advance(self, ids: NDArray[np.intp], bins: NDArray[Any]) -> NDArray[np.bool_]:
-        """Moves simulations `ids` by one action; which of all (B,) diverged.
-
-        A diverged simulation is put back to the model's rest state, where all is finite.
-        """
-        actuated = self._qpos[:, self._actuated]
+        """Moves simulations `ids` by one action; which of all (B,) diverged."""
+        actuated = self._simulations.actuated
         targets = self.decoder.decode(bins, actuated)
-        self._ctrl[:] = targets
         if self.randomizer is not None:
-            self._ctrl[ids] = self.randomizer.actuate(targets[ids], actuated[ids], ids)
-        before, failed = self._warnings(), np.zeros(0, dtype=np.intp)
-        try:
-            self._batch.step(ids, nstep=names.SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
-        except SimulationError as error:
-            failed = np.asarray(error.ids, dtype=np.intp)
-        # The engine resets a diverged simulation by itself; then only its counter tells.
-        diverged = self._warnings() > before
-        diverged |= ~np.isfinite(self._qpos).all(axis=1) | ~np.isfinite(self._qvel).all(axis=1)
-        diverged[failed] = True
-        if diverged.any():
-            self._batch.reset(np.flatnonzero(diverged), stage=mujoco.mjtStage.mjSTAGE_VEL)
-        return diverged
-
-    def _warnings(self) -> NDArray[np.int64]:
-        """How many warnings of divergence each simulation has raised so far (B,)."""
-        return self._batch.warning[:, DIVERGENCE_WARNINGS, 1].sum(axis=1)
+            targets = targets.copy()
+            targets[ids] = self.randomizer.actuate(targets[ids], actuated[ids], ids)
+        return self._simulations.advance(ids, targets)
 
     def _judge(
         self, true: Measurement, diverged: NDArray[np.bool_]
@@ -236,16 +203,14 @@ class HandEnv:
         starts = np.stack([self._starts.qpos(int(episode)) for episode in self.episode[ids]])
         where = np.zeros(self.num_envs, dtype=bool)
         where[ids] = True
-        actuated = np.zeros((self.num_envs, len(self._actuated)))
-        actuated[ids] = starts[:, self._actuated]
+        actuated = np.zeros((self.num_envs, len(names.ACTUATORS)))
+        actuated[ids] = starts[:, self._simulations.actuated_qpos]
         self.decoder.reset(actuated, where if len(self.decoder.targets) else None)
         targets = self.decoder.targets[ids]
         if self.randomizer is not None:
             self.randomizer.begin(ids, self.episode[ids], targets)
-        self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
-        self._qpos[ids], self._qvel[ids], self._ctrl[ids] = starts, 0.0, targets
-        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
-        true = self._measure(ids)
+        self._simulations.put(ids, starts, targets)
+        true = self._simulations.measure(ids)
         self._start[ids] = true.object_quaternion
         self.goals[ids] = 0
         self._new_goals(ids, true.object_quaternion)
@@ -260,13 +225,13 @@ class HandEnv:
         self.seen.object_position[ids] = seen.object_position
         self.seen.object_quaternion[ids] = seen.object_quaternion
         goal, targets = self.goal[ids], self.decoder.scaled_targets[ids]
-        dof, velocity = self.scene.object_dof, self._qvel[ids]
+        joints, speed, turning = self._simulations.velocities(ids)
         critic = np.concatenate(
             [
                 build_observation(LAYOUTS["joints"], true, goal, targets),
-                velocity[:, self.scene.joint_dof] * 0.1,
-                vectors_to_hand(velocity[:, dof][:, :3]),
-                velocity[:, dof][:, 3:] * 0.1,
+                joints * 0.1,
+                speed,
+                turning * 0.1,
             ],
             axis=-1,
             dtype=np.float32,

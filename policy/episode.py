@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,14 +16,6 @@ SUCCESS_REWARD, DROP_REWARD = 5.0, -20.0
 FEWEST_START_ACTIONS = 8
 """`settled_state` takes at least this many."""
 CRITIC_SIZE = 50 + 24 + 24 + 3 + 3
-DIVERGENCE_WARNINGS = [
-    int(kind) for kind in (
-        mujoco.mjtWarning.mjWARN_INERTIA, mujoco.mjtWarning.mjWARN_BADQPOS,
-        mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC,
-        mujoco.mjtWarning.mjWARN_BADCTRL,
-    )
-]  # fmt: skip
-"""The engine's warnings that end an episode as diverged."""
 RUNNING, DROPPED, TIMED_OUT, FINISHED, DIVERGED = range(5)
 """How an episode stands, or ended."""
 

@@ -5,7 +5,7 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from opendactyl.policy.randomization import Physics
+from opendactyl.policy.physics import Physics
 from opendactyl.sim import names
 from opendactyl.sim.objects import object_spec
 from opendactyl.sim.scene import Scene, scene_spec

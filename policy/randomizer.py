@@ -12,7 +12,8 @@ from opendactyl.policy.actuation import Ids
 from opendactyl.policy.chance import Chance
 from opendactyl.policy.interface import Measurement
 from opendactyl.policy.model_fields import ModelFields
-from opendactyl.policy.randomization import Physics, RandomizationConfig, sample
+from opendactyl.policy.physics import Physics, sample
+from opendactyl.policy.randomization import RandomizationConfig
 from opendactyl.sim.hand_frame import HAND_FROM_WORLD
 from opendactyl.sim.objects import object_spec
 from opendactyl.sim.scene import Scene

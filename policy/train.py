@@ -7,6 +7,7 @@ from opendactyl.files.atomic import read_json
 from opendactyl.files.interrupt import sigterm_interrupts
 from opendactyl.files.runs import CONFIG_NAME, open_run
 from opendactyl.policy.config import PolicyConfig
+from opendactyl.policy.report import write_report
 from opendactyl.policy.trainer import Trainer
 
 
@@ -26,6 +27,8 @@ def train(config: PolicyConfig) -> Path:
     folder = open_run(config.folder, _settings(config), resume=config.resume)
     if (folder / "checkpoints" / "last.ckpt").exists():
         trainer.load(folder / "checkpoints" / "last.ckpt")
+    else:  # A run that was killed before its first checkpoint begins anew.
+        (folder / "metrics.csv").unlink(missing_ok=True)
     try:
         with sigterm_interrupts():
             trainer.run()
@@ -34,6 +37,7 @@ def train(config: PolicyConfig) -> Path:
         raise
     finally:
         trainer.close()
+    write_report(folder)
     return folder
 
 

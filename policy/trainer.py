@@ -75,12 +75,12 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether the time or the actions are used up and no stage was passed over."""
-        return self.progress >= 1.0 and self._stage in ("", STAGES[-1])
+        return self.progress >= 1.0 and (self._stage or self._reached) in ("", STAGES[-1])
 
     @property
     def stage(self) -> str:
         """What is due at the run's present age."""
-        return due_stage(self.config, self.progress, self._stage, self._reached)
+        return due_stage(self.config, self.progress, self._stage or self._reached)
 
     def run(self) -> None:
         """Trains until the time is up."""
@@ -126,22 +126,26 @@ class Trainer:
         return row
 
     def _enter(self, stage: str) -> None:
-        """Sets up the learner of a stage; fresh episodes start."""
-        self._stage = stage
+        """Sets up the learner of a stage; fresh episodes start.
+
+        An interruption meanwhile finds the stage before as it was.
+        """
         agent = self.teacher if stage == "teacher" else self.student
         # Not the seed alone: a resumed run must not draw again what it drew before.
         seed = self.config.seed + STAGES.index(stage) + len(STAGES) * self.actions
-        self._collector = Ahead(
+        collector = Ahead(
             agent,
             partial(self._make_collector, seed=seed),
             None if self.config.ray else max(cores() // 2, 1),
         )
-        if stage == "clone":
-            self._learner: PPO | Cloning = Cloning(self.student, self.teacher, self.config)
-        else:
-            self._learner = PPO(agent, self.config)
+        learner: PPO | Cloning = (
+            Cloning(self.student, self.teacher, self.config)
+            if stage == "clone"
+            else PPO(agent, self.config)
+        )
         if stage in self._optimizers:
-            self._learner.optimizer.load_state_dict(self._optimizers[stage])
+            learner.optimizer.load_state_dict(self._optimizers[stage])
+        self._stage, self._collector, self._learner = stage, collector, learner
 
     def _make_collector(self, agent: Agent, seed: int) -> AnyCollector:
         before = self._collector.stop() if self._collector else None
@@ -153,7 +157,7 @@ class Trainer:
         if isinstance(before, RayCollector):
             before.use(agent)
             return before
-        return RayCollector(self.config, agent)
+        return RayCollector(self.config, agent, seed)
 
     def close(self) -> None:
         """Frees what a cluster holds for this run."""

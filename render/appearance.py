@@ -1,7 +1,7 @@
 """Appearance randomization as data: what is drawn, from which range, and after which source.
 
 `AppearanceConfig` holds the ranges, `sample_appearance` draws one frozen `Appearance` from them;
-`studio.apply` puts it into a model. The fields are the documentation: `docs/randomization.md` is
+`studio.dress` puts it into a model. The fields are the documentation: `docs/randomization.md` is
 made from them.
 """
 

@@ -57,13 +57,11 @@ def _shake(scene: Scene, data: mujoco.MjData, rng: np.random.Generator, actions:
 
 
 def is_held(scene: Scene, qpos: Array) -> bool:
-    """Whether the object in `qpos` (nq,) is finite and above the drop height."""
+    """Whether `qpos` (nq,) is finite and its object well above the drop height, over the hand."""
+    if not np.isfinite(qpos).all():
+        return False
     position = scene.state(qpos).position
-    return bool(
-        np.all(np.isfinite(qpos))
-        and position[2] > names.DROP_HEIGHT / 2
-        and np.linalg.norm(position[:2]) < 0.12
-    )
+    return bool(position[2] > names.DROP_HEIGHT / 2 and np.linalg.norm(position[:2]) < 0.12)
 
 
 def random_state(scene: Scene, rng: np.random.Generator) -> State:

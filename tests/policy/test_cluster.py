@@ -47,7 +47,7 @@ def test_a_killed_node_costs_its_simulations_until_another_comes(cluster, tiny):
     config = tiny(ray=cluster.address, ray_workers=3, num_envs=6)
     torch.manual_seed(0)
     agent = Agent(50, hidden=16, memory="lstm", privileged=False)
-    collector = RayCollector(config, agent)
+    collector = RayCollector(config, agent, seed=0)
     batch = when_whole(collector)
     assert batch.shape == (6, 4)
     assert len(np.unique(batch["policy"][:, 0].numpy(), axis=0)) == 6
@@ -71,12 +71,16 @@ def test_a_run_survives_the_death_of_a_node(cluster, tiny, stages):
 
     def kill_when_it_runs():
         while not (config.out / "metrics.csv").exists():
-            time.sleep(0.05)
+            if stop.wait(0.05):
+                return
         cluster.remove_node(node, allow_graceful=False)
 
-    killer = threading.Thread(target=kill_when_it_runs)
+    stop, killer = threading.Event(), threading.Thread(target=kill_when_it_runs)
     killer.start()
-    train(config)
-    killer.join()
+    try:
+        train(config)
+    finally:
+        stop.set()
+        killer.join()
     assert set(stages(config.out)) == {"teacher", "clone", "ppo"}
     assert load_checkpoint(config.out / "checkpoints/last.ckpt")["actions"] >= 800

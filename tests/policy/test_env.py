@@ -136,11 +136,11 @@ class Failing:
 def test_an_error_of_the_engine_ends_that_episode_alone():
     env = HandEnv(EnvConfig(), 3, seed=2)
     env.reset()
-    whole, env._batch = env._batch, Failing(env._batch, 1)
+    env._simulations.batch = Failing(env.batch, 1)
     step = env.step(actions(3, 1, 3)[0])
     assert step.outcome.tolist() == [RUNNING, DIVERGED, RUNNING]
     assert np.isfinite(step.policy).all()
-    env._batch = whole
+    env._simulations.batch = env.batch.batch
     assert (env.step(actions(4, 1, 3)[0]).outcome == RUNNING).all()
 
 

@@ -11,11 +11,11 @@ from opendactyl.files.errors import InputError
 from opendactyl.files.ranges import table
 from opendactyl.policy.handbook import physics_page
 from opendactyl.policy.model_fields import MESH_SIZES, ModelFields, sized_scene
+from opendactyl.policy.physics import sample
 from opendactyl.policy.randomization import (
     PRESETS,
     RandomizationConfig,
     load_randomization,
-    sample,
 )
 from opendactyl.sim.objects import object_spec
 from opendactyl.sim.scene import Scene, scene_spec
@@ -182,6 +182,9 @@ def test_a_file_replaces_keys_of_its_preset(tmp_path):
         ("object_mass = [2.0, 1.0]", "in order"),
         ("joint_damping = [0.0, 1.0]", "log-uniform"),
         ("gravity = -1", "number from 0"),
+        ("object_size = [0.0, 1.0]", "from 0.1 to 10"),
+        ("force_decay = 3.0", "from 0 to 1"),
+        ("pose_injection = [0.0, 5.0]", "from 0 to 1"),
         ("gravity = nan", "number from 0"),
         ("pose_period = [0, 2]", "starts at 1"),
         ('preset = "absurd"', "absurd"),

@@ -50,7 +50,7 @@ def test_a_randomized_episode_is_the_same_whatever_runs_beside_it():
         np.testing.assert_array_equal(together.critic[2], alone.critic[0])
 
 
-def test_preset_none_changes_no_bit():
+def test_a_randomization_without_width_changes_nothing():
     plain, none = HandEnv(EnvConfig(), 2, seed=1), HandEnv(only(gravity=1e-300), 2, seed=1)
     np.testing.assert_array_equal(plain.reset()[0], none.reset()[0])
     for bins in actions(1, 15, 2):

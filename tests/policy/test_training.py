@@ -22,6 +22,8 @@ def test_training_leaves_what_the_contract_says(policy_run, stages):
     for name in ("config.json", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
         assert (policy_run / name).exists(), name
     assert list(policy_run.glob("events.out.tfevents.*"))
+    page = (policy_run / "report" / "report.html").read_text()
+    assert "<img" in page and "consecutive goals" in page
     assert set(stages(policy_run)) == {"teacher", "clone", "ppo"}
 
 
@@ -74,6 +76,64 @@ def test_an_interrupted_run_loses_nothing(tiny, tmp_path, monkeypatch, how):
     with (tmp_path / "run/metrics.csv").open(newline="") as file:
         actions = [int(row["actions"]) for row in csv.DictReader(file)]
     assert actions == list(range(32, 321, 32))
+
+
+@pytest.mark.parametrize("stage", ["teacher", "clone"])
+def test_an_interruption_between_two_stages_keeps_the_one_before(
+    tiny, tmp_path, monkeypatch, stages, stage
+):
+    config = tiny(max_actions=320)
+    make = Trainer._make_collector
+
+    def interrupted(trainer, agent, seed):
+        if trainer.stage == stage:
+            raise KeyboardInterrupt
+        return make(trainer, agent, seed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_make_collector", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    assert last.exists() == (stage == "clone")
+    if last.exists():
+        assert set(load_checkpoint(last)["optimizers"]) == {"teacher"}
+    assert stages(train(dataclasses.replace(config, resume=True))) == (
+        ["teacher"] * 5 + ["clone"] * 2 + ["ppo"] * 3
+    )
+
+
+def test_a_run_killed_before_its_first_checkpoint_has_no_rows_twice(tiny, tmp_path, stages):
+    train(tiny())
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    assert stages(train(tiny(resume=True))) == ["teacher"] * 2 + ["clone"] + ["ppo"]
+
+
+def test_less_time_than_was_used_passes_no_stage_over(tiny, tmp_path, monkeypatch, stages):
+    iterate, calls = Trainer._iterate, []
+
+    def interrupt(trainer):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return iterate(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_iterate", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(max_actions=1000))
+    run = train(tiny(max_actions=32, resume=True))
+    assert stages(run) == ["teacher", "teacher", "clone", "ppo"]
+    assert (run / "checkpoints/best.ckpt").exists()
+
+
+def test_a_changed_file_of_ranges_changes_no_training_that_runs(tiny, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("gravity = 0.1")
+    config = tiny(randomization=str(path))
+    config.check()
+    path.unlink()
+    assert config.environment().distributions().gravity == 0.1
 
 
 def test_a_finished_run_has_nothing_left_to_do(policy_run, tiny):
