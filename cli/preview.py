@@ -17,7 +17,7 @@ class PreviewConfig:
     samples: int = 12
     """Number of samples, one row each."""
     augment: bool = False
-    """Draw each sample as training sees it, after augmentation."""
+    """Draw each sample after the augmentation of training, at the size it is stored in."""
 
 
 def main(argv: list[str]) -> None:

@@ -23,19 +23,15 @@ def main(argv: list[str]) -> None:
         "Trains the pose estimator on a dataset, under Lightning.",
         default=PRESETS[preset],
     )
-    from opendactyl.datasets.manifest import load_manifest
     from opendactyl.vision.evaluate import EvalConfig, evaluate
     from opendactyl.vision.train import leads, train
 
     # Its own chatter; importing Lightning sets the level, so this comes after.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    make_source = None
+    find_source = None
     if config.mine is not None:
-        from opendactyl.control.rollouts import rollout_source
-
-        manifest = load_manifest(config.data[0])
-        make_source = rollout_source(f"mined:{config.mine}", manifest.object)
-    run = train(config, make_source)
+        from opendactyl.control.rollouts import rollout_source as find_source
+    run = train(config, find_source)
     if not leads():
         return
     report = EvalConfig(model=run, data=config.val_data, out=run / "report", resume=True)

@@ -65,16 +65,7 @@ def open_dataset(folder: str | Path, image_size: int, views: int = 0) -> CachedD
     folder = Path(folder)
     manifest = load_manifest(folder)
     rig = manifest.load_rig()
-    native = rig.cameras[0].width
-    if views > len(rig.cameras):
-        raise InputError(
-            f"{folder} has {len(rig.cameras)} cameras ({', '.join(rig.names)}), not {views}"
-        )
-    if not 8 <= image_size <= native:
-        raise InputError(
-            f"the images of {folder} are {native} pixels wide and cannot be used at {image_size}; "
-            f"choose --image-size from 8 to {native}"
-        )
+    _check_fits(folder, rig, image_size, views)
     shards = [shard.sha256 for shard in manifest.shards]
     key = json_hash([CACHE_VERSION, manifest.config_hash, shards, image_size])[:16]
     cache = folder / ".cache" / f"{image_size}-{key}"
@@ -92,6 +83,20 @@ def open_dataset(folder: str | Path, image_size: int, views: int = 0) -> CachedD
             position=labels["position"],
             quaternion=labels["quaternion"],
             **{name: labels[name][:, taken] for name in PER_VIEW},
+        )
+
+
+def _check_fits(folder: Path, rig: Rig, image_size: int, views: int) -> None:
+    """Raises an `InputError` for views that were never taken or pixels that are not there."""
+    native = rig.cameras[0].width
+    if views > len(rig.cameras):
+        raise InputError(
+            f"{folder} has {len(rig.cameras)} cameras ({', '.join(rig.names)}), not {views}"
+        )
+    if not 8 <= image_size <= native:
+        raise InputError(
+            f"the images of {folder} are {native} pixels wide and cannot be used at {image_size}; "
+            f"choose --image-size from 8 to {native}"
         )
 
 

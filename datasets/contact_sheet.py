@@ -22,7 +22,7 @@ def write_contact_sheet(folder: Path, out: Path, count: int, *, augment: bool = 
         folder: the dataset.
         out: the PNG to write.
         count: number of samples.
-        augment: show the images as training sees them.
+        augment: show the images as the augmentation of training leaves them.
 
     Raises:
         InputError: the dataset is unfinished or damaged, or `count` is not positive.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.files.atomic import refuse_constant
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
@@ -33,7 +34,7 @@ class Label:
     joints: NDArray[np.float64]
     """Joint angles (24,) in radians."""
     source: str
-    """Where the state came from: `settled`, `random` or `policy`."""
+    """Where the state came from: `settled`, `random`, `policy` or `mined`."""
     cameras: tuple[Camera, ...]
     """The nominal cameras: what a rig knows."""
     true_cameras: tuple[Camera, ...]
@@ -92,7 +93,7 @@ class Label:
             InputError: the JSON is broken, of another schema version, or not a label.
         """
         try:
-            value = json.loads(data, parse_constant=_refuse_constant)
+            value = json.loads(data, parse_constant=refuse_constant)
             if value["schema"] != SCHEMA_VERSION:
                 raise ValueError(
                     f"label schema {value['schema']!r}, this version reads {SCHEMA_VERSION}; "
@@ -131,10 +132,6 @@ class Label:
             expected, self.corners, rtol=0, atol=CORNER_TOLERANCE
         ):
             raise ValueError("its corners are not where its pose and its cameras put them")
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
 
 
 def whole(value: Any) -> int:

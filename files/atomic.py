@@ -7,6 +7,7 @@ so that a reader or a resumed run never meets half a file.
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,21 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
+def replace_folder(folder: Path, out: Path) -> None:
+    """Gives a finished folder the name `out`, in the same place; what had the name goes last."""
+    if not out.exists():
+        os.replace(folder, out)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=out.parent))
+    os.replace(out, aside)
+    try:
+        os.replace(folder, out)
+    except BaseException:
+        os.replace(aside, out)
+        raise
+    shutil.rmtree(aside)
+
+
 def read_json(path: str | Path) -> Any:
     """Reads a JSON file; NaN and infinity, which JSON does not know, are refused.
 
@@ -74,14 +90,15 @@ def read_json(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); make it again") from error
 
 
-def _refuse_constant(name: str) -> float:
+def refuse_constant(name: str) -> float:
+    """What the JSON parser is to make of NaN and infinity: a `ValueError`."""
     raise ValueError(f"{name} is no number")
 
 

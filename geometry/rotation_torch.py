@@ -54,20 +54,12 @@ def matrix_from_6d(v: Tensor) -> Tensor:
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
 
 
-def matrix_from_9d(v: Tensor) -> Tensor:
-    """The rotation nearest to any 3×3 matrix, given as (..., 9) in row order, by SVD."""
-    u, _, vt = torch.linalg.svd(v.unflatten(-1, (3, 3)).float())
-    sign = torch.ones_like(v[..., :3], dtype=u.dtype)
-    sign = torch.cat([sign[..., :2], torch.linalg.det(u @ vt)[..., None]], dim=-1)
-    return (u * sign[..., None, :]) @ vt
-
-
 def orthogonalize(v: Tensor, squarings: int = 12) -> Tensor:
-    """`matrix_from_9d` in operations that ONNX has, which has no SVD.
+    """The rotation nearest to any 3×3 matrix, given as (..., 9) in row order, without an SVD.
 
-    The nearest rotation's quaternion is the eigenvector to the largest eigenvalue of Davenport's
-    symmetric 4×4 matrix, found by squaring it repeatedly. Unlike Newton-Schulz steps on the 3×3
-    matrix itself, this needs no special case for negative determinants.
+    ONNX has none. The rotation's quaternion is the eigenvector to the largest eigenvalue of
+    Davenport's symmetric 4×4 matrix, found by squaring it repeatedly. Unlike Newton-Schulz steps on
+    the 3×3 matrix itself, this needs no special case for negative determinants.
     """
     m = v.unflatten(-1, (3, 3)).float()
     m = m / torch.linalg.vector_norm(m, dim=(-2, -1), keepdim=True).clamp_min(1e-12)

@@ -48,6 +48,8 @@ def gather(
 ) -> Evidence:
     """What places say of the object once the anchors among them have told how the cameras moved.
 
+    Anchors that a nominal camera does not have in its picture tell nothing.
+
     Args:
         places: of the object's points, then of the anchors (B, V, K + M, 2).
         log_std: logarithms of their deviations (B, V, K + M).
@@ -56,8 +58,9 @@ def gather(
         cameras: nominal intrinsics for places (V, 3, 3) and extrinsics (V, 4, 4).
     """
     count, weight = len(points), torch.exp(-2 * log_std)
-    nominal, _ = project(anchors[None], *cameras)
-    steady = undo_jitter(places[:, :, count:], nominal, weight[:, :, count:], places[:, :, :count])
+    (nominal,), _ = project(anchors[None], *cameras)
+    told = weight[:, :, count:] * ((nominal > 0) & (nominal < 1)).all(dim=-1)
+    steady = undo_jitter(places[:, :, count:], nominal, told, places[:, :, :count])
     return Evidence(steady, weight[:, :, :count], points, *cameras)
 
 

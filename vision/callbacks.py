@@ -6,11 +6,12 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import Timer, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from opendactyl.datasets.loading import PoseDataModule
 from opendactyl.files.curve import append_row, trim
@@ -74,11 +75,12 @@ class Averaging(WeightAveraging):
         self._last = last
         self._swapped = False
 
-        def average(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        def average(old: list[Tensor], new: list[Tensor], count: Tensor | int) -> None:
             keep = min(decay, (1.0 + int(count)) / (10.0 + int(count)))
-            return torch.lerp(new.to(old.dtype), old, keep) if old.is_floating_point() else new
+            counts = not old[0].is_floating_point()
+            get_ema_multi_avg_fn(0.0 if counts else keep)(old, new, count)
 
-        super().__init__(avg_fn=average)
+        super().__init__(multi_avg_fn=average)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Called when training ends: the average takes the place of the weights it was made of.
@@ -137,7 +139,9 @@ class Interrupted(L.Callback):
         have the checkpoint of a few minutes ago.
         """
         stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
-        if stopped and trainer.world_size == 1:
+        # Validation after the training has the average in place, and `last.ckpt` is written.
+        training = trainer.state.fn == TrainerFn.FITTING
+        if stopped and training and trainer.world_size == 1:
             trainer.save_checkpoint(self._path)
 
 

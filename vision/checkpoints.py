@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from opendactyl.files.atomic import open_atomic
 from opendactyl.files.errors import InputError
 from opendactyl.models.weights import load_weights
 from opendactyl.vision.config import VisionConfig
@@ -30,13 +32,38 @@ def load_module(run: Path, name: str = "best") -> PoseModule:
         raise InputError(f"{path} is no estimator checkpoint of this version ({error})") from error
 
 
+def best_checkpoint(run: Path) -> Path:
+    """Where a run keeps what it is evaluated and exported by."""
+    return run / "checkpoints" / "best.ckpt"
+
+
+def last_checkpoint(run: Path) -> Path:
+    """Where a run keeps what it goes on from."""
+    return run / "checkpoints" / "last.ckpt"
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place first.
+
+    Lightning's own goes by the machine's temporary folder; from another disk, that is a copy over
+    the only checkpoint there is.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Writes it, complete or not at all."""
+        with open_atomic(path) as file:
+            torch.save(checkpoint, file)
+
+
 def resume_point(run: Path, module: PoseModule) -> Path | None:
     """The checkpoint from which a run is to go on, or None where it has yet to begin.
 
     Raises:
         InputError: it is damaged, or that of another network.
     """
-    path = run / "checkpoints" / "last.ckpt"
+    path = last_checkpoint(run)
     if not path.exists():
         return None
     known = load_module(run, "last").hparams

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from opendactyl.datasets.cache import CachedDataset, open_dataset
-from opendactyl.datasets.manifest import load_manifest
+from opendactyl.datasets.manifest import Manifest, load_manifest
 from opendactyl.files.atomic import read_json, sha256, write_json
 from opendactyl.files.errors import InputError
-from opendactyl.files.runs import new_folder
+from opendactyl.files.runs import CONFIG_NAME, new_folder
 from opendactyl.geometry.rig import Rig
-from opendactyl.vision.checkpoints import load_module
+from opendactyl.vision.checkpoints import best_checkpoint, load_module
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.metrics import compute_metrics
 from opendactyl.vision.module import PoseModule
@@ -74,6 +74,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     """
     if config.max_samples < 0:
         raise InputError(f"--max-samples is {config.max_samples}; 0 uses all")
+    _refuse_other_folders(config.out)
     model = open_model(config.model)
     data = _open(config, model)
     _refuse_training_data(config.model, data)
@@ -82,7 +83,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     for name in ("metrics.json", "report.html"):
         (out / name).unlink(missing_ok=True)
     measured = _what_is_measured(config, data)
-    write_json(out / "config.json", measured)
+    write_json(out / CONFIG_NAME, measured)
     count = min(len(data), config.max_samples or len(data))
     predictions = predict(model, data, count)
     points = np.array(data.manifest.keypoints[: data.manifest.num_corners])
@@ -91,6 +92,13 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     about = Circumstances(_latency(model, data), measured["chosen_by"])
     write_report(out / "report.html", predictions, metrics, data, about)
     return metrics
+
+
+def _refuse_other_folders(out: Path) -> None:
+    """The folder of a run or of another command has settings that must not be lost."""
+    path = out / CONFIG_NAME
+    if path.exists() and "config_hash" not in read_json(path):
+        raise InputError(f"{path} holds the settings of another command; name another --out")
 
 
 def _latency(model: BatchEstimator, data: CachedDataset) -> list[float]:
@@ -106,8 +114,7 @@ def _latency(model: BatchEstimator, data: CachedDataset) -> list[float]:
 
 def _open(config: EvalConfig, model: BatchEstimator) -> CachedDataset:
     """The dataset, of the cameras that the model knows, or may be shown."""
-    if isinstance(model, PoseModule):
-        _refuse_another_object(config, model)
+    _refuse_another_object(config, model)
     if isinstance(model, PoseModule) and model.any_cameras:
         data = open_dataset(config.data, model.image_size)
         model.look_through(data.rig)
@@ -117,21 +124,32 @@ def _open(config: EvalConfig, model: BatchEstimator) -> CachedDataset:
     return data
 
 
-def _refuse_another_object(config: EvalConfig, model: PoseModule) -> None:
-    points, theirs = np.array(model.hparams["points"]), load_manifest(config.data).keypoints
-    if points.shape != np.shape(theirs) or not np.allclose(points, theirs, atol=1e-6):
+def _refuse_another_object(config: EvalConfig, model: BatchEstimator) -> None:
+    if not _knows_object(config.model, model, load_manifest(config.data)):
         raise InputError(
             f"{config.model} was trained to see another object than {config.data} shows; render a "
             "dataset with the --object of its training data"
         )
 
 
+def _knows_object(path: Path, model: BatchEstimator, data: Manifest) -> bool:
+    """Whether a dataset shows what an estimator was trained to see, as far as it is known."""
+    if isinstance(model, PoseModule):
+        points, theirs = np.array(model.hparams["points"]), np.array(data.keypoints)
+        return points.shape == theirs.shape and np.allclose(points, theirs, atol=1e-6)
+    about = read_json(path / "manifest.json")
+    known = about.get("pose", {}).get("object") or about.get("policy", {}).get("object")
+    return known in (None, data.object)
+
+
 def _what_is_measured(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:
     """Model and data, as a record of the measurement names them."""
     network, about = config.model / "pose.onnx", data.manifest.config
+    checkpoint = best_checkpoint(config.model)
     return {
         "model": config.model.name,
         "bundle_sha256": sha256(network) if network.exists() else None,
+        "checkpoint_sha256": None if network.exists() else sha256(checkpoint),
         "data": config.data.name,
         "config_hash": data.manifest.config_hash,
         "seed": data.manifest.seed,

@@ -18,6 +18,8 @@ PLACE_BETA = 0.01
 LIKELIHOOD_WEIGHT = 0.05
 SURE = 100.0
 """Squared deviations (chi-squared) above which a likelihood counts them by their logarithm."""
+NEAR_VIEW = (-1.0, 2.0)
+"""Places of anchors are taken to lie so far outside a view at most."""
 LEAST_VISIBLE = 0.1
 """The object's places in a view count by the share of it that can be seen, at least by this."""
 
@@ -28,7 +30,8 @@ def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]
     What a head gave: Huber on the position in centimetres, squared Frobenius distance of the
     rotation matrices, which treats q and -q as one; nine raw numbers are compared as they are.
     What was refined from it: distances, since mean errors are what is reported. Places: Huber.
-    Uncertainties: Gaussian likelihood of the errors as they are, without pulling on the estimates.
+    Uncertainties: Gaussian likelihood of the errors as they are, without pulling on the estimates
+    that it judges.
     """
     truth = quat_to_matrix(batch["quaternion"])
     parts: dict[str, Tensor] = {}
@@ -66,12 +69,15 @@ def _distances(
 def _place_losses(
     places: Tensor, log_std: Tensor, batch: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Mean errors of the places, and the likelihood of these errors."""
-    truth = torch.cat([batch["landmarks"], batch["anchors"]], dim=2)
+    """Mean errors of the places, and the likelihood of these errors.
+
+    An anchor outside the picture cannot be pointed at: there, only its deviation is to be learned.
+    """
+    landmarks, anchors = batch["landmarks"], batch["anchors"]
+    truth = torch.cat([landmarks, anchors.clamp(*NEAR_VIEW)], dim=2)
     visible = batch["visible_fraction"].clamp_min(LEAST_VISIBLE)[..., None]
-    weight = torch.cat(
-        [visible.expand(-1, -1, batch["landmarks"].shape[2]), torch.ones_like(truth[..., 0])], dim=2
-    )[..., : truth.shape[2]]
+    inside = ((anchors > 0) & (anchors < 1)).all(dim=-1)
+    weight = torch.cat([visible.expand(-1, -1, landmarks.shape[2]), inside], dim=2)
     error = functional.smooth_l1_loss(places, truth, reduction="none", beta=PLACE_BETA)
     square = (places - truth).detach().square().sum(dim=-1)
     nll = 2 * log_std + 0.5 * _tamed(square * torch.exp(-2 * log_std))
@@ -79,7 +85,7 @@ def _place_losses(
 
 
 def pose_likelihood(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor) -> Tensor:
-    """Negative log-likelihood of the errors under Gaussians; moves the deviations alone."""
+    """Negative log-likelihood of the errors under Gaussians, which are taken as they are."""
     with torch.no_grad():
         squares = torch.stack(
             [

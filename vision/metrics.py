@@ -76,7 +76,7 @@ def by_visibility(share: Array, degrees: Array, millimetres: Array) -> list[dict
         degrees: rotation errors (N,).
         millimetres: position errors (N,).
     """
-    number = np.minimum((share * VISIBLE_BINS).astype(int), VISIBLE_BINS - 1)
+    number = visible_bin(share)
     return [
         {
             "visible_from": k / VISIBLE_BINS,
@@ -87,6 +87,11 @@ def by_visibility(share: Array, degrees: Array, millimetres: Array) -> list[dict
         }
         for k in np.unique(number)
     ]
+
+
+def visible_bin(share: Array) -> NDArray[np.intp]:
+    """The bin (N,) of each visible share, from 0."""
+    return np.minimum((share * VISIBLE_BINS).astype(np.intp), VISIBLE_BINS - 1)
 
 
 def within(p: Predictions) -> dict[str, NDArray[np.bool_]]:
@@ -132,6 +137,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """A bootstrap confidence interval of the mean of values (N,)."""
     rng = np.random.default_rng(seed)
-    means = values[rng.integers(0, len(values), (draws, len(values)))].mean(axis=1)
+    # One draw after the other: all at once would be gigabytes for a large dataset.
+    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(draws)]
     low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)

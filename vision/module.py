@@ -106,6 +106,11 @@ class PoseModule(L.LightningModule):
         return len(self.intrinsics)
 
     @property
+    def calibrated(self) -> bool:
+        """Whether its training was completed, which ends with the scaling of its uncertainty."""
+        return bool(self.log_std_shift.any())
+
+    @property
     def any_cameras(self) -> bool:
         """Whether the network reads its cameras from the rig instead of knowing them."""
         return getattr(self.network, "any_cameras", False)

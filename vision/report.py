@@ -1,7 +1,6 @@
 """The report of an evaluation, for people."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,14 @@ from opendactyl.files.page import Page
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import nearest_symmetry, rotations_of
 from opendactyl.vision.gallery import draw_worst
-from opendactyl.vision.metrics import CHI2_90_3, bootstrap_interval, squared_distances, within
+from opendactyl.vision.metrics import (
+    CHI2_90_3,
+    VISIBLE_BINS,
+    bootstrap_interval,
+    squared_distances,
+    visible_bin,
+    within,
+)
 from opendactyl.vision.predictions import Predictions
 
 WORST = 24
@@ -44,7 +50,7 @@ def write_report(
     _numbers(page, p, metrics)
     angle, distance = p.rotation_error_deg, p.position_error_mm
     page.figure(_distributions(angle, distance), "Share of samples below an error.")
-    page.figure(_against_visibility(p), "Error against the best view's visible fraction.")
+    page.figure(_against_visibility(p), "Error by how much of the object nothing hides.")
     page.figure(_calibration(p), "Share of truths inside the predicted regions.")
     alike = rotations_of(data.manifest.keypoints[: data.manifest.num_corners])
     page.text(_wrong_faces(p, metrics, alike))
@@ -129,20 +135,22 @@ def _distributions(angle: Array, distance: Array) -> Figure:
 
 
 def _against_visibility(p: Predictions) -> Figure:
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    best = p.visible_fraction.max(axis=1)
-    edges = np.linspace(0, 1, 11)
-    middle = (edges[1:] + edges[:-1]) / 2
+    """Mean errors with their 95 % intervals, in the bins of `metrics.json`."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    number = visible_bin(p.visible_fraction.mean(axis=1))
+    bins = np.unique(number)
+    names = [f"{k / VISIBLE_BINS:.0%}\nn = {np.sum(number == k)}" for k in bins]
     for axes, values, label in zip(
         figure.subplots(1, 2),
         (p.rotation_error_deg, p.position_error_mm),
         ("mean rotation error (°)", "mean position error (mm)"),
         strict=True,
     ):
-        inside = [(best >= a) & ((best < b) | (b == 1)) for a, b in pairwise(edges)]
-        means = [values[m].mean() if m.any() else np.nan for m in inside]
-        axes.bar(middle, means, width=0.09)
-        axes.set_xlabel("visible fraction in the best view")
+        means = np.array([values[number == k].mean() for k in bins])
+        ends = np.array([bootstrap_interval(values[number == k]) for k in bins])
+        axes.bar(names, means, yerr=np.abs(ends.T - means), capsize=3)
+        axes.tick_params(labelsize=7)
+        axes.set_xlabel(f"visible, mean of the views: this and up to {1 / VISIBLE_BINS:.0%} more")
         axes.set_ylabel(label)
     return figure
 

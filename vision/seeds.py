@@ -3,12 +3,14 @@
 A run writes them down, for its datasets may move, and with them those of the weights it began with.
 """
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json
+from opendactyl.files.errors import InputError
 from opendactyl.models.weights import about_weights
 from opendactyl.vision.config import VisionConfig
 
@@ -18,14 +20,30 @@ Seeds = dict[str, list[int]]
 
 
 def seeds_of_training(config: VisionConfig) -> Seeds:
-    """What a run of these settings sees, and what the weights that it begins with have seen."""
+    """What a run of these settings sees, and what the weights that it begins with have seen.
+
+    Raises:
+        InputError: those weights have learned from the validation data.
+    """
     before: Seeds = {}
     if config.warm_start is not None:
         path = config.warm_start
         before = known_seeds(path) if path.is_dir() else about_weights(path).get("seeds", {})
+        if not before:
+            print(
+                f"opendactyl: what {path} was trained on is not known: nothing keeps this run from "
+                "being tested on it",
+                file=sys.stderr,
+            )
+    val = _seeds([config.val_data])
+    if set(val) & set(before.get("train", [])):
+        raise InputError(
+            f"{config.warm_start} was trained on seed {val[0]}, which is that of {config.val_data} "
+            "as well: validation would see training samples; make one with another --seed"
+        )
     return {
         "train": _joined(before.get("train", []), _seeds(config.data)),
-        "val": _joined(before.get("val", []), _seeds([config.val_data])),
+        "val": _joined(before.get("val", []), val),
     }
 
 

@@ -7,28 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import (
-    ModelCheckpoint,
-    Timer,
-    TQDMProgressBar,
-)
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.datasets.loading import PoseDataModule
+from opendactyl.datasets.manifest import MANIFEST_NAME
 from opendactyl.files.atomic import open_atomic, read_json, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import CONFIG_NAME, new_folder, open_run, to_plain
 from opendactyl.models.precision import cpu_multiplies_bf16
 from opendactyl.vision.calibration import calibrate
 from opendactyl.vision.callbacks import Averaging, Interrupted, LearningCurve, Pictures, Progress
-from opendactyl.vision.checkpoints import load_module, resume_point, start_from
+from opendactyl.vision.checkpoints import (
+    AtomicCheckpoints,
+    best_checkpoint,
+    last_checkpoint,
+    load_module,
+    resume_point,
+    start_from,
+)
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
 from opendactyl.vision.seeds import SEEDS_FILE, content_of_data, seeds_of_training
 
 if TYPE_CHECKING:
-    from opendactyl.datasets.samples import MakeSource
+    from opendactyl.vision.mining import FindSource
 
 VALIDATIONS = 24
 """How often a run looks at the validation data."""
@@ -39,40 +43,36 @@ PASSING = (
 """Settings in which a run may differ when it is resumed."""
 
 
-def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path:
+def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path:
     """Trains an estimator and returns its run folder.
 
     Args:
         config: the settings.
-        make_source: makes the source of the states for `mine`, which this room does not know.
+        find_source: gives the source of the states for `mine`, which this room does not know.
 
     Raises:
         InputError: bad settings or data, or a folder that holds something else.
     """
     config.check()
-    for folder in (*config.data, config.val_data):
-        if not folder.exists():
-            raise InputError(
-                f"there is no dataset in {folder}; make one first with `make dataset` "
-                "or name another with --data and --val-data"
-            )
+    _refuse_absent(*config.data, config.val_data)
     if config.mine is not None:
-        assert make_source is not None
-        config = _with_mined(config, make_source)
+        assert find_source is not None
+        config = _with_mined(config, find_source)
     # The folder comes last: a mistake in anything else must not leave a run with its settings.
     data = make_data(config)
     L.seed_everything(config.seed, verbose=False)
     module = build_module(config, data)
-    start_from(config, module)
+    if not last_checkpoint(config.out).exists():
+        start_from(config, module)
     run = _open(config) if leads() else config.out
     trainer, best = build_trainer(config, run)
     # Only tensors and plain values are read back: checkpoints may come from strangers.
     try:
         trainer.fit(module, data, ckpt_path=resume_point(run, module), weights_only=True)
+        (final,) = trainer.validate(module, data, verbose=False)
     except SystemExit as stop:  # Lightning's answer to Ctrl-C.
         raise KeyboardInterrupt from stop
-    (final,) = trainer.validate(module, data, verbose=False)
-    path = run / "checkpoints" / "best.ckpt"
+    path = best_checkpoint(run)
     if best.best_model_score is None or final["val/score"] <= best.best_model_score:
         trainer.save_checkpoint(path)
     trainer.strategy.barrier()
@@ -81,8 +81,20 @@ def train(config: VisionConfig, make_source: "MakeSource | None" = None) -> Path
     return run
 
 
-def _with_mined(config: VisionConfig, make_source: "MakeSource") -> VisionConfig:
-    """Renders what `config.mine` gets wrong, and adds it to the training data."""
+def _refuse_absent(*folders: Path) -> None:
+    for folder in folders:
+        if not folder.exists():
+            raise InputError(
+                f"there is no dataset in {folder}; make one first with `make dataset` "
+                "or name another with --data and --val-data"
+            )
+
+
+def _with_mined(config: VisionConfig, find_source: "FindSource") -> VisionConfig:
+    """Renders what `config.mine` gets wrong, and adds it to the training data.
+
+    A resumed run that has its samples asks no more for the bundle, which may be another by now.
+    """
     # Only this needs MuJoCo and GL.
     from opendactyl.vision.mining import mine
 
@@ -90,7 +102,8 @@ def _with_mined(config: VisionConfig, make_source: "MakeSource") -> VisionConfig
     mined = config.out.with_name(config.out.name + "-mined")
     if leads():
         new_folder(config.out, resume=config.resume)
-        mine(config.data[0], config.mine, config.mine_samples, mined, make_source)
+        if not (last_checkpoint(config.out).exists() and (mined / MANIFEST_NAME).exists()):
+            mine(config.data[0], config.mine, config.mine_samples, mined, find_source)
     return dataclasses.replace(config, data=(*config.data, mined))
 
 
@@ -100,13 +113,14 @@ def _open(config: VisionConfig) -> Path:
     for name in PASSING:
         del plain[name]
     plain["devices"] = count_devices(config)
-    seeds = seeds_of_training(config)
+    known = (config.out / SEEDS_FILE).exists()
+    seeds = {} if known else seeds_of_training(config)
     plain["data_hashes"] = content_of_data(config)
     path = config.out / CONFIG_NAME
     if config.resume and path.exists() and "data_hashes" not in read_json(path):
         del plain["data_hashes"]  # The run is older than they are.
     run = open_run(config.out, plain, resume=config.resume)
-    if not (run / SEEDS_FILE).exists():
+    if not known:
         write_json(run / SEEDS_FILE, seeds)
     return run
 
@@ -172,6 +186,7 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelChec
         max_epochs=config.max_epochs,
         max_steps=config.max_steps or -1,
         logger=TensorBoardLogger(run.parent, name=run.name, version=""),
+        plugins=[AtomicCheckpoints()],
         callbacks=[
             timer,
             Progress(timer, config),

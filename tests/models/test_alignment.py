@@ -8,6 +8,7 @@ from opendactyl.geometry.rig import load_rig
 from opendactyl.models.alignment import (
     Evidence,
     align,
+    gather,
     place_intrinsics,
     project,
     refine,
@@ -111,6 +112,25 @@ def test_a_moved_cameras_picture_is_taken_back():
     torch.testing.assert_close(corrected, similarity(places), atol=1e-5, rtol=0)
     unsure = undo_jitter(seen, similarity(seen), sure * 1e-12, places)
     torch.testing.assert_close(unsure, places, atol=1e-5, rtol=0)
+
+
+def test_a_camera_that_has_no_anchor_in_its_picture_is_believed():
+    # From 0.3 m over the palm, looking down: the forearm is beside the picture or behind.
+    down = torch.tensor([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, -1, 0.3], [0, 0, 0, 1]])[None]
+    cameras = (torch.tensor([[1.2, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])[None], down)
+    anchors = torch.tensor(ANCHORS, dtype=torch.float32)
+    (nominal,), _ = project(anchors[None], *cameras)
+    hidden = ((nominal < 0) | (nominal > 1)).any(dim=-1)
+    assert hidden.any()
+    points, places = torch.rand(14, 3) * 0.05, torch.rand(2, 1, 24, 2)
+    sure = torch.full((2, 1, 24), -4.0)
+    far = places.clone()
+    far[:, :, 14:][:, hidden] += 0.3
+    a, b = (gather(x, sure, points, anchors, cameras).places for x in (places, far))
+    torch.testing.assert_close(a, b)
+    behind = anchors - torch.tensor([1.0, 0, 0])
+    alone = gather(places, sure, points, behind, cameras).places
+    torch.testing.assert_close(alone, places[:, :, :14])
 
 
 def test_jitter_of_true_cameras_is_mostly_undone_at_the_object():

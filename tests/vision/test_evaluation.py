@@ -41,12 +41,22 @@ def test_a_number_of_samples_below_zero_is_refused(vision_run, val_dataset, tmp_
         evaluate(EvalConfig(model=vision_run, data=val_dataset, out=tmp_path / "a", max_samples=-5))
 
 
-def test_pictures_of_another_object_are_refused(vision_run, tmp_path):
+def test_settings_of_a_training_are_not_written_over(vision_run, val_dataset):
+    settings = read_json(vision_run / "config.json")
+    with pytest.raises(InputError, match="settings of another command"):
+        evaluate(EvalConfig(model=vision_run, data=val_dataset, out=vision_run, resume=True))
+    assert read_json(vision_run / "config.json") == settings
+
+
+def test_pictures_of_another_object_are_refused(vision_run, bundle, tmp_path):
     prism = DatasetConfig(
         out=tmp_path / "prism", num_samples=2, seed=5, image_size=64, workers=1, object="prism"
     )
-    with pytest.raises(InputError, match="trained to see another object"):
-        evaluate(EvalConfig(model=vision_run, data=generate(prism), out=tmp_path / "out"))
+    data = generate(prism)
+    for model in (vision_run, bundle):
+        with pytest.raises(InputError, match="trained to see another object"):
+            evaluate(EvalConfig(model=model, data=data, out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_evaluation_on_training_data_is_refused(vision_run, dataset, tmp_path):

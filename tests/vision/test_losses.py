@@ -10,7 +10,7 @@ from opendactyl.geometry.rotation import (
 )
 from opendactyl.geometry.rotation_torch import quat_to_matrix
 from opendactyl.models.pose import PoseOutput, rotation_from_raw
-from opendactyl.vision.losses import FocalBalance, pose_likelihood, pose_loss
+from opendactyl.vision.losses import FocalBalance, _place_losses, pose_likelihood, pose_loss
 
 
 def test_loss_is_least_at_the_truth():
@@ -39,6 +39,22 @@ def test_loss_is_least_at_the_truth():
     assert loss() < loss(refined_shift=0.01)
     assert loss() < loss(place_shift=0.01)
     assert loss(sign=-1.0) == pytest.approx(loss())
+
+
+def test_anchors_outside_the_picture_are_not_asked_for():
+    batch = {
+        "landmarks": torch.full((1, 1, 2, 2), 0.5),
+        "anchors": torch.tensor([[[[0.5, 0.5], [1.3, 0.5], [torch.inf, -torch.inf]]]]),
+        "visible_fraction": torch.ones(1, 1),
+    }
+    places = torch.full((1, 1, 5, 2), 0.5, requires_grad=True)
+    log_std = torch.full((1, 1, 5), -4.0, requires_grad=True)
+    error, likelihood = _place_losses(places, log_std, batch)
+    assert error.item() == 0.0
+    (error + likelihood).backward()
+    assert torch.isfinite(places.grad).all()
+    # They learn to be unsure instead.
+    assert (log_std.grad[0, 0] < 0).tolist() == [False, False, False, True, True]
 
 
 def test_focal_balance_favours_what_is_far_from_good():

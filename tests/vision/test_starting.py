@@ -1,7 +1,6 @@
 """What a training begins with: weights, data and settings."""
 
 import dataclasses
-import functools
 import json
 import math
 import shutil
@@ -10,13 +9,13 @@ import pytest
 import torch
 import torchvision
 
-from opendactyl.control.rollouts import MinedStates
+from opendactyl.control.rollouts import rollout_source
 from opendactyl.datasets.generate import DatasetConfig, generate
 from opendactyl.datasets.manifest import load_manifest
 from opendactyl.files.atomic import read_json
 from opendactyl.files.errors import InputError
 from opendactyl.models.weights import save_weights
-from opendactyl.vision.checkpoints import load_module, start_from
+from opendactyl.vision.checkpoints import last_checkpoint, load_module, start_from
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.evaluate import EvalConfig, evaluate
 from opendactyl.vision.seeds import known_seeds, seeds_of_training
@@ -53,6 +52,21 @@ def test_what_the_weights_saw_before_counts_as_seen(vision_run, dataset, val_dat
     assert read_json(vision_run / "seeds.json") == {"train": [0], "val": [1]}
 
 
+def test_validation_data_that_the_weights_have_learned_from_are_refused(
+    vision_run, dataset, val_dataset, tiny, tmp_path, capfd
+):
+    weights = load_module(vision_run).network.state_dict()
+    save_weights(weights, tmp_path / "pose.safetensors", {"seeds": known_seeds(vision_run)})
+    for start in (vision_run, tmp_path / "pose.safetensors"):
+        config = tiny(tmp_path / "a", data=(val_dataset,), val_data=dataset, warm_start=start)
+        with pytest.raises(InputError, match="was trained on seed 0"):
+            train(config)
+    assert not (tmp_path / "a").exists()
+    torch.save(weights, tmp_path / "pose.pt")
+    seeds_of_training(dataclasses.replace(config, warm_start=tmp_path / "pose.pt"))
+    assert "is not known" in capfd.readouterr().err
+
+
 def test_a_run_is_not_resumed_on_data_that_was_made_anew(dataset, tiny, tmp_path):
     data = shutil.copytree(dataset, tmp_path / "data")
     config = tiny(tmp_path / "run", data=(data,))
@@ -64,12 +78,20 @@ def test_a_run_is_not_resumed_on_data_that_was_made_anew(dataset, tiny, tmp_path
 
 
 def test_mined_samples_join_the_training(vision_run, bundle, dataset, tiny, tmp_path):
-    config = tiny(tmp_path / "run", mine=bundle, mine_samples=5, warm_start=vision_run)
-    run = train(config, functools.partial(MinedStates, bundle))
+    bundle, start = (shutil.copytree(f, tmp_path / f.name) for f in (bundle, vision_run))
+    config = tiny(tmp_path / "run", mine=bundle, mine_samples=5, warm_start=start)
+    run = train(config, rollout_source)
     mined = load_manifest(tmp_path / "run-mined")
     assert (mined.num_samples, mined.config["states"]) == (5, f"mined:{bundle}")
     assert mined.rig == load_manifest(dataset).rig
     assert read_json(run / "config.json")["data"] == [str(dataset), str(tmp_path / "run-mined")]
+    # What a run began with may be gone when it is resumed.
+    shutil.rmtree(bundle)
+    shutil.rmtree(start)
+    steps = torch.load(last_checkpoint(run), weights_only=True)["global_step"]
+    train(dataclasses.replace(config, max_epochs=2, resume=True), rollout_source)
+    assert torch.load(last_checkpoint(run), weights_only=True)["global_step"] == 2 * steps
+    assert read_json(run / "seeds.json")["train"][0] == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from opendactyl.files.curve import append_row
 from opendactyl.files.errors import InputError
 from opendactyl.vision.callbacks import Averaging, Progress
-from opendactyl.vision.checkpoints import load_module
+from opendactyl.vision.checkpoints import AtomicCheckpoints, load_module
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
 from opendactyl.vision.train import train
@@ -95,12 +95,28 @@ def test_strangers_checkpoints_are_loaded_with_weights_only(tmp_path):
         load_module(tmp_path)
 
 
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    AtomicCheckpoints().save_checkpoint({"step": 1}, tmp_path / "last.ckpt")
+
+    def cut_short(checkpoint, file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", cut_short)
+    with pytest.raises(InputError, match="No space left"):
+        AtomicCheckpoints().save_checkpoint({"step": 2}, tmp_path / "last.ckpt")
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True) == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
 def test_a_short_run_averages_what_it_learned_not_where_it_began():
-    average = Averaging(0.999, Path("last.ckpt"))._kwargs["avg_fn"]
-    value = torch.zeros(1)
+    average = Averaging(0.999, Path("last.ckpt"))._kwargs["multi_avg_fn"]
+    value, steps = [torch.zeros(1), torch.zeros(2)], [torch.tensor(0)]
     for count in range(1, 60):
-        value = average(value, torch.ones(1), count)
-    assert value.item() > 0.99
+        average(value, [torch.ones(1), torch.ones(2)], count)
+        average(steps, [torch.tensor(count)], count)
+    assert min(map(torch.min, value)) > 0.99
+    assert steps[0] == 59
 
 
 @pytest.fixture
