@@ -149,7 +149,7 @@ def _table(out: Path, seconds_per_goal: float) -> str:
         goals = results["consecutive_successes"]
         lines.append(
             f"  pose from {pose:<8} n = {results['n']}: mean {goals['mean']:.1f}, "
-            f"median {goals['median']:.0f}"
+            f"median {goals['median']:g}"
         )
     return "\n".join(lines) + "\n"
 

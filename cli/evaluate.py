@@ -22,7 +22,7 @@ def main(argv: list[str]) -> None:
     print(
         f"{results['task']}, pose from {config.pose}, n = {results['n']}: "
         f"{goals['mean']:.1f} ± {goals['std']:.1f} consecutive goals, "
-        f"median {goals['median']:.0f}, mean from {low:.1f} to {high:.1f} (95 %); "
+        f"median {goals['median']:g}, mean from {low:.1f} to {high:.1f} (95 %); "
         f"{results['drops']} drops, {results['timeouts']} time-outs\n"
         f"report in {config.out / 'report.html'}"
     )

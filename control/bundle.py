@@ -131,6 +131,7 @@ class Bundle:
     def identity(self) -> str:
         """A checksum of everything that decides what it does; what was measured of it is not."""
         deciding = {k: v for k, v in self.manifest.items() if k not in ("metrics", "training")}
+        deciding["pose"] = {k: v for k, v in deciding["pose"].items() if k != "agreement"}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def decoder(self) -> ActionDecoder:
@@ -145,6 +146,29 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
         InputError: there is no bundle, it is of another version, or a file was changed.
     """
     path = Path(path)
+    manifest = _sound_manifest(path)
+    rig = check_manifest(manifest, path / MANIFEST_FILE)
+    policy = manifest["policy"]
+    bundle = Bundle(
+        path=path,
+        manifest=manifest,
+        estimator=PoseEstimator(path / POSE_FILE, threads),
+        policy=PolicySession(
+            path / POLICY_FILE,
+            int(policy["inputs"]["h"][1]),
+            threads,
+            ActionDecoder.from_dict(policy["action"]).config.decision,
+        ),
+        rig=rig,
+        layout=tuple(field["name"] for field in policy["observation"]),
+        period=float(manifest["control_period_s"]),
+    )
+    check_ports(manifest, bundle.estimator.shape, bundle.policy.ports, path)
+    return bundle
+
+
+def _sound_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a bundle of this version whose files are what it says."""
     if not (path / MANIFEST_FILE).is_file():
         raise InputError(
             f"{path} is no bundle ({MANIFEST_FILE} is missing); make one with `make export`"
@@ -164,24 +188,7 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
             raise InputError(
                 f"the checksum of {path / name} is wrong: the file was changed or damaged"
             )
-    rig = check_manifest(manifest, path / MANIFEST_FILE)
-    policy = manifest["policy"]
-    bundle = Bundle(
-        path=path,
-        manifest=manifest,
-        estimator=PoseEstimator(path / POSE_FILE, threads),
-        policy=PolicySession(
-            path / POLICY_FILE,
-            int(policy["inputs"]["h"][1]),
-            threads,
-            ActionDecoder.from_dict(policy["action"]).config.decision,
-        ),
-        rig=rig,
-        layout=tuple(field["name"] for field in policy["observation"]),
-        period=float(manifest["control_period_s"]),
-    )
-    check_ports(manifest, bundle.estimator.shape, bundle.policy.ports, path)
-    return bundle
+    return manifest
 
 
 def check_bundle(path: Path) -> str:

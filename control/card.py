@@ -113,7 +113,7 @@ def _loop(metrics: dict[str, Any]) -> list[str]:
         rows.append(
             f"| {row['task']} | {source_name(row)} | {row['randomization']} "
             f"| {row['seconds_per_goal']:.0f} | {row['seed']} | {row['n']} | {row['mean']:.1f} "
-            f"| {low:.1f} to {high:.1f} | {row['median']:.0f} | {row['drops']} | {row['timeouts']} "
+            f"| {low:.1f} to {high:.1f} | {row['median']:g} | {row['drops']} | {row['timeouts']} "
             f"| {'' if seconds is None else f'{seconds:.2f}'} |"
         )
     return ["\n".join(rows)]

@@ -1,6 +1,8 @@
 """Films a bundle at work: the scene, the estimator's views, poses and goal drawn on."""
 
 import math
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +63,8 @@ class RunConfig(EpisodeConfig):
             raise InputError(f"--seconds is {self.seconds}; an action takes {CONTROL_PERIOD}")
         if self.video.suffix != ".mp4":
             raise InputError(f"--video is {self.video}; it must end in .mp4")
+        if self.video.is_dir():
+            raise InputError(f"--video is {self.video}, which is a folder; name a file in it")
         if self.episode < 0:
             raise InputError(f"--episode is {self.episode}; it must not be negative")
 
@@ -72,18 +76,22 @@ class Film:
         """Opens the bundle, the cameras and the episode."""
         self.bundle = load_bundle(config.bundle)
         self.env = make_env(config, self.bundle, 1, config.episode)
-        self._views = open_renderer(config.renderer, self.bundle)
+        thing = object_spec(self.bundle.object_name)
+        self._camera = _scene_camera()
+        with ExitStack() as stack:
+            self._views = stack.enter_context(open_renderer(config.renderer, self.bundle))
+            self._scene = stack.enter_context(
+                make_renderer(
+                    rig=Rig("scene", (self._camera,)), object_name=thing.name, image_size=SCENE
+                )
+            )
+            self._opened = stack.pop_all()
         self._cameras = make_cameras(config, self.env, 0, self._views)
         source = make_source(config, self.bundle, self.env, 0, self._cameras)
         self.loop = Loop(self.bundle, self.env, [source])
         self._sighted = config.pose == "vision"
-        self._camera = _scene_camera()
-        thing = object_spec(self.bundle.object_name)
         self._look = sample_appearance(
             np.random.default_rng(config.seed), PRESETS["calibrated"], views=1, thing=thing
-        )
-        self._scene = make_renderer(
-            rig=Rig("scene", (self._camera,)), object_name=thing.name, image_size=SCENE
         )
 
     def step(self) -> NDArray[np.uint8]:
@@ -129,8 +137,7 @@ class Film:
 
     def close(self) -> None:
         """Closes the cameras."""
-        self._scene.close()
-        self._views.close()
+        self._opened.close()
 
 
 def _scene_camera() -> Camera:
@@ -144,10 +151,10 @@ def film(config: RunConfig) -> Path:
     """Runs one episode and writes it as an MP4; returns its path.
 
     Raises:
-        InputError: bad settings or a bad bundle.
+        InputError: bad settings, a bad bundle, or a film that cannot be written.
     """
     new_folder(config.video.parent, resume=True)
-    temporary = config.video.with_suffix(".part.mp4")
+    temporary = config.video.with_suffix(f".{os.getpid()}.part.mp4")
     picture = Film(config)
     try:
         with iio.imopen(temporary, "w", plugin="pyav") as video:
@@ -159,6 +166,11 @@ def film(config: RunConfig) -> Path:
                 if not picture.env.running[0]:
                     break
         temporary.replace(config.video)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {config.video}: {error.strerror or error}; name a file in a folder that "
+            "is writable and has free space"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
         picture.close()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from opendactyl.control.checks import check_pose
 from opendactyl.control.parts import Fault, HandReading, PoseSource
 from opendactyl.geometry.rotation import (
     Array,
@@ -62,7 +63,7 @@ class FilteredPose:
         """The fused pose; a `Fault` for a jump, or for what the source raised."""
         self._age()
         try:
-            seen = self._source.pose(reading)
+            seen = check_pose(self._source.pose(reading))
         except Fault:
             self._agreeing, self._rejected = 0, None
             raise

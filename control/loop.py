@@ -56,6 +56,9 @@ class Loop:
     def _look(self, number: int, reading: HandReading) -> Pose | None:
         try:
             return self.sources[number].pose(reading)
-        except Fault:
+        except Fault as fault:
+            if fault.__cause__ is not None:
+                # No camera's driver, but a renderer that broke: what follows would be no result.
+                raise fault.__cause__ from None
             self.faults[number] += 1
             return None

@@ -1,6 +1,5 @@
 """Joins an estimator and a policy, each from a run or from another bundle, into a bundle."""
 
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -17,16 +16,17 @@ from opendactyl.control.bundle import (
 )
 from opendactyl.control.card import model_card
 from opendactyl.datasets.cache import open_dataset
-from opendactyl.files.atomic import read_json, sha256, write_json, write_text
+from opendactyl.datasets.manifest import MANIFEST_NAME, load_manifest
+from opendactyl.files.atomic import read_json, replace_folder, sha256, write_json, write_text
 from opendactyl.files.errors import InputError
-from opendactyl.files.runs import new_folder
+from opendactyl.files.runs import CONFIG_NAME, new_folder
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student
 from opendactyl.policy.tasks import TASKS, check_task
 from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
 from opendactyl.sim.objects import object_of
-from opendactyl.vision.checkpoints import load_module
+from opendactyl.vision.checkpoints import best_checkpoint, load_module
 from opendactyl.vision.evaluate import refuse_other_cameras
 from opendactyl.vision.export import export_pose, measure_agreement
 from opendactyl.vision.module import PoseModule
@@ -94,7 +94,7 @@ def export_bundle(config: ExportConfig) -> Path:
     if config.task:
         check_task(config.task)
     _refuse_what_needs_runs(config)
-    out = config.out
+    out = config.out.resolve() if config.out.is_symlink() else config.out
     if new_folder(out.parent, resume=True) and out.exists() and not _is_replaceable(out):
         raise InputError(f"{out} exists and is no bundle; name another folder with --out")
     folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
@@ -114,7 +114,7 @@ def export_bundle(config: ExportConfig) -> Path:
         folder.chmod(0o755)
         if config.weights is not None:
             _save_weights(config.weights, config.vision, policy)
-        _put(folder, out)
+        replace_folder(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return out
@@ -126,17 +126,6 @@ def _refuse_two_objects(seen: str | None, held: str) -> None:
             f"the estimator was trained to see the {seen}, the policy to hold the {held}; train "
             "both with the same --object"
         )
-
-
-def _put(folder: Path, out: Path) -> None:
-    """Gives a finished folder its name; whatever had it is deleted last."""
-    if not out.exists():
-        os.replace(folder, out)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=out.parent))
-    os.replace(out, aside)
-    os.replace(folder, out)
-    shutil.rmtree(aside)
 
 
 def _save_weights(folder: Path, vision: Path, policy: Path) -> None:
@@ -172,6 +161,11 @@ def _refuse_what_needs_runs(config: ExportConfig) -> None:
 def _trained_estimator(config: ExportConfig, path: Path) -> dict[str, Any]:
     """Writes a run's `pose.onnx`; returns the parts of a manifest that speak of it."""
     module = load_module(config.vision)
+    if not module.calibrated:
+        raise InputError(
+            f"the training in {config.vision} was interrupted before its uncertainty was scaled; "
+            "finish it with train-vision --resume, which a small --max-minutes ends at once"
+        )
     if config.rig is not None:
         module.look_through(load_rig(config.rig))
     rig = Rig.from_dict(module.hparams["rig"])
@@ -217,15 +211,27 @@ def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path)
         refuse_other_cameras(config.vision, rig, data)
         quantize(path, data)
     about["quantized"] = config.quantize is not None
-    seen = Path(read_json(config.vision / "config.json")["val_data"])
-    if config.rig is None and (seen / "manifest.json").exists():
+    settings = read_json(config.vision / "config.json")
+    seen = Path(settings["val_data"])
+    if config.rig is None and _is_there(seen, settings.get("data_hashes", [])):
         data = open_dataset(seen, module.image_size, module.views)
         about["agreement"] = measure_agreement(module, path, data)
     return about
 
 
+def _is_there(dataset: Path, hashes: list[str]) -> bool:
+    """Whether a folder still holds the dataset that a training used: its files may move."""
+    return (dataset / MANIFEST_NAME).exists() and load_manifest(dataset).config_hash in hashes
+
+
 def _metrics(config: ExportConfig) -> dict[str, Any]:
-    """The measured figures that stand beside a run; of another rig or of 8 bits there are none."""
-    path = config.vision / "report" / "metrics.json"
-    measured = path.exists() and config.rig is None and config.quantize is None
-    return {"vision": read_json(path)} if measured else {}
+    """The measured figures that stand beside a run; of another rig or of 8 bits there are none.
+
+    Nor are there of other weights: a training that was gone on with has a report of its former.
+    """
+    report = config.vision / "report"
+    if config.rig or config.quantize or not (report / "metrics.json").exists():
+        return {}
+    measured = read_json(report / CONFIG_NAME).get("checkpoint_sha256")
+    known = measured == sha256(best_checkpoint(config.vision))
+    return {"vision": read_json(report / "metrics.json")} if known else {}

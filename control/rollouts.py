@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from opendactyl.control.bundle import Bundle, load_bundle
 from opendactyl.control.episodes import open_renderer
@@ -25,8 +24,8 @@ ROLLOUTS = 16
 """Roll-outs that fill a shard between them."""
 SPACING = 5
 """Actions between two kept states."""
-KEPT = 4
-"""How many of as many states as there are roll-outs are mined: the hardest."""
+KEPT = 8
+"""Of the roll-outs' hardest states in so many actions, how many are mined: the hardest half."""
 UNCHANGED, TURNED = 0.2, 0.4
 """Shares of poses left alone and turned by 90° steps; the rest is jittered (D18 D.2)."""
 POSITION_JITTER, ROTATION_JITTER = 0.005, 0.2
@@ -89,17 +88,27 @@ class MinedStates(RolloutStates):
             cameras = [SimCameras(env, i, renderer, look, looks) for i in range(ROLLOUTS)]
             loop = Loop(self._bundle, env, [VisionPose(self._bundle, c) for c in cameras])
             while wanted > 0:
-                before = [env.state(i) for i in range(ROLLOUTS)]
-                loop.step()
-                for i in hardest(loop.error_rad, loop.error_m, min(KEPT, wanted)):
-                    yield before[i]
+                states, badness = self._worst(env, loop)
+                for i in np.argsort(-badness, kind="stable")[: min(KEPT, wanted)]:
+                    yield states[i]
                 wanted -= KEPT
 
+    def _worst(self, env: HandEnv, loop: Loop) -> tuple[list[State], Array]:
+        """Of each roll-out's next `SPACING` states the hardest, and how bad the estimate was."""
+        worst, hardest = np.full(ROLLOUTS, -np.inf), [env.state(i) for i in range(ROLLOUTS)]
+        for _ in range(SPACING):
+            before = [env.state(i) for i in range(ROLLOUTS)]
+            loop.step()
+            bad = badness(loop.error_rad, loop.error_m)
+            for i in np.flatnonzero(bad > worst):
+                hardest[i] = before[i]
+            worst = np.fmax(worst, bad)
+        return hardest, worst
 
-def hardest(error_rad: Array, error_m: Array, count: int) -> NDArray[np.intp]:
-    """Numbers of the `count` estimates whose errors (B,) are largest, beside Dactyl's own."""
-    badness = np.rad2deg(error_rad) / GOOD_ANGLE_DEG + error_m * 1000 / GOOD_MM
-    return np.argsort(-badness, kind="stable")[:count]
+
+def badness(error_rad: Array, error_m: Array) -> Array:
+    """How bad estimates (B,) are, beside Dactyl's own: degrees and millimetres on one scale."""
+    return np.rad2deg(error_rad) / GOOD_ANGLE_DEG + error_m * 1000 / GOOD_MM
 
 
 def rollout_source(states: str, object_name: str) -> Callable[[], RolloutStates] | None:

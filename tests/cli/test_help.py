@@ -24,13 +24,15 @@ OPTIONS = {
     "eval-vision": ("--model", "--data", "--out"),
     "train-policy": (
         "--out", "--task", "--memory", "--randomization", "--num-envs", "--max-minutes", "--resume",
+        "--ray",
     ),
     "export": ("--vision", "--policy", "--out"),
     "evaluate": (
         "--bundle", "--pose", "--task", "--appearance", "--renderer", "--episodes", "--seed",
-        "--out", "--resume",
+        "--out", "--resume", "--randomization",
     ),
     "run": ("--bundle", "--pose", "--video"),
+    "view": ("--bundle", "--port"),
     "bench": ("--suite", "--out", "--full"),
     "demo": ("--out", "--resume"),
 }  # fmt: skip
@@ -51,7 +53,7 @@ def test_every_verb_has_help_with_the_promised_options(capsys, monkeypatch, verb
     help_text = says(capsys, verb, "--help")
     assert help_text.startswith(f"usage: opendactyl {verb}")
     for option in OPTIONS.get(verb, ()):
-        assert re.search(rf"{option}\b", help_text), option
+        assert re.search(rf"{option}(?![\w-])", help_text), option
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("help",)])

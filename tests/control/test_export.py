@@ -1,13 +1,17 @@
 """Joining networks into a bundle."""
 
+import dataclasses
 import shutil
 
 import pytest
+import torch
 
 from opendactyl.control.bundle import load_bundle
 from opendactyl.control.package import ExportConfig, export_bundle
+from opendactyl.datasets.generate import DatasetConfig, generate
 from opendactyl.files.atomic import read_json, write_json
 from opendactyl.files.errors import InputError
+from opendactyl.vision.evaluate import EvalConfig, evaluate
 
 
 def test_export_too_early_says_what_comes_first(tmp_path, vision_run, monkeypatch):
@@ -17,6 +21,49 @@ def test_export_too_early_says_what_comes_first(tmp_path, vision_run, monkeypatc
     with pytest.raises(InputError, match="make train-policy"):
         export_bundle(ExportConfig(vision=vision_run, out=tmp_path / "bundle"))
     assert not (tmp_path / "bundle").exists()
+
+
+def test_an_interrupted_training_is_not_exported_with_figures_of_other_weights(
+    vision_run, val_dataset, policy_run, tmp_path
+):
+    run = shutil.copytree(vision_run, tmp_path / "vision")
+    evaluate(EvalConfig(model=run, data=val_dataset, out=run / "report", resume=True))
+    config = ExportConfig(vision=run, policy=policy_run, out=tmp_path / "bundle")
+    assert "vision" in load_bundle(export_bundle(config)).manifest["metrics"]
+    best = run / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(best, weights_only=True)
+    checkpoint["state_dict"]["log_std_shift"] += 1
+    torch.save(checkpoint, best)
+    assert load_bundle(export_bundle(config)).manifest["metrics"] == {}
+    checkpoint["state_dict"]["log_std_shift"].zero_()
+    torch.save(checkpoint, best)
+    with pytest.raises(InputError, match="finish it with train-vision --resume"):
+        export_bundle(config)
+
+
+def test_other_data_where_those_of_training_lay_do_not_stop_an_export(
+    vision_run, policy_run, tmp_path
+):
+    run = shutil.copytree(vision_run, tmp_path / "vision")
+    val = DatasetConfig(out=tmp_path / "val", num_samples=2, seed=1, image_size=32, workers=1)
+    settings = read_json(run / "config.json") | {"val_data": str(generate(val))}
+    write_json(run / "config.json", settings)
+    config = ExportConfig(vision=run, policy=policy_run, out=tmp_path / "bundle")
+    without = load_bundle(export_bundle(config))
+    assert "agreement" not in without.manifest["pose"]
+    # It is the same bundle, for all that was measured with it or of it.
+    measured = load_bundle(export_bundle(dataclasses.replace(config, vision=vision_run)))
+    assert "agreement" in measured.manifest["pose"]
+    assert measured.identity == without.identity
+
+
+def test_a_bundle_behind_a_link_is_replaced_where_it_lies(copy, vision_run, policy_run, tmp_path):
+    (tmp_path / "link").symlink_to(copy)
+    (copy / "README.md").write_text("another card")
+    export_bundle(ExportConfig(vision=vision_run, policy=policy_run, out=tmp_path / "link"))
+    assert (tmp_path / "link").is_symlink()
+    assert "another card" not in (copy / "README.md").read_text()
+    assert not list(tmp_path.glob(".replaced-*"))
 
 
 def test_export_replaces_bundles_and_nothing_else(copy, vision_run, policy_run, tmp_path):

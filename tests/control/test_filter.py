@@ -143,6 +143,15 @@ def test_faults_of_the_source_pass_and_make_the_filter_less_sure():
     assert np.linalg.norm(fused.pose(READING).position - far.position) < 0.002
 
 
+def test_a_first_estimate_that_is_no_pose_is_not_begun_with():
+    good = Pose(np.zeros(3), np.array([1.0, 0, 0, 0]), np.eye(6) * 1e-6)
+    bad = Pose(np.array([0.0, np.nan, 0.0]), good.quaternion, good.covariance)
+    fused = FilteredPose(Script([bad, good]))
+    with pytest.raises(Fault, match="not finite"):
+        fused.pose(READING)
+    np.testing.assert_array_equal(fused.pose(READING).position, good.position)
+
+
 def test_what_is_not_looked_at_may_have_moved():
     sure = Pose(np.zeros(3), np.array([1.0, 0, 0, 0]), np.eye(6) * 1e-6)
     far = Pose(np.full(3, 0.05), np.array([1.0, 0, 0, 0]), np.eye(6) * 1e-6)

@@ -5,12 +5,14 @@ import pytest
 
 from opendactyl.control.film import RunConfig, film
 from opendactyl.control.rollouts import (
+    KEPT,
     POSITION_JITTER,
+    ROLLOUTS,
     ROTATION_JITTER,
     MinedStates,
     RolloutStates,
     augmented,
-    hardest,
+    badness,
 )
 from opendactyl.files.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
@@ -27,14 +29,21 @@ def test_rollout_states_repeat_by_shard(bundle):
         source.check("prism")
 
 
-def test_mined_states_are_the_hardest_and_repeat(bundle):
+def test_mined_states_are_the_hardest_and_repeat(bundle, monkeypatch):
     source = MinedStates(bundle)
     first = [s.to_dict() for s in source.states(0, 0, 6)]
     assert len(first) == 6
     assert [s.to_dict() for s in source.states(0, 0, 6)] == first
+    # Of hands that are ever less sure, the first eight; of their equal moments the first.
+    with monkeypatch.context() as patch:
+        patch.setattr("opendactyl.control.rollouts.badness", lambda *_: -np.arange(ROLLOUTS))
+        mined = [s.to_dict() for s in source.states(0, 0, KEPT)]
+    env = source._environment(np.random.default_rng([0, 0]))
+    env.reset()
+    assert mined == [env.state(i).to_dict() for i in range(KEPT)]
     # By degrees alone the second is worst; 9 mm count for more than 5.4 degrees.
     error_rad, error_m = np.deg2rad([0.0, 5.42, 2.71]), np.array([0.00936, 0.0, 0.00156])
-    assert hardest(error_rad, error_m, 2).tolist() == [0, 1]
+    assert np.argsort(-badness(error_rad, error_m)).tolist() == [0, 1, 2]
 
 
 def test_pose_augmentation_is_dactyls_twenty_forty_forty():
@@ -61,6 +70,29 @@ def test_pose_augmentation_is_dactyls_twenty_forty_forty():
     assert offsets.std() == pytest.approx(POSITION_JITTER, rel=0.1)
     angles = np.array([geodesic_angle(s.quaternion, state.quaternion) for s in jittered])
     assert np.sqrt(np.mean(angles**2) / 3) == pytest.approx(ROTATION_JITTER, rel=0.1)
+
+
+def test_a_renderer_that_breaks_is_no_fault_of_a_camera(bundle, monkeypatch):
+    def broken(self):
+        raise RuntimeError("the device was lost")
+
+    monkeypatch.setattr("opendactyl.control.simulated.SimCameras.read", broken)
+    with pytest.raises(RuntimeError, match="the device was lost"):
+        next(MinedStates(bundle).states(0, 0, 1))
+
+
+def test_a_film_that_cannot_be_written_is_refused(bundle, tmp_path, monkeypatch):
+    (tmp_path / "film.mp4").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        RunConfig(bundle=bundle, video=tmp_path / "film.mp4")
+
+    def full(self, frame):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("imageio.plugins.pyav.PyAVPlugin.write_frame", full)
+    with pytest.raises(InputError, match=r"cannot write .*a\.mp4: No space left"):
+        film(RunConfig(bundle=bundle, seconds=0.1, video=tmp_path / "a.mp4"))
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
 def test_film(bundle, tmp_path):

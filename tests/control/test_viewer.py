@@ -132,12 +132,14 @@ def server():
     )  # fmt: skip
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
-    address = next((line.split()[1] for line in lines if line.startswith("open ")), None)
-    assert address == f"http://127.0.0.1:{port}"
-    yield address
-    process.terminate()
-    process.wait(30)
-    process.stdout.close()
+    try:
+        address = next((line.split()[1] for line in lines if line.startswith("open ")), None)
+        assert address == f"http://127.0.0.1:{port}"
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
 
 
 @pytest.fixture
