@@ -1,6 +1,7 @@
 """Joins an estimator and a policy, each from a run or from another bundle, into a bundle."""
 
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,6 +233,13 @@ def _metrics(config: ExportConfig) -> dict[str, Any]:
     report = config.vision / "report"
     if config.rig or config.quantize or not (report / "metrics.json").exists():
         return {}
-    measured = read_json(report / CONFIG_NAME).get("checkpoint_sha256")
-    known = measured == sha256(best_checkpoint(config.vision))
-    return {"vision": read_json(report / "metrics.json")} if known else {}
+    about = report / CONFIG_NAME
+    measured = read_json(about).get("checkpoint_sha256") if about.exists() else None
+    if measured != sha256(best_checkpoint(config.vision)):
+        print(
+            f"opendactyl: the figures in {report} are not known to be of these weights and left "
+            f"out; measure them with eval-vision --out {report} --resume",
+            file=sys.stderr,
+        )
+        return {}
+    return {"vision": read_json(report / "metrics.json")}

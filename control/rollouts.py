@@ -23,7 +23,7 @@ from opendactyl.vision.metrics import GOOD_ANGLE_DEG, GOOD_MM
 ROLLOUTS = 16
 """Roll-outs that fill a shard between them."""
 SPACING = 5
-"""Actions between two kept states."""
+"""Actions between two states kept of a roll-out, on average; of these the hardest is mined."""
 KEPT = 8
 """Of the roll-outs' hardest states in so many actions, how many are mined: the hardest half."""
 UNCHANGED, TURNED = 0.2, 0.4
@@ -77,6 +77,12 @@ class MinedStates(RolloutStates):
     """
 
     name = "mined"
+
+    def __init__(self, bundle: Path) -> None:
+        """Loads the bundle whose policy acts by the bundle's own sight."""
+        super().__init__(bundle)
+        # How states are chosen has changed once: a dataset begun before is not gone on with.
+        self.fingerprint += "-2"
 
     def states(self, seed: int, start: int, stop: int) -> Iterator[State]:
         """The states of samples `start` to `stop`, the bounds of a shard."""

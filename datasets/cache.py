@@ -17,7 +17,7 @@ from opendactyl.files.errors import InputError
 from opendactyl.geometry.anchors import ANCHORS
 from opendactyl.geometry.rig import Rig
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 """Raised when a cache holds something else than before; older ones are made again."""
 PER_VIEW = ("landmarks", "anchors", "visible_fraction")
 """Labels of which each view has its own."""

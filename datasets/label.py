@@ -49,13 +49,18 @@ class Label:
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points (K, 3) of the object through the true cameras: (V, K, 2), 0 to 1 across a view."""
         pose = pose_matrix(self.position, self.quaternion)
-        return self.project_fixed(transform_points(pose, points))
+        return self._places(transform_points(pose, points))[0]
 
     def project_fixed(self, in_hand: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The same for points (K, 3) of the hand frame."""
+        """The same for points (K, 3) of the hand frame; infinite behind a camera."""
+        places, depth = self._places(in_hand)
+        return np.where(depth[..., None] > 0, places, np.inf)
+
+    def _places(self, in_hand: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         size = [(camera.width, camera.height) for camera in self.true_cameras]
-        pixels = np.stack([camera.project(in_hand)[0] for camera in self.true_cameras])
-        return pixels / np.array(size)[:, None]
+        seen = [camera.project(in_hand) for camera in self.true_cameras]
+        pixels, depth = (np.stack(part) for part in zip(*seen, strict=True))
+        return pixels / np.array(size)[:, None], depth
 
     def to_json(self) -> bytes:
         """The label as one line of JSON with sorted keys."""

@@ -1,5 +1,6 @@
 """Weights as safetensors: what ships beside the exported networks, to go on training from."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,14 @@ def save_weights(weights: dict[str, Tensor], path: Path, about: dict[str, Any]) 
     }
     tensors = {name: value.contiguous() for name, value in stored.items()}
     write_bytes(path, save(tensors, {ABOUT: json.dumps(about)}))
+
+
+def save_checkpoint(value: dict[str, Any], path: Path) -> None:
+    """Writes what `torch.load` reads again, complete or not at all."""
+    # Through memory: a full disk makes the writer of torch's archive fail in ways of its own.
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

@@ -151,7 +151,7 @@ class PolicyConfig:
 
     @cached_property
     def ranges(self) -> RandomizationConfig:
-        """What `randomization` names, as it was when the settings were made."""
+        """What `randomization` names, as it was when the settings were checked."""
         return load_randomization(self.randomization)
 
     def environment(self) -> EnvConfig:

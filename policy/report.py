@@ -24,10 +24,14 @@ CURVES = (
 ACROSS = 2
 
 
-def write_report(run: Path) -> Path:
-    """Writes `report/report.html` of a run that has a `metrics.csv`; returns its path."""
+def write_report(run: Path) -> None:
+    """Writes `report/report.html` of a run, if its `metrics.csv` has anything to say."""
+    if not (run / "metrics.csv").exists():
+        return
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    if not rows:
+        return
     config = read_json(run / CONFIG_NAME)
     last = rows[-1]
     page = Page(f"Policy training: {config['task']}")
@@ -39,9 +43,7 @@ def write_report(run: Path) -> Path:
     page.figure(_curves(rows), "Over minutes of training; a colour for each stage.")
     page.heading("Settings")
     page.table(["setting", "value"], [[k, str(v)] for k, v in config.items()])
-    path = run / "report" / "report.html"
-    page.write(path)
-    return path
+    page.write(run / "report" / "report.html")
 
 
 def _examined(rows: list[dict[str, Any]]) -> str:

@@ -12,9 +12,10 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from opendactyl.files.atomic import open_atomic
+from opendactyl.files.atomic import write_bytes
 from opendactyl.files.cores import cores
 from opendactyl.files.curve import append_row, trim
+from opendactyl.models.weights import save_checkpoint
 from opendactyl.policy.agent import Agent
 from opendactyl.policy.ahead import Ahead, AnyCollector
 from opendactyl.policy.checkpoints import load_checkpoint, start_from
@@ -106,9 +107,11 @@ class Trainer:
                 if self.seconds - saved > CHECKPOINT_SECONDS or self.finished:
                     self.save("last")
                     saved = self.seconds
-        best = self.folder / "checkpoints" / "best.ckpt"
+        last, best = (self.folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
         if self._stage and not (self.config.examined and best.exists()):
             self.save("best")
+        elif last.exists() and not best.exists():  # The only examination was interrupted.
+            write_bytes(best, last.read_bytes())
 
     def _advance(self, recent: "deque[int]", bar: "tqdm[Any]") -> dict[str, Any]:
         """One iteration, an examination if one is due, and what there is to say about them."""
@@ -221,8 +224,7 @@ class Trainer:
             "stage": self._stage,
             "next_episode": int(self.env.episode.max()) + 1,
         }
-        with open_atomic(self.folder / "checkpoints" / f"{name}.ckpt") as file:
-            torch.save(value, file)
+        save_checkpoint(value, self.folder / "checkpoints" / f"{name}.ckpt")
 
     def load(self, path: Path) -> None:
         """Continues from a checkpoint; simulations start fresh episodes."""

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from opendactyl.files.atomic import open_atomic
 from opendactyl.files.errors import InputError
-from opendactyl.models.weights import load_weights
+from opendactyl.models.weights import load_weights, save_checkpoint
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
 
@@ -53,8 +52,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         """Writes it, complete or not at all."""
-        with open_atomic(path) as file:
-            torch.save(checkpoint, file)
+        save_checkpoint(checkpoint, Path(path))
 
 
 def resume_point(run: Path, module: PoseModule) -> Path | None:

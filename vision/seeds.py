@@ -20,31 +20,39 @@ Seeds = dict[str, list[int]]
 
 
 def seeds_of_training(config: VisionConfig) -> Seeds:
-    """What a run of these settings sees, and what the weights that it begins with have seen.
-
-    Raises:
-        InputError: those weights have learned from the validation data.
-    """
-    before: Seeds = {}
-    if config.warm_start is not None:
-        path = config.warm_start
-        before = known_seeds(path) if path.is_dir() else about_weights(path).get("seeds", {})
-        if not before:
-            print(
-                f"opendactyl: what {path} was trained on is not known: nothing keeps this run from "
-                "being tested on it",
-                file=sys.stderr,
-            )
-    val = _seeds([config.val_data])
-    if set(val) & set(before.get("train", [])):
-        raise InputError(
-            f"{config.warm_start} was trained on seed {val[0]}, which is that of {config.val_data} "
-            "as well: validation would see training samples; make one with another --seed"
-        )
+    """What a run of these settings sees, and what the weights that it begins with have seen."""
+    before = _seeds_before(config)
     return {
         "train": _joined(before.get("train", []), _seeds(config.data)),
-        "val": _joined(before.get("val", []), val),
+        "val": _joined(before.get("val", []), _seeds([config.val_data])),
     }
+
+
+def refuse_learned(config: VisionConfig) -> None:
+    """Looks whether the weights that a run is to begin with know its validation data.
+
+    Raises:
+        InputError: they have learned from it.
+    """
+    learned, (seed,) = _seeds_before(config).get("train", []), _seeds([config.val_data])
+    if seed in learned:
+        raise InputError(
+            f"{config.warm_start} was trained on seed {seed}, which is that of {config.val_data} "
+            "as well: validation would see training samples; make one with another --seed"
+        )
+    if config.warm_start is not None and not learned:
+        print(
+            f"opendactyl: what {config.warm_start} was trained on is not known: nothing keeps this "
+            "run from being tested on it",
+            file=sys.stderr,
+        )
+
+
+def _seeds_before(config: VisionConfig) -> Seeds:
+    path = config.warm_start
+    if path is None:
+        return {}
+    return known_seeds(path) if path.is_dir() else about_weights(path).get("seeds", {})
 
 
 def content_of_data(config: VisionConfig) -> list[str]:

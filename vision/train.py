@@ -13,10 +13,11 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.datasets.loading import PoseDataModule
 from opendactyl.datasets.manifest import MANIFEST_NAME
-from opendactyl.files.atomic import open_atomic, read_json, write_json
+from opendactyl.files.atomic import read_json, write_json
 from opendactyl.files.errors import InputError
 from opendactyl.files.runs import CONFIG_NAME, new_folder, open_run, to_plain
 from opendactyl.models.precision import cpu_multiplies_bf16
+from opendactyl.models.weights import save_checkpoint
 from opendactyl.vision.calibration import calibrate
 from opendactyl.vision.callbacks import Averaging, Interrupted, LearningCurve, Pictures, Progress
 from opendactyl.vision.checkpoints import (
@@ -29,7 +30,7 @@ from opendactyl.vision.checkpoints import (
 )
 from opendactyl.vision.config import VisionConfig
 from opendactyl.vision.module import PoseModule
-from opendactyl.vision.seeds import SEEDS_FILE, content_of_data, seeds_of_training
+from opendactyl.vision.seeds import SEEDS_FILE, content_of_data, refuse_learned, seeds_of_training
 
 if TYPE_CHECKING:
     from opendactyl.vision.mining import FindSource
@@ -55,8 +56,9 @@ def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path
     """
     config.check()
     _refuse_absent(*config.data, config.val_data)
+    if not (config.out / SEEDS_FILE).exists():
+        refuse_learned(config)
     if config.mine is not None:
-        assert find_source is not None
         config = _with_mined(config, find_source)
     # The folder comes last: a mistake in anything else must not leave a run with its settings.
     data = make_data(config)
@@ -72,12 +74,11 @@ def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path
         (final,) = trainer.validate(module, data, verbose=False)
     except SystemExit as stop:  # Lightning's answer to Ctrl-C.
         raise KeyboardInterrupt from stop
-    path = best_checkpoint(run)
     if best.best_model_score is None or final["val/score"] <= best.best_model_score:
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(best_checkpoint(run))
     trainer.strategy.barrier()
     if leads():
-        _calibrate(run, path, data)
+        _calibrate(run, data)
     return run
 
 
@@ -90,7 +91,7 @@ def _refuse_absent(*folders: Path) -> None:
             )
 
 
-def _with_mined(config: VisionConfig, find_source: "FindSource") -> VisionConfig:
+def _with_mined(config: VisionConfig, find_source: "FindSource | None") -> VisionConfig:
     """Renders what `config.mine` gets wrong, and adds it to the training data.
 
     A resumed run that has its samples asks no more for the bundle, which may be another by now.
@@ -98,7 +99,7 @@ def _with_mined(config: VisionConfig, find_source: "FindSource") -> VisionConfig
     # Only this needs MuJoCo and GL.
     from opendactyl.vision.mining import mine
 
-    assert config.mine is not None
+    assert config.mine is not None and find_source is not None
     mined = config.out.with_name(config.out.name + "-mined")
     if leads():
         new_folder(config.out, resume=config.resume)
@@ -130,14 +131,13 @@ def leads() -> bool:
     return rank_zero_only.rank == 0
 
 
-def _calibrate(run: Path, path: Path, data: PoseDataModule) -> None:
+def _calibrate(run: Path, data: PoseDataModule) -> None:
     """Writes into a run's best checkpoint how its uncertainties are to be scaled."""
-    module = load_module(run)
+    module, path = load_module(run), best_checkpoint(run)
     calibrate(module, data.val, data.limit_val)
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["state_dict"]["log_std_shift"] = module.log_std_shift
-    with open_atomic(path) as file:
-        torch.save(checkpoint, file)
+    save_checkpoint(checkpoint, path)
 
 
 def make_data(config: VisionConfig) -> PoseDataModule:

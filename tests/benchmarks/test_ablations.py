@@ -34,7 +34,7 @@ def test_variants_are_trained_tested_and_tabled(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(ablations, "TESTS", tests)
     monkeypatch.setattr(ablations, "VAL_SAMPLES", 4)
     config = AblationConfig(
-        names=("base", "views-1"), out=tmp_path, minutes=0.05, samples=64, bundle=bundle,
+        names=("base", "views-1"), out=tmp_path, steps=2, samples=64, bundle=bundle,
         image_size=64,
     )  # fmt: skip
     table = run(config)
