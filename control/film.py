@@ -85,10 +85,10 @@ class Film:
                     rig=Rig("scene", (self._camera,)), object_name=thing.name, image_size=SCENE
                 )
             )
+            self._cameras = make_cameras(config, self.env, 0, self._views)
+            source = make_source(config, self.bundle, self.env, 0, self._cameras)
+            self.loop = Loop(self.bundle, self.env, [source])
             self._opened = stack.pop_all()
-        self._cameras = make_cameras(config, self.env, 0, self._views)
-        source = make_source(config, self.bundle, self.env, 0, self._cameras)
-        self.loop = Loop(self.bundle, self.env, [source])
         self._sighted = config.pose == "vision"
         self._look = sample_appearance(
             np.random.default_rng(config.seed), PRESETS["calibrated"], views=1, thing=thing
