@@ -67,44 +67,29 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
     size = max(config.samples // 10, 2)
     short = ["--episodes", config.episodes, "--seconds-per-goal", config.seconds_per_goal]
     short += ["--film-seconds", 0]
-    vision_start, policy_start = _starts(config)
+    see = ["--data", data, "--val-data", val, "--out", vision]
+    see += ["--max-minutes", config.vision_minutes]
+    act = ["--out", policy, "--max-minutes", config.policy_minutes, "--num-envs", 256]
+    see_start, act_start = _starts(config)
+    loop = ["--bundle", bundle, "--pose"]
     steps = [
         ("render training data", "dataset", ["--out", data, "--num-samples", config.samples]),
         ("render validation data", "dataset", ["--out", val, "--num-samples", size, "--seed", 1]),
         ("draw a contact sheet", "preview", ["--data", data, "--out", out / "contact-sheet.png"]),
-        (
-            "train the estimator",
-            "train-vision",
-            [
-                *("--data", data, "--val-data", val, "--out", vision),
-                *("--max-minutes", config.vision_minutes),
-                *vision_start,
-            ],
-        ),
-        (
-            "train the policy",
-            "train-policy",
-            [
-                *("--out", policy, "--max-minutes", config.policy_minutes, "--num-envs", 256),
-                *policy_start,
-            ],
-        ),
+        ("train the estimator", "train-vision", see + see_start),
+        ("train the policy", "train-policy", act + act_start),
         ("export", "export", ["--vision", vision, "--policy", policy, "--out", bundle]),
         (
             "close the loop on the true pose",
             "evaluate",
-            ["--bundle", bundle, "--pose", "sim", "--out", out / "evaluate-sim", *short],
+            [*loop, "sim", "--out", out / "evaluate-sim", *short],
         ),
         (
             "close the loop by sight",
             "evaluate",
-            ["--bundle", bundle, "--pose", "vision", "--out", out / "evaluate-vision", *short],
+            [*loop, "vision", "--out", out / "evaluate-vision", *short],
         ),
-        (
-            "film it",
-            "run",
-            ["--bundle", bundle, "--seconds", 12, "--video", out / "run.mp4"],
-        ),
+        ("film it", "run", ["--bundle", bundle, "--seconds", 12, "--video", out / "run.mp4"]),
     ]
     return [
         (title, verb, [str(o) for o in options] + ["--resume"] * (verb in RESUMABLE))

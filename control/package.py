@@ -1,7 +1,6 @@
 """Joins an estimator and a policy, each from a run or from another bundle, into a bundle."""
 
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +15,19 @@ from opendactyl.control.bundle import (
     load_bundle,
 )
 from opendactyl.control.card import model_card
+from opendactyl.control.record import figures_of_run
 from opendactyl.datasets.cache import open_dataset
 from opendactyl.datasets.manifest import MANIFEST_NAME, load_manifest
 from opendactyl.files.atomic import read_json, replace_folder, sha256, write_json, write_text
 from opendactyl.files.errors import InputError
-from opendactyl.files.runs import CONFIG_NAME, new_folder
+from opendactyl.files.runs import new_folder
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student
 from opendactyl.policy.tasks import TASKS, check_task
 from opendactyl.sim.names import CONTROL_PERIOD, JOINTS
 from opendactyl.sim.objects import object_of
-from opendactyl.vision.checkpoints import best_checkpoint, load_module
+from opendactyl.vision.checkpoints import load_module
 from opendactyl.vision.evaluate import refuse_other_cameras
 from opendactyl.vision.export import export_pose, measure_agreement
 from opendactyl.vision.module import PoseModule
@@ -100,12 +100,15 @@ def export_bundle(config: ExportConfig) -> Path:
         raise InputError(f"{out} exists and is no bundle; name another folder with --out")
     folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
     try:
-        take = _bundled_estimator if _is_bundle(config.vision) else _trained_estimator
-        manifest: dict[str, Any] = {"schema": SCHEMA_VERSION} | take(config, folder / POSE_FILE)
+        # What may be refused comes first: an estimator takes a minute to export.
+        module = None if _is_bundle(config.vision) else _finished_estimator(config)
         policy = config.policy or default_policy_run()
-        take_policy = _bundled_policy if _is_bundle(policy) else _trained_policy
-        about, trained = take_policy(policy, folder / POLICY_FILE)
-        _refuse_two_objects(manifest["pose"].get("object"), about["object"])
+        about, trained = _write_policy(policy, folder / POLICY_FILE)
+        manifest: dict[str, Any] = {"schema": SCHEMA_VERSION}
+        if module is None:
+            manifest |= _bundled_estimator(config, folder / POSE_FILE, about["object"])
+        else:
+            manifest |= _trained_estimator(config, module, folder / POSE_FILE, about["object"])
         manifest["policy"] = about | ({"task": config.task} if config.task else {})
         manifest["training"]["policy"] = trained
         manifest |= CONVENTIONS
@@ -159,8 +162,8 @@ def _refuse_what_needs_runs(config: ExportConfig) -> None:
             )
 
 
-def _trained_estimator(config: ExportConfig, path: Path) -> dict[str, Any]:
-    """Writes a run's `pose.onnx`; returns the parts of a manifest that speak of it."""
+def _finished_estimator(config: ExportConfig) -> PoseModule:
+    """The network of a run, looking through the cameras that were asked for."""
     module = load_module(config.vision)
     if not module.calibrated:
         raise InputError(
@@ -169,48 +172,58 @@ def _trained_estimator(config: ExportConfig, path: Path) -> dict[str, Any]:
         )
     if config.rig is not None:
         module.look_through(load_rig(config.rig))
+    return module
+
+
+def _trained_estimator(
+    config: ExportConfig, module: PoseModule, path: Path, held: str
+) -> dict[str, Any]:
+    """Writes a run's `pose.onnx`; returns the parts of a manifest that speak of it."""
+    seen = object_of(module.hparams["points"])
+    _refuse_two_objects(seen, held)
     rig = Rig.from_dict(module.hparams["rig"])
     settings = read_json(config.vision / "config.json")
-    about = _export_pose(config, module, rig, path)
     return {
-        "pose": about | {"object": object_of(module.hparams["points"])},
+        "pose": _export_pose(config, module, rig, path) | {"object": seen},
         "rig": rig.to_dict(),
         "training": {"vision": settings, "seeds": known_seeds(config.vision)},
-        "metrics": _metrics(config),
+        # Of another rig or of 8 bits nothing was measured.
+        "metrics": {} if config.rig or config.quantize else figures_of_run(config.vision),
     }
 
 
-def _bundled_estimator(config: ExportConfig, path: Path) -> dict[str, Any]:
+def _bundled_estimator(config: ExportConfig, path: Path, held: str) -> dict[str, Any]:
     """Copies a bundle's `pose.onnx`; returns the parts of a manifest that speak of it."""
     manifest = load_bundle(config.vision).manifest
+    pose = {"object": manifest["policy"]["object"]} | manifest["pose"]
+    _refuse_two_objects(pose["object"], held)
     shutil.copyfile(config.vision / POSE_FILE, path)
     training, metrics = manifest.get("training", {}), manifest.get("metrics", {})
     return {
-        "pose": {"object": manifest["policy"]["object"]} | manifest["pose"],
+        "pose": pose,
         "rig": manifest["rig"],
         "training": {name: training[name] for name in ("vision", "seeds") if name in training},
         "metrics": {name: metrics[name] for name in ("vision", "sight") if name in metrics},
     }
 
 
-def _trained_policy(run: Path, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Writes a run's `policy.onnx`; returns a manifest's words on it, and the run's settings."""
-    return export_policy(run, path), read_json(run / "config.json")
-
-
-def _bundled_policy(bundle: Path, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Copies a bundle's `policy.onnx`; returns what its manifest says of it and its training."""
-    manifest = load_bundle(bundle).manifest
-    shutil.copyfile(bundle / POLICY_FILE, path)
+def _write_policy(source: Path, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Writes `policy.onnx`; returns a manifest's words on it, and its training's settings."""
+    if not _is_bundle(source):
+        return export_policy(source, path), read_json(source / "config.json")
+    manifest = load_bundle(source).manifest
+    shutil.copyfile(source / POLICY_FILE, path)
     return manifest["policy"], manifest.get("training", {}).get("policy", {})
 
 
 def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
-    about = export_pose(module, rig, path)
+    ranges = None
     if config.quantize is not None:
-        data = open_dataset(config.quantize, module.image_size, module.views)
-        refuse_other_cameras(config.vision, rig, data)
-        quantize(path, data)
+        ranges = open_dataset(config.quantize, module.image_size, module.views)
+        refuse_other_cameras(config.vision, rig, ranges)
+    about = export_pose(module, rig, path)
+    if ranges is not None:
+        quantize(path, ranges)
     about["quantized"] = config.quantize is not None
     settings = read_json(config.vision / "config.json")
     seen = Path(settings["val_data"])
@@ -223,23 +236,3 @@ def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path)
 def _is_there(dataset: Path, hashes: list[str]) -> bool:
     """Whether a folder still holds the dataset that a training used: its files may move."""
     return (dataset / MANIFEST_NAME).exists() and load_manifest(dataset).config_hash in hashes
-
-
-def _metrics(config: ExportConfig) -> dict[str, Any]:
-    """The measured figures that stand beside a run; of another rig or of 8 bits there are none.
-
-    Nor are there of other weights: a training that was gone on with has a report of its former.
-    """
-    report = config.vision / "report"
-    if config.rig or config.quantize or not (report / "metrics.json").exists():
-        return {}
-    about = report / CONFIG_NAME
-    measured = read_json(about).get("checkpoint_sha256") if about.exists() else None
-    if measured != sha256(best_checkpoint(config.vision)):
-        print(
-            f"opendactyl: the figures in {report} are not known to be of these weights and left "
-            f"out; measure them with eval-vision --out {report} --resume",
-            file=sys.stderr,
-        )
-        return {}
-    return {"vision": read_json(report / "metrics.json")}

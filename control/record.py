@@ -1,13 +1,16 @@
 """Writes what was measured of a bundle into its manifest and its model card."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from opendactyl.control.bundle import CARD_FILE, MANIFEST_FILE, POSE_FILE, load_bundle
 from opendactyl.control.card import model_card
-from opendactyl.files.atomic import read_json, write_json, write_text
+from opendactyl.files.atomic import read_json, sha256, write_json, write_text
 from opendactyl.files.errors import InputError
+from opendactyl.files.runs import CONFIG_NAME
+from opendactyl.vision.checkpoints import best_checkpoint
 
 _LOOP = (
     "task", "pose", "fuse", "renderer", "appearance", "randomization", "seed", "seconds_per_goal",
@@ -52,6 +55,26 @@ def record(bundle: Path, folders: Sequence[Path]) -> None:
         metrics[kind] = [*rows, row]
     write_json(bundle / MANIFEST_FILE, manifest)
     write_text(bundle / CARD_FILE, model_card(manifest))
+
+
+def figures_of_run(run: Path) -> dict[str, Any]:
+    """What `eval-vision` measured of an estimator's run and left beside it, for a manifest.
+
+    Figures of other weights are left out: a training that was gone on with has those of its former.
+    """
+    report = run / "report"
+    if not (report / "metrics.json").exists():
+        return {}
+    about = report / CONFIG_NAME
+    measured = read_json(about).get("checkpoint_sha256") if about.exists() else None
+    if measured != sha256(best_checkpoint(run)):
+        print(
+            f"opendactyl: the figures in {report} are not known to be of these weights and left "
+            f"out; measure them with eval-vision --out {report} --resume",
+            file=sys.stderr,
+        )
+        return {}
+    return {"vision": read_json(report / "metrics.json")}
 
 
 def _row(folder: Path, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -83,12 +83,7 @@ class HandEnv:
         self._start = self.goal.copy()
         self._distance = np.zeros(num_envs)
         self._since_goal = np.zeros(num_envs, dtype=np.int64)
-        self.seen = Measurement(
-            np.zeros((num_envs, len(names.FINGERTIPS), 3)),
-            np.zeros((num_envs, 3)),
-            self.goal.copy(),
-            np.zeros((num_envs, len(names.JOINTS))),
-        )
+        self.seen = self._simulations.measure(np.arange(num_envs))
         """What is measured of every hand at the moment, randomization included; live."""
         self._sow(seed)
 

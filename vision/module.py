@@ -60,29 +60,18 @@ class PoseModule(L.LightningModule):
             balance: weights of position and rotation, `fixed` or `focal`.
         """
         super().__init__()
-        rig = rig if isinstance(rig, Rig) else Rig.from_dict(rig)
+        # As they are here, after the next two lines, the arguments go into checkpoints.
+        rig = rig.to_dict() if isinstance(rig, Rig) else rig
         anchors = anchors or ANCHORS.tolist()
-        self.save_hyperparameters(
-            {
-                "model": model,
-                "head": head,
-                "rig": rig.to_dict(),
-                "points": points,
-                "image_size": image_size,
-                "anchors": anchors,
-                "learning_rate": learning_rate,
-                "weight_decay": weight_decay,
-                "schedule": schedule,
-                "balance": balance,
-            }
-        )
+        self.save_hyperparameters()
+        seen = Rig.from_dict(rig)
         self.network = build_pose_network(
-            model, views=len(rig.cameras), head=head, points=points, anchors=anchors
+            model, views=len(seen.cameras), head=head, points=points, anchors=anchors
         )
         self.network = self.network.to(memory_format=torch.channels_last)  # pyright: ignore
         # What a rig cannot know, the estimator may not use: only the nominal cameras are here.
-        self.register_buffer("intrinsics", torch.tensor(rig.intrinsics, dtype=torch.float32))
-        self.register_buffer("cam_from_hand", torch.tensor(rig.extrinsics, dtype=torch.float32))
+        self.register_buffer("intrinsics", torch.tensor(seen.intrinsics, dtype=torch.float32))
+        self.register_buffer("cam_from_hand", torch.tensor(seen.extrinsics, dtype=torch.float32))
         # What `calibrate` found that the network's log_std must be raised by.
         self.register_buffer("log_std_shift", torch.zeros(2))
         self.balance = FocalBalance() if balance == "focal" else None

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import json
 import shutil
-import signal
 import time
 
 import pytest
@@ -54,77 +53,6 @@ def test_no_stage_is_passed_over_however_little_time_there_is(tiny, stages):
 def test_stages_without_a_share_are_left_out(tiny, stages):
     config = tiny(teacher_share=0.0, clone_share=0.0)
     assert set(stages(train(config))) == {"ppo"}
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_loses_nothing(tiny, tmp_path, monkeypatch, how):
-    config = tiny(max_actions=320)
-    iterate, calls = Trainer._iterate, []
-
-    def told_to_end(trainer):
-        calls.append(1)
-        if len(calls) == 4:
-            signal.raise_signal(how)
-        return iterate(trainer)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_iterate", told_to_end)
-        with pytest.raises(KeyboardInterrupt):
-            train(config)
-    assert load_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["actions"] == 3 * 32
-    train(dataclasses.replace(config, resume=True))
-    with (tmp_path / "run/metrics.csv").open(newline="") as file:
-        actions = [int(row["actions"]) for row in csv.DictReader(file)]
-    assert actions == list(range(32, 321, 32))
-
-
-@pytest.mark.parametrize("stage", ["teacher", "clone"])
-def test_an_interruption_between_two_stages_keeps_the_one_before(
-    tiny, tmp_path, monkeypatch, stages, stage
-):
-    config = tiny(max_actions=320)
-    make = Trainer._make_collector
-
-    def interrupted(trainer, agent, seed):
-        if trainer.stage == stage:
-            raise KeyboardInterrupt
-        return make(trainer, agent, seed)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_make_collector", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            train(config)
-    last = tmp_path / "run/checkpoints/last.ckpt"
-    assert last.exists() == (stage == "clone")
-    if last.exists():
-        assert set(load_checkpoint(last)["optimizers"]) == {"teacher"}
-    assert stages(train(dataclasses.replace(config, resume=True))) == (
-        ["teacher"] * 5 + ["clone"] * 2 + ["ppo"] * 3
-    )
-
-
-def test_a_run_killed_before_its_first_checkpoint_has_no_rows_twice(tiny, tmp_path, stages):
-    train(tiny())
-    shutil.rmtree(tmp_path / "run/checkpoints")
-    assert stages(train(tiny(resume=True))) == ["teacher"] * 2 + ["clone"] + ["ppo"]
-
-
-def test_less_time_than_was_used_passes_no_stage_over(tiny, tmp_path, monkeypatch, stages):
-    iterate, calls = Trainer._iterate, []
-
-    def interrupt(trainer):
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        calls.append(1)
-        return iterate(trainer)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_iterate", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(tiny(max_actions=1000))
-    run = train(tiny(max_actions=32, resume=True))
-    assert stages(run) == ["teacher", "teacher", "clone", "ppo"]
-    assert (run / "checkpoints/best.ckpt").exists()
 
 
 def test_a_changed_file_of_ranges_changes_no_training_that_runs(tiny, tmp_path):

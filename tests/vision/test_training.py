@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from tqdm import tqdm
 
 from opendactyl.files.curve import append_row
 from opendactyl.files.errors import InputError
@@ -130,6 +132,8 @@ def interrupted(monkeypatch):
                 train(config)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        for bar in list(getattr(tqdm, "_instances", ())):  # The process would have ended.
+            bar.close()
         return torch.load(config.out / "checkpoints" / "last.ckpt", weights_only=True)
 
     return run
@@ -160,9 +164,31 @@ def test_an_interrupted_validation_does_not_confuse_weights_and_average(
         judged.update({name: value.clone() for name, value in self.state_dict().items()})
         raise KeyboardInterrupt
 
-    config = tiny(tmp_path / "run", max_epochs=2, max_minutes=0.02)
+    config = tiny(tmp_path / "run", max_epochs=2, max_steps=6)
     last = interrupted(config, PoseModule, "validation_step", interrupt)
     for name, value in last["state_dict"].items():
         torch.testing.assert_close(value, judged[name], msg=name)
     changed = [n for n, v in last["current_model_state"].items() if not torch.equal(v, judged[n])]
     assert changed
+
+
+def test_a_validation_interrupted_after_the_training_leaves_a_checkpoint_to_go_on_from(
+    tiny, tmp_path, interrupted
+):
+    validate = PoseModule.validation_step
+
+    def interrupt(self, batch, number):
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            return validate(self, batch, number)
+        raise KeyboardInterrupt
+
+    config = tiny(tmp_path / "run", max_epochs=2)
+    last = interrupted(config, PoseModule, "validation_step", interrupt)
+    assert any(
+        not torch.equal(value, last["state_dict"][name])
+        for name, value in last["current_model_state"].items()
+    )
+    run = train(dataclasses.replace(config, resume=True))
+    after = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    assert after["global_step"] == last["global_step"]
+    assert (run / "checkpoints" / "best.ckpt").exists()
