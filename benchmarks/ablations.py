@@ -90,7 +90,7 @@ class AblationConfig:
     out: Path = Path("runs/ablations")
     """Folder for the data they share, their runs and table.md."""
     steps: int = 800
-    """Training steps of each, of 64 samples: about twenty minutes on two cores."""
+    """Training steps of each, of 64 samples: 15 to 25 minutes on two cores."""
     samples: int = 8000
     """Training samples of each."""
     bundle: Path = Path("pretrained/reorient")

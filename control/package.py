@@ -100,7 +100,7 @@ def export_bundle(config: ExportConfig) -> Path:
         raise InputError(f"{out} exists and is no bundle; name another folder with --out")
     folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
     try:
-        # What may be refused comes first: an estimator takes a minute to export.
+        # What may be refused comes first: an estimator takes half a minute to export.
         module = None if _is_bundle(config.vision) else _finished_estimator(config)
         policy = config.policy or default_policy_run()
         about, trained = _write_policy(policy, folder / POLICY_FILE)

@@ -1,4 +1,4 @@
-"""Writes what was measured of a bundle into its manifest and its model card."""
+"""What was measured of a bundle, or of a run, on its way into a manifest and a model card."""
 
 import sys
 from collections.abc import Sequence
