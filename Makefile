@@ -41,7 +41,7 @@ demo:          ## all of it in one go, at a small size
 bench:         ## measure speed against other ways, in one run
 
 ablation: $(STAMP)  ## compare variants of the estimator: ARGS="base views-1"
-	$(BIN)/python -m opendactyl.benchmarks.ablations $(ARGS)
+	$(BIN)/python -m opendactyl.benchmarks.studies.ablations $(ARGS)
 
 test: $(STAMP)  ## run the default tests
 	$(BIN)/pytest $(PARALLEL) $(ARGS)

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from opendactyl.benchmarks.measure import Row
-from opendactyl.files.page import Page
+from opendactyl.core.html_report import Page
 
 
 def write_page(rows: list[Row], path: Path) -> None:

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from opendactyl.files.cores import cores
+from opendactyl.core.cpu import cores
 
 _PACKAGES = (
     "opendactyl", "numpy", "mujoco", "torch", "torchrl", "lightning", "onnxruntime",

@@ -8,8 +8,8 @@ from typing import Any
 from opendactyl.benchmarks.curves import write_page
 from opendactyl.benchmarks.machine import describe_machine
 from opendactyl.benchmarks.measure import Budget, Row
-from opendactyl.files.atomic import write_json
-from opendactyl.files.errors import InputError
+from opendactyl.core.atomic_files import write_json
+from opendactyl.core.errors import InputError
 
 SUITES = ("render", "env", "vision", "policy", "loop")
 HEADERS = ("row", "ours", "peer", "unit", "ratio")
@@ -40,7 +40,7 @@ def run_suites(
     measured: list[Row] = []
     for name in names:
         say(f"suite {name} …")
-        rows: list[Row] = import_module(f"opendactyl.benchmarks.{name}_suite").run(budget)
+        rows: list[Row] = import_module(f"opendactyl.benchmarks.suites.{name}").run(budget)
         measured += rows
         result["rows"] = [row.to_dict() for row in measured]
         write_json(out, result)

@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, TypeVar
 
-from opendactyl.files.errors import InputError
-from opendactyl.policy.tasks import TASKS
+from opendactyl.core.errors import InputError
+from opendactyl.policy.interface.tasks import TASKS
 
 T = TypeVar("T", bound=Any)
 

@@ -5,7 +5,7 @@ import os
 import sys
 from importlib.metadata import version
 
-from opendactyl.files.errors import InputError, fail, one_line_errors
+from opendactyl.core.errors import InputError, fail, one_line_errors
 
 VERBS = {
     "doctor": "say which parts of this machine work, and what to do about the others",
@@ -60,7 +60,7 @@ def _run(verb: str, argv: list[str]) -> int:
     # Threads of torch that wait by spinning take the cores from those that simulate.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        module = importlib.import_module(f"opendactyl.cli.{verb.replace('-', '_')}")
+        module = importlib.import_module(f"opendactyl.cli.verbs.{verb.replace('-', '_')}")
         return module.main(argv) or 0
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("opendactyl"):

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import tyro
 
-from opendactyl.files.errors import InputError
-from opendactyl.render.backend import choose
+from opendactyl.core.errors import InputError
+from opendactyl.render.opengl.backend import choose
 
 T = TypeVar("T")
 

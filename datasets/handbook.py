@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from opendactyl.datasets.augment import AugmentConfig
-from opendactyl.files.atomic import write_bytes, write_text
-from opendactyl.files.errors import InputError
-from opendactyl.files.ranges import markdown
+from opendactyl.core.atomic_files import write_bytes, write_text
+from opendactyl.core.config_fields import markdown
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.loading.augmentation import AugmentConfig
 from opendactyl.geometry.rig import load_rig
-from opendactyl.render.appearance import PRESETS
-from opendactyl.render.backend import choose
+from opendactyl.render.appearance.config import PRESETS
+from opendactyl.render.opengl.backend import choose
 
 SAMPLES = 8
 """Rows of a contact sheet."""
@@ -62,11 +62,11 @@ def randomization_page() -> str:
 
 def contact_sheet(kind: str, preset: str, object_name: str = "block") -> bytes:
     """Rows of three views each as PNG: settled states in appearances of a preset."""
-    from opendactyl.render.draw import sample_appearance
-    from opendactyl.render.renderer import make_renderer
-    from opendactyl.sim.objects import object_spec
+    from opendactyl.render.appearance.sampling import sample_appearance
+    from opendactyl.render.base import make_renderer
+    from opendactyl.sim.initial_states import settled_state
+    from opendactyl.sim.objects.shipped import object_spec
     from opendactyl.sim.scene import load_scene
-    from opendactyl.sim.settle import settled_state
 
     rig, scene, thing = load_rig("dactyl"), load_scene(object_name), object_spec(object_name)
     rows = []

@@ -12,15 +12,15 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.control.bundle import load_bundle
-from opendactyl.control.filter import FilteredPose
-from opendactyl.control.goals import TaskGoals
-from opendactyl.control.parts import HandReading, Views
-from opendactyl.control.recorded import fit
-from opendactyl.control.robot import RobotLoop
-from opendactyl.control.sight import VisionPose
-from opendactyl.control.waiting import AnsweringCameras, AnsweringHand
-from opendactyl.sim.names import ACTUATORS, JOINTS
+from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.runtime.goals import TaskGoals
+from opendactyl.control.runtime.interfaces import HandReading, Views
+from opendactyl.control.runtime.pose_filter import FilteredPose
+from opendactyl.control.runtime.recorded_cameras import fit
+from opendactyl.control.runtime.robot_loop import RobotLoop
+from opendactyl.control.runtime.timeouts import AnsweringCameras, AnsweringHand
+from opendactyl.control.runtime.vision_pose import VisionPose
+from opendactyl.sim.hands.names import ACTUATORS, JOINTS
 
 
 class MyCameras:

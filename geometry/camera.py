@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from opendactyl.geometry.rigid import transform_points
 from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.transforms import transform_points
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from opendactyl.files.errors import InputError
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
-from opendactyl.geometry.rigid import invert_pose, pose_matrix
 from opendactyl.geometry.rotation import Array, quat_canonical
+from opendactyl.geometry.transforms import invert_pose, pose_matrix
 
 MAX_PIXELS = 16384
 """The largest image width or height a camera may have."""

@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from opendactyl.files.atomic import write_bytes
-from opendactyl.files.errors import InputError
+from opendactyl.core.atomic_files import write_bytes
+from opendactyl.core.errors import InputError
 
 LARGE = 4096
 """Tensors of at least so many numbers are stored in half precision; statistics stay exact."""

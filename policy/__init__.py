@@ -13,8 +13,8 @@ def _register() -> None:
     for task, name in (("spin", "Spin"), ("face-up", "FaceUp"), ("reorient", "Reorient")):
         register(
             f"OpenDactyl/{name}-v0",
-            entry_point="opendactyl.policy.single:HandSingleEnv",
-            vector_entry_point="opendactyl.policy.vector:HandVectorEnv",
+            entry_point="opendactyl.policy.env.gym_env:HandSingleEnv",
+            vector_entry_point="opendactyl.policy.env.gym_vector_env:HandVectorEnv",
             kwargs={"task": task},
         )
 

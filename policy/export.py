@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from opendactyl.files.atomic import read_json
-from opendactyl.files.errors import InputError
-from opendactyl.models.actor_critic import Actor, ExportedActor
+from opendactyl.core.atomic_files import read_json
+from opendactyl.core.errors import InputError
 from opendactyl.models.onnx_file import save_onnx
-from opendactyl.policy.checkpoints import load_checkpoint
-from opendactyl.policy.interface import (
+from opendactyl.models.policy.actor_critic import Actor, ExportedActor
+from opendactyl.policy.interface.observations import (
     FIELD_SIZES,
     LAYOUTS,
     ActionConfig,
     ActionDecoder,
     layout_size,
 )
+from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.sim.scene import load_scene
 
 OPSET = 20

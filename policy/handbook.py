@@ -6,9 +6,9 @@ It makes `docs/physics.md`, the table of everything that is drawn, from the code
 import sys
 from pathlib import Path
 
-from opendactyl.files.atomic import write_text
-from opendactyl.files.ranges import markdown
-from opendactyl.policy.randomization import PRESETS
+from opendactyl.core.atomic_files import write_text
+from opendactyl.core.config_fields import markdown
+from opendactyl.policy.randomization.config import PRESETS
 
 _HEAD = """# Randomized physics and observations
 

@@ -19,13 +19,13 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from opendactyl.files.atomic import write_json
-from opendactyl.models.actor_critic import Actor
-from opendactyl.policy.env import HandEnv
-from opendactyl.policy.episode import EnvConfig
+from opendactyl.core.atomic_files import write_json
+from opendactyl.models.policy.actor_critic import Actor
+from opendactyl.policy.env.env import HandEnv
+from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.export import load_actor
-from opendactyl.policy.interface import ActionConfig, decide
-from opendactyl.sim.names import CONTROL_PERIOD
+from opendactyl.policy.interface.observations import ActionConfig, decide
+from opendactyl.sim.hands.names import CONTROL_PERIOD
 
 ROUNDS, HANDS = 8, 256
 """Roll-outs, and hands in each."""

@@ -8,12 +8,12 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from opendactyl.files.errors import InputError
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array, matrix_to_quat, quat_multiply, yaw_quat
-from opendactyl.sim import names
-from opendactyl.sim.hand_frame import points_to_hand, to_hand, to_world
-from opendactyl.sim.letters import letter_boxes
-from opendactyl.sim.objects import Face, ObjectSpec, object_spec
+from opendactyl.sim.hands import names
+from opendactyl.sim.hands.hand_frame import points_to_hand, to_hand, to_world
+from opendactyl.sim.objects.letters import letter_boxes
+from opendactyl.sim.objects.shipped import Face, ObjectSpec, object_spec
 from opendactyl.sim.state import State
 
 HAND_GROUP = 1

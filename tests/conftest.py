@@ -12,7 +12,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("LP_NUM_THREADS", "0")
 
-from opendactyl.render.backend import choose
+from opendactyl.render.opengl.backend import choose
 
 choose()  # Before anything imports MuJoCo.
 
@@ -22,13 +22,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from opendactyl.control.package import ExportConfig, export_bundle
-from opendactyl.datasets.generate import DatasetConfig, generate
-from opendactyl.policy.config import PolicyConfig
-from opendactyl.policy.train import train as train_policy
+from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.datasets.generation.generate import DatasetConfig, generate
+from opendactyl.policy.training.config import PolicyConfig
+from opendactyl.policy.training.train import train as train_policy
 from opendactyl.sim.scene import Scene, load_scene
-from opendactyl.vision.config import VisionConfig
-from opendactyl.vision.train import train as train_vision
+from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.train import train as train_vision
 
 torch.set_num_threads(1)
 

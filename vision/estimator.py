@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from opendactyl.files.errors import InputError
+from opendactyl.core.errors import InputError
 
 OUTPUTS = ("position", "quaternion", "covariance")
 

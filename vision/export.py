@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from opendactyl.datasets.cache import CachedDataset
+from opendactyl.datasets.loading.cache import CachedDataset
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import geodesic_angle
-from opendactyl.geometry.rotation_torch import matrix_to_quat
+from opendactyl.geometry.torch_rotation import matrix_to_quat
 from opendactyl.models.onnx_file import save_onnx
 from opendactyl.vision.estimator import PoseEstimator
-from opendactyl.vision.module import PoseModule
-from opendactyl.vision.predictions import predict
+from opendactyl.vision.measures.predictions import predict
+from opendactyl.vision.training.module import PoseModule
 
 OPSET = 20
 COMPARED = 500

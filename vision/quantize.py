@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from opendactyl.datasets.cache import CachedDataset
-from opendactyl.files.atomic import write_bytes
+from opendactyl.core.atomic_files import write_bytes
+from opendactyl.datasets.loading.cache import CachedDataset
 
 SAMPLES, BATCH = 256, 8
 """Samples that show which values the activations take, and how many are looked at together."""

@@ -9,8 +9,8 @@ import pytest
 from opendactyl.benchmarks.machine import describe_machine
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
 from opendactyl.benchmarks.report import run_suites, table
-from opendactyl.benchmarks.similarity import psnr, ssim
-from opendactyl.files.errors import InputError
+from opendactyl.benchmarks.support.similarity import psnr, ssim
+from opendactyl.core.errors import InputError
 
 
 def _row(**overrides):

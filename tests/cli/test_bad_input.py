@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from opendactyl.files.atomic import read_json, write_json
+from opendactyl.core.atomic_files import read_json, write_json
 
 READERS = (("preview", "--data"), ("eval-vision", "--data"), ("train-vision", "--data"))
 """Verbs that read a dataset, and the option that names it."""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from opendactyl.datasets.manifest import load_manifest
-from opendactyl.files.atomic import read_json
+from opendactyl.core.atomic_files import read_json
+from opendactyl.datasets.format.manifest import load_manifest
 
 TOY = (
     ("dataset", "--num-samples", 20, "--shard-size", 10, "--image-size", 64, "--workers", 2),

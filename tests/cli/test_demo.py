@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from opendactyl.cli.demo import DemoConfig, _steps
-from opendactyl.files.errors import InputError
+from opendactyl.cli.verbs.demo import DemoConfig, _steps
+from opendactyl.core.errors import InputError
 
 STEPS = _steps(DemoConfig(), Path("demo"))
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from opendactyl.cli import doctor
-from opendactyl.render.backend import Probe
+from opendactyl.cli.verbs import doctor
+from opendactyl.render.opengl.backend import Probe
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opendactyl.control.bundle import load_bundle
-from opendactyl.control.faults import Faults
-from opendactyl.control.filter import FilteredPose
-from opendactyl.control.goals import TaskGoals
-from opendactyl.control.journal import Status
-from opendactyl.control.parts import HandReading
-from opendactyl.control.robot import RobotLoop
-from opendactyl.control.sight import VisionPose
-from opendactyl.files.atomic import read_json
-from opendactyl.sim.names import ACTUATORS, JOINTS
+from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.evaluation.fault_injection import Faults
+from opendactyl.control.runtime.goals import TaskGoals
+from opendactyl.control.runtime.interfaces import HandReading
+from opendactyl.control.runtime.pose_filter import FilteredPose
+from opendactyl.control.runtime.robot_loop import RobotLoop
+from opendactyl.control.runtime.telemetry import Status
+from opendactyl.control.runtime.vision_pose import VisionPose
+from opendactyl.core.atomic_files import read_json
+from opendactyl.sim.hands.names import ACTUATORS, JOINTS
 from opendactyl.vision.estimator import Pose
 
 

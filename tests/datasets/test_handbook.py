@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from opendactyl.datasets.augment import AugmentConfig
+from opendactyl.core.config_fields import table
 from opendactyl.datasets.handbook import randomization_page
-from opendactyl.files.ranges import table
-from opendactyl.render.appearance import AppearanceConfig
+from opendactyl.datasets.loading.augmentation import AugmentConfig
+from opendactyl.render.appearance.config import AppearanceConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "randomization.md"
 

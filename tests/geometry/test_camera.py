@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
-from opendactyl.geometry.rigid import (
+from opendactyl.geometry.rotation import quat_from_axis_angle, quat_to_matrix, random_quat
+from opendactyl.geometry.transforms import (
     invert_pose,
     pose_from_matrix,
     pose_matrix,
     transform_points,
 )
-from opendactyl.geometry.rotation import quat_from_axis_angle, quat_to_matrix, random_quat
 
 SHAPES = [(), (1,), (3, 1, 2)]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opendactyl.files.errors import InputError
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig, load_rig, rig_names
-from opendactyl.geometry.rigid import invert_pose, pose_matrix
 from opendactyl.geometry.rotation import geodesic_angle, matrix_to_quat
+from opendactyl.geometry.transforms import invert_pose, pose_matrix
 
 # Name, world position (m), MuJoCo quaternion (wxyz, not quite unit), vertical field of view (deg),
 # distance to the block's start (m), elevation (deg): ORRB's assets/dactyl.xml.

@@ -17,7 +17,7 @@ from opendactyl.geometry.symmetry import (
     rotations_of,
     symmetric_angle,
 )
-from opendactyl.sim.objects import object_spec
+from opendactyl.sim.objects.shipped import object_spec
 
 
 def test_they_are_the_octahedral_group():

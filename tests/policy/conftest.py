@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opendactyl.policy.config import PolicyConfig
+from opendactyl.policy.training.config import PolicyConfig
 
 
 @pytest.fixture

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opendactyl.files.errors import InputError
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig, load_rig
-from opendactyl.geometry.rigid import pose_matrix, transform_points
-from opendactyl.render.appearance import (
+from opendactyl.geometry.transforms import pose_matrix, transform_points
+from opendactyl.render.appearance.config import (
     PRESETS,
 )
-from opendactyl.render.draw import sample_appearance
-from opendactyl.render.renderer import OBJECT, make_renderer
-from opendactyl.render.studio import dress
-from opendactyl.sim.objects import object_spec
-from opendactyl.sim.settle import settled_state
+from opendactyl.render.appearance.sampling import sample_appearance
+from opendactyl.render.base import OBJECT, make_renderer
+from opendactyl.render.scene import dress
+from opendactyl.sim.initial_states import settled_state
+from opendactyl.sim.objects.shipped import object_spec
 
 BLOCK = object_spec("block")
 MODEL_FIELDS = (

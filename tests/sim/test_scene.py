@@ -2,14 +2,14 @@ import mujoco
 import numpy as np
 import pytest
 
-from opendactyl.files.errors import InputError
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
-from opendactyl.sim import names
-from opendactyl.sim.hand_frame import WORLD_FROM_HAND, to_hand, to_world
-from opendactyl.sim.letters import STROKES, letter_boxes
-from opendactyl.sim.objects import OBJECTS, object_spec
+from opendactyl.sim.hands import names
+from opendactyl.sim.hands.hand_frame import WORLD_FROM_HAND, to_hand, to_world
+from opendactyl.sim.initial_states import MAX_PENETRATION, is_held, random_state, settled_state
+from opendactyl.sim.objects.letters import STROKES, letter_boxes
+from opendactyl.sim.objects.shipped import OBJECTS, object_spec
 from opendactyl.sim.scene import Scene, load_scene, scene_spec
-from opendactyl.sim.settle import MAX_PENETRATION, is_held, random_state, settled_state
 from opendactyl.sim.state import State
 
 

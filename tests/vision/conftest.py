@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opendactyl.vision.config import VisionConfig
+from opendactyl.vision.training.config import VisionConfig
 
 
 @pytest.fixture

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from opendactyl.control.bundle import load_bundle
-from opendactyl.control.package import ExportConfig, export_bundle
-from opendactyl.datasets.cache import open_dataset
-from opendactyl.files.atomic import read_json
-from opendactyl.files.errors import InputError
+from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.core.atomic_files import read_json
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rotation import (
     geodesic_angle,
 )
 from opendactyl.vision.estimator import PoseEstimator
-from opendactyl.vision.evaluate import open_model
-from opendactyl.vision.predictions import predict
+from opendactyl.vision.evaluation.evaluate import open_model
+from opendactyl.vision.measures.predictions import predict
 
 
 def test_onnx_equals_torch(vision_run, bundle, val_dataset):
@@ -90,7 +90,7 @@ import sys
 for name in ("torch", "lightning", "mujoco", "scipy", "matplotlib", "gymnasium", "tyro", "cv2"):
     sys.modules[name] = None
 import numpy as np
-from opendactyl.control.bundle import load_bundle
+from opendactyl.control.bundle.load import load_bundle
 bundle = load_bundle({str(bundle)!r})
 pose = bundle.estimator.estimate(np.zeros(bundle.estimator.shape, np.uint8))
 memory = bundle.policy.initial_memory()

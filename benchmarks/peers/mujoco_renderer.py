@@ -1,0 +1,71 @@
+"""The loop anybody would write first: one `mujoco.Renderer`, default quality, full meshes."""
+
+from types import TracebackType
+from typing import Self
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from opendactyl.geometry.rig import Rig
+from opendactyl.render.appearance.config import Appearance
+from opendactyl.render.scene import build_studio, dress
+from opendactyl.sim.scene import COLLISION_GROUP, HAND_GROUP, OBJECT_GROUP
+from opendactyl.sim.state import State
+
+
+class ObviousRenderer:
+    """Renders the same scene, lights, shadows and textures as ours, one camera after the other."""
+
+    def __init__(self, rig: Rig, *, supersampling: int = 1) -> None:
+        """Opens a renderer; `supersampling` above 1 makes the reference that both are judged by."""
+        self._scale = supersampling
+        self._rig = rig
+        self._studio = build_studio(rig, "block", full_meshes=True)
+        model = self._studio.model
+        defaults = mujoco.MjModel.from_xml_string("<mujoco/>").vis.quality
+        model.vis.quality.offsamples = defaults.offsamples
+        model.vis.quality.shadowsize = defaults.shadowsize
+        model.vis.quality.numquads = defaults.numquads
+        height, width = rig.cameras[0].height * supersampling, rig.cameras[0].width * supersampling
+        model.vis.global_.offheight, model.vis.global_.offwidth = height, width
+        self._data = mujoco.MjData(model)
+        self._renderer = mujoco.Renderer(model, height, width)
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[COLLISION_GROUP] = 0
+        self._option.geomgroup[[0, HAND_GROUP, OBJECT_GROUP]] = 1
+        self._option.sitegroup[:] = 0
+        self._textures = [model.texture(name).id for name in ("floor", "wall")]
+
+    def render(self, state: State, appearance: Appearance) -> NDArray[np.uint8]:
+        """Renders all views (V, H, W, 3)."""
+        model, data = self._studio.model, self._data
+        dress(self._studio, appearance)
+        for number, texture in zip(self._textures, self._studio.textures, strict=True):
+            start = model.tex_adr[number]
+            model.tex_data[start : start + texture.size] = texture.ravel()
+            mujoco.mjr_uploadTexture(model, self._renderer._mjr_context, number)
+        data.qpos[:] = self._studio.scene.qpos(state)
+        mujoco.mj_forward(model, data)
+        views = []
+        for camera in self._rig.cameras:
+            self._renderer.update_scene(data, camera=camera.name, scene_option=self._option)
+            views.append(self._reduced(self._renderer.render()))
+        return np.stack(views)
+
+    def _reduced(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self._scale == 1:
+            return pixels
+        return np.asarray(Image.fromarray(pixels).reduce(self._scale))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._renderer.close()

@@ -1,0 +1,1 @@
+"""Long comparisons: ablations of the estimator, and what a policy's memory is worth."""

@@ -1,0 +1,173 @@
+"""What each choice of the estimator is worth: one change at a time, equal steps, the same tests.
+
+    python -P -m opendactyl.benchmarks.studies.ablations base views-1 head-6d
+
+renders what is missing, trains each variant for `--steps`, tests it on samples of the training
+renderer and of the one nobody trains on, and rewrites the table of all variants trained so far.
+Figures compare with each other only. Steps are counted, not minutes: a machine that others share
+is not as fast at one hour as at the next.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from opendactyl.control.evaluation.policy_states import rollout_source
+from opendactyl.core.atomic_files import read_json, write_text
+from opendactyl.core.errors import InputError, one_line_errors
+from opendactyl.core.run_dir import open_run, to_plain
+from opendactyl.datasets.generation.config import DatasetConfig
+from opendactyl.datasets.generation.generate import generate
+from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.train import train
+
+TRAIN_SEED, VAL_SEED = 3000, 3001
+VAL_SAMPLES = 500
+MOST_MINUTES = 24 * 60.0
+"""No variant is to be ended by the clock."""
+DONE = "tested"
+"""The file that says that a variant was trained and tested."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One change from the base."""
+
+    states: str = "settled"
+    """States of the training data: settled, random or policy."""
+    appearance: str = "dactyl"
+    """Appearance preset of the training data."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `VisionConfig` that differ."""
+
+
+VARIANTS = {
+    "base": Variant(),
+    "views-1": Variant(settings={"views": 1}),
+    "views-2": Variant(settings={"views": 2}),
+    "states-random": Variant(states="random"),
+    "states-policy": Variant(states="policy"),
+    "appearance-calibrated": Variant(appearance="calibrated"),
+    "appearance-wide": Variant(appearance="wide"),
+    "head-6d": Variant(settings={"head": "6d"}),
+    "head-quaternion": Variant(settings={"head": "quaternion"}),
+    "model-keypoint": Variant(settings={"model": "keypoint"}),
+    "model-dactyl": Variant(settings={"model": "dactyl"}),
+}
+"""Each differs from `base` in one thing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestSet:
+    """What all variants are tested on."""
+
+    seed: int
+    samples: int
+    states: str = "settled"
+    renderer: str = "classic"
+
+
+TESTS = {
+    "classic, settled": TestSet(seed=3002, samples=1000),
+    "classic, policy": TestSet(seed=3003, samples=1000, states="policy"),
+    "filament, settled": TestSet(seed=3004, samples=300, renderer="filament"),
+}
+"""The columns of the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationConfig:
+    """Settings of the ablations."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional] = ("base",)
+    """Variants to train."""
+    out: Path = Path("runs/ablations")
+    """Folder for the data they share, their runs and table.md."""
+    steps: int = 800
+    """Training steps of each, of 64 samples: 15 to 25 minutes on two cores."""
+    samples: int = 8000
+    """Training samples of each."""
+    bundle: Path = Path("pretrained/reorient")
+    """Whose policy makes the states `policy`."""
+    image_size: int = 128
+    """Width and height the networks see."""
+
+
+def run(config: AblationConfig) -> str:
+    """Trains and tests the variants that are not there yet; returns the table.
+
+    Raises:
+        InputError: there is no such variant, or others were made here with other settings.
+    """
+    if config.steps < 1:
+        raise InputError(f"--steps is {config.steps}; it must be at least 1")
+    for name in config.names:
+        if name not in VARIANTS:
+            raise InputError(f"no ablation {name!r}; choose from {', '.join(VARIANTS)}")
+    settings = {k: v for k, v in to_plain(config).items() if k not in ("out", "names")}
+    open_run(config.out, settings, resume=True)
+    for name in config.names:
+        if (config.out / name / DONE).exists():
+            continue
+        folder = _train(config, VARIANTS[name], config.out / name)
+        for test, spec in TESTS.items():
+            data = _dataset(config, spec.states, seed=spec.seed, samples=spec.samples,
+                            renderer=spec.renderer)  # fmt: skip
+            out = folder / test.replace(", ", "-")
+            evaluate(EvalConfig(model=folder, data=data, out=out, resume=True))
+        (config.out / name / DONE).touch()
+    table = make_table(config.out)
+    write_text(config.out / "table.md", table)
+    return table
+
+
+def _train(config: AblationConfig, variant: Variant, folder: Path) -> Path:
+    training = _dataset(config, variant.states, seed=TRAIN_SEED, samples=config.samples,
+                        appearance=variant.appearance)  # fmt: skip
+    # Validation follows the training's appearance: nothing else may be known of the others.
+    val = _dataset(config, variant.states, seed=VAL_SEED, samples=VAL_SAMPLES,
+                   appearance=variant.appearance)  # fmt: skip
+    settings = VisionConfig(
+        data=(training,), val_data=val, out=folder, image_size=config.image_size,
+        max_steps=config.steps, max_minutes=MOST_MINUTES, resume=True,
+    )  # fmt: skip
+    return train(dataclasses.replace(settings, **variant.settings))
+
+
+def _dataset(config: AblationConfig, states: str, **settings: Any) -> Path:
+    """The dataset of these settings, rendered if it is not there."""
+    samples = settings.pop("samples")
+    name = "-".join([states, *(str(value) for value in settings.values()), str(samples)])
+    source = f"policy:{config.bundle}" if states == "policy" else states
+    made = DatasetConfig(
+        out=config.out / "data" / name, num_samples=samples, states=source, resume=True, **settings
+    )
+    return generate(made, rollout_source(source, made.object))
+
+
+def make_table(out: Path) -> str:
+    """A Markdown table of mean errors, degrees and millimetres, of every variant tested."""
+    lines = [f"| variant | {' | '.join(TESTS)} |", "|---" * (len(TESTS) + 1) + "|"]
+    for name in VARIANTS:
+        if not (out / name / DONE).exists():
+            continue
+        cells = []
+        for test in TESTS:
+            metrics = read_json(out / name / test.replace(", ", "-") / "metrics.json")
+            degrees = metrics["rotation_error_deg"]["mean"]
+            millimetres = metrics["position_error_mm"]["mean"]
+            cells.append(f"{degrees:.2f}°, {millimetres:.2f} mm")
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with one_line_errors():
+        print(run(tyro.cli(AblationConfig, description=__doc__)))

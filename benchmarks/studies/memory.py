@@ -1,0 +1,124 @@
+"""What a memory is worth under randomized physics: LSTM against its feed-forward twin.
+
+    python -P -m opendactyl.benchmarks.studies.memory \
+        --teacher pretrained/weights/policy-spin.safetensors
+
+For each seed one policy of either kind is cloned from the same teacher and trained on by PPO, with
+the same number of actions, then both run the same episodes. In simulation, OpenAI report for D18,
+the LSTM turned about twice as often; that is the claim under test. What is there already is not
+trained again.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from opendactyl.control.evaluation.goal_statistics import RESAMPLES
+from opendactyl.core.atomic_files import read_json, write_json, write_text
+from opendactyl.core.errors import one_line_errors
+from opendactyl.core.run_dir import open_run, to_plain
+from opendactyl.models.policy.actor_critic import MEMORIES
+from opendactyl.policy.collection.agent import Agent
+from opendactyl.policy.interface.observations import LAYOUTS, layout_size
+from opendactyl.policy.training.checkpoints import load_checkpoint
+from opendactyl.policy.training.config import PolicyConfig
+from opendactyl.policy.training.evaluation import whole_episodes
+from opendactyl.policy.training.train import train
+
+EPISODE_SEED = 800_000
+"""Of the episodes that are counted: nothing trains on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """Settings of the comparison."""
+
+    teacher: Path
+    """Whom both learn from: a run's teacher, or the .safetensors file of a policy."""
+    task: str = "spin"
+    """spin, face-up or reorient."""
+    randomization: str = "dactyl"
+    """Physics and observation randomization."""
+    actions: int = 1_500_000
+    """Actions for each policy; two fifths of them clone."""
+    seeds: int = 3
+    """Policies of either kind."""
+    episodes: int = 100
+    """Episodes for each policy, the same for all."""
+    out: Path = Path("runs/memory")
+    """Folder for the runs and table.md."""
+
+
+def run(config: MemoryConfig) -> str:
+    """Trains and evaluates what is not there yet; returns the table.
+
+    Raises:
+        InputError: what is there was made with other settings.
+    """
+    settings = {k: v for k, v in to_plain(config).items() if k not in ("out", "seeds")}
+    open_run(config.out, settings, resume=True)
+    goals: dict[str, list[list[int]]] = {memory: [] for memory in MEMORIES}
+    for seed in range(config.seeds):
+        for memory in MEMORIES:
+            folder = config.out / f"{memory}-{seed}"
+            if not (folder / "goals.json").exists():
+                write_json(folder / "goals.json", _goals(config, memory, seed, folder))
+            goals[memory].append(read_json(folder / "goals.json"))
+    table = make_table({memory: np.array(values) for memory, values in goals.items()})
+    write_text(config.out / "table.md", table)
+    return table
+
+
+def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:
+    """Consecutive goals of one policy, trained if it is not there."""
+    settings = PolicyConfig(
+        task=config.task, memory=memory, randomization=config.randomization, seed=seed, out=folder,
+        teacher=config.teacher, teacher_share=0.0, clone_share=0.4, max_actions=config.actions,
+        max_minutes=1e6, examined=0, resume=True,
+    )  # fmt: skip
+    train(settings)
+    size = layout_size(LAYOUTS[settings.layout])
+    agent = Agent(size, hidden=settings.hidden, memory=memory, privileged=False)
+    agent.load_state_dict(load_checkpoint(folder / "checkpoints" / "last.ckpt")["student"])
+    counted = whole_episodes(agent, settings.environment(), config.episodes, EPISODE_SEED)
+    return counted.tolist()
+
+
+def make_table(goals: dict[str, np.ndarray]) -> str:
+    """A Markdown table of mean goals and their ratio.
+
+    Args:
+        goals: per kind of memory the goals (seeds, episodes); the intervals resample both.
+    """
+    rng = np.random.default_rng(0)
+    lines = ["| | each seed | mean | 95 % interval |", "|---|---|---|---|"]
+    means = {}
+    for memory, values in goals.items():
+        means[memory] = _resampled_means(values, rng)
+        seeds = ", ".join(f"{mean:.1f}" for mean in values.mean(axis=1))
+        low, high = np.percentile(means[memory], (2.5, 97.5))
+        lines.append(f"| `{memory}` | {seeds} | {values.mean():.1f} | {low:.1f} to {high:.1f} |")
+    first, second = MEMORIES
+    ratios = means[first] / np.maximum(means[second], 1e-9)
+    low, high = np.percentile(ratios, (2.5, 97.5))
+    ratio = goals[first].mean() / max(goals[second].mean(), 1e-9)
+    lines.append(f"| `{first}` / `{second}` | | {ratio:.2f} | {low:.2f} to {high:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap means: seeds first, then episodes within each."""
+    seeds, episodes = values.shape
+    chosen = rng.integers(seeds, size=(RESAMPLES, seeds))
+    means = np.empty(RESAMPLES)
+    for number, rows in enumerate(chosen):
+        columns = rng.integers(episodes, size=(seeds, episodes))
+        means[number] = values[rows[:, None], columns].mean()
+    return means
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        print(run(tyro.cli(MemoryConfig, description=__doc__)))

@@ -1,0 +1,88 @@
+"""Suite `loop`: from three images to joint targets, at the pace a robot would ask for them."""
+
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from opendactyl.benchmarks.measure import Budget, Row
+from opendactyl.benchmarks.support.untrained import untrained_bundle
+from opendactyl.control.bundle.load import Bundle, load_bundle
+from opendactyl.control.runtime.controller import Pilot
+from opendactyl.sim.hands.names import CONTROL_PERIOD, JOINTS
+
+WARM_UP = 10
+"""Actions before the clock counts."""
+
+
+@dataclass
+class Latencies:
+    """Milliseconds of each action, by part."""
+
+    estimate: list[float] = field(default_factory=list)
+    """Three images to a pose."""
+    policy: list[float] = field(default_factory=list)
+    """Observation, policy, joint targets."""
+
+    @property
+    def total(self) -> np.ndarray:
+        """Both parts."""
+        return np.add(self.estimate, self.policy)
+
+
+def run(budget: Budget) -> list[Row]:
+    """Measures a bundle; its weights do not matter for the time, its networks do."""
+    with tempfile.TemporaryDirectory(prefix="opendactyl-bench-") as folder:
+        path = budget.bundle or untrained_bundle(Path(folder) / "bundle")
+        bundle = load_bundle(path)
+        seconds = budget.seconds * (10 if budget.full else 1)
+        latencies = pace(bundle, round(seconds / CONTROL_PERIOD))
+    total = latencies.total
+    return [
+        Row(
+            name="loop/latency_ms", ours=_percentile(total, 99), peer=CONTROL_PERIOD * 1000,
+            peer_name="the control period, within which an action must be ready", unit="ms",
+            lower_is_better=True,
+            extra={
+                "p50": _percentile(total, 50),
+                "p95": _percentile(total, 95),
+                "estimate_p50": _percentile(latencies.estimate, 50),
+                "estimate_p99": _percentile(latencies.estimate, 99),
+                "policy_p50": _percentile(latencies.policy, 50),
+                "policy_p99": _percentile(latencies.policy, 99),
+                "deadline_misses": int(np.sum(total > CONTROL_PERIOD * 1000)),
+                "actions": len(total),
+                "task": bundle.task if budget.bundle else "none: untrained networks",
+            },
+        )
+    ]  # fmt: skip
+
+
+def pace(bundle: Bundle, actions: int) -> Latencies:
+    """Takes actions at the control rate on made-up images and measurements."""
+    rng = np.random.default_rng(0)
+    pilot, hand = Pilot(bundle), np.array([0])
+    fingertips, joints = rng.normal(0, 0.05, (1, 5, 3)), rng.normal(0, 0.3, (1, len(JOINTS)))
+    pilot.start(joints)
+    latencies = Latencies()
+    due = time.perf_counter()
+    for number in range(WARM_UP + actions):
+        images = rng.integers(0, 256, bundle.estimator.shape, dtype=np.uint8)
+        began = time.perf_counter()
+        pose = bundle.estimator.estimate(images)
+        seen = time.perf_counter()
+        pilot.see(0, pose)
+        pilot.act(hand, fingertips, joints, pilot.quaternion)
+        if number >= WARM_UP:
+            latencies.estimate.append((seen - began) * 1000)
+            latencies.policy.append((time.perf_counter() - seen) * 1000)
+        # Pausing as a robot's loop does: caches go cold, clocks go down.
+        due = max(due + CONTROL_PERIOD, time.perf_counter())
+        time.sleep(max(0.0, due - time.perf_counter()))
+    return latencies
+
+
+def _percentile(values: np.ndarray | list[float], share: float) -> float:
+    return float(np.percentile(values, share))

@@ -1,0 +1,91 @@
+"""Suite `policy`: PPO with an LSTM, everything included, against sb3-contrib's RecurrentPPO."""
+
+import torch
+
+from opendactyl.benchmarks.measure import Budget, Row, side_by_side
+from opendactyl.benchmarks.peers.recurrent_ppo import RecurrentPeer
+from opendactyl.core.cpu import cores
+from opendactyl.policy.collection.agent import Agent
+from opendactyl.policy.collection.async_collector import Ahead
+from opendactyl.policy.collection.collector import Collector
+from opendactyl.policy.env.env import HandEnv
+from opendactyl.policy.training.config import PolicyConfig
+from opendactyl.policy.training.ppo import PPO
+
+TOGETHER = 16
+"""Iterations of ours that are measured at a time."""
+
+
+def run(budget: Budget) -> list[Row]:
+    """Measures all-in actions a second: simulation, inference and optimisation."""
+    config = PolicyConfig()
+    rows = [_against_sb3(config, budget.seconds, "policy/recurrent_ppo")]
+    if budget.full:
+        for count in (128, 256, 1024):
+            other = PolicyConfig(num_envs=count)
+            rows.append(_against_sb3(other, budget.seconds, f"policy/num_envs_{count}"))
+    return rows
+
+
+class OurPPO:
+    """The recurrent stage of `train-policy`, `TOGETHER` iterations at a time.
+
+    The first batch of them is waited for, as only the first of a whole training is, and none is
+    under way when they end: the peer has the cores to itself.
+    """
+
+    def __init__(self, config: PolicyConfig) -> None:
+        """Builds the environment and the LSTM agent."""
+        torch.manual_seed(config.seed)
+        self._config = config
+        env = make_env(config)
+        agent = Agent(
+            env.observation_size,
+            hidden=config.hidden,
+            memory=config.memory,
+            privileged=False,
+            precision=config.precision,
+        )
+        self._collector = Ahead(
+            agent,
+            lambda acting: Collector(env, acting, config.seed),
+            max(cores() // 2, 1),
+        )
+        self._learner = PPO(agent, config)
+        self.parameters = sum(p.numel() for p in agent.parameters())
+        self._generator = torch.Generator().manual_seed(config.seed)
+
+    def iterations(self) -> float:
+        """Collects batches and learns from them; returns the number of actions."""
+        actions = 0
+        threads = torch.get_num_threads()
+        for left in reversed(range(TOGETHER)):
+            batch, _ = self._collector.collect(self._config.horizon, more=left > 0)
+            self._learner.update(batch, self._generator)
+            actions += batch.numel()
+        torch.set_num_threads(threads)
+        return actions
+
+
+def make_env(config: PolicyConfig) -> HandEnv:
+    """The environment both sides learn in."""
+    return HandEnv(config.environment(), config.num_envs, seed=config.seed)
+
+
+def _against_sb3(config: PolicyConfig, seconds: float, name: str) -> Row:
+    ours, peer = OurPPO(config), RecurrentPeer(make_env(config), config)
+    mine, theirs = side_by_side(ours.iterations, peer.iteration, seconds)
+    return Row(
+        name=name, ours=mine, peer=theirs, unit="actions/s",
+        peer_name="sb3-contrib RecurrentPPO, same environment, network, epochs and minibatches",
+        extra={
+            "simulations": config.num_envs,
+            "horizon": config.horizon,
+            "epochs": config.epochs,
+            "minibatches": config.minibatches,
+            "hidden": config.hidden,
+            "cores": cores(),
+            "parameters": ours.parameters,
+            "parameters_peer": peer.parameters,
+        },
+    )  # fmt: skip

@@ -1,0 +1,225 @@
+"""Suite `render`: images a second against the obvious loop, at equal or better quality."""
+
+import multiprocessing
+import os
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
+from opendactyl.benchmarks.peers.mujoco_renderer import ObviousRenderer
+from opendactyl.benchmarks.support.similarity import psnr, ssim
+from opendactyl.core.cpu import cores
+from opendactyl.geometry.rig import Rig, load_rig
+from opendactyl.render.appearance.config import PRESETS, Appearance
+from opendactyl.render.appearance.sampling import sample_appearance
+from opendactyl.render.base import make_renderer
+from opendactyl.sim.initial_states import settled_state
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.scene import load_scene
+from opendactyl.sim.state import State
+
+IMAGE_SIZE = 200
+"""What Dactyl's network takes (D18 Table 12)."""
+SAMPLES = 64
+"""States and appearances, the same for both sides; they are gone through again and again."""
+JUDGED = 24
+"""How many of them are compared with the reference."""
+REFERENCE_SUPERSAMPLING = 8
+PORTION = SAMPLES
+"""Samples a process renders between two looks at the clock: enough that the processes' waiting for
+each other at the end does not count."""
+STEADY_SAMPLES = 30_000
+"""With `full`: samples in a row, over which neither speed nor memory may drift."""
+PEER = "one mujoco.Renderer, default quality, a loop over the cameras"
+
+Sample = tuple[State, Appearance]
+
+
+def run(budget: Budget) -> list[Row]:
+    """Measures; images a second unless a row says otherwise."""
+    rig = load_rig("dactyl").resized(IMAGE_SIZE)
+    samples = draw_samples(rig, SAMPLES)
+    rows = [_against_obvious(Setting(rig=rig), samples, budget.seconds, "render/images_per_second")]
+    rows[0].extra.update(_quality(rig, samples[:JUDGED]))
+    if budget.full:
+        rows += _curves(samples, budget.seconds / 3)
+        rows.append(_steadiness(rig, samples))
+    return rows
+
+
+def draw_samples(rig: Rig, count: int) -> list[Sample]:
+    """Settled states with appearances of the preset `dactyl`."""
+    scene, thing = load_scene("block"), object_spec("block")
+    rngs = [np.random.default_rng([0, number]) for number in range(count)]
+    views = len(rig.cameras)
+    return [
+        (
+            settled_state(scene, rng),
+            sample_appearance(rng, PRESETS["dactyl"], views=views, thing=thing),
+        )
+        for rng in rngs
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is rendered, and by how many processes."""
+
+    rig: Rig
+    workers: int = 0
+    """0 is one per core."""
+
+    @property
+    def processes(self) -> int:
+        """The number of worker processes."""
+        return self.workers or cores()
+
+
+def _against_obvious(setting: Setting, samples: list[Sample], seconds: float, name: str) -> Row:
+    rig = setting.rig
+    with Farm(setting, samples) as farm, ObviousRenderer(rig) as obvious:
+        position = 0
+
+        def loop() -> float:
+            nonlocal position
+            state, appearance = samples[position % len(samples)]
+            position += 1
+            return len(obvious.render(state, appearance))
+
+        ours, peer = side_by_side(farm.portion, loop, seconds)
+        extra = {"workers": setting.processes, "worker_peak_mib": farm.peak_mib()}
+    return Row(name=name, ours=ours, peer=peer, peer_name=PEER, unit="images/s", extra=extra)
+
+
+class Farm:
+    """Our renderer in one process a core, each with its own graphics context."""
+
+    def __init__(self, setting: Setting, samples: list[Sample]) -> None:
+        """Starts the processes; every one of them holds all samples."""
+        self._count = setting.processes
+        self._peak = 0.0
+        self._pool = ProcessPoolExecutor(
+            self._count,
+            multiprocessing.get_context("spawn"),
+            initializer=_open,
+            initargs=(setting.rig, samples),
+        )
+
+    def portion(self) -> float:
+        """Renders some samples in every process; returns the number of images."""
+        done = list(self._pool.map(_render, [PORTION] * self._count))
+        self._peak = max(self._peak, *(peak for _, peak in done))
+        return sum(images for images, _ in done)
+
+    def peak_mib(self) -> float:
+        """The largest memory a process has needed so far, in MiB."""
+        return self._peak
+
+    def __enter__(self) -> "Farm":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+
+_process: dict[str, Any] = {}
+
+
+def _open(rig: Rig, samples: list[Sample]) -> None:
+    # One process a core: the software rasteriser's own threads would only get in the way.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    size = rig.cameras[0].width
+    _process["renderer"] = make_renderer("classic", rig=rig, image_size=size)
+    _process["samples"] = samples
+    _process["position"] = 0
+    shape = (len(rig.cameras), size, size, 3)
+    _process["out"] = np.empty(shape, dtype=np.uint8)
+
+
+def _render(count: int) -> tuple[int, float]:
+    """Renders samples; returns the number of images, and `_peak`."""
+    renderer, samples, out = (_process[key] for key in ("renderer", "samples", "out"))
+    for _ in range(count):
+        state, appearance = samples[_process["position"] % len(samples)]
+        renderer.render(state, appearance, out=out)
+        _process["position"] += 1
+    return count * len(out), _peak()
+
+
+def _peak() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux counts the process that started this one in getrusage's maximum.
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _quality(rig: Rig, samples: list[Sample]) -> dict[str, Any]:
+    """PSNR and SSIM of both against the supersampled reference."""
+    with ObviousRenderer(rig, supersampling=REFERENCE_SUPERSAMPLING) as best:
+        reference = np.stack([best.render(*sample) for sample in samples])
+    with ObviousRenderer(rig) as obvious:
+        theirs = np.stack([obvious.render(*sample) for sample in samples])
+    with make_renderer("classic", rig=rig, image_size=rig.cameras[0].width) as renderer:
+        ours = np.stack([renderer.render(*sample) for sample in samples])
+    return {
+        "psnr_db": round(psnr(ours, reference), 2),
+        "psnr_db_peer": round(psnr(theirs, reference), 2),
+        "ssim": round(ssim(ours, reference), 4),
+        "ssim_peer": round(ssim(theirs, reference), 4),
+        "reference": f"full meshes, {REFERENCE_SUPERSAMPLING}x supersampled",
+        "judged_images": len(samples) * len(rig.cameras),
+    }
+
+
+def _curves(samples: list[Sample], seconds: float) -> list[Row]:
+    """How the speed changes with workers, pixels and cameras; each point against the same loop."""
+    rig = load_rig("dactyl")
+    settings = {
+        f"workers_{count}": Setting(rig=rig.resized(IMAGE_SIZE), workers=count)
+        for count in _doublings(cores())
+    }
+    settings |= {f"pixels_{size}": Setting(rig=rig.resized(size)) for size in (64, 128, 200, 400)}
+    settings |= {
+        f"cameras_{count}": Setting(rig=Rig(rig.name, rig.resized(IMAGE_SIZE).cameras[:count]))
+        for count in (1, 2, 3)
+    }
+    rows = []
+    for name, setting in settings.items():
+        views = len(setting.rig.cameras)
+        mine = samples if views == 3 else draw_samples(setting.rig, SAMPLES)
+        rows.append(_against_obvious(setting, mine, seconds, f"render/{name}"))
+    return rows
+
+
+def _doublings(limit: int) -> list[int]:
+    counts = [1]
+    while counts[-1] * 2 <= limit:
+        counts.append(counts[-1] * 2)
+    return counts if counts[-1] == limit else [*counts, limit]
+
+
+def _steadiness(rig: Rig, samples: list[Sample]) -> Row:
+    """The last tenth of many samples against the first; memory at both ends."""
+    with Farm(Setting(rig=rig), samples) as farm:
+        per_portion = PORTION * Setting(rig=rig).processes
+        portions = -(-STEADY_SAMPLES // (10 * per_portion))
+        farm.portion()
+        speeds, memory = [], []
+        for _ in range(10):
+            speeds.append(speed(farm.portion, portions))
+            memory.append(farm.peak_mib())
+    extra = {
+        "first_peak_mib": memory[0],
+        "last_peak_mib": memory[-1],
+        "samples": 10 * portions * per_portion,
+    }
+    return Row(
+        name="render/steadiness", ours=speeds[-1], peer=speeds[0],
+        peer_name="the first tenth of the same run", unit="images/s", extra=extra,
+    )  # fmt: skip

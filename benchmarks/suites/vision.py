@@ -1,0 +1,153 @@
+"""Suite `vision`: training speed against a plain loop, and the loader against training's need."""
+
+import dataclasses
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import lightning as L
+import torch
+
+from opendactyl.benchmarks.measure import Budget, Row
+from opendactyl.benchmarks.peers.plain_torch import PlainTraining
+from opendactyl.datasets.generation.generate import DatasetConfig, generate
+from opendactyl.datasets.loading.datamodule import Item, PoseDataModule
+from opendactyl.models.pose.registry import POSE_NETWORKS
+from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.train import build_module, build_trainer, make_data
+
+SAMPLES, VAL_SAMPLES = 512, 16
+ROUNDS = 2
+"""Both sides train in turns, this often each."""
+WARM_UP = 4
+"""Batches before the clock starts."""
+
+
+def run(budget: Budget) -> list[Row]:
+    """Measures samples a second on a small dataset rendered for the purpose."""
+    with tempfile.TemporaryDirectory(prefix="opendactyl-bench-") as folder:
+        config = small_config(Path(folder), SAMPLES)
+        rows = [_against_plain(config, budget.seconds, "vision/plain_torch")]
+        rows.append(_loader(config, budget.seconds / 2))
+        if budget.full:
+            for name in POSE_NETWORKS[1:]:
+                other = dataclasses.replace(config, model=name)
+                rows.append(_against_plain(other, budget.seconds, f"vision/plain_torch_{name}"))
+    return rows
+
+
+def small_config(folder: Path, samples: int) -> VisionConfig:
+    """Training settings, as they come, on a dataset rendered into `folder`."""
+    for name, seed, count in (("train", 0, samples), ("val", 1, VAL_SAMPLES)):
+        generate(DatasetConfig(out=folder / name, num_samples=count, seed=seed, shard_size=64))
+    # So long a run neither validates nor saves while it is measured.
+    return VisionConfig(
+        data=(folder / "train",), val_data=folder / "val", out=folder / "run", max_minutes=6000.0,
+        accelerator="cpu", devices=1,
+    )  # fmt: skip
+
+
+class Meter(L.Callback):
+    """Counts samples for some seconds, then stops the training."""
+
+    def __init__(self, seconds: float, batch_size: int) -> None:
+        """Starts to count after the warm-up."""
+        self._seconds = seconds
+        self._batch_size = batch_size
+        self._began = 0.0
+        self._batches = -WARM_UP
+        self.spent = 0.0
+
+    @property
+    def samples(self) -> int:
+        """Samples trained on since the clock started."""
+        return self._batches * self._batch_size
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
+        """Called after each step."""
+        self._batches += 1
+        if self._batches == 0:
+            self._began = time.perf_counter()
+        self.spent = time.perf_counter() - self._began
+        if self._batches > 0 and self.spent >= self._seconds:
+            trainer.should_stop = True
+
+
+class SameBatch:
+    """One batch again and again: training without loading."""
+
+    def __init__(self, batch: Item) -> None:
+        """Holds the batch."""
+        self._batch = batch
+
+    def __len__(self) -> int:
+        """More batches than anyone waits for."""
+        return 10**9
+
+    def __iter__(self) -> Iterator[Item]:
+        """The batch, as often as it is asked for."""
+        return itertools.repeat(self._batch)
+
+
+def train_for(
+    config: VisionConfig, seconds: float, batches: SameBatch | PoseDataModule | None = None
+) -> Meter:
+    """Trains as `train-vision` does, on the dataset or on given batches, and counts."""
+    data = make_data(config)
+    trainer, _ = build_trainer(config, config.out)
+    meter = Meter(seconds, config.batch_size)
+    trainer.callbacks.append(meter)  # pyright: ignore[reportAttributeAccessIssue]
+    progress = trainer.progress_bar_callback
+    if progress is not None:
+        progress.disable()
+    trainer.fit(build_module(config, data), batches or data)
+    return meter
+
+
+def _against_plain(config: VisionConfig, seconds: float, name: str) -> Row:
+    data = make_data(config)
+    plain = PlainTraining(config, build_module(config, data))
+    share = seconds / ROUNDS
+    ours_samples, ours_spent, peer_samples, peer_spent = 0.0, 0.0, 0.0, 0.0
+    for _ in range(ROUNDS):
+        meter = train_for(config, share)
+        samples, spent = plain.train_for(share, warm_up=WARM_UP)
+        ours_samples, ours_spent = ours_samples + meter.samples, ours_spent + meter.spent
+        peer_samples, peer_spent = peer_samples + samples, peer_spent + spent
+    return Row(
+        name=name, ours=ours_samples / ours_spent, peer=peer_samples / peer_spent,
+        unit="samples/s",
+        peer_name="a plain float32 PyTorch loop of the same network, decoding JPEG as it goes",
+        extra={
+            "model": config.model,
+            "image_size": config.image_size,
+            "batch_size": config.batch_size,
+            "loader_processes": config.workers,
+        },
+    )  # fmt: skip
+
+
+def _loader(config: VisionConfig, seconds: float) -> Row:
+    """What the loader gives by itself against what a step without loading could take."""
+    data = make_data(config)
+    loader = data.train_dataloader()
+    batch = next(iter(loader))
+    began, samples = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        for item in loader:
+            samples += len(item["index"])
+            if time.perf_counter() - began >= seconds:
+                break
+    given = samples / (time.perf_counter() - began)
+    meter = train_for(config, seconds, SameBatch(_as_tensors(batch)))
+    return Row(
+        name="vision/loader", ours=given, peer=meter.samples / meter.spent, unit="samples/s",
+        peer_name="what training takes when nothing has to be loaded",
+        extra={"loader_processes": config.workers, "batch_size": config.batch_size},
+    )  # fmt: skip
+
+
+def _as_tensors(batch: Item) -> Item:
+    return {key: torch.as_tensor(value) for key, value in batch.items()}

@@ -1,0 +1,1 @@
+"""What several suites share: image similarity, untrained bundles, replayed actions."""

@@ -1,0 +1,101 @@
+"""The environment under random actions, and its physics alone: same states, same controls."""
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.policy.env.env import HandEnv
+from opendactyl.policy.env.episode_types import EnvConfig
+from opendactyl.policy.interface.observations import BINS
+from opendactyl.sim.hands import names
+
+CHUNK = 25
+"""Actions between two looks at the clock."""
+REPLAYED = 10
+"""Actions replayed at a time: what an episode draws for its physics is not put back, so that a long
+replay of randomized hands strays, lets objects fall and has less to do."""
+
+
+class RandomHands:
+    """Our environment under uniformly random actions."""
+
+    def __init__(self, simulations: int, seed: int = 0, *, randomization: str = "none") -> None:
+        """Starts the simulations on all cores."""
+        self.env = HandEnv(
+            EnvConfig(task="reorient", randomization=randomization), simulations, seed=seed
+        )
+        self.env.reset()
+        self._rng = np.random.default_rng(seed)
+
+    def bins(self) -> np.ndarray:
+        """Random actions (B, 20)."""
+        return self._rng.integers(0, BINS, (self.env.num_envs, len(names.ACTUATORS)))
+
+    def actions(self) -> float:
+        """Takes a chunk of actions; returns how many, over all simulations."""
+        for _ in range(CHUNK):
+            self.env.step(self.bins())
+        return CHUNK * self.env.num_envs
+
+    def simulated_seconds(self) -> float:
+        """Takes a chunk of actions; returns the simulated time."""
+        return self.actions() * names.CONTROL_PERIOD
+
+
+class Recorder:
+    """Acts, remembering the controls, and replays them in the very same batch.
+
+    The batch is the environment's own, so simulations, threads and per-simulation model fields
+    are the same by construction. A replay starts where the chunk started (`rewind`); before the
+    environment acts again it gets its simulations back as it left them (`resume`). Where an episode
+    ended, a replay puts in the state that the next one began with: a block that lies where it fell
+    would be less work than one in the hand.
+    """
+
+    def __init__(self, hands: RandomHands, chunk: int = REPLAYED) -> None:
+        """Records `chunk` actions at a time."""
+        self.hands = hands
+        self.batch = hands.env.batch
+        self._chunk = chunk
+        self._controls = np.zeros((chunk, *self.batch.bind("ctrl").shape))
+        self._before = self.batch.state.copy()
+        self._after: NDArray[np.float64] | None = None
+        self._starts: list[tuple[NDArray[np.intp], NDArray[np.float64]]] = []
+
+    def resume(self) -> None:
+        """Gives the environment its simulations back, as it left them."""
+        if self._after is not None:
+            self._put(self._after)
+
+    def rewind(self) -> None:
+        """Puts the simulations where the chunk started."""
+        self._put(self._before)
+
+    def _put(self, state: NDArray[np.float64]) -> None:
+        self.batch.state[:] = state
+        self.batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
+
+    def act(self) -> float:
+        """Takes a chunk of actions through the environment; returns how many."""
+        ctrl = self.batch.bind("ctrl")
+        self._before[:] = self.batch.state
+        self._starts = []
+        for number in range(self._chunk):
+            episodes = self.hands.env.episode.copy()
+            self.hands.env.step(self.hands.bins())
+            self._controls[number] = ctrl
+            ids = np.flatnonzero(self.hands.env.episode != episodes)
+            self._starts.append((ids, self.batch.state[ids]))
+        self._after = self.batch.state.copy()
+        return self._chunk * self.batch.nsim
+
+    def replay(self) -> float:
+        """Steps the batch through the recorded controls; returns how many actions that were."""
+        ctrl = self.batch.bind("ctrl")
+        for controls, (ids, states) in zip(self._controls, self._starts, strict=True):
+            ctrl[:] = controls
+            self.batch.step(nstep=names.SUBSTEPS)
+            if len(ids):
+                self.batch.state[ids] = states
+                self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
+        return self._chunk * self.batch.nsim

@@ -1,0 +1,56 @@
+"""A bundle of networks as they are before training, for timing where none was trained yet."""
+
+from pathlib import Path
+
+import torch
+
+from opendactyl.control.bundle.load import MANIFEST_FILE, POLICY_FILE, POSE_FILE, SCHEMA_VERSION
+from opendactyl.core.atomic_files import sha256, write_json
+from opendactyl.core.run_dir import to_plain
+from opendactyl.geometry.rig import load_rig
+from opendactyl.policy.collection.agent import Agent
+from opendactyl.policy.export import export_policy
+from opendactyl.policy.interface.observations import LAYOUTS, layout_size
+from opendactyl.policy.training.config import PolicyConfig
+from opendactyl.sim.hands.names import CONTROL_PERIOD, JOINTS
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.vision.export import export_pose
+from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.module import PoseModule
+
+
+def untrained_bundle(folder: Path) -> Path:
+    """Writes a bundle with the default networks of `train-vision` and `train-policy`."""
+    folder.mkdir(parents=True)
+    vision = VisionConfig()
+    rig = load_rig("dactyl").resized(vision.image_size)
+    thing = object_spec("block")
+    module = PoseModule(
+        model=vision.model,
+        head=vision.head,
+        rig=rig,
+        points=thing.keypoints.tolist(),
+        image_size=vision.image_size,
+    )
+    manifest = {
+        "schema": SCHEMA_VERSION,
+        "pose": export_pose(module.eval(), rig, folder / POSE_FILE),
+        "policy": export_policy(_policy_run(folder / "run"), folder / POLICY_FILE),
+        "rig": rig.to_dict(),
+        "control_period_s": CONTROL_PERIOD,
+        "joints": list(JOINTS),
+        "sha256": {name: sha256(folder / name) for name in (POSE_FILE, POLICY_FILE)},
+    }
+    write_json(folder / MANIFEST_FILE, manifest)
+    return folder
+
+
+def _policy_run(run: Path) -> Path:
+    """A run folder as `train-policy` leaves it, its training taken out."""
+    config = PolicyConfig()
+    size = layout_size(LAYOUTS[config.layout])
+    agent = Agent(size, hidden=config.hidden, memory=config.memory, privileged=False)
+    (run / "checkpoints").mkdir(parents=True)
+    torch.save({"student": agent.state_dict()}, run / "checkpoints" / "best.ckpt")
+    write_json(run / "config.json", to_plain(config))
+    return run

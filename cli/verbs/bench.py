@@ -1,0 +1,45 @@
+"""`opendactyl bench`: measures speed against other ways, side by side in one run."""
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from opendactyl.cli.bundles import default_bundle
+from opendactyl.cli.options import parse
+from opendactyl.render.opengl.backend import choose
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """Settings of `bench`."""
+
+    suite: str = "all"
+    """render, env, vision, policy, loop, or all."""
+    out: Path = Path("runs/bench.json")
+    """The JSON file to write."""
+    full: bool = False
+    """Measure the long curves as well, and plot them in an HTML file beside the JSON one;
+    without, a suite takes at most five minutes."""
+
+
+def main(argv: list[str]) -> None:
+    """Prints a table per suite and writes the JSON file."""
+    config = parse(
+        BenchConfig,
+        "bench",
+        argv,
+        "Measures speed. Every row is a ratio taken in one run, above 1 when ours is better.",
+    )
+    choose()
+    # What the peers' packages have to say about themselves would drown the table.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    from opendactyl.benchmarks.measure import Budget
+    from opendactyl.benchmarks.report import SUITES, run_suites
+
+    names = SUITES if config.suite == "all" else (config.suite,)
+    run_suites(names, Budget(full=config.full, bundle=default_bundle()), config.out, print)
+    print(f"rows in {config.out}")

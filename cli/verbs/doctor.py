@@ -1,0 +1,131 @@
+"""`opendactyl doctor`: one line per part, ok or the remedy."""
+
+import importlib.util
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from opendactyl.core.cpu import cores
+from opendactyl.core.errors import InputError
+from opendactyl.render.opengl.backend import (
+    BACKENDS,
+    PROBE_SECONDS,
+    choose,
+    device_remedy,
+    forbidden_devices,
+    probe,
+)
+
+OK, WARN, FAIL = "ok", "--", "FAIL"
+NO_NVIDIA_EGL = (
+    "there is an NVIDIA GPU, but EGL draws on the CPU: install the driver's EGL library "
+    "(for a container, set NVIDIA_DRIVER_CAPABILITIES=all)"
+)
+_COUNT = """
+import sys
+from opendactyl.core.errors import InputError
+from opendactyl.render.filament.vulkan import count_devices
+try:
+    devices = count_devices()
+    from mujoco import mjrf
+    print(f"uses Vulkan ({devices} device(s))")
+except (InputError, ImportError) as error:
+    sys.exit(str(error))
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Prints the findings; 1 if the main job cannot run."""
+    if argv:
+        if argv[0] in ("-h", "--help"):
+            print("usage: opendactyl doctor\n\n" + (__doc__ or ""))
+            return 0
+        raise InputError(f"doctor takes no options; {' '.join(argv)} was given")
+    failed = False
+    for status, part, detail in findings():
+        failed |= status == FAIL
+        print(f"{status:<5}{part:<19}{detail}")
+    return int(failed)
+
+
+def findings() -> Iterator[tuple[str, str, str]]:
+    """(status, part, detail) of each part."""
+    yield OK, "python", f"{platform.python_version()} on {platform.platform()}"
+    yield OK, "cores", f"{cores()}"
+    yield from _packages()
+    yield from _graphics()
+    yield _filament()
+    yield _accelerator()
+    yield _ray()
+
+
+def _packages() -> Iterator[tuple[str, str, str]]:
+    for part, module, extra in (
+        ("physics", "mujoco", "sim"),
+        ("hand model", "gymnasium_robotics", "sim"),
+        ("vision training", "lightning", "train"),
+        ("policy training", "torchrl", "train"),
+        ("films", "av", "sim"),
+        ("viewer", "viser", "sim"),
+        ("run time", "onnxruntime", ""),
+    ):
+        if importlib.util.find_spec(module) is None:
+            wanted = f"opendactyl[{extra}]" if extra else module
+            yield FAIL, part, f'{module} is missing: pip install "{wanted}"'
+        else:
+            yield OK, part, module
+
+
+def _graphics() -> Iterator[tuple[str, str, str]]:
+    probes = {name: probe(name) for name in BACKENDS}
+    for name, result in probes.items():
+        yield (OK if result.ok else WARN), f"gl {name}", result.detail
+    for device in forbidden_devices():
+        yield WARN, "gpu", device_remedy(device)
+    if Path("/dev/nvidiactl").exists() and probes["egl"].software:
+        yield WARN, "gpu", NO_NVIDIA_EGL
+    try:
+        chosen = choose()
+    except InputError as error:
+        yield FAIL, "classic renderer", str(error)
+        return
+    if not probes[chosen].ok:
+        works = [name for name, result in probes.items() if result.ok]
+        remedy = f"unset it, or set it to {' or '.join(works)}" if works else "see above"
+        yield FAIL, "classic renderer", f"MUJOCO_GL={chosen} does not work here; {remedy}"
+        return
+    kind = "software" if probes[chosen].software else "hardware"
+    yield OK, "classic renderer", f"uses {chosen} ({kind})"
+
+
+def _filament() -> tuple[str, str, str]:
+    """Asks in a process of its own: a broken Vulkan driver takes the process with it."""
+    try:
+        result = subprocess.run(
+            [sys.executable, "-P", "-c", _COUNT],
+            capture_output=True, text=True, check=False, timeout=PROBE_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        hangs = f"no answer within {PROBE_SECONDS} s; the Vulkan driver hangs"
+        return WARN, "filament renderer", hangs
+    lines = (result.stdout or result.stderr).strip().splitlines()
+    detail = lines[-1] if lines else f"the Vulkan driver crashed (status {result.returncode})"
+    return (OK if result.returncode == 0 else WARN), "filament renderer", detail
+
+
+def _accelerator() -> tuple[str, str, str]:
+    try:
+        import torch
+    except ImportError:
+        return FAIL, "accelerator", 'torch is missing: pip install "opendactyl[train]"'
+    if torch.cuda.is_available():
+        return OK, "accelerator", torch.cuda.get_device_name(0)
+    return OK, "accelerator", f"none; CPU with {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _ray() -> tuple[str, str, str]:
+    if importlib.util.find_spec("ray") is None:
+        return WARN, "ray", 'not installed; clusters need it: pip install "opendactyl[cluster]"'
+    return OK, "ray", "installed"

@@ -1,0 +1,14 @@
+"""`opendactyl eval-vision`: measures an estimator on a dataset it has not seen."""
+
+from opendactyl.cli.options import parse
+from opendactyl.cli.verbs.train_vision import print_metrics
+
+
+def main(argv: list[str]) -> None:
+    """Writes metrics.json and report.html."""
+    from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+
+    config = parse(
+        EvalConfig, "eval-vision", argv, "Measures an estimator: metrics.json and report.html."
+    )
+    print_metrics(evaluate(config), config.out)

@@ -1,0 +1,34 @@
+"""`opendactyl evaluate`: counts consecutive goals of a bundle in closed loop."""
+
+from opendactyl.cli.bundles import with_bundle
+from opendactyl.cli.options import choose_backend, parse
+
+
+def main(argv: list[str]) -> None:
+    """Writes results.json and report.html, and prints the table."""
+    choose_backend(argv)
+    from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
+
+    config = parse(
+        EvaluateConfig,
+        "evaluate",
+        argv,
+        "Counts consecutive goals: each episode runs to fifty goals, a drop, or a time-out.",
+    )
+    config = with_bundle(config, argv)
+    results = evaluate(config)
+    goals = results["consecutive_successes"]
+    low, high = results["mean_interval_95"]
+    print(
+        f"{results['task']}, pose from {config.pose}, n = {results['n']}: "
+        f"{goals['mean']:.1f} ± {goals['std']:.1f} consecutive goals, "
+        f"median {goals['median']:g}, mean from {low:.1f} to {high:.1f} (95 %); "
+        f"{results['drops']} drops, {results['timeouts']} time-outs\n"
+        f"report in {config.out / 'report.html'}"
+    )
+    against = results.get("against")
+    if against and against["ratio"] is not None:
+        print(
+            f"{against['ratio']:.2f} of what the pose from {against['pose']} brings, in "
+            f"{against['n']} paired episodes"
+        )

@@ -1,0 +1,50 @@
+"""`opendactyl train-vision`: trains the pose estimator."""
+
+import logging
+import warnings
+from pathlib import Path
+
+from opendactyl.cli.options import parse, value_of
+from opendactyl.core.errors import InputError
+
+
+def main(argv: list[str]) -> None:
+    """Trains, then measures the run on its validation data into RUN/report."""
+    warnings.filterwarnings("ignore", module="lightning|torch")
+    from opendactyl.vision.training.config import PRESETS, VisionConfig
+
+    preset = value_of("--preset", argv) or VisionConfig.preset
+    if preset not in PRESETS:
+        raise InputError(f"--preset is {preset!r}; choose from {', '.join(PRESETS)}")
+    config = parse(
+        VisionConfig,
+        "train-vision",
+        argv,
+        "Trains the pose estimator on a dataset, under Lightning.",
+        default=PRESETS[preset],
+    )
+    from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+    from opendactyl.vision.training.train import leads, train
+
+    # Its own chatter; importing Lightning sets the level, so this comes after.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    find_source = None
+    if config.mine is not None:
+        from opendactyl.control.evaluation.policy_states import rollout_source as find_source
+    run = train(config, find_source)
+    if not leads():
+        return
+    report = EvalConfig(model=run, data=config.val_data, out=run / "report", resume=True)
+    metrics = evaluate(report)
+    print_metrics(metrics, report.out)
+
+
+def print_metrics(metrics: dict, out: Path) -> None:
+    """The two errors, and where the report is."""
+    rotation, position = metrics["rotation_error_deg"], metrics["position_error_mm"]
+    print(
+        f"n = {metrics['n']}: "
+        f"rotation {rotation['mean']:.2f}° mean, {rotation['median']:.2f}° median; "
+        f"position {position['mean']:.2f} mm mean, {position['median']:.2f} mm median\n"
+        f"report in {out / 'report.html'}"
+    )

@@ -1,0 +1,214 @@
+"""A bundle: estimator, policy and the manifest that says how to use them.
+
+Loading and running one needs numpy and onnxruntime only.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from opendactyl.control.bundle.manifest import check_manifest, check_ports, describe
+from opendactyl.core.atomic_files import read_json, sha256
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.interface.observations import ActionDecoder, decide
+from opendactyl.vision.estimator import PoseEstimator
+
+SCHEMA_VERSION = 1
+POSE_FILE, POLICY_FILE, MANIFEST_FILE, CARD_FILE = (
+    "pose.onnx",
+    "policy.onnx",
+    "manifest.json",
+    "README.md",
+)
+
+
+@dataclass
+class PolicyMemory:
+    """The hidden state of B policies."""
+
+    h: NDArray[np.float32]
+    """(B, H)."""
+    c: NDArray[np.float32]
+    """(B, H)."""
+
+
+class PolicySession:
+    """An exported policy on onnxruntime."""
+
+    def __init__(self, path: Path, hidden: int, threads: int = 0, decision: str = "mean") -> None:
+        """Loads a `policy.onnx` with `hidden` units of memory.
+
+        Args:
+            path: the file.
+            hidden: units of its memory.
+            threads: 0 is all cores.
+            decision: how bins come from its logits, see `interface.decide`.
+
+        Raises:
+            InputError: the file is no ONNX model.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise InputError(f"{path} is no ONNX model ({error})") from error
+        self._hidden, self._decision = hidden, decision
+
+    @property
+    def ports(self) -> dict[str, list[Any]]:
+        """Names and shapes of the network's inputs and outputs; free dimensions are words."""
+        both = (*self._session.get_inputs(), *self._session.get_outputs())
+        return {port.name: list(port.shape) for port in both}
+
+    def initial_memory(self, batch: int = 1) -> PolicyMemory:
+        """The memory at the start of B episodes."""
+        zeros = np.zeros((batch, self._hidden), dtype=np.float32)
+        return PolicyMemory(zeros, zeros.copy())
+
+    def act(
+        self, observation: NDArray[np.float32], memory: PolicyMemory
+    ) -> tuple[Array, PolicyMemory, NDArray[np.bool_]]:
+        """One action of B policies.
+
+        Args:
+            observation: what they see (B, n).
+            memory: their memory before.
+
+        Returns:
+            The bins (B, 20), the memory after, and whether both came from numbers (B,): where not,
+            neither may be used.
+        """
+        logits, h, c = (
+            np.asarray(value)
+            for value in self._session.run(
+                ["logits", "h_out", "c_out"],
+                {"observation": observation, "h": memory.h, "c": memory.c},
+            )
+        )
+        numbers = [logits.reshape(len(h), -1), h, c]
+        sane = np.isfinite(np.concatenate(numbers, axis=1)).all(axis=1)
+        return decide(logits, self._decision), PolicyMemory(h, c), np.asarray(sane)
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A loaded bundle."""
+
+    path: Path
+    manifest: dict[str, Any]
+    estimator: PoseEstimator
+    policy: PolicySession
+    rig: Rig
+    """The nominal cameras at the estimator's image size."""
+    layout: tuple[str, ...]
+    """What the policy sees, in order: keys of `policy.interface.FIELD_SIZES`."""
+    period: float
+    """Seconds between two actions."""
+
+    @property
+    def task(self) -> str:
+        """The task the policy was trained for."""
+        return self.manifest["policy"]["task"]
+
+    @property
+    def object_name(self) -> str:
+        """The object both were trained with."""
+        return self.manifest["policy"]["object"]
+
+    @property
+    def identity(self) -> str:
+        """A checksum of everything that decides what it does; what was measured of it is not."""
+        deciding = {k: v for k, v in self.manifest.items() if k not in ("metrics", "training")}
+        deciding["pose"] = {k: v for k, v in deciding["pose"].items() if k != "agreement"}
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+    def decoder(self) -> ActionDecoder:
+        """A fresh decoder of the policy's actions."""
+        return ActionDecoder.from_dict(self.manifest["policy"]["action"])
+
+
+def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
+    """Loads a bundle after checking its schema version, every checksum and its contract.
+
+    Raises:
+        InputError: there is no bundle, it is of another version, or a file was changed.
+    """
+    path = Path(path)
+    manifest = _sound_manifest(path)
+    rig = check_manifest(manifest, path / MANIFEST_FILE)
+    policy = manifest["policy"]
+    bundle = Bundle(
+        path=path,
+        manifest=manifest,
+        estimator=PoseEstimator(path / POSE_FILE, threads),
+        policy=PolicySession(
+            path / POLICY_FILE,
+            int(policy["inputs"]["h"][1]),
+            threads,
+            ActionDecoder.from_dict(policy["action"]).config.decision,
+        ),
+        rig=rig,
+        layout=tuple(field["name"] for field in policy["observation"]),
+        period=float(manifest["control_period_s"]),
+    )
+    check_ports(manifest, bundle.estimator.shape, bundle.policy.ports, path)
+    return bundle
+
+
+def _sound_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a bundle of this version whose files are what it says."""
+    if not (path / MANIFEST_FILE).is_file():
+        raise InputError(
+            f"{path} is no bundle ({MANIFEST_FILE} is missing); make one with `make export`"
+        )
+    manifest = read_json(path / MANIFEST_FILE)
+    version = manifest.get("schema") if isinstance(manifest, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path} is a bundle of schema {version}, this version reads {SCHEMA_VERSION}; "
+            "export it again"
+        )
+    for name in (POSE_FILE, POLICY_FILE):
+        given = manifest.get("sha256")
+        if not isinstance(given, dict) or name not in given:
+            raise InputError(f"{path / MANIFEST_FILE} has no checksum of {name}; export it again")
+        if sha256(path / name) != given[name]:
+            raise InputError(
+                f"the checksum of {path / name} is wrong: the file was changed or damaged"
+            )
+    return manifest
+
+
+def check_bundle(path: Path) -> str:
+    """Loads a bundle, runs both networks once, and returns its contract in words.
+
+    Raises:
+        InputError: something is wrong with it.
+    """
+    bundle = load_bundle(path)
+    images = np.zeros((1, *bundle.estimator.shape), dtype=np.uint8)
+    inputs = bundle.manifest["policy"]["inputs"]
+    observation = np.zeros((1, inputs["observation"][1]), dtype=np.float32)
+    try:
+        position, quaternion, covariance = bundle.estimator.estimate_batch(images)
+        bins, _, sane = bundle.policy.act(observation, bundle.policy.initial_memory())
+    except Exception as error:
+        raise InputError(f"{path}: a network does not run ({error})") from error
+    shapes = [position.shape, quaternion.shape, covariance.shape, bins.shape]
+    if shapes != [(1, 3), (1, 4), (1, 6, 6), (1, len(bundle.decoder().low))]:
+        raise InputError(f"{path}: the networks' outputs have the shapes {shapes}")
+    if not sane.all():
+        raise InputError(f"{path}: the policy's output is not finite")
+    return f"{path} is whole\n{describe(bundle.manifest)}"

@@ -1,0 +1,138 @@
+"""The contract of a bundle: what a manifest must say, and how it reads."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.rig import Rig
+from opendactyl.policy.interface.observations import BINS, FIELD_SIZES, ActionDecoder
+from opendactyl.policy.interface.tasks import check_task
+from opendactyl.sim.hands.names import ACTUATORS, JOINTS
+
+_UNUSABLE = (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError)
+"""What reading a manifest raises when it holds something else."""
+
+
+def check_manifest(manifest: dict[str, Any], path: Path) -> Rig:
+    """Checks everything the loop relies on; returns the rig.
+
+    Args:
+        manifest: the contents of `manifest.json`.
+        path: where it stands, for messages.
+
+    Raises:
+        InputError: something is missing or makes no sense.
+    """
+    try:
+        policy = manifest["policy"]
+        _check_observation(policy)
+        decoder = ActionDecoder.from_dict(policy["action"])
+        check_task(policy["task"])
+        str(policy["object"])
+        rig = Rig.from_dict(manifest["rig"])
+        period = float(manifest["control_period_s"])
+        joints = list(manifest["joints"])
+        _check_declared(manifest)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except _UNUSABLE as error:
+        raise InputError(f"{path} is no bundle manifest ({error!r}); export it again") from error
+    limits = (decoder.low, decoder.high)
+    if any(x.shape != (len(ACTUATORS),) or not (np.abs(x) <= np.pi).all() for x in limits):
+        raise InputError(
+            f"{path}: the action needs {len(ACTUATORS)} lower and upper limits in radians, from "
+            "-pi to pi"
+        )
+    if not (decoder.low < decoder.high).all():
+        raise InputError(f"{path}: an actuator's lower limit is not below its upper one")
+    if policy["action"].get("bins") != BINS:
+        raise InputError(f"{path}: actions have {policy['action'].get('bins')} bins, not {BINS}")
+    if not 0 < period < 10:
+        raise InputError(f"{path}: the control period is {period} s")
+    if joints != list(JOINTS):
+        raise InputError(f"{path} is for a hand with other joints: {joints}")
+    return rig
+
+
+def _check_declared(manifest: dict[str, Any]) -> None:
+    """Reads the ports that the manifest declares, and what the description shows of them."""
+    for network in (manifest["pose"], manifest["policy"]):
+        for ports in (network["inputs"], network["outputs"]):
+            for shape in ports.values():
+                list(shape)
+    int(manifest["policy"]["inputs"]["h"][1])
+    dict(manifest.get("frames", {}))
+
+
+def _check_observation(policy: dict[str, Any]) -> None:
+    fields = policy["observation"]
+    wrong = [f for f in fields if FIELD_SIZES.get(f["name"]) != f["size"]]
+    if wrong:
+        raise InputError(f"the policy was made for another observation layout: {wrong}")
+    total = sum(f["size"] for f in fields)
+    if policy["inputs"]["observation"] != ["batch", total]:
+        raise InputError(
+            f"the fields of the observation add up to {total}, the policy takes "
+            f"{policy['inputs']['observation']}"
+        )
+
+
+def check_ports(
+    manifest: dict[str, Any], images: tuple[int, ...], ports: dict[str, list[Any]], path: Path
+) -> None:
+    """Checks that both networks are what the manifest says they are.
+
+    Args:
+        manifest: a checked manifest.
+        images: shape (V, H, W, 3) that the estimator takes.
+        ports: names and shapes of the policy's inputs and outputs.
+        path: the bundle's folder, for messages.
+
+    Raises:
+        InputError: they are not.
+    """
+    cameras = manifest["rig"]["cameras"]
+    wanted = [(len(cameras), c["height"], c["width"], 3) for c in cameras]
+    if any(images != shape for shape in wanted):
+        raise InputError(
+            f"{path}: the estimator takes images {images}, the rig's cameras give {wanted[0]}"
+        )
+    told = manifest["policy"]["inputs"] | manifest["policy"]["outputs"]
+    for name, shape in told.items():
+        if name not in ports or ports[name][1:] != shape[1:]:
+            raise InputError(
+                f"{path}: the policy's {name} should be {shape}, but is {ports.get(name, 'absent')}"
+            )
+
+
+def describe(manifest: dict[str, Any]) -> str:
+    """The contract of a checked manifest, a line for each part."""
+    policy, pose = manifest["policy"], manifest["pose"]
+    action = policy["action"]
+    decision = ActionDecoder.from_dict(action).config.decision
+    cameras = [f"{c['name']} {c['width']}×{c['height']}" for c in manifest["rig"]["cameras"]]
+    fields = [f"{f['name']} ({f['size']})" for f in policy["observation"]]
+    rows = {
+        "schema": manifest["schema"],
+        "task": f"{policy['task']} with the {policy['object']}",
+        "period": f"{float(manifest['control_period_s']) * 1000:.0f} ms",
+        "cameras": ", ".join(cameras),
+        "pose.onnx": f"{_ports(pose['inputs'])} -> {_ports(pose['outputs'])}",
+        "policy.onnx": f"{_ports(policy['inputs'])} -> {_ports(policy['outputs'])}",
+        "observation": ", ".join(fields),
+        "action": f"{len(action['low'])} actuators × {action['bins']} bins, {action['mode']} "
+        f"targets by the {decision}, smoothing {action['smoothing']}",
+        "normaliser": policy.get("normaliser", "not stated"),
+        "units": manifest.get("units", "not stated"),
+        "joints": ", ".join(manifest["joints"]),
+    }
+    rows |= {f"{name} frame": what for name, what in manifest.get("frames", {}).items()}
+    rows |= {f"sha256 {name}": value for name, value in manifest["sha256"].items()}
+    width = max(map(len, rows)) + 2
+    return "\n".join(f"{name:<{width}}{value}" for name, value in rows.items())
+
+
+def _ports(ports: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {tuple(shape)}" for name, shape in ports.items())

@@ -1,0 +1,133 @@
+"""The model card of a bundle, filled from its manifest."""
+
+from pathlib import Path
+from typing import Any
+
+from opendactyl.control.evaluation.goal_statistics import source_name
+from opendactyl.policy.interface.observations import ActionDecoder
+
+
+def model_card(manifest: dict[str, Any]) -> str:
+    """The card as Markdown: what the bundle does, its contract, and what was measured."""
+    policy, pose = manifest["policy"], manifest["pose"]
+    decision = ActionDecoder.from_dict(policy["action"]).config.decision
+    eight = " (8 bits)" if pose.get("quantized") else ""
+    cameras = ", ".join(camera["name"] for camera in manifest["rig"]["cameras"])
+    fields = "\n".join(f"| {f['name']} | {f['size']} |" for f in policy["observation"])
+    return f"""# OpenDactyl bundle: {policy["task"]} with the {policy["object"]}
+
+Turns the {policy["object"]} in a Shadow hand by sight, one action every
+{manifest["control_period_s"] * 1000:.0f} ms. `manifest.json` holds the whole contract; running it
+needs numpy and onnxruntime.
+
+## Files
+
+| file | inputs | outputs |
+|---|---|---|
+| `pose.onnx`{eight} | {_ports(pose["inputs"])} | {_ports(pose["outputs"])} |
+| `policy.onnx` | {_ports(policy["inputs"])} | {_ports(policy["outputs"])} |
+
+Images are uint8 RGB of the cameras {cameras}, in this order. Normalisation is inside both files.
+The policy's action is the {_DECISIONS[decision]} of each actuator;
+`manifest.json` gives range, scaling ({policy["action"]["mode"]} targets) and smoothing
+({policy["action"]["smoothing"]}).
+
+{_agreement(pose.get("agreement"))}## What the policy sees, in order
+
+| field | size |
+|---|---|
+{fields}
+
+## Measured
+
+{_measured(manifest["metrics"])}
+
+## Limits
+
+Trained in simulation only, for this rig, this object and this hand. Not tried on a robot.
+"""
+
+
+_DECISIONS = {"mean": "mean of the distribution over bins", "likeliest": "likeliest bin"}
+
+
+def _ports(ports: dict[str, Any]) -> str:
+    return "; ".join(f"`{name}` {tuple(shape)}" for name, shape in ports.items())
+
+
+def _agreement(measured: dict[str, float] | None) -> str:
+    if measured is None:
+        return ""
+    return (
+        f"On {measured['n']} samples onnxruntime's poses differed from torch's by at most "
+        f"{measured['rotation_rad']:.1e} rad and\n{measured['position_m'] * 1000:.1e} mm.\n\n"
+    )
+
+
+def _measured(metrics: dict[str, Any]) -> str:
+    parts = [_validation(metrics.get("vision")), *_sight(metrics), *_loop(metrics)]
+    return "\n\n".join(parts)
+
+
+def _sight(metrics: dict[str, Any]) -> list[str]:
+    """A table of the estimator's errors on data it has not seen."""
+    if not metrics.get("sight"):
+        return []
+    rows = [
+        "Pose estimation on samples of other seeds (`opendactyl eval-vision`):\n",
+        "| states | renderer | seed | n | rotation, mean (°) | median | position, mean (mm) "
+        "| median | 90 % regions hold (rotation, position) |",
+        "|---" * 9 + "|",
+    ]
+    for row in metrics["sight"]:
+        rotation, position = row["rotation_error_deg"], row["position_error_mm"]
+        rows.append(
+            f"| {_states(row['states'])} | {row['renderer']} | {row['seed']} | {row['n']} "
+            f"| {rotation['mean']:.2f} | {rotation['median']:.2f} | {position['mean']:.2f} "
+            f"| {position['median']:.2f} | {row['coverage_90_rotation']:.1%}, "
+            f"{row['coverage_90_position']:.1%} |"
+        )
+    return ["\n".join(rows)]
+
+
+def _states(source: str) -> str:
+    """A source of states in words: of a policy's roll-outs, whose."""
+    kind, _, bundle = source.partition(":")
+    return f"{kind} of {Path(bundle).name}" if bundle else kind
+
+
+def _loop(metrics: dict[str, Any]) -> list[str]:
+    """A table of consecutive goals in the closed loop."""
+    if not metrics.get("loop"):
+        return []
+    rows = [
+        "Consecutive goals in simulation, at most 50, until a drop or too long without one "
+        "(`opendactyl evaluate`):\n",
+        "| task | pose | physics | seconds allowed | seed | n | mean | its 95 % interval | median "
+        "| drops | time-outs | seconds a goal |",
+        "|---" * 12 + "|",
+    ]
+    for row in metrics["loop"]:
+        low, high = row["mean_interval_95"]
+        seconds = row["seconds_per_success"]
+        rows.append(
+            f"| {row['task']} | {source_name(row)} | {row['randomization']} "
+            f"| {row['seconds_per_goal']:.0f} | {row['seed']} | {row['n']} | {row['mean']:.1f} "
+            f"| {low:.1f} to {high:.1f} | {row['median']:g} | {row['drops']} | {row['timeouts']} "
+            f"| {'' if seconds is None else f'{seconds:.2f}'} |"
+        )
+    return ["\n".join(rows)]
+
+
+def _validation(vision: dict[str, Any] | None) -> str:
+    if vision is None:
+        return (
+            "What was measured while it was trained is not told: there was no report, or the "
+            "export changed cameras or precision. `eval-vision` measures this bundle."
+        )
+    rotation, position = vision["rotation_error_deg"], vision["position_error_mm"]
+    return (
+        f"Pose estimation on the n = {vision['n']} validation samples by which the checkpoint was "
+        f"chosen: rotation error mean {rotation['mean']:.2f}°, median {rotation['median']:.2f}°; "
+        f"position error mean {position['mean']:.2f} mm, median {position['median']:.2f} mm."
+    )

@@ -1,0 +1,1 @@
+"""The closed loop in simulation: batched episodes, results and reports."""

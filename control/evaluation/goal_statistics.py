@@ -1,0 +1,116 @@
+"""What the records of episodes say: `results.json`, its intervals, and a comparison in pairs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from opendactyl.core.atomic_files import read_json
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.rotation import Array
+from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.vision.measures.metrics import bootstrap_interval, by_visibility
+
+RESAMPLES = 10_000
+"""Bootstrap samples behind an interval."""
+_MAY_DIFFER = ("pose", "fuse", "renderer", "appearance", "appearance_sha256")
+"""Settings in which two evaluations may differ and still be paired."""
+
+
+def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
+    """The contents of `results.json`, from the episodes' records."""
+    goals = np.array([r["goals"] for r in records])
+    actions = int(sum(r["actions"] for r in records))
+    ends = [r["outcome"] for r in records]
+    total = int(goals.sum())
+    return {
+        "n": len(records),
+        "task": task,
+        "consecutive_successes": {
+            "mean": float(goals.mean()),
+            "std": float(goals.std()),
+            "median": float(np.median(goals)),
+            "values": goals.tolist(),
+        },
+        "mean_interval_95": list(bootstrap_interval(goals, draws=RESAMPLES)),
+        "drops": ends.count("drop"),
+        "timeouts": ends.count("timeout"),
+        "finished": ends.count("finished"),
+        "diverged": ends.count("diverged"),
+        "seconds_per_success": float(actions * CONTROL_PERIOD / total) if total else None,
+        "actions": actions,
+        "actions_without_pose": int(sum(r["without_pose"] for r in records)),
+        "rotation_error_deg_in_loop": float(
+            np.rad2deg(sum(r["rotation_error_rad"] for r in records) / actions)
+        ),
+        "position_error_mm_in_loop": float(
+            sum(r["position_error_m"] for r in records) / actions * 1000
+        ),
+        "by_visibility": by_visibility(*_seen(records)),
+    }
+
+
+def _seen(records: list[dict[str, Any]]) -> tuple[Array, Array, Array]:
+    """Visible shares (N,), errors in degrees and in millimetres, where the share was looked at."""
+    looks = [look for record in records for look in record["visibility"]]
+    share, rotation, position = np.reshape(looks, (-1, 3)).T
+    return share, np.rad2deg(rotation), position * 1000
+
+
+def compare(values: list[int], others: list[int]) -> dict[str, Any]:
+    """Mean goals of paired episodes, and their ratio with its 95 % bootstrap interval over pairs.
+
+    Args:
+        values: goals of these episodes.
+        others: goals of the same episodes elsewhere; the longer of the two is cut.
+    """
+    n = min(len(values), len(others))
+    pairs = np.array([values[:n], others[:n]], dtype=np.float64)
+    theirs = {
+        "mean": float(pairs[1].mean()),
+        "std": float(pairs[1].std()),
+        "median": float(np.median(pairs[1])),
+    }
+    compared = {"n": n, "mean": float(pairs[0].mean()), "theirs": theirs}
+    if pairs[1].sum() == 0:
+        return compared | {"ratio": None, "interval_95": None}
+    rng = np.random.default_rng(0)
+    means = pairs[:, rng.integers(n, size=(RESAMPLES, n))].mean(axis=2)
+    ratios = means[0][means[1] > 0] / means[1][means[1] > 0]
+    return compared | {
+        "ratio": float(pairs[0].sum() / pairs[1].sum()),
+        "interval_95": [float(bound) for bound in np.percentile(ratios, (2.5, 97.5))],
+    }
+
+
+def source_name(config: dict[str, Any]) -> str:
+    """Where the pose came from in an evaluation of these settings, in words."""
+    parts = [config["pose"]]
+    if config["pose"] == "vision":
+        parts += [config["renderer"], config["appearance"]]
+    return ", ".join([*parts, *(["fused"] if config["fuse"] else [])])
+
+
+def paired(folder: Path, config: dict[str, Any]) -> tuple[str, list[int]]:
+    """The pose source, in words, and the goals of another evaluation of the same episodes.
+
+    Args:
+        folder: what that evaluation left behind.
+        config: this evaluation's settings.
+
+    Raises:
+        InputError: it is no evaluation, or of other episodes.
+    """
+    theirs, results = read_json(folder / "config.json"), read_json(folder / "results.json")
+    try:
+        differing = [
+            f"{name}: {theirs[name]!r} there, {value!r} here"
+            for name, value in config.items()
+            if name not in _MAY_DIFFER and theirs[name] != value
+        ]
+        others = (source_name(theirs), list(results["consecutive_successes"]["values"]))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder} holds no evaluation ({error!r})") from error
+    if differing:
+        raise InputError(f"{folder} evaluated other episodes ({'; '.join(differing)})")
+    return others

@@ -1,0 +1,117 @@
+"""The report of an evaluation, with the table Dactyl printed and ours beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from opendactyl.control.evaluation.goal_statistics import source_name
+from opendactyl.core.html_report import Page
+from opendactyl.policy.interface.tasks import MAX_GOALS
+
+# D18 Table 3, simulation, 100 trials each: mean, deviation, median.
+DACTYL = {"sim": (43.4, 13.8, 50.0), "vision": (30.0, 10.3, 33.0)}
+_ERROR = ("n", "rotation_error_deg", "position_error_mm")
+
+
+def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) -> None:
+    """Writes `report.html`."""
+    goals = results["consecutive_successes"]
+    pose = source_name(config)
+    page = Page(f"Consecutive goals: {results['task']}, pose from {pose}")
+    page.text(
+        f"n = {results['n']} episodes of seed {config['seed']}, each run to its end: {MAX_GOALS} "
+        f"goals, a drop, or {config['seconds_per_goal']:.0f} s without a goal."
+    )
+    low, high = results["mean_interval_95"]
+    rows: list[list[Any]] = [
+        [_name(results, config, pose), results["n"], goals["mean"], goals["std"], goals["median"]],
+        *_theirs(results),
+        *([f"Dactyl, block, {name} (D18 Table 3)", 100, *row] for name, row in DACTYL.items()),
+    ]
+    page.table(["system", "n", "mean", "std", "median"], rows)
+    page.text(
+        f"95 % of the bootstrap means lie from {low:.1f} to {high:.1f}. Dactyl's rows are in "
+        "simulation with randomized physics, any orientation being a goal (`reorient` here)."
+    )
+    _comparison(page, results, config)
+    page.table(
+        ["how episodes ended", "episodes"],
+        [[name, results[name]] for name in ("finished", "drops", "timeouts", "diverged")],
+    )
+    seconds = results["seconds_per_success"]
+    page.text("No goal was reached." if seconds is None else f"{seconds:.2f} s a goal.")
+    page.figure(_histogram(goals["values"]), "Goals reached in an episode.")
+    _errors(page, results)
+    page.write(path)
+
+
+def _name(results: dict[str, Any], config: dict[str, Any], pose: str) -> str:
+    return f"this bundle, {results['task']}, {pose}, randomization {config['randomization']}"
+
+
+def _theirs(results: dict[str, Any]) -> list[list[Any]]:
+    """The row of the other pose source, on the same episodes."""
+    against = results.get("against")
+    if against is None:
+        return []
+    theirs = against["theirs"]
+    name = f"this bundle, {against['pose']}, the same episodes"
+    return [[name, against["n"], theirs["mean"], theirs["std"], theirs["median"]]]
+
+
+def _comparison(page: Page, results: dict[str, Any], config: dict[str, Any]) -> None:
+    """The ratio of two pose sources, and Dactyl's of vision to simulator."""
+    rows: list[list[Any]] = []
+    against = results.get("against")
+    if against is not None:
+        name = f"this bundle, {source_name(config)} to {against['pose']}"
+        bounds = against["interval_95"] or (None, None)
+        rows = [[name, against["n"], against["ratio"], *bounds]]
+    theirs = DACTYL["vision"][0] / DACTYL["sim"][0]
+    rows.append(["Dactyl, vision to sim", 100, theirs, None, None])
+    page.table(["ratio of means", "n", "ratio", "from", "to (95 %)"], rows)
+    if against is None:
+        page.text(
+            "The same episodes with another pose source give a ratio: `evaluate --pose vision "
+            "--against` the folder of `--pose sim`."
+        )
+
+
+def _errors(page: Page, results: dict[str, Any]) -> None:
+    """Pose errors: in the loop, offline, and by how much the cameras saw."""
+    page.heading("Pose error")
+    offline = results.get("offline") or {}
+    rows: list[list[Any]] = [
+        ["in the loop", results["actions"], results["rotation_error_deg_in_loop"],
+         results["position_error_mm_in_loop"]]
+    ]  # fmt: skip
+    if offline:
+        name = f"single samples: {offline['samples']}"
+        rows.append([name, *(offline[key] for key in _ERROR)])
+    page.table(["means", "n", "rotation (deg)", "position (mm)"], rows)
+    page.text(
+        f"{results['actions_without_pose']} of {results['actions']} actions had no fresh pose."
+    )
+    samples = {row["visible_from"]: row for row in offline.get("by_visibility", [])}
+    seen = {row["visible_from"]: row for row in results["by_visibility"]}
+    rows = []
+    for share in sorted(seen | samples):
+        ends = (seen | samples)[share]
+        cells = [table.get(share, {}).get(key) for table in (seen, samples) for key in _ERROR]
+        rows.append([f"{share:.0%} to {ends['visible_to']:.0%}", *cells])
+    header = [f"{where}: {what}" for where in ("loop", "samples") for what in ("n", "deg", "mm")]
+    page.table(["of the object visible", *header], rows)
+    page.text(
+        "The visible share is the mean over the cameras; in the loop it is looked at now and then."
+    )
+
+
+def _histogram(values: list[int]) -> Figure:
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(values, bins=(np.arange(MAX_GOALS + 2) - 0.5).tolist())
+    axes.set_xlabel("consecutive goals")
+    axes.set_ylabel("episodes")
+    return figure

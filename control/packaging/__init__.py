@@ -1,0 +1,1 @@
+"""Builds bundles from training runs, and records what was measured of them."""

@@ -1,0 +1,93 @@
+"""What was measured of a bundle, or of a run, on its way into a manifest and a model card."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from opendactyl.control.bundle.load import CARD_FILE, MANIFEST_FILE, POSE_FILE, load_bundle
+from opendactyl.control.bundle.model_card import model_card
+from opendactyl.core.atomic_files import read_json, sha256, write_json, write_text
+from opendactyl.core.errors import InputError
+from opendactyl.core.run_dir import CONFIG_NAME
+from opendactyl.vision.training.checkpoints import best_checkpoint
+
+_LOOP = (
+    "task", "pose", "fuse", "renderer", "appearance", "randomization", "seed", "seconds_per_goal",
+)  # fmt: skip
+_GOALS = (
+    "n", "mean_interval_95", "drops", "timeouts", "finished", "diverged", "seconds_per_success",
+    "rotation_error_deg_in_loop", "position_error_mm_in_loop", "against",
+)  # fmt: skip
+_SIGHT = ("data", "config_hash", "states", "renderer", "seed")
+_ERRORS = (
+    "n", "rotation_error_deg", "position_error_mm", "coverage_90_position", "coverage_90_rotation",
+    "by_visibility",
+)  # fmt: skip
+
+
+def record(bundle: Path, folders: Sequence[Path]) -> None:
+    """Adds evaluations to a bundle; one of the same settings takes the place of an older one.
+
+    Args:
+        bundle: the bundle.
+        folders: what `evaluate` and `eval-vision` left behind when they measured this bundle.
+
+    Raises:
+        InputError: a folder holds no evaluation, or one of another bundle.
+    """
+    loaded = load_bundle(bundle)
+    manifest = loaded.manifest
+    metrics = manifest.setdefault("metrics", {})
+    for folder in folders:
+        config = read_json(folder / "config.json")
+        kind, row = _row(folder, config)
+        identity = loaded.identity if kind == "loop" else manifest["sha256"][POSE_FILE]
+        if config.get("bundle_sha256") != identity:
+            raise InputError(f"{folder} measured another bundle than {bundle}; evaluate this one")
+        if config.get("chosen_by"):
+            raise InputError(
+                f"{folder} measured the samples by which the estimator was chosen; evaluate it on "
+                "a dataset with another --seed"
+            )
+        settings = _LOOP if kind == "loop" else _SIGHT
+        rows = [r for r in metrics.get(kind, []) if any(r[name] != row[name] for name in settings)]
+        metrics[kind] = [*rows, row]
+    write_json(bundle / MANIFEST_FILE, manifest)
+    write_text(bundle / CARD_FILE, model_card(manifest))
+
+
+def figures_of_run(run: Path) -> dict[str, Any]:
+    """What `eval-vision` measured of an estimator's run and left beside it, for a manifest.
+
+    Figures of other weights are left out: a training that was gone on with has those of its former.
+    """
+    report = run / "report"
+    if not (report / "metrics.json").exists():
+        return {}
+    about = report / CONFIG_NAME
+    measured = read_json(about).get("checkpoint_sha256") if about.exists() else None
+    if measured != sha256(best_checkpoint(run)):
+        print(
+            f"opendactyl: the figures in {report} are not known to be of these weights and left "
+            f"out; measure them with eval-vision --out {report} --resume",
+            file=sys.stderr,
+        )
+        return {}
+    return {"vision": read_json(report / "metrics.json")}
+
+
+def _row(folder: Path, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """`loop` or `sight`, and what was measured under which settings."""
+    loop = (folder / "results.json").exists()
+    try:
+        if loop:
+            results = read_json(folder / "results.json")
+            goals = results["consecutive_successes"]
+            row = {name: config[name] for name in _LOOP} | {n: results.get(n) for n in _GOALS}
+            return "loop", row | {name: goals[name] for name in ("mean", "std", "median")}
+        errors = read_json(folder / "metrics.json")
+        row = {name: config[name] for name in _SIGHT} | {name: errors[name] for name in _ERRORS}
+        return "sight", row
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder} holds no evaluation ({error!r})") from error

@@ -1,0 +1,1 @@
+"""The closed loop in a browser, and as a video."""

@@ -1,0 +1,145 @@
+"""The three-dimensional part of the viewer: hand, object, goal, estimate and cameras, in viser."""
+
+import mujoco
+import numpy as np
+import trimesh
+import viser
+from numpy.typing import NDArray
+
+from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rotation import Array, quat_to_matrix
+from opendactyl.geometry.transforms import invert_pose, pose_from_matrix
+from opendactyl.render.appearance.sampling import HAND_RGB
+from opendactyl.render.meshes.simplify import simplify_hand
+from opendactyl.sim.hands.hand_frame import to_hand
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.scene import HAND_GROUP, OBJECT_GROUP, Scene, scene_spec
+from opendactyl.sim.state import State
+
+GOAL_OFFSET = np.array([0.0, 0.0, 0.14])
+"""The goal is shown over the hand, this far from the hand frame's origin, in metres."""
+VIEW_POSITION, VIEW_TARGET = (0.40, -0.24, 0.26), (-0.10, 0.02, 0.15)
+"""Where a visitor looks from and at, in the hand frame."""
+_ESTIMATE = (40, 160, 255)
+_FRUSTUM, _LINE = 0.09, 0.002
+
+
+class Stage:
+    """Draws one moment after the other into a viser server, in the hand frame."""
+
+    def __init__(self, server: viser.ViserServer, rig: Rig, object_name: str) -> None:
+        """Sends the meshes."""
+        self._server = server
+        spec = scene_spec(object_name)
+        simplify_hand(spec)
+        self._scene = Scene.compile(spec, object_name)
+        self._data = mujoco.MjData(self._scene.model)
+        scene = server.scene
+        scene.set_up_direction("+z")
+        server.initial_camera.position = VIEW_POSITION
+        server.initial_camera.look_at = VIEW_TARGET
+        # Shadows of 26,000 faces are more than a browser without a graphics card can draw.
+        scene.configure_default_lights(cast_shadow=False)
+        scene.add_grid("/floor", width=0.8, height=0.8, cell_size=0.05, position=(0, 0, -0.1))
+        self._hand = {
+            body: scene.add_mesh_simple(
+                f"/hand/{self._scene.model.body(body).name.split(':')[-1]}",
+                mesh.vertices,
+                mesh.faces,
+                color=HAND_RGB,
+            )
+            for body, mesh in self._hand_meshes().items()
+        }
+        self._object = scene.add_mesh_trimesh("/object", self._object_mesh())
+        self._goal = scene.add_mesh_trimesh("/goal", self._object_mesh())
+        scene.add_label("/goal label", "goal", position=GOAL_OFFSET + [0, 0, 0.05])
+        half = object_spec(object_name).half_extent
+        self._estimate = scene.add_box(
+            "/estimate", _ESTIMATE, tuple(2.1 * half), wireframe=True, cast_shadow=False
+        )
+        self._axes = scene.add_frame("/estimate/axes", axes_length=0.05, axes_radius=0.0015)
+        self._frustums = [self._add_camera(camera) for camera in rig.cameras]
+
+    def show(
+        self, state: State, goal: Array, estimate: tuple[Array, Array], images: "list[NDArray]"
+    ) -> None:
+        """Shows a moment.
+
+        Args:
+            state: the true state.
+            goal: the goal orientation (4,).
+            estimate: position (3,) and orientation (4,) that the policy goes by.
+            images: what the cameras saw, (H, W, 3) each.
+        """
+        self._scene.set_state(self._data, state)
+        with self._server.atomic():
+            bodies = list(self._hand)
+            positions, quaternions = to_hand(self._data.xpos[bodies], self._data.xquat[bodies])
+            for number, body in enumerate(bodies):
+                self._hand[body].position = positions[number]
+                self._hand[body].wxyz = quaternions[number]
+            self._object.position, self._object.wxyz = state.position, state.quaternion
+            self._goal.position, self._goal.wxyz = GOAL_OFFSET, goal
+            self._estimate.position, self._estimate.wxyz = estimate
+            for frustum, image in zip(self._frustums, images, strict=False):
+                frustum.image = image
+
+    def _add_camera(self, camera: Camera) -> viser.CameraFrustumHandle:
+        position, quaternion = pose_from_matrix(invert_pose(camera.cam_from_hand))
+        return self._server.scene.add_camera_frustum(
+            f"/cameras/{camera.name}",
+            camera.fovy,
+            camera.width / camera.height,
+            scale=_FRUSTUM,
+            thickness=_LINE,
+            cast_shadow=False,
+            position=position,
+            wxyz=quaternion,
+        )
+
+    def _hand_meshes(self) -> dict[int, trimesh.Trimesh]:
+        """One mesh for each body of the hand that has something to show, in its own frame."""
+        model = self._scene.model
+        parts: dict[int, list[trimesh.Trimesh]] = {}
+        for geom in np.flatnonzero(model.geom_group == HAND_GROUP):
+            parts.setdefault(int(model.geom_bodyid[geom]), []).append(_geom_mesh(model, int(geom)))
+        return {body: _joined(meshes) for body, meshes in parts.items()}
+
+    def _object_mesh(self) -> trimesh.Trimesh:
+        """The object with its faces and letters, coloured."""
+        model = self._scene.model
+        geoms = np.flatnonzero(
+            (model.geom_bodyid == self._scene.object_body) & (model.geom_group == OBJECT_GROUP)
+        )
+        meshes = [_geom_mesh(model, int(geom)) for geom in geoms]
+        for geom, mesh in zip(geoms, meshes, strict=True):
+            rgba = model.mat_rgba[model.geom_matid[geom]]
+            mesh.visual.face_colors = np.round(rgba * 255).astype(np.uint8)  # pyright: ignore
+        return _joined(meshes)
+
+
+def _joined(meshes: list[trimesh.Trimesh]) -> trimesh.Trimesh:
+    joined = trimesh.util.concatenate(meshes)
+    assert isinstance(joined, trimesh.Trimesh)
+    return joined
+
+
+def _geom_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
+    """The surface of a box or mesh geom, in the frame of its body."""
+    if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX:
+        mesh = trimesh.creation.box(extents=2 * model.geom_size[geom])
+    else:
+        number = model.geom_dataid[geom]
+        start, count = model.mesh_vertadr[number], model.mesh_vertnum[number]
+        first, faces = model.mesh_faceadr[number], model.mesh_facenum[number]
+        mesh = trimesh.Trimesh(
+            model.mesh_vert[start : start + count],
+            model.mesh_face[first : first + faces],
+            process=False,
+        )
+    frame = np.eye(4)
+    frame[:3, :3] = quat_to_matrix(model.geom_quat[geom])
+    frame[:3, 3] = model.geom_pos[geom]
+    mesh.apply_transform(frame)
+    return mesh

@@ -1,0 +1,177 @@
+"""Films a bundle at work: the scene, the estimator's views, poses and goal drawn on."""
+
+import math
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from tqdm import tqdm
+
+from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.evaluation.batched_loop import Loop
+from opendactyl.control.evaluation.episodes import (
+    EpisodeConfig,
+    make_cameras,
+    make_env,
+    make_source,
+    open_renderer,
+)
+from opendactyl.core.errors import InputError
+from opendactyl.core.run_dir import new_folder
+from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
+from opendactyl.geometry.drawing import draw_pose
+from opendactyl.geometry.rig import Rig, look_at
+from opendactyl.geometry.transforms import invert_pose
+from opendactyl.render.appearance.config import PRESETS
+from opendactyl.render.appearance.sampling import sample_appearance
+from opendactyl.render.base import make_renderer
+from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.state import State
+
+SCENE = 480
+"""Height and width of the scene's picture, in pixels."""
+GOAL_COLOURS = ((255, 170, 150), (190, 255, 150), (150, 200, 255))
+"""The goal's axes are drawn paler than the object's, in the same order."""
+ESTIMATE_WIDTH = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(EpisodeConfig):
+    """Settings of `run`."""
+
+    pose: str = "vision"
+    """Where the pose comes from: vision or sim."""
+    appearance: str = "calibrated"
+    """Appearance preset or TOML file, drawn once an episode."""
+    episode: int = 0
+    """Number of the episode, as `evaluate` counts them."""
+    seconds: float = 24.0
+    """Length of the film, unless the episode ends before."""
+    video: Path = Path("runs/run.mp4")
+    """The film to write."""
+
+    def __post_init__(self) -> None:
+        """Refuses impossible numbers and names."""
+        super().__post_init__()
+        if not CONTROL_PERIOD <= self.seconds < math.inf:
+            raise InputError(f"--seconds is {self.seconds}; an action takes {CONTROL_PERIOD}")
+        if self.video.suffix != ".mp4":
+            raise InputError(f"--video is {self.video}; it must end in .mp4")
+        if self.video.is_dir():
+            raise InputError(f"--video is {self.video}, which is a folder; name a file in it")
+        if self.episode < 0:
+            raise InputError(f"--episode is {self.episode}; it must not be negative")
+
+
+class Film:
+    """Composes frames of an episode."""
+
+    def __init__(self, config: RunConfig) -> None:
+        """Opens the bundle, the cameras and the episode."""
+        self.bundle = load_bundle(config.bundle)
+        self.env = make_env(config, self.bundle, 1, config.episode)
+        thing = object_spec(self.bundle.object_name)
+        self._camera = _scene_camera()
+        with ExitStack() as stack:
+            self._views = stack.enter_context(open_renderer(config.renderer, self.bundle))
+            self._scene = stack.enter_context(
+                make_renderer(
+                    rig=Rig("scene", (self._camera,)), object_name=thing.name, image_size=SCENE
+                )
+            )
+            self._cameras = make_cameras(config, self.env, 0, self._views)
+            source = make_source(config, self.bundle, self.env, 0, self._cameras)
+            self.loop = Loop(self.bundle, self.env, [source])
+            self._opened = stack.pop_all()
+        self._sighted = config.pose == "vision"
+        self._look = sample_appearance(
+            np.random.default_rng(config.seed), PRESETS["calibrated"], views=1, thing=thing
+        )
+
+    def step(self) -> NDArray[np.uint8]:
+        """Takes an action; returns the moment before it: scene at the left, views at the right."""
+        env = self.env
+        state, goal, goals = env.state(0), env.goal[0].copy(), int(env.goals[0])
+        if not self._sighted:
+            self._cameras.read()
+        self.loop.step()
+        scene = Image.fromarray(self._scene.render(state, self._look)[0])
+        draw_pose(
+            scene, self._camera, state.position + [0.0, 0.0, 0.09], goal,
+            colours=GOAL_COLOURS, width=ESTIMATE_WIDTH,
+        )  # fmt: skip
+        pilot = self.loop.pilot
+        draw_pose(scene, self._camera, pilot.position[0], pilot.quaternion[0], width=ESTIMATE_WIDTH)
+        self._caption(scene, goals)
+        views = [
+            self._view(camera, np.asarray(image), state)
+            for camera, image in zip(self.bundle.rig.cameras, self._cameras.images, strict=True)
+        ]
+        column = np.concatenate(views, axis=0)
+        side = Image.fromarray(column).resize((SCENE * column.shape[1] // column.shape[0], SCENE))
+        return np.concatenate([np.asarray(scene), np.asarray(side)], axis=1)
+
+    def _view(self, camera: Camera, image: NDArray[np.uint8], state: State) -> NDArray[np.uint8]:
+        picture = Image.fromarray(image).resize((SCENE // 3, SCENE // 3), Image.Resampling.BICUBIC)
+        pilot = self.loop.pilot
+        draw_pose(picture, camera, pilot.position[0], pilot.quaternion[0], width=2)
+        draw_pose(picture, camera, state.position, state.quaternion)
+        return np.asarray(picture)
+
+    def _caption(self, scene: Image.Image, goals: int) -> None:
+        degrees = np.rad2deg(self.loop.error_rad[0])
+        error = f"pose error {degrees:.1f} deg, {self.loop.error_m[0] * 1000:.1f} mm"
+        legend = "axes: estimated; true, thin, in the views; the goal, pale, above"
+        pen = ImageDraw.Draw(scene)
+        for place, text, size in (
+            ((10, 6), f"goals {goals}", 26), ((10, 40), error, 15), ((10, SCENE - 24), legend, 13),
+        ):  # fmt: skip
+            # Backgrounds are light or dark.
+            pen.text(place, text, "white", font_size=size, stroke_width=2, stroke_fill="black")
+
+    def close(self) -> None:
+        """Closes the cameras."""
+        self._opened.close()
+
+
+def _scene_camera() -> Camera:
+    """A camera that looks at the palm from the side of the thumb."""
+    intrinsics = intrinsics_from_fovy(np.deg2rad(26.0), SCENE, SCENE)
+    hand_from_cam = look_at([0.25, -0.5, 0.45], [-0.01, 0.0, 0.02], [0.0, 0.0, 1.0])
+    return Camera("scene", SCENE, SCENE, intrinsics, invert_pose(hand_from_cam))
+
+
+def film(config: RunConfig) -> Path:
+    """Runs one episode and writes it as an MP4; returns its path.
+
+    Raises:
+        InputError: bad settings, a bad bundle, or a film that cannot be written.
+    """
+    new_folder(config.video.parent, resume=True)
+    temporary = config.video.with_suffix(f".{os.getpid()}.part.mp4")
+    picture = Film(config)
+    try:
+        with iio.imopen(temporary, "w", plugin="pyav") as video:
+            video.init_video_stream("libx264", fps=1 / CONTROL_PERIOD)  # pyright: ignore
+            for _ in tqdm(
+                range(round(config.seconds / CONTROL_PERIOD)), unit="action", desc="filming"
+            ):
+                video.write_frame(picture.step())  # pyright: ignore
+                if not picture.env.running[0]:
+                    break
+        temporary.replace(config.video)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {config.video}: {error.strerror or error}; name a file in a folder that "
+            "is writable and has free space"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+        picture.close()
+    return config.video

@@ -1,0 +1,121 @@
+"""Writes that are complete or absent, and checksums.
+
+Every write goes to a temporary name in the target's folder, is flushed to disk and then renamed,
+so that a reader or a resumed run never meets half a file.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from opendactyl.core.errors import InputError
+
+
+@contextmanager
+def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
+    """A new file that takes the name `path` once the block has ended without an error.
+
+    Missing parent folders are created.
+
+    Raises:
+        InputError: the folder cannot be written to, or the disk is full.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
+        )
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; "
+            "name a folder that is writable and has free space"
+        ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Writes `data` to `path` atomically (see `open_atomic`)."""
+    with open_atomic(path) as file:
+        file.write(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes `text` as UTF-8 to `path` atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes `value` as sorted, indented JSON to `path` atomically; refuses NaN and infinity."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def replace_folder(folder: Path, out: Path) -> None:
+    """Gives a finished folder the name `out`, in the same place; what had the name goes last."""
+    if not out.exists():
+        os.replace(folder, out)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=out.parent))
+    os.replace(out, aside)
+    try:
+        os.replace(folder, out)
+    except BaseException:
+        os.replace(aside, out)
+        raise
+    shutil.rmtree(aside)
+
+
+def read_json(path: str | Path) -> Any:
+    """Reads a JSON file; NaN and infinity, which JSON does not know, are refused.
+
+    Raises:
+        InputError: the file is missing, unreadable or not JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}); make it again") from error
+
+
+def refuse_constant(name: str) -> float:
+    """What the JSON parser is to make of NaN and infinity: a `ValueError`."""
+    raise ValueError(f"{name} is no number")
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 checksum of a file, in hexadecimal.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def json_hash(value: Any) -> str:
+    """The SHA-256 checksum of a value's canonical JSON: equal for equal content."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,108 @@
+"""What is drawn at random, as data: each setting of a dataclass with its meaning and its source.
+
+The settings are the documentation: `table` lists them, and the docs' tables are made from that.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from opendactyl.core.errors import InputError
+
+T = TypeVar("T")
+
+
+def drawn(default: Any, what: str, distribution: str, source: str) -> Any:
+    """A dataclass field that decides a draw.
+
+    Args:
+        default: its value.
+        what: what is drawn, and the unit.
+        distribution: how, if there is more to say than how often.
+        source: the paper or program that the range is from.
+    """
+    metadata = {"what": what, "distribution": distribution, "source": source}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def documented(config: type[T]) -> type[T]:
+    """Writes what each field means into the docstring of its class, where `--help` finds it."""
+    lines = [f"    {f.name}: {f.metadata['what']}." for f in dataclasses.fields(config)]  # pyright: ignore[reportArgumentType]
+    config.__doc__ = "\n".join([str(config.__doc__), "", "Attributes:", *lines])
+    return config
+
+
+def check_ranges(what: str, config: Any, limits: Mapping[str, tuple[float, float]]) -> None:
+    """Refuses settings that nothing can be drawn from.
+
+    Args:
+        what: what the settings are of, for messages.
+        config: a dataclass of fields made by `drawn`.
+        limits: the least and the greatest value of fields that are not simply from 0 on.
+
+    Raises:
+        InputError: a value has another form than its default, is out of order or out of range.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        low, high = limits.get(field.name, (0.0, math.inf))
+        if _alike(value, field.default):
+            first, last = value if isinstance(value, tuple) else (value, value)
+            if low <= first <= last <= high:
+                continue
+        if isinstance(field.default, bool):
+            raise InputError(f"{what} {field.name} is {value!r}; it must be true or false")
+        raise InputError(
+            f"{what} {field.name} is {value!r}; it must be {_form(field.default)} from {low:g} "
+            f"to {high:g}, like {field.default!r}"
+        )
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value has the form of a default: a finite number, a whole one, a switch, a pair."""
+    if isinstance(default, tuple):
+        pair = isinstance(value, tuple) and len(value) == len(default)
+        return pair and all(map(_alike, value, default))
+    if isinstance(default, float):
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is type(default)
+
+
+def _form(default: Any) -> str:
+    if isinstance(default, tuple):
+        return "two numbers in order"
+    return "a whole number" if isinstance(default, int) else "a number"
+
+
+def table(config: Any) -> list[tuple[str, str, str, str]]:
+    """Rows (what, distribution, range, source), one for each field made by `drawn`."""
+    rows = []
+    for field in dataclasses.fields(config):
+        about = field.metadata
+        shown = _short(getattr(config, field.name))
+        rows.append((about["what"], about["distribution"], shown, about["source"]))
+    return rows
+
+
+def markdown(configs: Mapping[str, Any]) -> str:
+    """A Markdown table: a row for each field, a column for each of the configurations."""
+    tables = {name: table(config) for name, config in configs.items()}
+    first = next(iter(configs.values()))
+    lines = [
+        "| key | what | distribution | " + " | ".join(tables) + " | source |",
+        "|---" * (4 + len(tables)) + "|",
+    ]
+    for number, field in enumerate(dataclasses.fields(first)):
+        ranges = " | ".join(rows[number][2] for rows in tables.values())
+        what, distribution, _, source = next(iter(tables.values()))[number]
+        lines.append(f"| `{field.name}` | {what} | {distribution} | {ranges} | {source} |")
+    return "\n".join(lines) + "\n"
+
+
+def _short(value: Any) -> str:
+    """A switch, number or range as a table shows it; a range without width is a number."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    values = value if isinstance(value, tuple) else (value,)
+    return " … ".join(dict.fromkeys(f"{number:.4g}" for number in values))

@@ -1,0 +1,45 @@
+"""Learning curves as CSV that a resumed run appends to."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from opendactyl.core.atomic_files import write_text
+
+
+def append_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:
+    """Appends a row to a CSV file, after a header if the file is new; missing values stay empty."""
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def trim(path: Path, column: str, limit: float) -> None:
+    """Drops the rows beyond a value: a run that goes on from a checkpoint will make them again.
+
+    So it does with a row that a full disk has cut short.
+    """
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows, columns = list(reader), reader.fieldnames or ()
+    kept = [row for row in rows if _number(row[column]) <= limit]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(kept)
+    write_text(path, text.getvalue())
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "inf")
+    except ValueError:
+        return math.inf

@@ -1,0 +1,1 @@
+"""A dataset for others: BOP, the dataset card, contact sheets."""

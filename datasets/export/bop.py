@@ -1,0 +1,167 @@
+"""Export to BOP's scenewise format, for the tools of the pose-estimation field.
+
+A shard becomes a scene, a camera a sensor suffix (`rgb_left`, `scene_gt_left.json`). BOP counts in
+millimetres and puts pixel centres at whole numbers; ours are at +0.5. Cameras are the true ones,
+the hand frame is BOP's world. Counts and boxes end at the border of the image.
+"""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from opendactyl.core.atomic_files import write_bytes, write_json, write_text
+from opendactyl.core.run_dir import new_folder
+from opendactyl.datasets.export.bop_model import write_models
+from opendactyl.datasets.format.label import Label
+from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
+from opendactyl.datasets.format.shards import Sample, encode_image
+from opendactyl.datasets.generation.config import DatasetConfig, Recipe
+from opendactyl.datasets.generation.shard_builder import open_renderer
+from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.transforms import pose_matrix
+from opendactyl.render.appearance.config import Appearance
+from opendactyl.render.base import OBJECT, Renderer
+from opendactyl.sim.state import State
+
+SPLIT = "test"
+OBJECT_ID = 1
+MILLIMETRES = 1000.0
+HALF_PIXEL = 0.5
+
+Tables = defaultdict[str, dict[str, Any]]
+
+
+def export_bop(folder: Path, out: Path) -> Path:
+    """Writes a dataset in BOP's format; masks are rendered anew from the labels.
+
+    Raises:
+        InputError: the dataset is unfinished or damaged, or `out` holds something.
+    """
+    manifest = load_manifest(folder)
+    recipe = Recipe.from_content(manifest.config, DatasetConfig(out=folder))
+    new_folder(out)
+    with (
+        open_renderer(recipe) as renderer,
+        tqdm(total=manifest.num_samples, unit="sample", desc=str(out)) as bar,
+    ):
+        for scene, shard in enumerate(manifest.shards):
+            tables: Tables = defaultdict(dict)
+            for number, sample in enumerate(read_samples(folder, manifest, shard)):
+                _write_sample(out / SPLIT / f"{scene:06d}", number, sample, renderer, tables)
+                bar.update()
+            for name, table in tables.items():
+                write_json(out / SPLIT / f"{scene:06d}" / f"{name}.json", table)
+    write_models(out / "models", manifest.object, OBJECT_ID)
+    for camera in manifest.load_rig().cameras:
+        write_json(out / f"camera_{camera.name}.json", _sensor(camera))
+    write_text(out / "dataset_info.md", _info_text(folder, manifest))
+    _write_targets(out, manifest)
+    return out
+
+
+def _write_targets(out: Path, manifest: Manifest) -> None:
+    """BOP's detection targets: image by image, and all views of a sample together."""
+    frames = [
+        (scene, number)
+        for scene, shard in enumerate(manifest.shards)
+        for number in range(shard.stop - shard.start)
+    ]
+    names = manifest.load_rig().names
+    single = [{"scene_id": scene, "im_id": number} for scene, number in frames]
+    together = [
+        {"scene_id": scene, "im_id": [[name, number] for name in names]} for scene, number in frames
+    ]
+    write_json(out / f"{SPLIT}_targets_bop24.json", single)
+    write_json(out / f"{SPLIT}_targets_multiview_bop25.json", together)
+
+
+def _info_text(folder: Path, manifest: Manifest) -> str:
+    return f"""# The {manifest.object} in a robot hand, in BOP's scenewise format
+
+Made by OpenDactyl from the {manifest.num_samples} samples of `{folder.name}` (settings
+{manifest.config_hash[:16]}, seed {manifest.seed}). Synthetic colour images, no depth. Each scene
+is a shard, each image number a sample seen by the cameras {", ".join(manifest.load_rig().names)}
+at once. World coordinates are those of the hand. Object {OBJECT_ID}: its coloured and lettered
+faces leave it no symmetry. Silhouettes, boxes and counts end at the border of the image.
+"""
+
+
+def _sensor(camera: Camera) -> dict[str, Any]:
+    K = bop_intrinsics(camera)
+    return {
+        "fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2],
+        "width": camera.width, "height": camera.height, "depth_scale": 1.0,
+    }  # fmt: skip
+
+
+def bop_intrinsics(camera: Camera) -> NDArray[np.float64]:
+    """Intrinsics (3, 3) for pixel centres at whole numbers."""
+    shift = np.zeros((3, 3))
+    shift[:2, 2] = HALF_PIXEL
+    return camera.K - shift
+
+
+def _write_sample(
+    folder: Path, number: int, sample: Sample, renderer: Renderer, tables: Tables
+) -> None:
+    label = sample.label
+    state = State(label.joints, label.position, label.quaternion)
+    renderer.render(state, Appearance.from_dict(label.appearance))
+    whole = renderer.object_alone()
+    visible = (renderer.segment() == OBJECT) & whole
+    for view, camera in enumerate(label.true_cameras):
+        name, key = camera.name, str(number)
+        write_bytes(
+            folder / f"rgb_{name}" / f"{number:06d}.png", encode_image(sample.images[view], None)
+        )
+        for kind, mask in (("mask", whole[view]), ("mask_visib", visible[view])):
+            image = np.where(mask, 255, 0).astype(np.uint8)
+            write_bytes(
+                folder / f"{kind}_{name}" / f"{number:06d}_000000.png", encode_image(image, None)
+            )
+        tables[f"scene_camera_{name}"][key] = _camera(camera)
+        tables[f"scene_gt_{name}"][key] = [_pose(camera, label)]
+        tables[f"scene_gt_info_{name}"][key] = [_info(whole[view], visible[view])]
+
+
+def _camera(camera: Camera) -> dict[str, Any]:
+    return {
+        "cam_K": bop_intrinsics(camera).ravel().tolist(),
+        "cam_R_w2c": camera.cam_from_hand[:3, :3].ravel().tolist(),
+        "cam_t_w2c": (MILLIMETRES * camera.cam_from_hand[:3, 3]).tolist(),
+        "depth_scale": 1.0,
+    }
+
+
+def _pose(camera: Camera, label: Label) -> dict[str, Any]:
+    pose = camera.cam_from_hand @ pose_matrix(label.position, label.quaternion)
+    return {
+        "cam_R_m2c": pose[:3, :3].ravel().tolist(),
+        "cam_t_m2c": (MILLIMETRES * pose[:3, 3]).tolist(),
+        "obj_id": OBJECT_ID,
+    }
+
+
+def _info(whole: NDArray[np.bool_], visible: NDArray[np.bool_]) -> dict[str, Any]:
+    pixels, seen = int(whole.sum()), int(visible.sum())
+    return {
+        "bbox_obj": _box(whole),
+        "bbox_visib": _box(visible),
+        "px_count_all": pixels,
+        "px_count_valid": pixels,
+        "px_count_visib": seen,
+        "visib_fract": seen / max(pixels, 1),
+    }
+
+
+def _box(mask: NDArray[np.bool_]) -> list[int]:
+    """(x, y, width, height) of a mask; -1 throughout when it is empty."""
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return [-1, -1, -1, -1]
+    x, y = int(columns.min()), int(rows.min())
+    return [x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1]

@@ -1,0 +1,1 @@
+"""What is on disk: labels, shards, the manifest."""

@@ -1,0 +1,213 @@
+"""Shards: tar files in WebDataset's layout, the same bytes for the same samples.
+
+Sample 12 of a three-camera rig is `00000012.left.jpg`, `00000012.right.jpg`, `00000012.top.jpg`
+(or `.png`), `00000012.left.mask.png` and so on when masks are stored, and `00000012.json`, in this
+order. Tar headers carry no time and no user.
+"""
+
+import hashlib
+import io
+import struct
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from opendactyl.core.atomic_files import open_atomic
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.format.label import Label
+
+MAX_MEMBER_BYTES = 64 * 2**20
+MAX_SAMPLE_BYTES = 256 * 2**20
+"""No image or label is larger; a member that claims to be is refused before it is read."""
+MAX_SAMPLES = 1000
+"""No shard has more samples."""
+MAX_FILES = 128
+"""No sample has more files."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The images (V, H, W, 3) of one state, and its label."""
+
+    images: NDArray[np.uint8]
+    label: Label
+    masks: NDArray[np.uint8] | None = None
+    """The class of each pixel (V, H, W), when stored: 0 background, 1 hand, 2 object."""
+
+
+def shard_name(number: int) -> str:
+    """The file name of a dataset's shard `number`."""
+    return f"shard-{number:06d}.tar"
+
+
+class _Hashed(io.BufferedIOBase):
+    """Passes bytes on to a file and keeps their checksum: a shard need not fit into memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: bytes, /) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+
+def write_shard(path: Path, samples: Iterable[Sample], *, jpeg_quality: int | None = 95) -> str:
+    """Writes samples to a tar file, atomically; images are PNG without a JPEG quality.
+
+    Returns:
+        The file's SHA-256 checksum.
+    """
+    kind = "png" if jpeg_quality is None else "jpg"
+    with open_atomic(path) as file:
+        hashed = _Hashed(file)
+        with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
+            for sample in samples:
+                _add_sample(tar, sample, kind, jpeg_quality)
+    return hashed.sha256.hexdigest()
+
+
+def _add_sample(tar: tarfile.TarFile, sample: Sample, kind: str, jpeg_quality: int | None) -> None:
+    stem = f"{sample.label.index:08d}"
+    names = [camera.name for camera in sample.label.cameras]
+    for name, image in zip(names, sample.images, strict=True):
+        _add(tar, f"{stem}.{name}.{kind}", encode_image(image, jpeg_quality))
+    if sample.masks is not None:
+        for name, mask in zip(names, sample.masks, strict=True):
+            _add(tar, f"{stem}.{name}.mask.png", encode_image(mask, None))
+    _add(tar, f"{stem}.json", sample.label.to_json())
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    member.mode = 0o644
+    tar.addfile(member, io.BytesIO(data))
+
+
+def encode_image(image: NDArray[np.uint8], quality: int | None) -> bytes:
+    """Bytes of an image (H, W, 3) or (H, W): PNG, or JPEG when there is a quality.
+
+    The JPEG has no chroma subsampling: letters are small.
+    """
+    buffer = io.BytesIO()
+    if quality is None:
+        Image.fromarray(image).save(buffer, "PNG")
+    else:
+        Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def read_shard(path: Path) -> Iterator[Sample]:
+    """Reads the samples of a shard in order.
+
+    Raises:
+        InputError: the shard is missing, truncated, or holds what no shard of ours would.
+    """
+    for members, name in _members(path):
+        yield _sample(members, name, path)
+
+
+def _members(path: Path) -> Iterator[tuple[dict[str, bytes], str]]:
+    """The files of each sample, and the name of its label, which comes last."""
+    try:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            pending: dict[str, bytes] = {}
+            for member in tar:
+                if member.name in pending:
+                    raise InputError(f"{path} holds {member.name} twice; make it again")
+                pending[member.name] = _read_member(tar, member, path)
+                if sum(map(len, pending.values())) > MAX_SAMPLE_BYTES:
+                    raise InputError(f"{path}: a sample has over {MAX_SAMPLE_BYTES} bytes")
+                if member.name.endswith(".json"):
+                    yield pending, member.name
+                    pending = {}
+                elif len(pending) > MAX_FILES:
+                    raise InputError(f"{path} has {len(pending)} files without a label")
+            if pending:
+                raise InputError(f"{path} ends in the middle of a sample; make it again")
+            _check_end(file, tar.offset, path)
+    except InputError:
+        raise
+    except (tarfile.TarError, EOFError, OSError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot read the shard {path}: {error}; make it again") from error
+
+
+def _check_end(file: BinaryIO, offset: int, path: Path) -> None:
+    """Python takes a broken header for the end; the true end is a kilobyte of zeros or more."""
+    file.seek(offset)
+    longest = tarfile.RECORDSIZE + tarfile.BLOCKSIZE
+    rest = file.read(longest + 1)
+    if not 2 * tarfile.BLOCKSIZE <= len(rest) <= longest or any(rest):
+        raise InputError(f"{path} is damaged at byte {offset}; make it again")
+
+
+def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
+    regular = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+    plain = regular and "/" not in member.name and "\\" not in member.name
+    if not plain or member.name.startswith(".") or member.size > MAX_MEMBER_BYTES:
+        raise InputError(f"{path} holds {member.name!r}, which no shard of OpenDactyl does")
+    file = tar.extractfile(member)
+    data = file.read() if file is not None else b""
+    if len(data) != member.size:
+        raise InputError(f"{path} is truncated at {member.name}; make it again")
+    return data
+
+
+def _sample(members: dict[str, bytes], name: str, path: Path) -> Sample:
+    where = f"{path}:{name}"
+    label = Label.from_json(members.pop(name), where)
+    stem = name.removesuffix(".json")
+    if stem != f"{label.index:08d}":
+        raise InputError(f"{where} is labelled as sample {label.index}; make it again")
+    images, masks = [], []
+    for camera in label.cameras:
+        start = f"{stem}.{camera.name}"
+        data = members.pop(f"{start}.jpg", None) or members.pop(f"{start}.png", None)
+        if data is None:
+            raise InputError(f"{where} has no image of camera {camera.name!r}; make it again")
+        images.append(_decode(data, (camera.width, camera.height), "RGB", where))
+        mask = members.pop(f"{start}.mask.png", None)
+        if mask is not None:
+            masks.append(_decode(mask, (camera.width, camera.height), "L", where))
+    if members or len(masks) not in (0, len(images)):
+        raise InputError(f"{where} has not the files of a sample; make it again")
+    if len({image.shape for image in images}) != 1:
+        raise InputError(f"{where} has no images, or images of several sizes; make it again")
+    return Sample(np.stack(images), label, np.stack(masks) if masks else None)
+
+
+_UNDECODABLE = (
+    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
+    Image.DecompressionBombError, Image.DecompressionBombWarning,
+)  # fmt: skip
+"""What Pillow raises for bytes that are no image."""
+
+
+def _decode(data: bytes, size: tuple[int, int], mode: str, where: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+            if image.size != size:
+                raise InputError(f"{where}: an image is {image.size}, not {size}")
+            return np.asarray(image.convert(mode))
+    except InputError:
+        raise
+    except _UNDECODABLE as error:
+        raise InputError(f"{where}: an image cannot be decoded ({error})") from error
+
+
+def read_labels(path: Path) -> Iterator[Label]:
+    """Reads the labels of a shard in order, without decoding an image.
+
+    Raises:
+        InputError: as `read_shard`.
+    """
+    for members, name in _members(path):
+        yield Label.from_json(members[name], f"{path}:{name}")

@@ -1,0 +1,213 @@
+"""Dataset generation: whoever makes the shards, the bytes are the same."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from opendactyl.core.atomic_files import json_hash, sha256
+from opendactyl.core.errors import InputError
+from opendactyl.core.run_dir import CONFIG_NAME, new_folder, open_run
+from opendactyl.datasets.export.card import CARD_NAMES, write_card
+from opendactyl.datasets.format.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    Shard,
+    load_manifest,
+    write_manifest,
+)
+from opendactyl.datasets.format.shards import shard_name
+from opendactyl.datasets.generation.config import DatasetConfig, Recipe, library_versions
+from opendactyl.datasets.generation.local_workers import pool_shards
+from opendactyl.datasets.generation.progress import (
+    checksums_promised,
+    checksums_so_far,
+    enter,
+    lock,
+)
+from opendactyl.datasets.generation.ray_workers import ray_shards
+from opendactyl.datasets.generation.shard_builder import MakeSource
+from opendactyl.datasets.generation.state_sources import state_source
+from opendactyl.datasets.generation.upload import Uploader
+from opendactyl.render.filament.vulkan import count_devices
+from opendactyl.render.opengl.backend import choose
+from opendactyl.sim.objects.shipped import object_spec
+
+
+def generate(config: DatasetConfig, make_source: MakeSource | None = None) -> Path:
+    """Makes a dataset, or finishes one.
+
+    Args:
+        config: the settings.
+        make_source: builds the state source in each worker, for sources this room does not know;
+            must be picklable.
+
+    Returns:
+        The dataset's folder.
+
+    Raises:
+        InputError: bad settings, or a folder that holds something else.
+    """
+    config.check()
+    object_spec(config.object)
+    return generate_recipe(Recipe.resolve(config), make_source)
+
+
+def generate_recipe(recipe: Recipe, make_source: MakeSource | None = None) -> Path:
+    """Like `generate`, for settings with everything they name looked up."""
+    config = recipe.config
+    fingerprint = _fingerprint(config, make_source)
+    recipe = dataclasses.replace(recipe, fingerprint=fingerprint)
+    if not config.ray and not (config.out / MANIFEST_NAME).exists():
+        _ready(config)  # where the renderer does not work, no folder stays behind
+    new_folder(config.out, resume=config.resume)
+    with lock(config.out):
+        open_run(config.out, recipe.content(), resume=True)
+        _finish(recipe, make_source)
+    return config.out
+
+
+def repair(
+    folder: Path,
+    *,
+    workers: int = 0,
+    ray: str = "",
+    upload: str = "",
+    make_source: MakeSource | None = None,
+) -> tuple[str, ...]:
+    """Makes the missing and damaged shards of a finished dataset again; returns their names.
+
+    Args:
+        folder: the dataset.
+        workers: as in `DatasetConfig`.
+        ray: as in `DatasetConfig`.
+        upload: as in `DatasetConfig`.
+        make_source: as in `generate`.
+
+    Raises:
+        InputError: the dataset is unfinished, or a shard comes out other than it was.
+    """
+    manifest = load_manifest(folder)
+    config = DatasetConfig(out=folder, workers=workers, ray=ray, upload=upload, resume=True)
+    recipe = Recipe.from_content(manifest.config, config)
+    if _fingerprint(recipe.config, make_source) != recipe.fingerprint:
+        raise InputError(
+            f"{recipe.config.states} is not what {folder} was made with; put the old one back"
+        )
+    with lock(folder):
+        broken = _broken(recipe, {s.name: s.sha256 for s in manifest.shards})
+        _finish(recipe, make_source)
+    return tuple(shard_name(number) for number in broken)
+
+
+def _fingerprint(config: DatasetConfig, make_source: MakeSource | None) -> str:
+    source = make_source() if make_source else state_source(config.states, config.object)
+    return source.fingerprint
+
+
+def _ready(config: DatasetConfig) -> None:
+    """Chooses a GL backend if the renderer wants one; an `InputError` where it does not work."""
+    if config.renderer == "filament":
+        count_devices()
+    else:
+        choose()
+
+
+def _finish(recipe: Recipe, make_source: MakeSource | None) -> None:
+    """Makes what is missing or damaged, then the manifest and the card."""
+    out = recipe.config.out
+    uploader = Uploader(recipe.config.upload, out) if recipe.config.upload else None
+    promised = checksums_promised(out)
+    sums = promised or checksums_so_far(out)
+    broken = _broken(recipe, sums)
+    if not recipe.config.ray and (broken or not promised):
+        _ready(recipe.config)  # for the workers, which are told by the environment
+    sound = {k: v for k, v in sums.items() if k not in map(shard_name, broken)}
+    _make(recipe, make_source, broken, sound, uploader)
+    made = checksums_so_far(out) if broken or not promised else promised
+    differing = [name for name, checksum in promised.items() if made[name] != checksum]
+    if differing and _is_exact(recipe):
+        raise InputError(
+            f"{differing[0]} came out other than {out / MANIFEST_NAME} promises: the machine, the "
+            "renderer or a library is another one than that dataset was made with; make it again"
+        )
+    if differing or not promised:
+        write_manifest(out, _manifest(recipe, made))
+    if broken or not (out / "README.md").exists():
+        write_card(out)
+    if uploader:
+        uploader.finish(made, (CONFIG_NAME, *CARD_NAMES))
+
+
+def _is_exact(recipe: Recipe) -> bool:
+    from opendactyl.render.base import EXACT
+
+    return recipe.config.renderer in EXACT
+
+
+def _broken(recipe: Recipe, sums: dict[str, str]) -> list[int]:
+    out = recipe.config.out
+
+    def sound(name: str) -> bool:
+        return name in sums and (out / name).is_file() and sha256(out / name) == sums[name]
+
+    return [n for n in range(recipe.config.shard_count) if not sound(shard_name(n))]
+
+
+def _make(
+    recipe: Recipe,
+    make_source: MakeSource | None,
+    numbers: list[int],
+    sums: dict[str, str],
+    uploader: Uploader | None,
+) -> None:
+    config = dataclasses.replace(recipe.config, out=recipe.config.out.resolve())
+    todo = sum(stop - start for start, stop in map(config.bounds, numbers))
+    done = config.num_samples - todo
+    engine = ray_shards if config.ray else pool_shards
+    with tqdm(
+        total=config.num_samples, initial=done, unit="sample", desc=str(recipe.config.out)
+    ) as bar:
+        show = _shown(bar, done)
+        elsewhere = dataclasses.replace(recipe, config=config)
+        with closing(engine(elsewhere, make_source, numbers, show)) as finished:
+            for number, checksum in finished:
+                sums[shard_name(number)] = checksum
+                enter(config.out, sums)
+                if uploader:
+                    uploader.put(shard_name(number), checksum)
+        show(todo)
+
+
+def _shown(bar: "tqdm[Any]", done: int) -> Callable[[int], None]:
+    def show(made: int) -> None:
+        bar.n = min(done + made, bar.total)
+        bar.refresh()
+
+    return show
+
+
+def _manifest(recipe: Recipe, sums: dict[str, str]) -> Manifest:
+    from opendactyl.render.base import REPEATS
+
+    config, content = recipe.config, recipe.content()
+    thing = object_spec(config.object)
+    gl = "chosen by each node" if config.ray else os.environ.get("MUJOCO_GL", "")
+    names = map(shard_name, range(config.shard_count))
+    return Manifest(
+        seed=config.seed,
+        num_samples=config.num_samples,
+        object=config.object,
+        keypoints=thing.keypoints.tolist(),
+        num_corners=len(thing.corners),
+        rig=content["rig"],
+        config=content,
+        config_hash=json_hash(content),
+        made_with={"renderer": config.renderer, "gl": gl} | library_versions(),
+        repeats=REPEATS[config.renderer],
+        shards=[Shard(name, *config.bounds(n), sums[name]) for n, name in enumerate(names)],
+    )

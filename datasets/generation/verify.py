@@ -1,0 +1,41 @@
+"""A dataset's health: every checksum, label and image."""
+
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from opendactyl.core.atomic_files import json_hash
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.format.label import UNUSABLE, Label
+from opendactyl.datasets.format.manifest import MANIFEST_NAME, Manifest, load_manifest, read_samples
+from opendactyl.render.appearance.config import Appearance
+
+
+def verify(folder: Path) -> list[str]:
+    """Reads a dataset completely; returns one line for each shard that is broken.
+
+    Raises:
+        InputError: there is no finished dataset, or its manifest is of another version.
+    """
+    manifest = load_manifest(folder)
+    faults = []
+    if json_hash(manifest.config) != manifest.config_hash:
+        faults.append(f"{folder / MANIFEST_NAME}: the settings are not those of its config_hash")
+    with tqdm(total=manifest.num_samples, unit="sample", desc=f"verifying {folder}") as bar:
+        for shard in manifest.shards:
+            try:
+                for sample in read_samples(folder, manifest, shard):
+                    _check(manifest, sample.label, f"{folder / shard.name}")
+                    bar.update()
+            except InputError as error:
+                faults.append(str(error))
+    return faults
+
+
+def _check(manifest: Manifest, label: Label, where: str) -> None:
+    try:
+        label.check(np.array(manifest.keypoints[: manifest.num_corners]))
+        Appearance.from_dict(label.appearance)
+    except UNUSABLE as error:
+        raise InputError(f"{where}: the label of sample {label.index} is wrong: {error}") from error

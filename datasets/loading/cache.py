@@ -1,0 +1,171 @@
+"""Decoded, downsized images in one memory-mapped file, so that training never waits for JPEG."""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from opendactyl.core.atomic_files import json_hash
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
+from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.static_landmarks import ANCHORS
+
+CACHE_VERSION = 3
+"""Raised when a cache holds something else than before; older ones are made again."""
+PER_VIEW = ("landmarks", "anchors", "visible_fraction")
+"""Labels of which each view has its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class CachedDataset:
+    """A dataset's samples as arrays; N samples, V views."""
+
+    manifest: Manifest
+    rig: Rig
+    """The nominal cameras at the cached image size."""
+    images: NDArray[np.uint8]
+    """Memory-mapped (N, V, S, S, 3)."""
+    position: NDArray[np.float32]
+    """(N, 3)."""
+    quaternion: NDArray[np.float32]
+    """(N, 4)."""
+    landmarks: NDArray[np.float32]
+    """True projections of the object's keypoints (N, V, K, 2), from 0 to 1 across the image."""
+    anchors: NDArray[np.float32]
+    """True projections of `ANCHORS`, which are fixed to the mount, likewise (N, V, M, 2)."""
+    visible_fraction: NDArray[np.float32]
+    """(N, V)."""
+    masks: NDArray[np.uint8] | None = None
+    """Memory-mapped classes of the pixels (N, V, S, S), where the dataset stores them."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.images)
+
+
+def open_dataset(folder: str | Path, image_size: int, views: int = 0) -> CachedDataset:
+    """Opens a dataset at an image size, decoding it once into its `.cache` folder.
+
+    Args:
+        folder: a dataset.
+        image_size: width and height to resize to, at most the dataset's.
+        views: leave out all but so many of the rig's first cameras; 0 takes all.
+
+    Raises:
+        InputError: the dataset is unfinished or damaged, or the size is larger than its images, or
+            it has fewer views.
+    """
+    folder = Path(folder)
+    manifest = load_manifest(folder)
+    rig = manifest.load_rig()
+    _check_fits(folder, rig, image_size, views)
+    shards = [shard.sha256 for shard in manifest.shards]
+    key = json_hash([CACHE_VERSION, manifest.config_hash, shards, image_size])[:16]
+    cache = folder / ".cache" / f"{image_size}-{key}"
+    if not (cache / "labels.npz").exists():
+        _build_once(folder, manifest, image_size, cache)
+    taken = slice(views or None)
+    with np.load(cache / "labels.npz") as labels:
+        return CachedDataset(
+            manifest=manifest,
+            rig=Rig(rig.name, rig.resized(image_size).cameras[taken]),
+            images=np.load(cache / "images.npy", mmap_mode="r")[:, taken],
+            masks=np.load(cache / "masks.npy", mmap_mode="r")[:, taken]
+            if manifest.config.get("masks")
+            else None,
+            position=labels["position"],
+            quaternion=labels["quaternion"],
+            **{name: labels[name][:, taken] for name in PER_VIEW},
+        )
+
+
+def _check_fits(folder: Path, rig: Rig, image_size: int, views: int) -> None:
+    """Raises an `InputError` for views that were never taken or pixels that are not there."""
+    native = rig.cameras[0].width
+    if views > len(rig.cameras):
+        raise InputError(
+            f"{folder} has {len(rig.cameras)} cameras ({', '.join(rig.names)}), not {views}"
+        )
+    if not 8 <= image_size <= native:
+        raise InputError(
+            f"the images of {folder} are {native} pixels wide and cannot be used at {image_size}; "
+            f"choose --image-size from 8 to {native}"
+        )
+
+
+def _build_once(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
+    """Builds the cache; of several processes, as of a training on several devices, one does."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not (cache / "labels.npz").exists():
+                _build(folder, manifest, size, cache)
+    except OSError as error:
+        for leftover in cache.glob("*.tmp*"):
+            leftover.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot decode {folder} into {cache}: {error.strerror or error}; the dataset's folder "
+            "must be writable and have free space"
+        ) from error
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    array = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    # A full disk must be an error now; met while writing to the map, it would kill the process.
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
+    views, count = len(manifest.rig["cameras"]), manifest.num_samples
+    shape = (count, views, size, size, 3)
+    images = _new_array(cache / "images.tmp", shape)
+    masks = _new_array(cache / "masks.tmp", shape[:-1]) if manifest.config.get("masks") else None
+    keypoints = np.array(manifest.keypoints)
+    labels = {
+        "position": np.zeros((count, 3), np.float32),
+        "quaternion": np.zeros((count, 4), np.float32),
+        "landmarks": np.zeros((count, views, len(keypoints), 2), np.float32),
+        "anchors": np.zeros((count, views, len(ANCHORS), 2), np.float32),
+        "visible_fraction": np.zeros((count, views), np.float32),
+    }
+    with tqdm(total=count, unit="sample", desc=f"decoding {folder}", leave=False) as bar:
+        for shard in manifest.shards:
+            for sample in read_samples(folder, manifest, shard):
+                label, i = sample.label, sample.label.index
+                images[i] = _resized(sample.images, size, Image.Resampling.BOX)
+                if masks is not None:
+                    assert sample.masks is not None  # as `read_samples` has checked
+                    masks[i] = _resized(sample.masks, size, Image.Resampling.NEAREST)
+                labels["position"][i] = label.position
+                labels["quaternion"][i] = label.quaternion
+                labels["visible_fraction"][i] = label.visible_fraction
+                labels["landmarks"][i] = label.project(keypoints)
+                labels["anchors"][i] = label.project_fixed(ANCHORS)
+                bar.update()
+    for name, array in (("masks", masks), ("images", images)):
+        if array is not None:
+            array.flush()
+            os.replace(cache / f"{name}.tmp", cache / f"{name}.npy")
+    # The labels come last: where they are, the images are complete.
+    np.savez(cache / "labels.tmp.npz", **labels)  # pyright: ignore[reportArgumentType]
+    os.replace(cache / "labels.tmp.npz", cache / "labels.npz")
+
+
+def _resized(
+    images: NDArray[np.uint8], size: int, filtering: Image.Resampling
+) -> NDArray[np.uint8]:
+    if images.shape[1] == size:
+        return images
+    return np.stack(
+        [np.asarray(Image.fromarray(view).resize((size, size), filtering)) for view in images]
+    )

@@ -1,1 +1,0 @@
-"""Files that are never half-written: writes, checksums, run folders, reports; and `InputError`."""

@@ -1,0 +1,1 @@
+"""Actor, critic and their normaliser."""

@@ -1,0 +1,148 @@
+"""Actor and critic: normaliser, dense layer, memory, head (D18 Table 10).
+
+Sequences are (B, T, n). The memory is an LSTM, or its feed-forward twin of equal size.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from opendactyl.models.policy.normalizer import Normalizer
+
+MEMORIES = ("lstm", "none")
+
+
+class LSTM(nn.Module):
+    """One LSTM layer that forgets at marked steps of a sequence."""
+
+    def __init__(self, size: int) -> None:
+        """An LSTM from `size` inputs to `size` outputs."""
+        super().__init__()
+        self.cell = nn.LSTMCell(size, size)
+
+    def forward(
+        self, x: Tensor, start: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Runs over a sequence.
+
+        Args:
+            x: inputs (B, T, n).
+            start: 1 where a new episode begins (B, T).
+            h: hidden state before the first step (B, H).
+            c: cell state before the first step (B, H).
+
+        Returns:
+            Outputs (B, T, H), and h and c after the last step.
+        """
+        cell = self.cell
+        # The inputs' share of all steps is one product; only the rest has to wait its turn.
+        share = functional.linear(x, cell.weight_ih, cell.bias_ih)
+        keep = (1.0 - start).to(x.dtype)
+        outputs = []
+        # Not share[:, t]: the gradient of each such slice is a whole tensor of zeros but for it.
+        for now, kept in zip(share.unbind(1), keep[..., None].unbind(1), strict=True):
+            gates = now + functional.linear(h * kept, cell.weight_hh, cell.bias_hh)
+            i, f, g, o = gates.chunk(4, dim=-1)
+            c = torch.sigmoid(f) * (c * kept) + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            outputs.append(h)
+        return torch.stack(outputs, dim=1), h, c
+
+
+class Twin(nn.Module):
+    """The LSTM's feed-forward twin: as many parameters, no memory."""
+
+    def __init__(self, size: int) -> None:
+        """Two layers from `size` to `size` with `4 * size` units between."""
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(size, 4 * size), nn.ReLU(), nn.Linear(4 * size, size))
+
+    def forward(
+        self, x: Tensor, start: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps each step (B, T, n) by itself; h and c pass through."""
+        return torch.relu(self.layers(x)), h, c
+
+
+class RecurrentNet(nn.Module):
+    """Normaliser, dense ReLU layer, memory, linear head."""
+
+    def __init__(
+        self, inputs: int, outputs: int, *, hidden: int = 256, memory: str = "lstm"
+    ) -> None:
+        """A network from `inputs` to `outputs` with `hidden` units and a kind of memory."""
+        super().__init__()
+        if memory not in MEMORIES:
+            raise ValueError(f"memory {memory!r} must be one of {MEMORIES}")
+        self.hidden = hidden
+        self.bf16 = False
+        """Whether products are computed in bf16; weights and memory stay in 32 bits."""
+        self.normalizer = Normalizer(inputs)
+        self.dense = nn.Linear(inputs, hidden)
+        self.memory = LSTM(hidden) if memory == "lstm" else Twin(hidden)
+        self.head = nn.Linear(hidden, outputs)
+
+    def forward(
+        self, x: Tensor, start: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs (B, T, outputs) of a sequence (B, T, inputs), and h and c after it (B, H)."""
+        x = self.normalizer(x)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            x, h, c = self.memory(torch.relu(self.dense(x)), start, h, c)
+        # The head in 32 bits: near 1, bf16 knows values by steps of a hundredth.
+        return self.head(x.float()), h.float(), c.float()
+
+    def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Empty h and c (B, H)."""
+        return torch.zeros(batch, self.hidden), torch.zeros(batch, self.hidden)
+
+
+class Actor(RecurrentNet):
+    """Observations to logits of independent categorical distributions, one per actuator."""
+
+    def __init__(
+        self,
+        inputs: int,
+        *,
+        actuators: int = 20,
+        bins: int = 11,
+        hidden: int = 256,
+        memory: str = "lstm",
+    ) -> None:
+        """An actor for `actuators` coordinates of `bins` bins each."""
+        super().__init__(inputs, actuators * bins, hidden=hidden, memory=memory)
+        self.shape = (actuators, bins)
+        with torch.no_grad():
+            self.head.weight *= 0.01
+            self.head.bias.zero_()
+
+    def forward(
+        self, x: Tensor, start: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (B, T, 20, 11), and h and c after the sequence (B, H)."""
+        logits, h, c = super().forward(x, start, h, c)
+        return logits.unflatten(-1, self.shape), h, c
+
+
+class Critic(RecurrentNet):
+    """Privileged observations to a value, which is learned on a normalised scale."""
+
+    def __init__(self, inputs: int, *, hidden: int = 256, memory: str = "lstm") -> None:
+        """A critic with its own memory."""
+        super().__init__(inputs, 1, hidden=hidden, memory=memory)
+        self.scale = Normalizer(1, clip=1e6)
+
+
+class ExportedActor(nn.Module):
+    """One step of an actor with explicit memory, as a bundle's `policy.onnx` has it."""
+
+    def __init__(self, actor: Actor) -> None:
+        """Wraps a trained actor."""
+        super().__init__()
+        self.actor = actor
+
+    def forward(self, observation: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (B, 20, 11), h and c (B, H) from an observation (B, n), h and c."""
+        start = torch.zeros_like(observation[:, :1])
+        logits, h, c = self.actor(observation[:, None], start, h, c)
+        return logits[:, 0], h, c

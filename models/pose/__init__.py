@@ -1,0 +1,1 @@
+"""Pose networks: towers, heads, refinement, and the networks by name."""

@@ -1,0 +1,47 @@
+"""Dactyl's network (D18 Table 12), with strides that leave the spatial softmax a map to read.
+
+Read literally, four stages of stride 3 shrink a 200×200 image to 1×1, where a spatial softmax is
+constant. Here the stages have strides 1, 2, 1 and 1 after the pooling, which leaves 32×32 at 200.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from opendactyl.models.pose.blocks import ResidualBlock, SpatialSoftmax
+from opendactyl.models.pose.registry import PoseHead, PoseOutput, standardize
+
+
+class DactylNetwork(nn.Module):
+    """One shared tower per camera, spatial softmax, concatenation, two dense layers."""
+
+    def __init__(
+        self,
+        *,
+        views: int,
+        head: str = "9d",
+        points: Sequence[Sequence[float]] = (),
+        anchors: Sequence[Sequence[float]] = (),
+    ) -> None:
+        """A network for `views` cameras in a fixed order; it looks for no points or anchors."""
+        super().__init__()
+        self.tower = nn.Sequential(
+            nn.Conv2d(3, 32, 5), nn.ReLU(inplace=True),
+            nn.Conv2d(32, 32, 3), nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 3),
+            ResidualBlock(32, 16),
+            ResidualBlock(16, 32, 2), ResidualBlock(32, 32),
+            ResidualBlock(32, 64), ResidualBlock(64, 64),
+            ResidualBlock(64, 64), ResidualBlock(64, 64),
+        )  # fmt: skip
+        self.softmax = SpatialSoftmax(64)
+        self.head = PoseHead(views * 128, head, hidden=128)
+
+    def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
+        """Poses from images uint8 (B, V, H, W, 3); the cameras are learned, not read."""
+        maps = self.tower(standardize(images))
+        with torch.autocast(images.device.type, enabled=False):
+            places, _ = self.softmax(maps.float())
+            features = places.reshape(images.shape[0], -1)
+            return self.head(features * 2 - 1)

@@ -1,0 +1,51 @@
+"""Residual towers of torchvision, shared by all views, after D19's estimator (D19 C.3)."""
+
+from collections.abc import Sequence
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from opendactyl.models.pose.registry import PoseHead, PoseOutput, standardize
+
+POOLED = 2
+"""The last map of each view is pooled to this many cells a side before the views are joined."""
+
+
+class ResnetNetwork(nn.Module):
+    """One shared tower per camera, pooled, concatenated, two dense layers."""
+
+    def __init__(
+        self,
+        depth: int,
+        *,
+        views: int,
+        head: str = "9d",
+        points: Sequence[Sequence[float]] = (),
+        anchors: Sequence[Sequence[float]] = (),
+    ) -> None:
+        """A ResNet of 18 or 50 layers with random weights; it looks for no points or anchors."""
+        super().__init__()
+        build = {18: torchvision.models.resnet18, 50: torchvision.models.resnet50}[depth]
+        tower = build(weights=None)
+        channels = tower.fc.in_features
+        tower.fc = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+        tower.avgpool = nn.AdaptiveAvgPool2d(POOLED)
+        self.tower = tower
+        self.fuse = nn.Sequential(nn.Linear(views * channels * POOLED**2, 512), nn.ReLU())
+        self.head = PoseHead(512, head)
+
+    def load_backbone(self, weights: dict[str, Tensor]) -> None:
+        """Takes the tower's weights from a torchvision state dict; its classifier is left out.
+
+        Raises:
+            RuntimeError: they are those of another network.
+        """
+        kept = {name: value for name, value in weights.items() if not name.startswith("fc.")}
+        self.tower.load_state_dict(kept)
+
+    def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
+        """Poses from images uint8 (B, V, H, W, 3); the cameras are learned, not read."""
+        features = self.tower(standardize(images)).reshape(images.shape[0], -1)
+        with torch.autocast(images.device.type, enabled=False):
+            return self.head(self.fuse(features.float()))

@@ -1,0 +1,100 @@
+"""An agent: actor, critic and their memory while they act in a batch of simulations."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from opendactyl.geometry.rotation import Array
+from opendactyl.models.policy.actor_critic import Actor, Critic
+from opendactyl.models.precision import use_bf16
+from opendactyl.policy.env.episode_types import CRITIC_SIZE
+from opendactyl.policy.interface.observations import decide
+
+
+@dataclass
+class Memory:
+    """The hidden states (B, H) of actor and critic, and where an episode has just begun."""
+
+    actor: tuple[Tensor, Tensor]
+    critic: tuple[Tensor, Tensor]
+    start: Tensor
+    """1 where the next observation is an episode's first (B, 1)."""
+
+
+class Agent(nn.Module):
+    """Actor and critic. A teacher's actor sees what critics see."""
+
+    def __init__(
+        self,
+        observation_size: int,
+        *,
+        hidden: int,
+        memory: str,
+        privileged: bool,
+        precision: str = "32-true",
+    ) -> None:
+        """Builds both networks.
+
+        Args:
+            observation_size: length of the policy's observation.
+            hidden: units of each layer.
+            memory: `lstm` or `none`.
+            privileged: the actor sees the critic's observation instead of the policy's.
+            precision: one of `models.precision.PRECISIONS`.
+        """
+        super().__init__()
+        self.privileged = privileged
+        inputs = CRITIC_SIZE if privileged else observation_size
+        self.actor = Actor(inputs, hidden=hidden, memory=memory)
+        self.critic = Critic(CRITIC_SIZE, hidden=hidden, memory=memory)
+        self.actor.bf16 = self.critic.bf16 = use_bf16(precision)
+
+    def initial_memory(self, batch: int) -> Memory:
+        """The memory of a batch of episodes that all begin."""
+        return Memory(
+            self.actor.initial_state(batch), self.critic.initial_state(batch), torch.ones(batch, 1)
+        )
+
+    def seen(self, policy: Tensor, critic: Tensor) -> Tensor:
+        """What the actor sees of the two observations."""
+        return critic if self.privileged else policy
+
+    @torch.no_grad()
+    def act(
+        self, observation: Tensor, critic: Tensor, memory: Memory, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Memory]:
+        """One step: bins (B, 20), their log-probability (B,), values (B,), and the new memory.
+
+        Args:
+            observation: what the actor sees (B, n).
+            critic: what the critic sees (B, m).
+            memory: the memory before this step.
+            generator: where the actions are drawn from.
+        """
+        logits, *actor = self.actor(observation[:, None], memory.start, *memory.actor)
+        logp = torch.log_softmax(logits[:, 0], dim=-1)
+        flat = logp.exp().flatten(0, 1)
+        bins = torch.multinomial(flat, 1, generator=generator).view(logp.shape[:-1])
+        chosen = logp.gather(-1, bins[..., None])[..., 0].sum(dim=-1)
+        value, critic_state = self.value(critic, memory)
+        start = torch.zeros_like(memory.start)
+        return bins, chosen, value, Memory((actor[0], actor[1]), critic_state, start)
+
+    @torch.no_grad()
+    def decide(self, observation: Tensor, memory: Memory) -> tuple[Array, Memory]:
+        """One step of an agent that learns no more: bins (B, 20), see `interface.decide`.
+
+        Args:
+            observation: what the actor sees (B, n).
+            memory: the memory before this step; the critic's stays as it is.
+        """
+        logits, *actor = self.actor(observation[:, None], memory.start, *memory.actor)
+        after = Memory((actor[0], actor[1]), memory.critic, torch.zeros_like(memory.start))
+        return decide(logits[:, 0].float().numpy()), after
+
+    @torch.no_grad()
+    def value(self, critic: Tensor, memory: Memory) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Values (B,) in units of reward, and the critic's memory after them."""
+        value, h, c = self.critic(critic[:, None], memory.start, *memory.critic)
+        return self.critic.scale.inverse(value[:, 0])[:, 0], (h, c)

@@ -1,0 +1,1 @@
+"""The batched environment, and the same as Gymnasium environments."""

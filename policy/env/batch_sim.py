@@ -1,0 +1,96 @@
+"""Many hands in MuJoCo, moved and measured together; of goals and episodes it knows nothing."""
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch, SimulationError
+from numpy.typing import NDArray
+
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.interface.observations import Measurement
+from opendactyl.sim.hands import names
+from opendactyl.sim.hands.hand_frame import to_hand, vectors_to_hand
+from opendactyl.sim.scene import Scene
+from opendactyl.sim.state import State
+
+DIVERGENCE_WARNINGS = [
+    int(kind) for kind in (
+        mujoco.mjtWarning.mjWARN_INERTIA, mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC,
+        mujoco.mjtWarning.mjWARN_BADCTRL,
+    )
+]  # fmt: skip
+"""The engine's warnings by which a simulation has diverged."""
+
+
+class Simulations:
+    """B simulations of a hand and its object."""
+
+    def __init__(self, scene: Scene, count: int, threads: int) -> None:
+        """Steps `count` simulations on so many threads; 0 is one per core."""
+        self.scene = scene
+        self.batch = Batch(scene.model, count, threads, persistent=True)
+        self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
+        self._ctrl, self._sites = self.batch.bind("ctrl"), self.batch.bind("site_xpos")
+        self.actuated_qpos = scene.model.jnt_qposadr[scene.model.actuator_trnid[:, 0]]
+        """Where the actuated joints (20,) stand in a simulation's `qpos`."""
+
+    @property
+    def actuated(self) -> Array:
+        """Present angles (B, 20) of the actuated joints, in radians."""
+        return self._qpos[:, self.actuated_qpos]
+
+    def state(self, number: int) -> State:
+        """The state of one simulation, for pictures."""
+        return self.scene.state(self._qpos[number])
+
+    def object_pose(self) -> tuple[Array, Array]:
+        """The true poses of the objects in the hand frame: (B, 3) and (B, 4)."""
+        pose = self._qpos[:, self.scene.object_qpos]
+        return to_hand(pose[:, :3], pose[:, 3:])
+
+    def measure(self, ids: NDArray[np.intp]) -> Measurement:
+        """The true measurements of simulations `ids`."""
+        qpos = self._qpos[ids]
+        pose = qpos[:, self.scene.object_qpos]
+        return Measurement(
+            self.scene.fingertips(self._sites[ids]),
+            *to_hand(pose[:, :3], pose[:, 3:]),
+            qpos[:, self.scene.joint_qpos],
+        )
+
+    def velocities(self, ids: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+        """Of joints (K, 24), of objects in the hand frame (K, 3), of their turning (K, 3)."""
+        velocity = self._qvel[ids]
+        thing = velocity[:, self.scene.object_dof]
+        return velocity[:, self.scene.joint_dof], vectors_to_hand(thing[:, :3]), thing[:, 3:]
+
+    def put(self, ids: NDArray[np.intp], qpos: Array, targets: Array) -> None:
+        """Puts simulations `ids` (K,) into states (K, n), at rest, with targets (K, 20)."""
+        self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self._qpos[ids], self._qvel[ids], self._ctrl[ids] = qpos, 0.0, targets
+        self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
+
+    def advance(self, ids: NDArray[np.intp], targets: Array) -> NDArray[np.bool_]:
+        """Moves simulations `ids` towards targets (B, 20) by one action.
+
+        Returns:
+            Which of all (B,) diverged; they are put back to the model's rest state, where all is
+            finite.
+        """
+        self._ctrl[:] = targets
+        before, failed = self._warnings(), np.zeros(0, dtype=np.intp)
+        try:
+            self.batch.step(ids, nstep=names.SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
+        except SimulationError as error:
+            failed = np.asarray(error.ids, dtype=np.intp)
+        # The engine resets a diverged simulation by itself; then only its counter tells.
+        diverged = self._warnings() > before
+        diverged |= ~np.isfinite(self._qpos).all(axis=1) | ~np.isfinite(self._qvel).all(axis=1)
+        diverged[failed] = True
+        if diverged.any():
+            self.batch.reset(np.flatnonzero(diverged), stage=mujoco.mjtStage.mjSTAGE_VEL)
+        return diverged
+
+    def _warnings(self) -> NDArray[np.int64]:
+        """How many warnings of divergence each simulation has raised so far (B,)."""
+        return self.batch.warning[:, DIVERGENCE_WARNINGS, 1].sum(axis=1)

@@ -1,0 +1,234 @@
+"""The environment: goals, rewards and ends of the episodes of many hands at once.
+
+One action is `SUBSTEPS` physics steps. A policy sees what a robot could measure, a critic sees
+everything (asymmetric actor-critic, D18 Table 2).
+"""
+
+from typing import Any
+
+import numpy as np
+from mujoco.batch import Batch
+from numpy.typing import NDArray
+
+from opendactyl.geometry.rotation import Array, geodesic_angle
+from opendactyl.policy.env.batch_sim import Simulations
+from opendactyl.policy.env.episode_types import (
+    DIVERGED,
+    DROP_REWARD,
+    DROPPED,
+    FINISHED,
+    RUNNING,
+    SUCCESS_REWARD,
+    TIMED_OUT,
+    EnvConfig,
+    Step,
+)
+from opendactyl.policy.env.initial_states import Starts
+from opendactyl.policy.interface.observations import (
+    LAYOUTS,
+    ActionDecoder,
+    Measurement,
+    build_observation,
+    layout_size,
+)
+from opendactyl.policy.interface.tasks import MAX_GOALS, SUCCESS_ANGLE, GoalContext, goals
+from opendactyl.policy.randomization.config import PRESETS
+from opendactyl.policy.randomization.model_fields import sized_scene
+from opendactyl.policy.randomization.randomizer import Randomizer
+from opendactyl.sim.hands import names
+from opendactyl.sim.scene import Scene, load_scene
+from opendactyl.sim.state import State
+
+
+class HandEnv:
+    """Batched in-hand reorientation."""
+
+    def __init__(
+        self,
+        config: EnvConfig,
+        num_envs: int,
+        *,
+        seed: int = 0,
+        threads: int = 0,
+        first_episode: int = 0,
+    ) -> None:
+        """Loads the scene.
+
+        Args:
+            config: the settings.
+            num_envs: number of simulations B.
+            seed: seed of starting states, goals and randomization.
+            threads: threads that step them; 0 is one per core.
+            first_episode: number of the first simulation's first episode; the others follow.
+        """
+        self.first_episode = first_episode
+        self.config = config
+        self.num_envs = num_envs
+        self.layout = LAYOUTS[config.layout]
+        self.observation_size = layout_size(self.layout)
+        self._distributions = config.distributions()
+        self._randomizes = self._distributions != PRESETS["none"]
+        self.scene: Scene = (
+            sized_scene(config.object) if self._randomizes else load_scene(config.object)
+        )
+        self._simulations = Simulations(self.scene, num_envs, threads)
+        low, high = self.scene.actuator_range.T
+        self.decoder = ActionDecoder(config.action, low, high)
+        self._limit = round(config.seconds_per_goal / names.CONTROL_PERIOD)
+        self.max_angle = np.pi
+        self.episode = first_episode + np.arange(num_envs)
+        self.running = np.ones(num_envs, dtype=bool)
+        self.goals = np.zeros(num_envs, dtype=np.int64)
+        self.goal = np.tile([1.0, 0, 0, 0], (num_envs, 1))
+        self._start = self.goal.copy()
+        self._distance = np.zeros(num_envs)
+        self._since_goal = np.zeros(num_envs, dtype=np.int64)
+        self.seen = self._simulations.measure(np.arange(num_envs))
+        """What is measured of every hand at the moment, randomization included; live."""
+        self._sow(seed)
+
+    def _sow(self, seed: int) -> None:
+        """Takes everything random from `seed`."""
+        self.seed = seed
+        self._starts = Starts(
+            self.scene, seed, actions=self.config.start_actions, shared=not self.config.evaluation
+        )
+        self.randomizer = (
+            Randomizer(self._distributions, self.batch, self.scene, seed)
+            if self._randomizes
+            else None
+        )
+
+    def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Starts every episode anew; returns what policy (B, n) and critic (B, m) see.
+
+        Args:
+            seed: what starts, goals and randomization depend on from now on; None keeps the seed.
+        """
+        if seed is not None:
+            self._sow(seed)
+        self.episode = self.first_episode + np.arange(self.num_envs)
+        self.running = np.ones(self.num_envs, dtype=bool)
+        everyone = np.arange(self.num_envs)
+        return self._restart(everyone)
+
+    def step(self, bins: NDArray[Any]) -> Step:
+        """Takes one action of bins (B, 20), fractions among them, in every simulation."""
+        diverged = self._advance(np.flatnonzero(self.running), bins)
+        true = self.measurement()
+        outcome, reached, reward = self._judge(true, diverged)
+        goals = self.goals.copy()
+        ended = np.flatnonzero((outcome != RUNNING) & (not self.config.evaluation))
+        if self.config.evaluation:
+            self.running &= outcome == RUNNING
+        # After the last goal too: what comes next is worth as much as after any other.
+        self._new_goals(np.flatnonzero(reached), true.object_quaternion[reached])
+        final_policy, final_critic = self._observe(np.arange(self.num_envs), true)
+        policy, critic = final_policy, final_critic
+        if len(ended):
+            self.episode[ended] += self.num_envs
+            policy, critic = policy.copy(), critic.copy()
+            policy[ended], critic[ended] = self._restart(ended)
+        terminated = (outcome == DROPPED) | (outcome == DIVERGED)
+        truncated = (outcome == TIMED_OUT) | (outcome == FINISHED)
+        return Step(
+            policy, critic, final_policy, final_critic, reward, terminated, truncated, reached,
+            goals, outcome,
+        )  # fmt: skip
+
+    @property
+    def batch(self) -> Batch:
+        """The simulations."""
+        return self._simulations.batch
+
+    def object_pose(self) -> tuple[Array, Array]:
+        """The true poses of the objects in the hand frame: (B, 3) and (B, 4)."""
+        return self._simulations.object_pose()
+
+    def measurement(self) -> Measurement:
+        """The true measurements of every hand."""
+        return self._simulations.measure(np.arange(self.num_envs))
+
+    def state(self, number: int) -> State:
+        """The state of one simulation, for pictures."""
+        return self._simulations.state(number)
+
+    def _advance(self, ids: NDArray[np.intp], bins: NDArray[Any]) -> NDArray[np.bool_]:
+        """Moves simulations `ids` by one action; which of all (B,) diverged."""
+        actuated = self._simulations.actuated
+        targets = self.decoder.decode(bins, actuated)
+        if self.randomizer is not None:
+            targets = targets.copy()
+            targets[ids] = self.randomizer.actuate(targets[ids], actuated[ids], ids)
+        return self._simulations.advance(ids, targets)
+
+    def _judge(
+        self, true: Measurement, diverged: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float32]]:
+        """How each episode stands, which goals were reached, and the rewards."""
+        distance = geodesic_angle(true.object_quaternion, self.goal)
+        reached = distance < SUCCESS_ANGLE
+        dropped = true.object_position[:, 2] < names.DROP_HEIGHT
+        self._since_goal += 1
+        outcome = np.full(self.num_envs, RUNNING)
+        outcome[self._since_goal >= self._limit] = TIMED_OUT
+        outcome[reached] = RUNNING
+        outcome[reached & (self.goals + 1 >= MAX_GOALS)] = FINISHED
+        outcome[dropped] = DROPPED
+        outcome[diverged] = DIVERGED
+        reached &= (outcome == RUNNING) | (outcome == FINISHED)
+        self.goals += reached
+        reward = self._distance - distance + SUCCESS_REWARD * reached + DROP_REWARD * dropped
+        self._distance = distance
+        return outcome, reached, np.where(diverged, 0.0, reward).astype(np.float32)
+
+    def _new_goals(self, ids: NDArray[np.intp], quat: Array) -> None:
+        """Gives simulations `ids` (K,) their next goals; `quat` (K, 4) is how their objects lie."""
+        if not len(ids):
+            return
+        context = GoalContext(self._start[ids], quat, self.max_angle)
+        self.goal[ids] = goals(
+            self.config.task, self.seed, self.episode[ids], self.goals[ids], context
+        )
+        self._since_goal[ids] = 0
+        self._distance[ids] = geodesic_angle(quat, self.goal[ids])
+
+    def _restart(self, ids: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Starts the episodes that `episode` names in simulations `ids` (K,), and looks at them."""
+        starts = np.stack([self._starts.qpos(int(episode)) for episode in self.episode[ids]])
+        where = np.zeros(self.num_envs, dtype=bool)
+        where[ids] = True
+        actuated = np.zeros((self.num_envs, len(names.ACTUATORS)))
+        actuated[ids] = starts[:, self._simulations.actuated_qpos]
+        self.decoder.reset(actuated, where if len(self.decoder.targets) else None)
+        targets = self.decoder.targets[ids]
+        if self.randomizer is not None:
+            self.randomizer.begin(ids, self.episode[ids], targets)
+        self._simulations.put(ids, starts, targets)
+        true = self._simulations.measure(ids)
+        self._start[ids] = true.object_quaternion
+        self.goals[ids] = 0
+        self._new_goals(ids, true.object_quaternion)
+        return self._observe(ids, true)
+
+    def _observe(
+        self, ids: NDArray[np.intp], true: Measurement
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What policy (K, n) and critic (K, m) see of simulations `ids`; renews `seen`."""
+        seen = true if self.randomizer is None else self.randomizer.sense(true, ids)
+        self.seen.fingertips[ids], self.seen.joints[ids] = seen.fingertips, seen.joints
+        self.seen.object_position[ids] = seen.object_position
+        self.seen.object_quaternion[ids] = seen.object_quaternion
+        goal, targets = self.goal[ids], self.decoder.scaled_targets[ids]
+        joints, speed, turning = self._simulations.velocities(ids)
+        critic = np.concatenate(
+            [
+                build_observation(LAYOUTS["joints"], true, goal, targets),
+                joints * 0.1,
+                speed,
+                turning * 0.1,
+            ],
+            axis=-1,
+            dtype=np.float32,
+        )
+        return build_observation(self.layout, seen, goal, targets), critic

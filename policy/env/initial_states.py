@@ -1,0 +1,40 @@
+"""The states episodes begin in."""
+
+import numpy as np
+
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.interface.tasks import START_STREAM
+from opendactyl.sim.initial_states import settled_state
+from opendactyl.sim.scene import Scene
+
+BANK_SIZE = 256
+"""Starting states that training episodes share; each is made when it is first needed."""
+
+
+class Starts:
+    """Starting states; which one an episode gets depends on (seed, episode) alone."""
+
+    def __init__(self, scene: Scene, seed: int, *, actions: int, shared: bool) -> None:
+        """Makes nothing yet.
+
+        Args:
+            scene: the nominal scene.
+            seed: seed of the environment.
+            actions: random actions before an episode, at most.
+            shared: draw from a bank of `BANK_SIZE`; else every episode has a state of its own.
+        """
+        self._scene, self._seed, self._actions, self._shared = scene, seed, actions, shared
+        self._bank: dict[int, Array] = {}
+
+    def qpos(self, episode: int) -> Array:
+        """The qpos (nq,) that an episode starts in."""
+        if not self._shared:
+            return self._settle(episode)
+        number = int(np.random.default_rng([self._seed, episode, START_STREAM]).integers(BANK_SIZE))
+        if number not in self._bank:
+            self._bank[number] = self._settle(number)
+        return self._bank[number]
+
+    def _settle(self, number: int) -> Array:
+        rng = np.random.default_rng([self._seed, number, START_STREAM])
+        return self._scene.qpos(settled_state(self._scene, rng, self._actions))

@@ -1,0 +1,1 @@
+"""Physics randomization: ranges, sampling, and the effects on actions and observations."""

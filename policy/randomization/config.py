@@ -1,0 +1,169 @@
+"""Randomization of physics and observations as data: what is drawn, from where, after which source.
+
+The fields are the documentation: `docs/physics.md` is made from them. `physics.sample` draws from
+them.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from opendactyl.core.config_fields import check_ranges, drawn
+from opendactyl.core.errors import InputError
+from opendactyl.core.presets import load_preset
+
+Range = tuple[float, float]
+LIMITS = {
+    "object_size": (0.1, 10.0),
+    "object_mass": (1e-3, math.inf),
+    "link_mass": (1e-3, math.inf),
+    "action_delay": (0.0, 1.0),
+    "force_chance": (0.0, 1.0),
+    "force_decay": (0.0, 1.0),
+    "pose_injection": (0.0, 1.0),
+}
+"""What the values may be, where it is not simply from 0 on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomizationConfig:
+    """The distributions episodes are drawn from. The defaults are the `dactyl` preset."""
+
+    object_size: Range = drawn((0.95, 1.05), "object's dimensions", "× uniform", "D18 Table 1")
+    object_mass: Range = drawn((0.5, 1.5), "object's mass and inertia", "× uniform", "D18 Table 1")
+    link_mass: Range = drawn((0.5, 1.5), "each link's mass and inertia", "× uniform", "D18 Table 1")
+    friction: Range = drawn((0.7, 1.3), "friction of all surfaces", "× uniform", "D18 Table 1")
+    joint_damping: Range = drawn((0.3, 3.0), "each joint's damping", "× log-uniform", "D18 Table 1")
+    actuator_gain: Range = drawn(
+        (0.75, 1.5), "each actuator's gain", "× log-uniform", "D18 Table 1"
+    )
+    joint_limits: float = drawn(0.15, "each joint limit (rad)", "+ normal", "D18 Table 1")
+    gravity: float = drawn(0.4, "each coordinate of gravity (m/s²)", "+ normal", "D18 Table 1")
+    timestep_rate: Range = drawn(
+        (1250.0, 10000.0),
+        "rate of the exponential added to every physics step (1/s; 0 adds none)",
+        "uniform",
+        "D18 C.2",
+    )
+    action_noise: float = drawn(
+        0.05, "each target at each action (share of its range)", "+ normal", "D18 C.2"
+    )
+    action_bias: float = drawn(
+        0.015, "each target throughout (share of its range)", "+ normal", "D18 C.2"
+    )
+    action_scale: float = drawn(
+        0.015, "each target's distance from its range's centre", "× (1 + normal)", "D18 C.2"
+    )
+    action_delay: float = drawn(
+        0.5, "chance of each actuator to act one action late throughout", "", "D18 C.2"
+    )
+    backlash: Range = drawn(
+        (7.4, 70.0),
+        "rate at which each actuator takes up its slack, each way (1/s; 0 has no slack)",
+        "log-uniform",
+        "after robogym's calibrated exponents, 2 to 4.25",
+    )
+    force_chance: Range = drawn(
+        (0.001, 0.1), "chance of a new push on the object at an action", "log-uniform", "D18 C.2"
+    )
+    force_scale: float = drawn(
+        1.0, "each coordinate of a push (m/s² × the object's mass)", "normal", "D18 C.2"
+    )
+    force_decay: float = drawn(0.99, "what an action leaves of a push", "", "D18 C.2")
+    fingertip_offset: float = drawn(
+        0.001, "each fingertip's position throughout (m)", "+ normal", "D18 C.2"
+    )
+    fingertip_noise: float = drawn(
+        0.002, "each fingertip's position at each action (m)", "+ normal", "D18 C.2"
+    )
+    fingertip_marker: float = drawn(
+        0.003, "each fingertip marker's place on its nail (m)", "± uniform", "D18 C.2, robogym"
+    )
+    base_marker: float = drawn(
+        0.001, "place of the hand-base markers (m)", "± uniform", "D18 C.2, robogym"
+    )
+    position_offset: float = drawn(0.005, "object's position throughout (m)", "+ normal", "D18 C.2")
+    position_noise: float = drawn(
+        0.001, "object's position at each action (m)", "+ normal", "D18 C.2"
+    )
+    rotation_offset: float = drawn(
+        0.1, "object's rotation vector throughout (rad)", "+ normal", "D18 C.2"
+    )
+    rotation_noise: float = drawn(
+        0.1, "object's rotation vector at each action (rad)", "+ normal", "D18 C.2"
+    )
+    joint_offset: float = drawn(
+        0.02, "each measured joint angle throughout (rad)", "+ normal", "ours"
+    )
+    joint_noise: float = drawn(
+        0.01, "each measured joint angle at each action (rad)", "+ normal", "ours"
+    )
+    marker_loss: float = drawn(0.2, "lost fingertip markers (1/s each)", "Poisson", "D18 C.2")
+    marker_loss_seconds: float = drawn(1.0, "how long a marker stays lost (s)", "", "D18 C.2")
+    occlusion: bool = drawn(
+        True, "a fingertip marker that touches something keeps its last reading", "", "D18 C.2"
+    )
+    pose_loss: float = drawn(0.02, "lost object poses (1/s)", "Poisson", "robogym")
+    pose_loss_seconds: float = drawn(1.0, "how long a pose stays lost (s)", "", "after robogym")
+    pose_delay: tuple[int, int] = drawn(
+        (0, 0), "age of the object's pose (actions)", "uniform", "ours"
+    )
+    pose_period: tuple[int, int] = drawn(
+        (1, 1), "actions between two new poses of the object", "uniform", "ours"
+    )
+    pose_injection: Range = drawn(
+        (0.0, 0.0), "chance of a random pose instead, at each new pose", "uniform", "DeXtreme"
+    )
+    injected_position: float = drawn(
+        0.03, "each coordinate of a random pose's position (m); its rotation is any",
+        "+ normal", "ours",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be drawn."""
+        check_ranges("randomization", self, LIMITS)
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if f.metadata["distribution"].endswith("log-uniform") and value[0] == 0 < value[1]:
+                raise InputError(f"randomization {f.name} is {value}; a log-uniform range has no 0")
+        if self.pose_period[0] < 1:
+            raise InputError(f"randomization pose_period is {self.pose_period}; it starts at 1")
+
+
+def _nothing() -> RandomizationConfig:
+    """Zero width everywhere."""
+    ranges: dict[str, Any] = {}
+    for f in dataclasses.fields(RandomizationConfig):
+        factor = f.metadata["distribution"].startswith("× ") and f.name != "action_scale"
+        one = 1.0 if factor else 0.0
+        ranges[f.name] = (one, one) if isinstance(f.default, tuple) else 0.0
+    kept = ("force_decay", "marker_loss_seconds", "pose_loss_seconds", "pose_delay", "pose_period")
+    for name in kept:
+        del ranges[name]
+    ranges["occlusion"] = False
+    return RandomizationConfig(**ranges)
+
+
+PRESETS: dict[str, RandomizationConfig] = {
+    "none": _nothing(),
+    "dactyl": RandomizationConfig(),
+    "vision": RandomizationConfig(
+        pose_loss=0.2,
+        pose_loss_seconds=0.5,
+        pose_delay=(0, 2),
+        pose_period=(1, 2),
+        pose_injection=(0.0, 0.3),
+    ),
+}
+"""`none` has zero width, `dactyl` is D18's Table 1 and its unmodelled effects, `vision` is the same
+for a policy that lives on an estimator: late, rare, frozen and wildly wrong poses."""
+
+
+def load_randomization(name: str) -> RandomizationConfig:
+    """A preset by name, or a TOML file whose keys replace those of its `preset` (default dactyl).
+
+    Raises:
+        InputError: no such preset or file, or the file has an unknown key or a wrong value.
+    """
+    return load_preset("randomization", name, PRESETS)

@@ -1,0 +1,105 @@
+"""What one episode draws of its world.
+
+`model_fields` puts it into a simulation, `actuation` and `sensing` act on it step by step.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.randomization.config import RandomizationConfig, Range
+from opendactyl.sim.hands.names import ACTUATORS, FINGERTIPS, JOINTS
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Physics:
+    """What one episode draws; factors where the table has ×, additions where it has +."""
+
+    object_size: float
+    object_mass: float
+    link_mass: Array
+    """Per body of the hand (L,)."""
+    friction: float
+    joint_damping: Array
+    """(24,)."""
+    actuator_gain: Array
+    """(20,)."""
+    joint_limits: Array
+    """What is added to the lower and upper limits (24, 2), in radians."""
+    gravity: Array
+    """What is added to gravity (3,), in m/s²."""
+    timestep_extra: float
+    """Mean of what is added to a physics step, in seconds."""
+    action_bias: Array
+    """Share of the range (20,)."""
+    action_delay: NDArray[np.bool_]
+    """Whether an actuator acts one action late (20,)."""
+    backlash: Array
+    """Rates (2, 20) downwards and upwards, in 1/s; 0 has no slack."""
+    force_chance: float
+    fingertip_offset: Array
+    """In the hand frame (5, 3), in metres."""
+    fingertip_marker: Array
+    """In the fingertips' frames (5, 3), in metres."""
+    position_offset: Array
+    """(3,) in metres."""
+    rotation_offset: Array
+    """Rotation vector (3,) in radians."""
+    joint_offset: Array
+    """(24,) in radians."""
+    pose_delay: int
+    pose_period: int
+    pose_injection: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able form."""
+        return {
+            f.name: value.tolist()
+            if isinstance(value := getattr(self, f.name), np.ndarray)
+            else value
+            for f in dataclasses.fields(self)
+        }
+
+
+def sample(rng: np.random.Generator, config: RandomizationConfig, links: int) -> Physics:
+    """Draws one episode's physics for a hand of `links` bodies."""
+    joints, actuators, tips = len(JOINTS), len(ACTUATORS), (len(FINGERTIPS), 3)
+    rate = rng.uniform(*config.timestep_rate)
+    base = rng.uniform(-1, 1, 3) * config.base_marker
+    return Physics(
+        object_size=float(rng.uniform(*config.object_size)),
+        object_mass=float(rng.uniform(*config.object_mass)),
+        link_mass=rng.uniform(*config.link_mass, links),
+        friction=float(rng.uniform(*config.friction)),
+        joint_damping=_log_uniform(rng, config.joint_damping, joints),
+        actuator_gain=_log_uniform(rng, config.actuator_gain, actuators),
+        joint_limits=rng.normal(0, config.joint_limits, (joints, 2)),
+        gravity=rng.normal(0, config.gravity, 3),
+        timestep_extra=1 / rate if rate > 0 else 0.0,
+        action_bias=rng.normal(0, config.action_bias, actuators),
+        action_delay=rng.random(actuators) < config.action_delay,
+        backlash=_log_uniform(rng, config.backlash, (2, actuators)),
+        force_chance=float(_log_uniform(rng, config.force_chance, 1)[0]),
+        fingertip_offset=rng.normal(0, config.fingertip_offset, tips) + base,
+        fingertip_marker=rng.uniform(-1, 1, tips) * config.fingertip_marker,
+        position_offset=rng.normal(0, config.position_offset, 3) + base,
+        rotation_offset=rng.normal(0, config.rotation_offset, 3),
+        joint_offset=rng.normal(0, config.joint_offset, joints),
+        pose_delay=int(rng.integers(*config.pose_delay, endpoint=True)),
+        pose_period=int(rng.integers(*config.pose_period, endpoint=True)),
+        pose_injection=float(rng.uniform(*config.pose_injection)),
+    )
+
+
+def _log_uniform(
+    rng: np.random.Generator, bounds: Range, shape: int | tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Log-uniform numbers; zeros for the range (0, 0)."""
+    if bounds == (0, 0):
+        return np.zeros(shape)
+    low, high = np.log(bounds)
+    return np.exp(rng.uniform(low, high, shape))

@@ -1,0 +1,72 @@
+"""The random numbers of every action, one stream an episode, so that episodes never share any."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.sim.hands.names import ACTUATORS, FINGERTIPS, JOINTS, SUBSTEPS
+
+NOISE_STREAM = 14
+BLOCK = 32
+"""Actions whose numbers are drawn at once."""
+NORMAL = {
+    "fingertips": len(FINGERTIPS) * 3,
+    "position": 3,
+    "rotation": 3,
+    "joints": len(JOINTS),
+    "action": len(ACTUATORS),
+    "action_scale": len(ACTUATORS),
+    "force": 3,
+    "injected_position": 3,
+    "injected_rotation": 4,
+}
+"""Normal numbers an action needs, by use."""
+UNIFORM = {
+    "marker_loss": len(FINGERTIPS),
+    "pose_loss": 1,
+    "injection": 1,
+    "push": 1,
+    "timestep": SUBSTEPS,
+}
+"""Numbers uniform on [0, 1) an action needs, by use."""
+
+
+class Chance:
+    """Draws for B simulations, each from the generator of its episode."""
+
+    def __init__(self, num_envs: int, seed: int) -> None:
+        """Starts without episodes; `begin` comes first."""
+        self._seed = seed
+        self._rngs = [np.random.default_rng(0)] * num_envs
+        self._cursor = np.zeros(num_envs, dtype=np.intp)
+        self._normal, self._normal_at = _block(num_envs, NORMAL)
+        self._uniform, self._uniform_at = _block(num_envs, UNIFORM)
+
+    def begin(self, ids: NDArray[np.intp], episodes: NDArray[np.int64]) -> None:
+        """Starts the streams of new episodes in simulations `ids` (K,)."""
+        for i, episode in zip(ids, episodes, strict=True):
+            self._rngs[i] = np.random.default_rng([self._seed, int(episode), NOISE_STREAM])
+        self._cursor[ids] = BLOCK - 1
+
+    def advance(self, ids: NDArray[np.intp]) -> None:
+        """Moves simulations `ids` on to the numbers of their next action."""
+        self._cursor[ids] += 1
+        for i in ids[self._cursor[ids] == BLOCK]:
+            self._rngs[i].standard_normal(out=self._normal[i], dtype=np.float32)
+            self._rngs[i].random(out=self._uniform[i], dtype=np.float32)
+            self._cursor[i] = 0
+
+    def normal(self, use: str, ids: NDArray[np.intp]) -> NDArray[np.float32]:
+        """The present standard normal numbers (K, n) for a use."""
+        return self._normal[ids, self._cursor[ids], self._normal_at[use]]
+
+    def uniform(self, use: str, ids: NDArray[np.intp]) -> NDArray[np.float32]:
+        """The present numbers (K, n) on [0, 1) for a use."""
+        return self._uniform[ids, self._cursor[ids], self._uniform_at[use]]
+
+
+def _block(num_envs: int, sizes: dict[str, int]) -> tuple[NDArray[np.float32], dict[str, slice]]:
+    ends = np.cumsum(list(sizes.values()))
+    where = {
+        use: slice(end - size, end) for (use, size), end in zip(sizes.items(), ends, strict=True)
+    }
+    return np.zeros((num_envs, BLOCK, ends[-1]), dtype=np.float32), where

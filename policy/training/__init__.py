@@ -1,0 +1,1 @@
+"""Policy training: PPO, distillation, curriculum, checkpoints and evaluation."""

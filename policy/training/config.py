@@ -1,0 +1,183 @@
+"""Settings of policy training."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from opendactyl.core.errors import InputError
+from opendactyl.core.run_dir import to_plain
+from opendactyl.models.policy.actor_critic import MEMORIES
+from opendactyl.models.precision import PRECISIONS
+from opendactyl.policy.env.episode_types import EnvConfig
+from opendactyl.policy.interface.observations import ActionConfig
+from opendactyl.policy.interface.tasks import TRAINING_SECONDS
+from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig, load_randomization
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyConfig:
+    """Settings of `train-policy`."""
+
+    task: str = "spin"
+    """spin, face-up or reorient."""
+    out: Path | None = None
+    """Run folder; default runs/policy-TASK."""
+    memory: str = "lstm"
+    """lstm, or none: its feed-forward twin of equal size."""
+    randomization: str = "none"
+    """Physics and observation randomization: none, dactyl, vision, or a TOML file."""
+    object: str = "block"
+    """The object in the hand: block or prism."""
+    layout: str = "default"
+    """What the policy sees: default, d18 (22 values, D18 Table 2) or joints."""
+    action: str = "absolute"
+    """How bins become targets: absolute, or relative to the present joint angle (D18 4.2)."""
+    smoothing: float = 0.5
+    """Share of the old target that each action keeps (D18 footnote 15: 0.3)."""
+    seconds_per_goal: float = TRAINING_SECONDS
+    """An episode ends when a goal is not reached for this long (D18 C.1; D19 6.1: 32)."""
+    start_actions: int = 16
+    """An episode starts after at most this many random actions (D18 C.1: 100)."""
+    num_envs: int = 512
+    """Simulations that run at once."""
+    horizon: int = 16
+    """Actions per simulation between two updates; also the length of the memory's sequences."""
+    max_minutes: float = 60.0
+    """Training time; --resume goes on with what is left of it."""
+    max_actions: int = 0
+    """Stop after this many actions too; 0 leaves it to the time. Stages share out whichever of
+    the two is further gone."""
+    seed: int = 0
+    """Seed of everything random."""
+    hidden: int = 256
+    """Units of each layer."""
+    precision: str = "auto"
+    """auto is bf16-mixed, products in bf16, where the CPU multiplies it natively, else 32-true."""
+    learning_rate: float = 5e-4
+    """Adam's step size."""
+    epochs: int = 4
+    """Passes over each batch."""
+    minibatches: int = 4
+    """Parts a batch is split into, by simulations."""
+    gamma: float = 0.99
+    """Discount per action."""
+    gae_lambda: float = 0.95
+    """The lambda of GAE (D18 Table 10)."""
+    clip: float = 0.2
+    """PPO's clipping range (D18 Table 10)."""
+    entropy: float = 0.001
+    """Weight of the entropy bonus."""
+    teacher_share: float = 0.45
+    """Share of the time for a feed-forward teacher that sees everything; 0 trains without."""
+    clone_share: float = 0.2
+    """Share of the time in which the policy learns the teacher's actions while it acts itself
+    (D19's policy cloning); PPO has the rest."""
+    examined: int = 64
+    """Episodes by which the best checkpoint is chosen, run now and then as in evaluation;
+    0 examines nothing, and the last policy counts as the best."""
+    warm_start: Path | None = None
+    """Weights to start from: a run of the same memory and layout, or a .safetensors file, which
+    holds no teacher."""
+    teacher: Path | None = None
+    """Who is cloned: a run, whose teacher is taken whatever its policy's memory (--teacher-share 0
+    trains it no further), or the .safetensors file of an LSTM policy of the same layout."""
+    ray: str = ""
+    """Collect on the Ray cluster at this address: auto, or HOST:PORT."""
+    ray_workers: int = 0
+    """Ray actors that share the simulations; 0 takes every CPU of the cluster but one."""
+    resume: bool = False
+    """Continue an interrupted run, or start what is not there yet."""
+
+    def check(self) -> None:
+        """Raises an `InputError` for settings that cannot be trained."""
+        self.environment()
+        if self.memory not in MEMORIES:
+            raise InputError(f"no memory {self.memory!r}; choose {' or '.join(MEMORIES)}")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"no precision {self.precision!r}; choose {', '.join(PRECISIONS)}")
+        for name in ("minibatches", "epochs", "horizon", "hidden"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} is {getattr(self, name)}; it must be at least 1")
+        if self.seed < 0:
+            raise InputError(f"--seed is {self.seed}; it cannot be negative")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 < getattr(self, name) <= 1:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {getattr(self, name)}; it must be in (0, 1]")
+        if not (0 < self.learning_rate < 1 and 0 < self.clip < 1 and self.entropy >= 0):
+            raise InputError("--learning-rate and --clip must be in (0, 1), --entropy from 0")
+        if self.num_envs < 1 or self.num_envs % self.minibatches:
+            raise InputError(
+                f"--num-envs {self.num_envs} must be a positive multiple of --minibatches "
+                f"{self.minibatches}"
+            )
+        if not 0 < self.max_minutes < math.inf:
+            raise InputError(f"--max-minutes is {self.max_minutes}; it must be positive")
+        if self.examined < 0:
+            raise InputError(f"--examined is {self.examined}; it cannot be negative")
+        if self.max_actions < 0 or self.ray_workers < 0:
+            raise InputError("--max-actions and --ray-workers cannot be negative")
+        if self.ray_workers > self.num_envs:
+            raise InputError(
+                f"--ray-workers {self.ray_workers} is more than --num-envs {self.num_envs}"
+            )
+        self._check_stages()
+
+    def _check_stages(self) -> None:
+        """The same for those of teacher and cloning."""
+        shares = self.teacher_share, self.clone_share
+        if not (min(shares) >= 0 and sum(shares) < 1):
+            raise InputError(
+                f"--teacher-share {shares[0]:g} and --clone-share {shares[1]:g} cannot be negative "
+                "and must leave time for PPO"
+            )
+        if self.taught_by_policy and self.teacher_share > 0:
+            raise InputError(
+                f"--teacher {self.teacher} is a finished policy; it needs --teacher-share 0"
+            )
+        taught = self.teacher is not None or (self.warm_start and self.warm_start.is_dir())
+        if self.clone_share > 0 and self.teacher_share == 0 and not taught:
+            raise InputError(
+                "--clone-share needs a teacher: give --teacher-share some time, name a run with "
+                "--teacher, or set --clone-share 0"
+            )
+
+    @property
+    def taught_by_policy(self) -> bool:
+        """Whether what is cloned is a policy, not a teacher that sees everything."""
+        return self.teacher is not None and self.teacher.suffix == ".safetensors"
+
+    @cached_property
+    def ranges(self) -> RandomizationConfig:
+        """What `randomization` names, as it was when the settings were checked."""
+        return load_randomization(self.randomization)
+
+    def environment(self) -> EnvConfig:
+        """The environment's settings."""
+        return EnvConfig(
+            task=self.task,
+            object=self.object,
+            layout=self.layout,
+            action=ActionConfig(mode=self.action, smoothing=self.smoothing),
+            randomization=self.ranges,
+            seconds_per_goal=self.seconds_per_goal,
+            start_actions=self.start_actions,
+        )
+
+    def lasting(self) -> dict[str, Any]:
+        """What makes a run: every setting but where it lies and how far and where it is trained."""
+        passing = (
+            "out", "resume", "max_minutes", "max_actions", "examined", "precision", "ray",
+            "ray_workers",
+        )  # fmt: skip
+        plain = {key: value for key, value in to_plain(self).items() if key not in passing}
+        if self.randomization not in PRESETS:
+            plain["distributions"] = to_plain(self.ranges)
+        return plain
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.out or Path("runs") / f"policy-{self.task}"

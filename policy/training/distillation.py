@@ -1,0 +1,69 @@
+"""Policy cloning: the student acts, the teacher says what it would have done (D19 section 5)."""
+
+import torch
+from tensordict import TensorDict
+from torch import nn
+from torch.nn import functional
+
+from opendactyl.policy.collection.agent import Agent, Memory
+from opendactyl.policy.training.config import PolicyConfig
+from opendactyl.policy.training.ppo import MAX_GRADIENT
+
+
+class Cloning:
+    """Teaches a student what a teacher knows from privileged sight, or from a memory."""
+
+    def __init__(self, student: Agent, teacher: Agent, config: PolicyConfig) -> None:
+        """Takes a teacher, who follows with a memory of its own what the student does."""
+        self.student = student
+        self.teacher = teacher.eval()
+        self.config = config
+        self._memory: Memory | None = None
+        self.optimizer = torch.optim.Adam(student.parameters(), lr=config.learning_rate, eps=1e-5)
+
+    def update(self, batch: TensorDict, generator: torch.Generator) -> dict[str, float]:
+        """Learns from sequences [B, T] that the student made; returns the mean losses."""
+        self._ask_teacher(batch)
+        self.student.actor.normalizer.update(batch["policy"])
+        self.student.critic.normalizer.update(batch["critic"])
+        losses: list[tuple[float, float]] = []
+        for _ in range(self.config.epochs):
+            order = torch.randperm(batch.shape[0], generator=generator)
+            losses += [self._minimise(batch[r]) for r in order.chunk(self.config.minibatches)]
+        kl, critic = (sum(column) / len(losses) for column in zip(*losses, strict=True))
+        return {"kl": kl, "critic": critic}
+
+    @torch.no_grad()
+    def _ask_teacher(self, batch: TensorDict) -> None:
+        """Adds what the teacher would do and expects; each batch goes on where the last ended."""
+        teacher, critic = self.teacher, self.student.critic
+        memory = self._memory
+        if memory is None or len(memory.start) != len(batch):  # On a cluster, hands come and go.
+            memory = teacher.initial_memory(len(batch))
+        seen = teacher.seen(batch["policy"], batch["critic"])
+        wanted, *actor_memory = teacher.actor(seen, batch["start"], *memory.actor)
+        value, *critic_memory = teacher.critic(batch["critic"], batch["start"], *memory.critic)
+        self._memory = Memory(tuple(actor_memory), tuple(critic_memory), memory.start)
+        batch["teacher_logp"] = torch.log_softmax(wanted, dim=-1)
+        target = teacher.critic.scale.inverse(value)
+        critic.scale.update(target)
+        batch["target"] = critic.scale(target)
+
+    def _minimise(self, batch: TensorDict) -> tuple[float, float]:
+        student = self.student
+        logits, *_ = student.actor(
+            batch["policy"], batch["start"], batch["actor_h"][:, 0], batch["actor_c"][:, 0]
+        )
+        values, *_ = student.critic(
+            batch["critic"], batch["start"], batch["critic_h"][:, 0], batch["critic_c"][:, 0]
+        )
+        logp = torch.log_softmax(logits, dim=-1)
+        # KL(teacher || student), summed over actuators, averaged over steps.
+        kl = functional.kl_div(logp, batch["teacher_logp"], reduction="none", log_target=True)
+        kl = kl.sum(dim=(-1, -2)).mean()
+        critic = functional.mse_loss(values, batch["target"])
+        self.optimizer.zero_grad(set_to_none=True)
+        (kl + critic).backward()
+        nn.utils.clip_grad_norm_(student.parameters(), MAX_GRADIENT)
+        self.optimizer.step()
+        return float(kl.detach()), float(critic.detach())

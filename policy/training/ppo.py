@@ -1,0 +1,159 @@
+"""Proximal policy optimisation on sequences, with TorchRL's loss and advantage estimate."""
+
+import torch
+from tensordict import TensorDict
+from tensordict.nn import (
+    ProbabilisticTensorDictModule,
+    ProbabilisticTensorDictSequential,
+    TensorDictModule,
+)
+from torch import Tensor, nn
+from torch.distributions import Categorical, Independent
+from torchrl.objectives import ClipPPOLoss
+from torchrl.objectives.value.functional import generalized_advantage_estimate
+
+from opendactyl.policy.collection.agent import Agent
+from opendactyl.policy.training.config import PolicyConfig
+
+MAX_GRADIENT = 1.0
+MAX_WEIGHT = 2.0
+"""The most that an action counts for being likelier now than when it was taken."""
+
+
+def bins_distribution(logits: Tensor) -> Independent:
+    """Independent categorical distributions (..., 20) over bins, from logits (..., 20, 11)."""
+    return Independent(Categorical(logits=logits, validate_args=False), 1, validate_args=False)
+
+
+class _SequenceActor(nn.Module):
+    """The actor on whole sequences, from the memory that was stored at their start."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__()
+        self.agent = agent.actor
+
+    def forward(self, seen: Tensor, start: Tensor, h: Tensor, c: Tensor) -> Tensor:
+        return self.agent(seen, start, h[:, 0], c[:, 0])[0]
+
+
+class _SequenceCritic(nn.Module):
+    """The critic on whole sequences, on its normalised scale."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__()
+        self.agent = agent.critic
+
+    def forward(self, seen: Tensor, start: Tensor, h: Tensor, c: Tensor) -> Tensor:
+        return self.agent(seen, start, h[:, 0], c[:, 0])[0]
+
+
+def sequence_modules(agent: Agent) -> tuple[ProbabilisticTensorDictSequential, TensorDictModule]:
+    """Actor and critic as TorchRL's losses want them."""
+    seen = "critic" if agent.privileged else "policy"
+    actor = ProbabilisticTensorDictSequential(  # pyright: ignore[reportCallIssue]
+        TensorDictModule(  # pyright: ignore[reportArgumentType]
+            _SequenceActor(agent),
+            in_keys=[seen, "start", "actor_h", "actor_c"],
+            out_keys=["logits"],
+        ),
+        ProbabilisticTensorDictModule(  # pyright: ignore[reportArgumentType]
+            in_keys=["logits"],
+            out_keys=["action"],
+            distribution_class=bins_distribution,  # pyright: ignore[reportArgumentType]
+            return_log_prob=True,
+        ),
+    )
+    critic = TensorDictModule(
+        _SequenceCritic(agent),
+        in_keys=["critic", "start", "critic_h", "critic_c"],
+        out_keys=["state_value"],
+    )
+    return actor, critic
+
+
+def add_advantages(batch: TensorDict, gamma: float, gae_lambda: float) -> None:
+    """Adds `advantage` and `value_target` (B, T, 1) to a batch of sequences.
+
+    A drop ends the return; a time-out cuts the sequence but keeps the value of what would have
+    come next, which is why `next_value` is taken before the restart.
+    """
+    advantage, target = generalized_advantage_estimate(
+        gamma,
+        gae_lambda,
+        batch["state_value"],
+        batch["next_value"],
+        batch["reward"],
+        batch["done"],
+        batch["terminated"],
+        time_dim=-2,
+    )
+    batch["advantage"], batch["value_target"] = advantage, target
+
+
+class PPO:
+    """The optimiser of one agent."""
+
+    def __init__(self, agent: Agent, config: PolicyConfig) -> None:
+        """Builds TorchRL's clipped loss around the agent."""
+        self.agent = agent
+        self.config = config
+        actor, critic = sequence_modules(agent)
+        self._actor = actor
+        self.loss = ClipPPOLoss(
+            actor,
+            critic,
+            clip_epsilon=config.clip,
+            entropy_coeff=config.entropy,
+            critic_coeff=1.0,
+            loss_critic_type="l2",
+            normalize_advantage=False,  # `update` does, before it weighs them.
+            functional=False,
+        )
+        self.optimizer = torch.optim.Adam(agent.parameters(), lr=config.learning_rate, eps=1e-5)
+
+    def update(self, batch: TensorDict, generator: torch.Generator) -> dict[str, float]:
+        """Learns from a batch [B, T] of sequences; returns the means of what was minimised."""
+        add_advantages(batch, self.config.gamma, self.config.gae_lambda)
+        self._take_bearings(batch)
+        critic = self.agent.critic
+        critic.scale.update(batch["value_target"])
+        batch["value_target"] = critic.scale(batch["value_target"])
+        # What was predicted in units of reward is not on the scale of the loss.
+        batch = batch.exclude("state_value", "next_value")
+        losses: list[dict[str, float]] = []
+        for _ in range(self.config.epochs):
+            order = torch.randperm(batch.shape[0], generator=generator)
+            for rows in order.chunk(self.config.minibatches):
+                losses.append(self._minimise(batch[rows]))
+        self.agent.actor.normalizer.update(batch["critic" if self.agent.privileged else "policy"])
+        critic.normalizer.update(batch["critic"])
+        return {key: sum(loss[key] for loss in losses) / len(losses) for key in losses[0]}
+
+    @torch.no_grad()
+    def _take_bearings(self, batch: TensorDict) -> None:
+        """Lets the clipped ratio start from the present policy, whoever made the batch.
+
+        What acted may be an update behind. Its ratio to the present policy then weighs the
+        advantage instead of using up the range within which PPO may move (decoupled objective,
+        arXiv 2110.00641).
+        """
+        advantage = batch["advantage"]
+        advantage = (advantage - advantage.mean()) / advantage.std().clamp_min(1e-6)
+        present = self._actor.get_dist(batch.clone()).log_prob(batch["action"])
+        weight = (present - batch["action_log_prob"]).exp().clamp_max(MAX_WEIGHT)
+        batch["advantage"] = advantage * weight[..., None]
+        batch["action_log_prob"] = present
+
+    def _minimise(self, batch: TensorDict) -> dict[str, float]:
+        loss = self.loss(batch)
+        total = loss["loss_objective"] + loss["loss_critic"] + loss["loss_entropy"]
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.agent.parameters(), MAX_GRADIENT)
+        self.optimizer.step()
+        return {
+            "objective": float(loss["loss_objective"].detach()),
+            "critic": float(loss["loss_critic"].detach()),
+            "entropy": float(loss["entropy"].detach().mean()),
+            "kl": float(loss["kl_approx"].detach().mean()),
+        }

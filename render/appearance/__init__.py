@@ -1,0 +1,1 @@
+"""Appearance randomization: ranges, sampling, procedural textures."""

@@ -1,0 +1,240 @@
+"""Appearance randomization as data: what is drawn, from which range, and after which source.
+
+`AppearanceConfig` holds the ranges, `sample_appearance` draws one frozen `Appearance` from them;
+`studio.dress` puts it into a model. The fields are the documentation: `docs/randomization.md` is
+made from them.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from opendactyl.core.config_fields import check_ranges, drawn
+from opendactyl.core.presets import load_preset
+
+Range = tuple[float, float]
+MAX_LIGHTS = 6
+MAX_DISTRACTORS = 4
+LIMITS = {
+    "lights": (1, MAX_LIGHTS),
+    "light_distance": (0.1, math.inf),
+    "light_elevation": (0.0, 1.0),
+    "light_cone": (1.0, 90.0),
+    "light_weight": (1e-3, math.inf),
+    "shadow": (0.0, 1.0),
+    "face_hue": (0.0, 0.5),
+    "letter_hue": (0.0, 0.5),
+    "letter_saturation": (0.0, 1.0),
+    "letter_value": (0.0, 1.0),
+    "background_texture": (0.0, 1.0),
+    "background_tile": (1e-3, math.inf),
+    "distractors": (0, MAX_DISTRACTORS),
+}
+"""What the values may be, where it is not simply from 0 on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppearanceConfig:
+    """The ranges appearances are drawn from. The defaults are the `dactyl` preset."""
+
+    camera_position: float = drawn(
+        0.005, "camera position, each axis (m)", "± uniform", "ORRB renderer_config.json"
+    )
+    camera_rotation: float = drawn(
+        0.015, "camera rotation about a random axis (rad)", "uniform from 0", "ORRB"
+    )
+    camera_fovy: float = drawn(0.00873, "camera vertical field of view (rad)", "± uniform", "ORRB")
+    lights: tuple[int, int] = drawn((4, 6), "number of lights", "uniform", "D18 Table 9")
+    light_distance: Range = drawn((1.0, 1.5), "light distance from the palm (m)", "uniform", "ORRB")
+    light_elevation: Range = drawn(
+        (0.1, 1.0),
+        "sine of the light's elevation",
+        "uniform (half-sphere, not at its rim)",
+        "after D18 Table 9",
+    )
+    light_cone: Range = drawn((27.0, 33.0), "light cone, half angle (deg)", "uniform", "ORRB")
+    light_weight: Range = drawn((1.0, 5.0), "relative light intensity", "uniform", "D18 Table 9")
+    light_total: Range = drawn(
+        (0.5, 2.0),
+        "total light intensity (diffuse sum; Dactyl's units are Unity's)",
+        "uniform",
+        "after D18 Table 9",
+    )
+    light_ambient: Range = drawn((0.1, 0.4), "ambient light", "uniform", "ours")
+    shadow: float = drawn(0.5, "share of samples whose brightest light casts shadows", "", "ours")
+    hand_random: bool = drawn(True, "hand colour, any RGB", "uniform in RGB", "D18 Table 9")
+    hand_metallic: Range = drawn((0.05, 0.25), "hand metallic", "uniform", "D18 Table 9")
+    hand_gloss: Range = drawn((0.0, 1.0), "hand glossiness", "uniform", "D18 Table 9")
+    face_hue: float = drawn(0.01, "face hue (turns)", "± uniform", "D18 Table 9")
+    face_saturation: float = drawn(0.15, "face saturation", "± uniform", "D18 Table 9")
+    face_value: float = drawn(0.15, "face value", "± uniform", "D18 Table 9")
+    face_metallic: Range = drawn((0.05, 0.15), "face metallic", "uniform", "D18 Table 9")
+    face_gloss: Range = drawn((0.05, 0.15), "face glossiness", "uniform", "D18 Table 9")
+    letter_hue: float = drawn(0.02, "letter hue (turns)", "± uniform", "ORRB")
+    letter_saturation: float = drawn(0.0, "letter saturation (at 0, hue is moot)", "", "ORRB")
+    letter_value: Range = drawn((0.5, 1.0), "letter value", "uniform", "ORRB")
+    background_random: bool = drawn(
+        True, "floor and wall colour, any RGB", "uniform in RGB", "ours"
+    )
+    background_texture: float = drawn(
+        0.5, "share of floors and walls with a procedural texture", "", "after DR17"
+    )
+    background_tile: Range = drawn(
+        (5.0, 5.0), "side of a texture's tile (m)", "log-uniform", "ours"
+    )
+    distractors: tuple[int, int] = drawn((0, 0), "objects around the hand", "uniform", "after DR17")
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be drawn."""
+        check_ranges("appearance", self, LIMITS)
+
+
+PRESETS: dict[str, AppearanceConfig] = {
+    "calibrated": AppearanceConfig(
+        camera_position=0.0,
+        camera_rotation=0.0,
+        camera_fovy=0.0,
+        lights=(4, 4),
+        light_distance=(1.25, 1.25),
+        light_elevation=(0.7, 0.7),
+        light_cone=(30.0, 30.0),
+        light_weight=(1.0, 1.0),
+        light_total=(1.2, 1.2),
+        light_ambient=(0.25, 0.25),
+        shadow=1.0,
+        hand_random=False,
+        hand_metallic=(0.15, 0.15),
+        hand_gloss=(0.5, 0.5),
+        face_hue=0.0,
+        face_saturation=0.0,
+        face_value=0.0,
+        face_metallic=(0.1, 0.1),
+        face_gloss=(0.1, 0.1),
+        letter_hue=0.0,
+        letter_value=(1.0, 1.0),
+        background_random=False,
+        background_texture=0.0,
+    ),
+    "dactyl": AppearanceConfig(),
+    "wide": AppearanceConfig(
+        camera_position=0.0015,
+        camera_rotation=float(np.deg2rad(3.0)),
+        camera_fovy=float(np.deg2rad(1.0)),
+        background_texture=1.0,
+        background_tile=(0.3, 3.0),
+        distractors=(1, MAX_DISTRACTORS),
+    ),
+}
+"""`calibrated` has zero width, `dactyl` is D18 Table 9 with ORRB's camera widths, `wide` has
+Table 9's camera widths, and textures and distractors at full strength."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Light:
+    """One spot light aimed at the palm."""
+
+    position: tuple[float, float, float]
+    """In metres, in the hand frame."""
+    intensity: float
+    """Diffuse intensity; all lights' add up to the drawn total."""
+    cone: float
+    """Half angle in degrees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """Colour and material of a surface."""
+
+    rgb: tuple[float, float, float]
+    metallic: float
+    gloss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backdrop:
+    """A procedural texture: two colours, a pattern, its scale and its own seed."""
+
+    pattern: str
+    """`flat`, `gradient`, `stripes`, `checker`, `noise` or `clouds`."""
+    first: tuple[float, float, float]
+    second: tuple[float, float, float]
+    scale: int
+    """Number of stripes, checks or noise cells along a side."""
+    tile: float
+    """Side of the square that the texture covers, in metres; it repeats."""
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distractor:
+    """A coloured solid somewhere around the hand."""
+
+    shape: str
+    """`box`, `sphere` or `capsule`."""
+    position: tuple[float, float, float]
+    """In metres, in the hand frame."""
+    quaternion: tuple[float, float, float, float]
+    size: tuple[float, float, float]
+    rgb: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appearance:
+    """One drawn appearance; everything but the state that decides an image."""
+
+    camera_offset: tuple[tuple[float, float, float], ...]
+    """Per camera: displacement in metres, in the hand frame."""
+    camera_rotvec: tuple[tuple[float, float, float], ...]
+    """Per camera: small rotation vector in radians, in the camera frame."""
+    camera_fovy: tuple[float, ...]
+    """Per camera: what is added to the vertical field of view, in radians."""
+    lights: tuple[Light, ...]
+    ambient: float
+    shadow: bool
+    """Whether the brightest light casts shadows."""
+    hand: Surface
+    faces: tuple[Surface, ...]
+    letters: tuple[tuple[float, float, float], ...]
+    floor: Backdrop
+    wall: Backdrop
+    distractors: tuple[Distractor, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able form, saved with the image it made."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Appearance":
+        """The inverse of `to_dict`."""
+        parts = {key: _tuples(item) for key, item in value.items()}
+        return cls(
+            **parts
+            | {
+                "lights": tuple(Light(**_tuples(x)) for x in value["lights"]),
+                "hand": Surface(**_tuples(value["hand"])),
+                "faces": tuple(Surface(**_tuples(x)) for x in value["faces"]),
+                "floor": Backdrop(**_tuples(value["floor"])),
+                "wall": Backdrop(**_tuples(value["wall"])),
+                "distractors": tuple(Distractor(**_tuples(x)) for x in value["distractors"]),
+            }
+        )
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return value
+
+
+def load_appearance(name: str) -> AppearanceConfig:
+    """A preset by name, or a TOML file whose keys replace those of its `preset` (default dactyl).
+
+    Raises:
+        InputError: no such preset or file, or the file has an unknown key or a wrong value.
+    """
+    return load_preset("appearance", name, PRESETS)

@@ -1,0 +1,63 @@
+"""Procedural textures for floor and walls: every seed gives another, none is stored."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.render.appearance.config import Backdrop
+
+TEXTURE_SIZE = 64
+"""Side of a texture in pixels."""
+OCTAVES = 4
+"""Layers of noise in `clouds`, each twice as fine and half as strong as the one before."""
+
+Blend = NDArray[np.float64]
+
+
+def backdrop_texture(backdrop: Backdrop, size: int = TEXTURE_SIZE) -> NDArray[np.uint8]:
+    """The texture (size, size, 3) of a backdrop, from its first colour to its second.
+
+    `stripes`, `checker`, `noise` and `clouds` repeat without a seam.
+    """
+    rng = np.random.default_rng(backdrop.seed)
+    blend = _blend(backdrop, rng, size)
+    first, second = np.array(backdrop.first), np.array(backdrop.second)
+    colours = first + blend[..., None] * (second - first)
+    return (np.clip(colours, 0, 1) * 255).astype(np.uint8)
+
+
+def _blend(backdrop: Backdrop, rng: np.random.Generator, size: int) -> Blend:
+    """How much of the second colour (size, size) each pixel has, in [0, 1]."""
+    y, x = np.mgrid[0:size, 0:size] / size
+    if backdrop.pattern == "flat":
+        return np.zeros((size, size))
+    if backdrop.pattern == "gradient":
+        angle = rng.uniform(0, 2 * np.pi)
+        return _stretched(x * np.cos(angle) + y * np.sin(angle))
+    if backdrop.pattern == "stripes":
+        across, along = rng.permutation([backdrop.scale, int(rng.integers(0, 4))])
+        sharpness = rng.uniform(0.5, 8.0)
+        wave = np.sin(2 * np.pi * (across * x + along * y) + rng.uniform(0, 2 * np.pi))
+        return (np.tanh(sharpness * wave) / np.tanh(sharpness) + 1) / 2
+    if backdrop.pattern == "checker":
+        cells = rng.integers(0, 2, (backdrop.scale, backdrop.scale))
+        index = (np.arange(size) * backdrop.scale) // size
+        return cells[np.ix_(index, index)].astype(float)
+    if backdrop.pattern == "noise":
+        return _noise(rng, backdrop.scale, size)
+    layers = (_noise(rng, min(2 * 2**n, size), size) / 2**n for n in range(OCTAVES))
+    return _stretched(np.sum(list(layers), axis=0))
+
+
+def _noise(rng: np.random.Generator, cells: int, size: int) -> Blend:
+    """Value noise that repeats: random cell corners, linear between them (size, size)."""
+    corners = rng.random((cells, cells))
+    corners = np.pad(corners, (0, 1), mode="wrap")
+    u = np.linspace(0, cells, size, endpoint=False)
+    i, f = u.astype(int), u - u.astype(int)
+    rows = corners[i] * (1 - f)[:, None] + corners[i + 1] * f[:, None]
+    return rows[:, i] * (1 - f) + rows[:, i + 1] * f
+
+
+def _stretched(values: Blend) -> Blend:
+    """Values scaled to fill [0, 1]."""
+    return (values - values.min()) / (values.max() - values.min())

@@ -1,0 +1,1 @@
+"""MuJoCo's physically based renderer, Filament on Vulkan."""

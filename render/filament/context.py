@@ -1,0 +1,100 @@
+"""What a scene in Filament is built from and seen by: context, textures, buffers, cameras."""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.transforms import invert_pose
+from opendactyl.render.filament.vulkan import count_devices
+from opendactyl.render.scene import FAR, NEAR
+from opendactyl.sim.hands.hand_frame import WORLD_FROM_HAND
+
+
+def make_context() -> Any:
+    """A Filament context; it serves one scene, for a second one's first picture would fail.
+
+    Raises:
+        InputError: Filament or a Vulkan driver is missing.
+    """
+    try:
+        # Without this import, creating a context aborts the process.
+        import mujoco.studio.window  # noqa: F401  # pyright: ignore[reportMissingImports]
+        from mujoco import mjrf
+    except ImportError as error:
+        raise InputError(f"no filament renderer in this MuJoCo ({error}); use classic") from error
+    count_devices()
+    config = mjrf.ContextConfig()
+    config.graphics_api = mjrf.GraphicsApi.GRAPHICS_API_VULKAN
+    with _silence():
+        return mjrf.Context(config)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps a library's greetings off the terminal."""
+    # Where the output is no terminal, C keeps it back; it must not come out on the wrong side.
+    flush = ctypes.CDLL(None).fflush
+    flush(None)
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    with open(os.devnull, "w") as nowhere:
+        for number, _ in kept:
+            os.dup2(nowhere.fileno(), number)
+    try:
+        yield
+    finally:
+        flush(None)
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+class Target:
+    """A buffer to render into, and the array its pixels are read into."""
+
+    def __init__(
+        self, filament: Any, height: int, width: int, kind: str, dtype: type, channels: int
+    ) -> None:
+        """Makes both of one size; `kind` is one of Filament's pixel formats."""
+        from mujoco import mjrf
+
+        config = mjrf.RenderTargetConfig()
+        config.height, config.width = height, width
+        config.color_format = getattr(mjrf.PixelFormat, f"PIXEL_FORMAT_{kind}")
+        self.height, self.width = height, width
+        self.target = filament.create_render_target(config)
+        shape = (height, width) if channels == 1 else (height, width, channels)
+        self.pixels = np.zeros(shape, dtype=dtype)
+        self.read = mjrf.ReadRequest(target=self.target)
+        self.read.set_buffer(self.pixels)
+
+
+def upload(texture: Any, content: bytes) -> None:
+    """Gives a texture its pixels, or the content of a KTX file."""
+    from mujoco import mjrf
+
+    data = mjrf.TextureData()
+    data.set_image(content)
+    texture.upload(data)
+
+
+def frustum(camera: Camera) -> dict[str, Any]:
+    """A camera in the world as OpenGL describes one: exact for any principal point."""
+    world_from_cam = WORLD_FROM_HAND @ invert_pose(camera.cam_from_hand)
+    fx, fy, cx, cy = camera.K[[0, 1, 0, 1], [0, 1, 2, 2]]
+    return {
+        "pos": world_from_cam[:3, 3],
+        "forward": world_from_cam[:3, 2],
+        "up": -world_from_cam[:3, 1],
+        "frustum_center": NEAR * (camera.width / 2 - cx) / fx,
+        "frustum_width": NEAR * camera.width / 2 / fx,
+        "frustum_bottom": -NEAR * (camera.height - cy) / fy,
+        "frustum_top": NEAR * cy / fy,
+        "frustum_near": NEAR,
+        "frustum_far": FAR,
+    }

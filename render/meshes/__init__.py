@@ -1,0 +1,1 @@
+"""Visual meshes with fewer faces, and which faces the cameras can show."""

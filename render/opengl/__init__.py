@@ -1,0 +1,1 @@
+"""MuJoCo's OpenGL renderer, and the choice of its backend."""

@@ -1,0 +1,212 @@
+"""MuJoCo's OpenGL renderer, headless: all views side by side, one read-back."""
+
+import os
+from types import TracebackType
+from typing import Any, Self
+
+import mujoco
+import numpy as np
+from mujoco.rendering.classic import gl_context
+from numpy.typing import NDArray
+from PIL import Image
+
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.rig import Rig
+from opendactyl.render.appearance.config import Appearance
+from opendactyl.render.base import OBJECT, geom_classes, share_visible
+from opendactyl.render.scene import build_studio, dress, true_cameras
+from opendactyl.sim.scene import COLLISION_GROUP, HAND_GROUP, OBJECT_GROUP
+from opendactyl.sim.state import State
+
+SUPERSAMPLING = 2
+"""Pictures are rendered this many times larger in each direction and averaged.
+
+It costs less than MuJoCo's default multisampling on a CPU and smooths shading and textures too,
+not only edges.
+"""
+
+
+def _open_context(width: int, height: int) -> Any:
+    try:
+        return gl_context.GLContext(width, height)
+    except Exception as error:
+        backend = os.environ.get("MUJOCO_GL", "")
+        raise InputError(
+            f"MUJOCO_GL={backend} gives no OpenGL context ({error}); run `opendactyl doctor`"
+        ) from error
+
+
+class ClassicRenderer:
+    """Renders with MuJoCo's own OpenGL; `MUJOCO_GL` decides how the context is made."""
+
+    def __init__(
+        self,
+        rig: Rig,
+        object_name: str = "block",
+        *,
+        full_meshes: bool = False,
+        supersampling: int = SUPERSAMPLING,
+    ) -> None:
+        """Opens a graphics context for a rig whose cameras all have one size."""
+        if len({(camera.width, camera.height) for camera in rig.cameras}) != 1:
+            raise InputError("the cameras of a rig must have one image size to be rendered")
+        self._context: mujoco.MjrContext | None = None
+        self._gl = None
+        self.rig = rig
+        self.studio = build_studio(rig, object_name, full_meshes=full_meshes)
+        self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
+        model = self.studio.model
+        self._scale = supersampling
+        width, height = self._width * len(rig.cameras) * supersampling, self._height * supersampling
+        model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+        model.vis.quality.offsamples = 0
+        self._gl = _open_context(width, height)
+        self._gl.make_current()
+        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
+        context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        self._context = context
+        self._data = mujoco.MjData(model)
+        self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 10)
+        self._texture_ids = [model.texture(name).id for name in ("floor", "wall")]
+        self._classes = geom_classes(self.studio.scene)
+
+    def render(
+        self, state: State, appearance: Appearance, out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """Renders a state (V, H, W, 3), into `out` when given."""
+        model, data = self.studio.model, self._data
+        self._make_current()
+        dress(self.studio, appearance)
+        self._upload_textures()
+        data.qpos[:] = self.studio.scene.qpos(state)
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_camlight(model, data)
+        self._draw(hide_hand=False)
+        wide = Image.fromarray(self._read_wide(self._scale)).reduce(self._scale)
+        pixels = self._split(np.asarray(wide))
+        if out is None:
+            return pixels
+        out[...] = pixels
+        return out
+
+    def segment(self) -> NDArray[np.uint8]:
+        """The classes (V, H, W) of the last rendered frame: 0 background, 1 hand, 2 object."""
+        self._make_current()
+        return self._classes[self._ids(hide_hand=False)]
+
+    def visible_fraction(self) -> NDArray[np.float64]:
+        """Per view (V,): the object's visible pixels over those it would have unoccluded."""
+        return share_visible(self.segment(), self.object_alone())
+
+    def object_alone(self) -> NDArray[np.bool_]:
+        """Where the object of the last frame would be seen (V, H, W) if nothing else was there."""
+        return self._classes[self._ids(hide_hand=True)] == OBJECT
+
+    def depth(self) -> NDArray[np.float32]:
+        """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""
+        self._make_current()
+        self._draw(hide_hand=False, ids=True)
+        shape = (self._height, self._width * len(self.rig.cameras))
+        buffer = np.empty(shape, dtype=np.float32)
+        mujoco.mjr_readPixels(None, buffer, self._whole(1), self._context)
+        model = self.studio.model
+        near = model.vis.map.znear * model.stat.extent
+        far = model.vis.map.zfar * model.stat.extent
+        # Reversed depth: 1 at the near plane, 0 at the far one.
+        metres = near * far / (near + buffer.astype(np.float64) * (far - near))
+        return self._split(metres.astype(np.float32))
+
+    def cameras(self, appearance: Appearance) -> tuple[Camera, ...]:
+        """The true cameras: the rig's as jittered by an appearance."""
+        return true_cameras(self.rig, appearance)
+
+    def _make_current(self) -> None:
+        if self._gl is None or self._context is None:
+            raise RuntimeError("this renderer is closed")
+        self._gl.make_current()
+
+    def _upload_textures(self) -> None:
+        model = self.studio.model
+        for number, texture in zip(self._texture_ids, self.studio.textures, strict=True):
+            start = model.tex_adr[number]
+            model.tex_data[start : start + texture.size] = texture.ravel()
+            mujoco.mjr_uploadTexture(model, self._context, number)
+
+    def _whole(self, scale: int) -> mujoco.MjrRect:
+        return mujoco.MjrRect(
+            0, 0, self._width * len(self.rig.cameras) * scale, self._height * scale
+        )
+
+    def _draw(self, *, hide_hand: bool, ids: bool = False) -> None:
+        model, scene = self.studio.model, self._scene
+        option = mujoco.MjvOption()
+        option.geomgroup[:] = 0
+        shown = [OBJECT_GROUP] if hide_hand else [0, HAND_GROUP, OBJECT_GROUP]
+        option.geomgroup[shown] = 1
+        assert COLLISION_GROUP not in shown
+        option.sitegroup[:] = 0
+        camera = mujoco.MjvCamera()
+        camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        camera.fixedcamid = 0
+        mujoco.mjv_updateScene(
+            model, self._data, option, None, camera, mujoco.mjtCatBit.mjCAT_ALL, scene
+        )
+        for flag in (mujoco.mjtRndFlag.mjRND_SEGMENT, mujoco.mjtRndFlag.mjRND_IDCOLOR):
+            scene.flags[flag] = ids
+        scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = not ids
+        scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        for number, view in enumerate(self.rig.cameras):
+            camera.fixedcamid = model.camera(view.name).id
+            mujoco.mjv_updateCamera(model, self._data, camera, scene)
+            scale = 1 if ids else self._scale
+            width, height = self._width * scale, self._height * scale
+            rect = mujoco.MjrRect(number * width, 0, width, height)
+            mujoco.mjr_render(rect, scene, self._context)
+
+    def _read_wide(self, scale: int) -> NDArray[np.uint8]:
+        """The row of views as OpenGL has it, bottom up (H, V*W, 3)."""
+        whole = self._whole(scale)
+        buffer = np.empty((whole.height, whole.width, 3), dtype=np.uint8)
+        mujoco.mjr_readPixels(buffer, None, whole, self._context)
+        return buffer
+
+    def _split(self, wide: NDArray[Any]) -> NDArray[Any]:
+        """Upright views (V, H, W, ...) of OpenGL's bottom-up row of views (H, V*W, ...)."""
+        views = wide[::-1].reshape(
+            self._height, len(self.rig.cameras), self._width, *wide.shape[2:]
+        )
+        return np.ascontiguousarray(np.swapaxes(views, 0, 1))
+
+    def _ids(self, *, hide_hand: bool) -> NDArray[np.int64]:
+        """Geom ids (V, H, W) of the last state; -1 is the background."""
+        self._make_current()
+        self._draw(hide_hand=hide_hand, ids=True)
+        pixels = self._split(self._read_wide(1)).astype(np.int64)
+        codes = pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)
+        lookup = np.full(self._scene.ngeom + 2, -1, dtype=np.int64)
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                lookup[geom.segid + 1] = geom.objid
+        return lookup[np.minimum(codes, len(lookup) - 1)]
+
+    def close(self) -> None:
+        """Frees the graphics context; a second call does nothing."""
+        if self._context is not None and self._gl is not None:
+            self._gl.make_current()
+            self._context.free()
+        if self._gl is not None:
+            self._gl.free()
+        self._context = self._gl = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,235 @@
+"""The set around the hand: cameras, lights, backdrop and distractors, and how to dress it.
+
+`build_studio` compiles a scene with everything that an appearance can change; `dress` writes one
+appearance into the model, always from the nominal values, so that nothing drifts.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rotation import rotvec_to_quat
+from opendactyl.geometry.transforms import invert_pose, pose_matrix, transform_points
+from opendactyl.render.appearance.config import (
+    MAX_DISTRACTORS,
+    MAX_LIGHTS,
+    Appearance,
+    Distractor,
+    Surface,
+)
+from opendactyl.render.appearance.textures import TEXTURE_SIZE, backdrop_texture
+from opendactyl.render.meshes.simplify import cast_fewer_shadows, simplify_hand
+from opendactyl.sim.hands import names
+from opendactyl.sim.hands.hand_frame import WORLD_FROM_HAND, to_world
+from opendactyl.sim.objects.shipped import ObjectSpec, object_spec
+from opendactyl.sim.scene import Scene, scene_spec
+
+FLOOR_HEIGHT = -0.35
+"""Height of the floor in metres, in the hand frame."""
+ROOM = 2.5
+"""Half the room's width in metres; the walls stand behind the cameras."""
+NEAR, FAR = 0.02, 12.0
+"""Distances of the clipping planes in metres."""
+FLOOR_TEXTURE, WALL_TEXTURE = 0, 1
+_HIDDEN = Distractor(
+    shape="box",
+    position=(0.0, 0.0, -50.0),
+    quaternion=(1.0, 0.0, 0.0, 0.0),
+    size=(0.01, 0.01, 0.01),
+    rgb=(0.5, 0.5, 0.5),
+)
+_SHAPES = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Studio:
+    """A compiled scene with a set around it."""
+
+    scene: Scene
+    rig: Rig
+    thing: ObjectSpec
+    textures: NDArray[np.uint8]
+    """The textures of floor and wall as last dressed (2, S, S, 3)."""
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The scene's model."""
+        return self.scene.model
+
+
+def build_studio(rig: Rig, object_name: str, *, full_meshes: bool = False) -> Studio:
+    """Compiles hand, object, the rig's cameras, a pool of lights and distractors, and a room.
+
+    Args:
+        rig: the cameras, in the resolution to render.
+        object_name: a key of `sim.objects.OBJECTS`.
+        full_meshes: keep the hand's meshes as they come, and let everything cast shadows, instead
+            of drawing what gives the same picture sooner.
+    """
+    spec = scene_spec(object_name)
+    _add_cameras(spec, rig)
+    _add_room(spec)
+    if not full_meshes:
+        simplify_hand(spec, rig)
+        cast_fewer_shadows(spec)
+    for number in range(MAX_LIGHTS):
+        spec.worldbody.add_light(
+            name=f"light{number}", type=mujoco.mjtLightType.mjLIGHT_SPOT, castshadow=number == 0
+        )
+    for number in range(MAX_DISTRACTORS):
+        spec.worldbody.add_geom(
+            name=f"distractor{number}", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.01] * 3,
+            pos=_HIDDEN.position, contype=0, conaffinity=0, group=0,
+        )  # fmt: skip
+    visual = spec.visual
+    visual.headlight.ambient = [0.0, 0.0, 0.0]
+    visual.headlight.diffuse = [0.0, 0.0, 0.0]
+    visual.headlight.specular = [0.0, 0.0, 0.0]
+    visual.map.znear, visual.map.zfar = NEAR, FAR
+    # A small map over the hand alone: finer than a large one over the whole cone, and cheaper.
+    visual.quality.shadowsize, visual.map.shadowscale = 384, 0.25
+    # Lights are computed at corners, but no box here is large enough to need more of them.
+    visual.quality.numquads = 1
+    spec.stat.extent, spec.stat.center = 1.0, WORLD_FROM_HAND[:3, 3]
+    # Screen-space ambient occlusion costs much and is noisy; read by the filament renderer alone.
+    spec.add_numeric(name="filament.ao.enabled", data=[0])
+    scene = Scene.compile(spec, object_name)
+    textures = np.zeros((2, TEXTURE_SIZE, TEXTURE_SIZE, 3), dtype=np.uint8)
+    return Studio(scene, rig, object_spec(object_name), textures)
+
+
+def _add_cameras(spec: mujoco.MjSpec, rig: Rig) -> None:
+    for camera in rig.cameras:
+        spec.worldbody.add_camera(
+            name=camera.name,
+            resolution=[camera.width, camera.height],
+            sensor_size=[camera.width * 1e-5, camera.height * 1e-5],
+            focal_pixel=[camera.K[0, 0], camera.K[1, 1]],
+            principal_pixel=[0.0, 0.0],
+        )
+
+
+def _add_room(spec: mujoco.MjSpec) -> None:
+    for name in ("floor", "wall"):
+        spec.add_texture(
+            name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_SIZE, height=TEXTURE_SIZE,
+            builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT, rgb1=[1, 1, 1],
+        )  # fmt: skip
+        material = spec.add_material(name=name, specular=0.1, shininess=0.1)
+        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
+    origin, x, y = WORLD_FROM_HAND[:3, 3], WORLD_FROM_HAND[:3, 0], WORLD_FROM_HAND[:3, 1]
+    floor = origin + np.array([0.0, 0.0, FLOOR_HEIGHT])
+    inert = {"type": mujoco.mjtGeom.mjGEOM_PLANE, "contype": 0, "conaffinity": 0, "group": 0}
+    spec.worldbody.add_geom(
+        name="floor", pos=floor, size=[ROOM, ROOM, 0.1], material="floor", **inert
+    )
+    for number, inward in enumerate((x, -x, y, -y)):
+        spec.worldbody.add_geom(
+            name=f"wall{number}", pos=floor - ROOM * inward, size=[ROOM, ROOM, 0.1],
+            zaxis=inward, material="wall", **inert,
+        )  # fmt: skip
+
+
+def true_cameras(rig: Rig, appearance: Appearance) -> tuple[Camera, ...]:
+    """The rig's cameras as jittered by an appearance."""
+    cameras = []
+    for camera, offset, rotvec, fovy in zip(
+        rig.cameras,
+        appearance.camera_offset,
+        appearance.camera_rotvec,
+        appearance.camera_fovy,
+        strict=True,
+    ):
+        hand_from_cam = invert_pose(camera.cam_from_hand)
+        hand_from_cam = hand_from_cam @ pose_matrix(np.zeros(3), rotvec_to_quat(rotvec))
+        hand_from_cam[:3, 3] += offset
+        zoom = np.tan(camera.fovy / 2) / np.tan((camera.fovy + fovy) / 2)
+        intrinsics = camera.K.copy()
+        intrinsics[[0, 1], [0, 1]] *= zoom
+        cameras.append(
+            Camera(camera.name, camera.width, camera.height, intrinsics, invert_pose(hand_from_cam))
+        )
+    return tuple(cameras)
+
+
+def dress(studio: Studio, appearance: Appearance) -> None:
+    """Writes an appearance into the studio's model and textures; nothing of the last one stays."""
+    _place_cameras(studio, true_cameras(studio.rig, appearance))
+    _place_lights(studio.model, appearance)
+    _paint(studio.model, names.PREFIX + "MatViz", appearance.hand)
+    for number, (face, letter) in enumerate(zip(appearance.faces, appearance.letters, strict=True)):
+        _paint(studio.model, f"object:face{number}", face)
+        surface = Surface(rgb=letter, metallic=face.metallic, gloss=face.gloss)
+        _paint(studio.model, f"object:letter{number}", surface)
+    _place_distractors(studio.model, appearance)
+    for name, backdrop in (("floor", appearance.floor), ("wall", appearance.wall)):
+        studio.model.mat_texrepeat[studio.model.material(name).id] = 2 * ROOM / backdrop.tile
+    studio.textures[FLOOR_TEXTURE] = backdrop_texture(appearance.floor)
+    studio.textures[WALL_TEXTURE] = backdrop_texture(appearance.wall)
+
+
+def _place_cameras(studio: Studio, cameras: tuple[Camera, ...]) -> None:
+    flip = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV's camera axes to MuJoCo's.
+    model = studio.model
+    for camera in cameras:
+        number = model.camera(camera.name).id
+        world_from_cam = WORLD_FROM_HAND @ invert_pose(camera.cam_from_hand) @ flip
+        model.cam_pos[number] = world_from_cam[:3, 3]
+        quat = np.empty(4)
+        mujoco.mju_mat2Quat(quat, world_from_cam[:3, :3].ravel())
+        model.cam_quat[number] = quat
+        pixel = model.cam_sensorsize[number] / (camera.width, camera.height)
+        model.cam_intrinsic[number] = [
+            camera.K[0, 0] * pixel[0],
+            camera.K[1, 1] * pixel[1],
+            (camera.width / 2 - camera.K[0, 2]) * pixel[0],
+            (camera.height / 2 - camera.K[1, 2]) * pixel[1],
+        ]
+
+
+def _place_lights(model: mujoco.MjModel, appearance: Appearance) -> None:
+    for name in ("active", "ambient", "castshadow", "pos", "diffuse", "specular", "cutoff"):
+        getattr(model, f"light_{name}")[:] = 0
+    model.light_dir[:] = (0.0, 0.0, -1.0)
+    places = np.array([light.position for light in appearance.lights])
+    directions = -places @ WORLD_FROM_HAND[:3, :3].T
+    count = len(places)
+    model.light_pos[:count] = transform_points(WORLD_FROM_HAND, places)
+    model.light_dir[:count] = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    model.light_active[:count] = 1
+    model.light_castshadow[0] = int(appearance.shadow)
+    for number, light in enumerate(appearance.lights):
+        model.light_cutoff[number] = light.cone
+        model.light_diffuse[number] = light.intensity
+        model.light_specular[number] = light.intensity
+        model.light_ambient[number] = appearance.ambient / len(appearance.lights)
+
+
+def _paint(model: mujoco.MjModel, material: str, surface: Surface) -> None:
+    number = model.material(material).id
+    model.mat_rgba[number, :3] = surface.rgb
+    model.mat_specular[number] = surface.metallic
+    model.mat_metallic[number] = surface.metallic
+    model.mat_shininess[number] = surface.gloss
+    model.mat_roughness[number] = 1.0 - surface.gloss
+    model.mat_reflectance[number] = 0.0
+
+
+def _place_distractors(model: mujoco.MjModel, appearance: Appearance) -> None:
+    solids = [*appearance.distractors, *[_HIDDEN] * MAX_DISTRACTORS][:MAX_DISTRACTORS]
+    places, turns = to_world([s.position for s in solids], [s.quaternion for s in solids])
+    for number, solid in enumerate(solids):
+        geom = model.geom(f"distractor{number}")
+        geom.pos, geom.quat = places[number], turns[number]
+        geom.type = _SHAPES[solid.shape]
+        geom.size = solid.size
+        geom.rbound = float(np.linalg.norm(solid.size))
+        geom.rgba = [*solid.rgb, 1.0]

@@ -1,0 +1,1 @@
+"""The hand: its joints, actuators and sites in order, and its frame."""

@@ -1,0 +1,154 @@
+"""The objects a hand can hold. An object is a convex solid with coloured, lettered faces.
+
+One entry in `OBJECTS` adds an object to scenes, datasets, training and the environment.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from opendactyl.core.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One flat face of an object."""
+
+    letter: str
+    """What is written on it, a key of `letters.STROKES`."""
+    rgb: tuple[float, float, float]
+    """Its nominal colour, sRGB in [0, 1]."""
+    frame: NDArray[np.float64]
+    """object_from_face (4, 4): origin at the face's centre, z outwards, y up the letter."""
+    half_size: tuple[float, float]
+    """Half the width (x) and height (y) of the rectangle that carries the letter, in metres."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectSpec:
+    """A convex object: its corners, its faces and its mass."""
+
+    name: str
+    """The name `--object` takes."""
+    mass: float
+    """Mass in kilograms."""
+    corners: NDArray[np.float64]
+    """The vertices (K, 3) in the object frame, in metres; the order is part of the labels."""
+    faces: tuple[Face, ...]
+    """The coloured faces."""
+    is_box: bool
+    """Whether the solid is an axis-aligned box (a primitive shape in MuJoCo)."""
+
+    @cached_property
+    def half_extent(self) -> NDArray[np.float64]:
+        """Half the side lengths (3,) of the bounding box, in metres."""
+        return np.abs(self.corners).max(axis=0)
+
+    @cached_property
+    def face_centres(self) -> NDArray[np.float64]:
+        """The centres (F, 3) of the faces in the object frame, in metres."""
+        return np.stack([face.frame[:3, 3] for face in self.faces])
+
+    @property
+    def keypoints(self) -> NDArray[np.float64]:
+        """Corners, then face centres (K + F, 3), in the object frame, in metres."""
+        return np.concatenate([self.corners, self.face_centres])
+
+
+def face_frame(centre: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The frame (4, 4) of a face at `centre` that looks away from the object's origin."""
+    normal = centre / np.linalg.norm(centre)
+    frame = np.eye(4)
+    frame[:3, :3] = np.stack([np.cross(up, normal), up, normal], axis=-1)
+    frame[:3, 3] = centre
+    return frame
+
+
+def _block() -> ObjectSpec:
+    """D18's block: 57 mm, 78 g, the letters O, P, E, N, A, I on six coloured faces.
+
+    The size and mass are robogym's; the colours are those its comments call picked from real
+    camera images.
+    """
+    half = 0.0285
+    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=float)
+    axes = np.eye(3)
+    # Letter, colour, outward direction, direction the letter's top points to.
+    table = (
+        ("O", (0.09, 0.12, 0.45), axes[2], axes[0]),
+        ("P", (0.33, 0.04, 0.02), axes[0], axes[2]),
+        ("E", (0.70, 0.62, 0.09), axes[1], axes[2]),
+        ("N", (0.29, 0.54, 0.00), -axes[0], axes[1]),
+        ("A", (0.62, 0.33, 0.00), -axes[1], -axes[0]),
+        ("I", (0.13, 0.10, 0.27), -axes[2], axes[1]),
+    )
+    faces = tuple(
+        Face(letter, rgb, face_frame(half * normal, up), (half, half))
+        for letter, rgb, normal, up in table
+    )
+    return ObjectSpec("block", 0.078, half * signs, faces, is_box=True)
+
+
+def _prism() -> ObjectSpec:
+    """An octagonal prism after D18 6.2, whose size the paper does not give.
+
+    Ours is as wide across flats and as long as it has to be to weigh and fill the hand like the
+    block: 54 mm across flats, 66 mm long, of the block's density.
+    """
+    apothem, half_length, density = 0.027, 0.033, 421.0
+    circumradius = apothem / np.cos(np.pi / 8)
+    angles = np.pi / 8 + np.arange(8) * np.pi / 4
+    ring = circumradius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    corners = np.concatenate(
+        [np.column_stack([ring, np.full(8, z)]) for z in (-half_length, half_length)]
+    )
+    half_width = apothem * np.tan(np.pi / 8)
+    z = np.array([0.0, 0.0, 1.0])
+    colours = (
+        (0.33, 0.04, 0.02), (0.70, 0.62, 0.09), (0.29, 0.54, 0.00), (0.62, 0.33, 0.00),
+        (0.09, 0.12, 0.45), (0.10, 0.45, 0.45), (0.45, 0.10, 0.40), (0.70, 0.30, 0.40),
+    )  # fmt: skip
+    sides = tuple(
+        Face(
+            letter,
+            rgb,
+            face_frame(apothem * np.array([np.cos(a), np.sin(a), 0.0]), z),
+            (half_width, half_length),
+        )
+        for letter, rgb, a in zip("OPENAILT", colours, np.arange(8) * np.pi / 4, strict=True)
+    )
+    inner = apothem / np.sqrt(2)
+    caps = tuple(
+        Face(letter, rgb, face_frame(sign * half_length * z, np.array([1.0, 0, 0])), (inner, inner))
+        for letter, rgb, sign in (("F", (0.13, 0.10, 0.27), 1.0), ("H", (0.05, 0.30, 0.10), -1.0))
+    )
+    area = 8 * apothem * half_width
+    return ObjectSpec(
+        "prism", density * area * 2 * half_length, corners, sides + caps, is_box=False
+    )
+
+
+OBJECTS: dict[str, ObjectSpec] = {spec.name: spec for spec in (_block(), _prism())}
+"""Every object, by name."""
+
+
+def object_spec(name: str) -> ObjectSpec:
+    """The object called `name`.
+
+    Raises:
+        InputError: there is no such object.
+    """
+    if name not in OBJECTS:
+        raise InputError(f"no object {name!r}; the objects are {', '.join(OBJECTS)}")
+    return OBJECTS[name]
+
+
+def object_of(keypoints: ArrayLike) -> str | None:
+    """The name of the object with these keypoints (K + F, 3), if it is one of ours."""
+    points = np.asarray(keypoints)
+    for name, spec in OBJECTS.items():
+        if spec.keypoints.shape == points.shape and np.allclose(spec.keypoints, points, atol=1e-6):
+            return name
+    return None

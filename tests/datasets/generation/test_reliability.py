@@ -1,0 +1,242 @@
+"""What can go wrong on a disk: nothing is lost, and the error says what to do."""
+
+import fcntl
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from opendactyl.cli.main import main
+from opendactyl.core.atomic_files import json_hash, sha256
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.format.manifest import load_manifest
+from opendactyl.datasets.generation.config import Recipe
+from opendactyl.datasets.generation.generate import DatasetConfig, generate, repair
+from opendactyl.datasets.generation.local_workers import pool_shards
+from opendactyl.datasets.generation.verify import verify
+from opendactyl.datasets.loading.cache import open_dataset
+
+SHARDS = ("shard-000000.tar", "shard-000001.tar", "shard-000002.tar")
+
+
+def config(out, **options):
+    settings = {"num_samples": 12, "seed": 0, "shard_size": 4, "image_size": 64, "workers": 1}
+    return DatasetConfig(out=out, **settings | options)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a disk of its own of the given size, and changes it later."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            pytest.skip(f"a small disk cannot be mounted here: {result.stderr.strip()}")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", folder], check=False, capture_output=True)
+
+
+def same_shards(folder, dataset):
+    return all((folder / n).read_bytes() == (dataset / n).read_bytes() for n in SHARDS)
+
+
+def relabel(folder, change):
+    """Puts another label into a shard, with a manifest that agrees: only reading can tell."""
+    import io
+    import tarfile
+
+    path = folder / SHARDS[1]
+    with tarfile.open(path) as tar:
+        members = [(member, tar.extractfile(member).read()) for member in tar]
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for member, data in members:
+            if member.name == "00000005.json":
+                data = json.dumps(change(json.loads(data)), sort_keys=True).encode()
+                member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["shards"][1]["sha256"] = sha256(path)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_verify_finds_a_sound_dataset_sound(dataset, capsys):
+    assert verify(dataset) == []
+    with pytest.raises(SystemExit) as stop:
+        main(["dataset", "--verify", str(dataset)])
+    assert stop.value.code == 0
+    assert "is sound: 12 samples" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"quaternion": [2.0, 0.0, 0.0, 0.0]}, "quaternion"),
+        ({"position": [0.0, 0.0, 0.5]}, "corners"),
+        ({"visible_fraction": [0.1, 0.2, 1.5]}, "visible fraction"),
+        ({"appearance": {}}, "sample 5"),
+        ({"schema": 99}, "schema 99"),
+        ({"index": 6}, "labelled as sample 6"),
+    ],
+)
+def test_verify_reads_what_labels_mean(copy, change, said):
+    relabel(copy, lambda label: label | change)
+    (fault,) = verify(copy)
+    assert SHARDS[1] in fault
+    assert said in fault
+
+
+def test_verify_minds_the_settings(copy):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["config"]["seed"] = 7
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert "config_hash" in verify(copy)[0]
+    assert json_hash(manifest["config"]) != manifest["config_hash"]
+
+
+def test_repair_makes_exactly_the_broken_shards(dataset, copy, capsys):
+    (copy / SHARDS[0]).write_bytes((dataset / SHARDS[0]).read_bytes()[:-3000])
+    flipped = bytearray((dataset / SHARDS[2]).read_bytes())
+    flipped[4000] ^= 1
+    (copy / SHARDS[2]).write_bytes(flipped)
+    with pytest.raises(SystemExit) as stop:
+        main(["dataset", "--verify", str(copy)])
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert SHARDS[0] in message and SHARDS[2] in message and SHARDS[1] not in message
+    before = (copy / SHARDS[1]).stat()
+    with pytest.raises(SystemExit) as stop:
+        main(["dataset", "--verify", str(copy), "--repair", "--workers", "1"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert f"made again: {SHARDS[0]}, {SHARDS[2]}" in said and "is sound" in said
+    after = (copy / SHARDS[1]).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert same_shards(copy, dataset)
+    assert repair(copy) == ()
+
+
+def test_a_half_written_manifest_is_named_and_made_again(dataset, copy):
+    manifest = copy / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes()[:500])
+    (copy / SHARDS[1]).unlink()
+    (copy / ".shard-000001.tar.x.tmp").write_bytes(b"half")
+    for reader in (verify, repair, lambda folder: open_dataset(folder, 32)):
+        with pytest.raises(InputError, match="--resume"):
+            reader(copy)
+    before = (copy / SHARDS[0]).stat().st_mtime_ns
+    generate(config(copy, resume=True))
+    assert manifest.read_bytes() == (dataset / "manifest.json").read_bytes()
+    assert same_shards(copy, dataset)
+    assert (copy / SHARDS[0]).stat().st_mtime_ns == before
+    assert not list(copy.glob(".*.tmp"))
+
+
+def test_a_shard_that_comes_out_otherwise_is_an_error(copy):
+    """As on another machine, or after an update of the renderer."""
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["shards"][2]["sha256"] = "0" * 64
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"shard-000002.*the machine, the renderer or a library"):
+        repair(copy, workers=1)
+    assert json.loads((copy / "manifest.json").read_text()) == manifest
+
+
+def test_two_generators_on_one_folder_and_a_kill_that_frees_it(copy):
+    code = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); "
+    other = subprocess.Popen(
+        [sys.executable, "-c", code + "print(flush=True); time.sleep(60)", copy / ".lock"],
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout is not None
+    with other.stdout:
+        other.stdout.readline()
+        with pytest.raises(InputError, match="another process is writing"):
+            generate(config(copy, resume=True))
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    generate(config(copy, resume=True))
+    with (copy / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds on to it
+
+
+def test_a_worker_that_dies_is_replaced_and_its_shard_made_again(dataset, tmp_path):
+    recipe = Recipe.resolve(config(tmp_path))
+    made = {}
+    for number, checksum in pool_shards(recipe, None, [0, 1, 2], lambda _: None):
+        if not made:
+            (worker,) = multiprocessing.active_children()
+            worker.kill()
+        made[number] = checksum
+    assert same_shards(tmp_path, dataset)
+    assert made == {n: s.sha256 for n, s in enumerate(load_manifest(dataset).shards)}
+
+
+def test_ctrl_c_leaves_a_folder_that_resumes(dataset, tmp_path):
+    out = tmp_path / "data"
+    words = "dataset --num-samples 12 --seed 0 --shard-size 4 --image-size 64 --workers 1 --out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "opendactyl.cli.main", *words.split(), str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while process.poll() is None and not list(out.glob("shard-*.tar")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "--resume" in said
+    assert not (out / "manifest.json").exists()
+    generate(config(out, resume=True))
+    assert same_shards(out, dataset)
+
+
+def test_a_full_disk_is_an_error_and_resumes(dataset, small_disk):
+    size = (dataset / SHARDS[0]).stat().st_size
+    folder = small_disk(f"size={size + size // 2}")
+    with pytest.raises(InputError, match="No space left"):
+        generate(config(folder / "data"))
+    assert not (folder / "data" / "manifest.json").exists()
+    assert not list((folder / "data").glob(".*.tmp"))
+    small_disk("remount,size=50m")
+    generate(config(folder / "data", resume=True))
+    assert same_shards(folder / "data", dataset)
+    assert load_manifest(folder / "data").shards == load_manifest(dataset).shards
+
+
+def test_a_read_only_folder_is_an_error(dataset, small_disk):
+    folder = small_disk("size=50m")
+    shutil.copytree(dataset, folder / "data", ignore=shutil.ignore_patterns(".cache"))
+    small_disk("remount,ro")
+    for attempt in (
+        lambda: generate(config(folder / "data", resume=True)),
+        lambda: generate(config(folder / "new")),
+        lambda: repair(folder / "data"),
+        lambda: open_dataset(folder / "data", 32),
+    ):
+        with pytest.raises(InputError, match="Read-only file system"):
+            attempt()
+    assert verify(folder / "data") == []
+
+
+def test_a_disk_too_full_to_decode_to_is_an_error(dataset, small_disk):
+    folder = small_disk("size=1m")
+    shutil.copytree(dataset, folder / "data", ignore=shutil.ignore_patterns(".cache"))
+    (folder / "filler").write_bytes(bytes(300_000))
+    with pytest.raises(InputError, match="No space left"):
+        open_dataset(folder / "data", 64)
+    (folder / "filler").unlink()
+    assert len(open_dataset(folder / "data", 64)) == 12

@@ -1,0 +1,131 @@
+"""Loading for training: every sample once an epoch, whoever asks and whenever it goes on."""
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.format.shards import read_shard
+from opendactyl.datasets.loading.augmentation import AugmentConfig
+from opendactyl.datasets.loading.cache import open_dataset
+from opendactyl.datasets.loading.datamodule import EpochSampler, PoseDataModule
+
+
+class Recorder(L.LightningModule):
+    """Trains on nothing and remembers what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen = []
+
+    def training_step(self, batch, batch_idx):
+        self.seen.append((batch["index"].tolist(), batch["images"].sum().item()))
+        return self.weight.sum()
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def train(dataset, val_dataset, folder, max_steps, checkpoint=None):
+    data = PoseDataModule(
+        [dataset], val_dataset, image_size=32, batch_size=2, workers=0, augment=AugmentConfig()
+    )
+    trainer = L.Trainer(
+        max_steps=max_steps, accelerator="cpu", logger=False,
+        callbacks=[ModelCheckpoint(folder, "{step}", save_top_k=-1, every_n_train_steps=1)],
+        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+        default_root_dir=folder, num_sanity_val_steps=0,
+    )  # fmt: skip
+    recorder = Recorder()
+    trainer.fit(recorder, data, ckpt_path=checkpoint, weights_only=False)
+    trainer.save_checkpoint(folder / "stopped.ckpt")
+    return recorder.seen
+
+
+@pytest.mark.parametrize("steps", [4, 6, 9])
+def test_training_resumes_in_the_middle_of_an_epoch(dataset, val_dataset, tmp_path, steps):
+    """Epochs have six batches here: the middle, the end, the middle of the second."""
+    whole = train(dataset, val_dataset, tmp_path / "a", 12)
+    # Stopped by a limit after `steps`, and killed some time after a checkpoint of that step.
+    assert train(dataset, val_dataset, tmp_path / "b", steps) == whole[:steps]
+    for checkpoint in ("b/stopped.ckpt", f"a/step={steps}.ckpt"):
+        rest = train(dataset, val_dataset, tmp_path / "c", 12, tmp_path / checkpoint)
+        assert rest == whole[steps:]
+    for epoch in (whole[:6], whole[6:]):
+        assert sorted(index for batch, _ in epoch for index in batch) == list(range(12))
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_ranks_share_an_epoch(ranks):
+    shares = [
+        [index for _, index in EpochSampler(12, 0, shuffle=True, rank=rank, ranks=ranks)]
+        for rank in range(ranks)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    everyone = [index for share in shares for index in share]
+    assert set(everyone) == set(range(12))
+    # The last share is filled up, as every rank must take as many steps.
+    assert len(everyone) - 12 < ranks
+
+
+def test_workers_share_a_batch_order(dataset, val_dataset):
+    def batches(workers):
+        data = PoseDataModule(
+            [dataset], val_dataset, image_size=32, batch_size=4, workers=workers,
+            augment=AugmentConfig(),
+        )  # fmt: skip
+        data.setup()
+        return [(b["index"].tolist(), b["images"].tolist()) for b in data.train_dataloader()]
+
+    assert batches(2) == batches(0)
+
+
+def test_cache_holds_the_decoded_images(dataset):
+    data = open_dataset(dataset, 64)
+    samples = [s for shard in data.manifest.shards for s in read_shard(dataset / shard.name)]
+    np.testing.assert_array_equal(data.images[7], samples[7].images)
+    np.testing.assert_allclose(data.position[7], samples[7].label.position, atol=1e-7)
+    small = open_dataset(dataset, 32)
+    assert small.images.shape == (12, 3, 32, 32, 3)
+    assert small.rig.cameras[0].K[0, 0] == pytest.approx(data.rig.cameras[0].K[0, 0] / 2)
+    with pytest.raises(InputError, match="from 8 to 64"):
+        open_dataset(dataset, 128)
+    two = open_dataset(dataset, 64, views=2)
+    np.testing.assert_array_equal(two.images[7], samples[7].images[:2])
+    assert two.rig.names == data.rig.names[:2]
+    assert two.landmarks.shape[1] == two.visible_fraction.shape[1] == 2
+    with pytest.raises(InputError, match="has 3 cameras"):
+        open_dataset(dataset, 64, views=4)
+
+
+def test_epochs_shuffle_and_repeat():
+    sampler = EpochSampler(10, seed=1, shuffle=True)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert sorted(i for _, i in first) == sorted(i for _, i in second) == list(range(10))
+    assert [i for _, i in first] != [i for _, i in second]
+    sampler.set_epoch(0)
+    assert list(sampler) == first
+
+
+def test_batches_have_the_promised_shapes(dataset, val_dataset):
+    module = PoseDataModule(
+        [dataset], val_dataset, image_size=64, batch_size=4, workers=0, augment=AugmentConfig()
+    )
+    module.setup()
+    batch = next(iter(module.train_dataloader()))
+    assert batch["images"].shape == (4, 3, 64, 64, 3)
+    assert batch["landmarks"].shape == (4, 3, 14, 2)
+    assert len(module.val_dataloader()) == 3
+
+
+def test_validation_on_the_training_seed_is_refused(dataset):
+    with pytest.raises(InputError, match="same seed"):
+        PoseDataModule([dataset], dataset, image_size=64, batch_size=4).setup()

@@ -1,0 +1,153 @@
+"""The environment: how episodes go, end, and begin anew."""
+
+import numpy as np
+import pytest
+from mujoco.batch import SimulationError
+
+from opendactyl.policy.env.env import HandEnv
+from opendactyl.policy.env.episode_types import (
+    CRITIC_SIZE,
+    DIVERGED,
+    DROPPED,
+    FINISHED,
+    RUNNING,
+    TIMED_OUT,
+    EnvConfig,
+)
+from opendactyl.policy.interface.observations import (
+    BINS,
+    LAYOUTS,
+    layout_size,
+)
+from opendactyl.policy.interface.tasks import MAX_GOALS
+
+
+def actions(seed, steps, count):
+    return np.random.default_rng(seed).integers(0, BINS, (steps, count, 20))
+
+
+def test_seeded_environments_repeat_bit_for_bit():
+    runs = []
+    for threads in (1, 2):
+        env = HandEnv(EnvConfig(), 6, seed=5, threads=threads)
+        observations = [env.reset()[0]]
+        observations += [env.step(bins).policy for bins in actions(0, 12, 6)]
+        runs.append(np.stack(observations))
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert np.isfinite(runs[0]).all()
+
+
+def test_an_episode_is_the_same_whatever_runs_beside_it():
+    settings = EnvConfig(evaluation=True)
+    many, one = HandEnv(settings, 4, seed=1), HandEnv(settings, 1, seed=1, first_episode=2)
+    many.reset(), one.reset()
+    np.testing.assert_array_equal(many.goal[2], one.goal[0])
+    for bins in actions(1, 10, 4):
+        together, alone = many.step(bins), one.step(bins[2:3])
+        np.testing.assert_array_equal(together.policy[2], alone.policy[0])
+
+
+def test_observations_have_the_promised_sizes():
+    for layout, size in (("d18", 22), ("default", 50), ("joints", 74)):
+        assert layout_size(LAYOUTS[layout]) == size
+        policy, critic = HandEnv(EnvConfig(layout=layout), 2).reset()
+        assert policy.shape == (2, size)
+        assert critic.shape == (2, CRITIC_SIZE)
+
+
+def test_reaching_a_goal_pays_five_and_brings_the_next():
+    env = HandEnv(EnvConfig(), 3, seed=2)
+    env.reset()
+    env.goal[1] = env.object_pose()[1][1]
+    before = env.goal[1].copy()
+    step = env.step(np.full((3, 20), 5))
+    assert step.reached.tolist() == [False, True, False]
+    assert step.goals.tolist() == [0, 1, 0]
+    assert step.reward[1] > 3
+    assert not np.array_equal(env.goal[1], before)
+
+
+def test_the_fiftieth_goal_is_the_last():
+    env = HandEnv(EnvConfig(), 2, seed=2)
+    env.reset()
+    env.goals[0] = MAX_GOALS - 1
+    env.goal[0] = env.object_pose()[1][0]
+    reached = env.goal[0].copy()
+    step = env.step(np.full((2, 20), 5))
+    assert step.outcome.tolist() == [FINISHED, RUNNING]
+    # What is seen before the restart has a goal ahead, as the value of going on must.
+    where = 15 + 3 + 4
+    assert not np.allclose(step.final_critic[0, where : where + 4], reached, atol=1e-3)
+    assert step.truncated.tolist() == [True, False]
+    assert step.goals[0] == MAX_GOALS
+    assert env.goals[0] == 0
+
+
+def test_drops_end_and_time_outs_truncate():
+    env = HandEnv(EnvConfig(seconds_per_goal=0.24), 2, seed=3)
+    env.reset()
+    env.batch.bind("qpos")[0, env.scene.object_qpos.start + 2] -= 1.0
+    step = env.step(np.full((2, 20), 5))
+    assert step.outcome.tolist() == [DROPPED, RUNNING]
+    assert step.terminated.tolist() == [True, False]
+    assert step.reward[0] < -10
+    env.step(np.full((2, 20), 5))
+    step = env.step(np.full((2, 20), 5))
+    assert step.outcome[1] == TIMED_OUT
+    assert step.truncated[1] and not step.terminated[1]
+
+
+@pytest.mark.parametrize("randomization", ["none", "dactyl"])
+@pytest.mark.parametrize("evaluation", [False, True])
+def test_a_diverging_simulation_ends_its_episode_and_nothing_else(randomization, evaluation):
+    settings = EnvConfig(randomization=randomization, evaluation=evaluation)
+    env, calm = HandEnv(settings, 3, seed=2), HandEnv(settings, 3, seed=2)
+    env.reset(), calm.reset()
+    # A joint spun up until its energy is beyond any solver.
+    env.batch.bind("qvel")[1, env.scene.joint_dof] = 1e9
+    bins = actions(3, 1, 3)[0]
+    step, other = env.step(bins), calm.step(bins)
+    assert step.outcome.tolist() == [RUNNING, DIVERGED, RUNNING]
+    assert step.terminated.tolist() == [False, True, False]
+    assert step.reward[1] == 0 and not step.reached[1]
+    for name in ("policy", "critic", "final_policy", "final_critic", "reward"):
+        assert np.isfinite(getattr(step, name)).all(), name
+        np.testing.assert_array_equal(getattr(step, name)[[0, 2]], getattr(other, name)[[0, 2]])
+    assert env.running.tolist() == [True, not evaluation, True]
+    after = env.step(bins)
+    assert np.isfinite(after.policy).all() and np.isfinite(after.critic).all()
+    assert after.outcome[0] == RUNNING
+
+
+class Failing:
+    """A batch in which one simulation fails with an error of the engine."""
+
+    def __init__(self, batch, number):
+        self.batch, self.number = batch, number
+
+    def __getattr__(self, name):
+        return getattr(self.batch, name)
+
+    def step(self, ids, **options):
+        self.batch.step(ids[ids != self.number], **options)
+        raise SimulationError(np.array([self.number]), "it failed")
+
+
+def test_an_error_of_the_engine_ends_that_episode_alone():
+    env = HandEnv(EnvConfig(), 3, seed=2)
+    env.reset()
+    env._simulations.batch = Failing(env.batch, 1)
+    step = env.step(actions(3, 1, 3)[0])
+    assert step.outcome.tolist() == [RUNNING, DIVERGED, RUNNING]
+    assert np.isfinite(step.policy).all()
+    env._simulations.batch = env.batch.batch
+    assert (env.step(actions(4, 1, 3)[0]).outcome == RUNNING).all()
+
+
+def test_poses_that_are_no_numbers_diverge():
+    env = HandEnv(EnvConfig(), 2, seed=2)
+    env.reset()
+    env.batch.bind("qpos")[0, env.scene.object_qpos] = np.nan
+    step = env.step(actions(3, 1, 2)[0])
+    assert step.outcome.tolist() == [DIVERGED, RUNNING]
+    assert np.isfinite(step.final_policy).all() and np.isfinite(step.final_critic).all()

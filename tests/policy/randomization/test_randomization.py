@@ -1,0 +1,215 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+from mujoco.batch import Batch
+
+from opendactyl.core.config_fields import table
+from opendactyl.core.errors import InputError
+from opendactyl.policy.handbook import physics_page
+from opendactyl.policy.randomization.config import (
+    PRESETS,
+    RandomizationConfig,
+    load_randomization,
+)
+from opendactyl.policy.randomization.model_fields import MESH_SIZES, ModelFields, sized_scene
+from opendactyl.policy.randomization.physics import sample
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.scene import Scene, scene_spec
+
+LINKS = 26
+NONE = PRESETS["none"]
+
+
+def draw(config, seed=0):
+    return sample(np.random.default_rng(seed), config, LINKS)
+
+
+def many(config, count=300):
+    return [draw(config, seed) for seed in range(count)]
+
+
+def compiled(object_name, size):
+    """The scene with an object of another size, compiled from scratch."""
+    spec, thing = scene_spec(object_name, visual=False), object_spec(object_name)
+    geom = spec.geom("object")
+    if thing.is_box:
+        geom.size = thing.half_extent * size
+    else:
+        spec.mesh(thing.name).uservert = (thing.corners * size).ravel()
+    return Scene.compile(spec, object_name).model
+
+
+def batch_with(object_name, **changes):
+    """Two simulations, of which the second has what `changes` put into nominal physics."""
+    scene = sized_scene(object_name)
+    batch = Batch(scene.model, 2, 1, persistent=True)
+    fields = ModelFields(batch, scene)
+    fields.apply(np.array([1]), [dataclasses.replace(draw(NONE), **changes)])
+    return scene, batch, fields
+
+
+def test_none_draws_the_nominal_model():
+    physics = draw(NONE)
+    for name in ("object_size", "object_mass", "link_mass", "friction", "joint_damping"):
+        assert np.all(getattr(physics, name) == 1), name
+    for name in ("joint_limits", "gravity", "timestep_extra", "action_bias", "backlash"):
+        assert np.all(getattr(physics, name) == 0), name
+    assert (physics.pose_delay, physics.pose_period, physics.pose_injection) == (0, 1, 0.0)
+    assert not physics.action_delay.any()
+
+
+def test_draws_stay_in_their_ranges_and_fill_them():
+    drawn = many(PRESETS["dactyl"])
+    for name, (low, high) in {
+        "object_size": (0.95, 1.05), "object_mass": (0.5, 1.5), "link_mass": (0.5, 1.5),
+        "friction": (0.7, 1.3), "joint_damping": (0.3, 3.0), "actuator_gain": (0.75, 1.5),
+        "force_chance": (0.001, 0.1), "timestep_extra": (1e-4, 8e-4),
+    }.items():  # fmt: skip
+        values = np.stack([np.asarray(getattr(p, name)) for p in drawn])
+        assert low <= values.min() < low + 0.1 * (high - low), name
+        assert high - 0.2 * (high - low) < values.max() <= high, name
+    damping = np.log(np.concatenate([p.joint_damping for p in drawn]))
+    assert np.median(damping) == pytest.approx(np.log(0.3 * 3.0) / 2, abs=0.03)
+    for name, width in (("joint_limits", 0.15), ("gravity", 0.4), ("rotation_offset", 0.1)):
+        values = np.stack([getattr(p, name) for p in drawn])
+        assert values.std() == pytest.approx(width, rel=0.1), name
+        assert values.mean() == pytest.approx(0, abs=width / 8), name
+    assert np.mean([p.action_delay for p in drawn]) == pytest.approx(0.5, abs=0.03)
+
+
+def test_equal_generators_draw_equal_physics_that_json_can_hold():
+    first, again = draw(PRESETS["vision"], 4), draw(PRESETS["vision"], 4)
+    assert json.dumps(first.to_dict()) == json.dumps(again.to_dict())
+    assert first.to_dict() != draw(PRESETS["vision"], 5).to_dict()
+
+
+@pytest.mark.parametrize("object_name", ["block", "prism"])
+def test_sizes_equal_those_of_a_compiled_model(object_name):
+    size = 1.05
+    scene, batch, _ = batch_with(object_name, object_size=size)
+    ours, theirs = batch.get_model(1), compiled(object_name, size)
+    geom = scene.model.geom("object").id
+    for name in ("geom_size", "geom_aabb", "geom_rbound", "geom_pos", "geom_quat"):
+        np.testing.assert_allclose(
+            getattr(ours, name)[geom], getattr(theirs, name)[geom], atol=1e-9, err_msg=name
+        )
+    np.testing.assert_allclose(ours.body_mass, theirs.body_mass)
+    np.testing.assert_allclose(ours.body_inertia, theirs.body_inertia, rtol=1e-5)
+    np.testing.assert_allclose(ours.dof_invweight0, theirs.dof_invweight0, rtol=1e-5)
+    node = ours.body_bvhadr[scene.object_body]
+    np.testing.assert_allclose(ours.bvh_aabb[node], theirs.bvh_aabb[node], atol=1e-9)
+
+
+@pytest.mark.parametrize("object_name", ["block", "prism"])
+def test_a_sized_object_falls_and_touches_as_a_compiled_one(object_name):
+    scene, batch, _ = batch_with(object_name, object_size=0.95)
+    theirs = compiled(object_name, 0.95)
+    data = mujoco.MjData(theirs)
+    contacts = 0
+    for _ in range(60):
+        mujoco.mj_step(theirs, data)
+        batch.step()
+        contacts += data.ncon
+    assert contacts > 60
+    np.testing.assert_allclose(batch.bind("qpos")[1], data.qpos, atol=1e-6)
+    assert np.abs(batch.bind("qpos")[0] - data.qpos).max() > 1e-4
+    assert scene.model.geom_size[scene.model.geom("object").id, 0] == pytest.approx(
+        object_spec(object_name).half_extent[0]
+    )
+
+
+def test_a_mesh_comes_in_the_nearest_size():
+    scene, batch, _ = batch_with("prism", object_size=1.0333)
+    geom = scene.model.geom("object").id
+    nearest = MESH_SIZES[np.abs(MESH_SIZES - 1.0333).argmin()]
+    vertices = batch.get_model(1)
+    mesh = vertices.geom_dataid[geom]
+    start, count = vertices.mesh_vertadr[mesh], vertices.mesh_vertnum[mesh]
+    extent = np.abs(vertices.mesh_vert[start : start + count]).max(axis=0)
+    np.testing.assert_allclose(extent, nearest * object_spec("prism").half_extent, rtol=1e-5)
+
+
+def test_every_field_changes_from_its_nominal_value_however_often():
+    scene, batch, fields = batch_with("block")
+    nominal, drawn = scene.model, draw(PRESETS["dactyl"], 3)
+    for physics in (*many(PRESETS["dactyl"], 3), drawn):
+        fields.apply(np.array([1]), [physics])
+    ours = batch.get_model(1)
+    hand = fields.links
+    np.testing.assert_allclose(ours.body_mass[hand], nominal.body_mass[hand] * drawn.link_mass)
+    ratio = ours.body_inertia[hand] / nominal.body_inertia[hand]
+    np.testing.assert_allclose(ratio, np.repeat(drawn.link_mass[:, None], 3, axis=1))
+    np.testing.assert_allclose(ours.body_mass[scene.object_body], 0.078 * drawn.object_mass)
+    np.testing.assert_allclose(ours.geom_friction, nominal.geom_friction * drawn.friction)
+    np.testing.assert_allclose(ours.pair_friction, nominal.pair_friction * drawn.friction)
+    damping = nominal.dof_damping[scene.joint_dof] * drawn.joint_damping
+    np.testing.assert_allclose(ours.dof_damping[scene.joint_dof], damping)
+    gain = nominal.actuator_gainprm[:, 0] * drawn.actuator_gain
+    np.testing.assert_allclose(ours.actuator_gainprm[:, 0], gain)
+    np.testing.assert_allclose(ours.actuator_biasprm[:, 1], -gain)
+    np.testing.assert_allclose(ours.opt.gravity, nominal.opt.gravity + drawn.gravity)
+    assert np.all(ours.jnt_range[:, 0] <= ours.jnt_range[:, 1])
+    fields.apply(np.array([1]), [draw(NONE)])
+    back = batch.get_model(1)
+    for name in ("body_mass", "body_inertia", "geom_size", "dof_damping", "dof_invweight0"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(nominal, name), err_msg=name)
+
+
+def test_the_neighbour_keeps_its_own_physics():
+    _, batch, fields = batch_with("block")
+    fields.apply(np.array([0, 1]), many(PRESETS["dactyl"], 2))
+    before = batch.get_model(0).body_mass.copy()
+    fields.apply(np.array([1]), [draw(NONE)])
+    np.testing.assert_array_equal(batch.get_model(0).body_mass, before)
+
+
+def test_a_file_replaces_keys_of_its_preset(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "none"\nobject_mass = [0.9, 1.1]\ngravity = 1\n')
+    config = load_randomization(str(path))
+    assert config == dataclasses.replace(NONE, object_mass=(0.9, 1.1), gravity=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("objekt_mass = 1", "objekt_mass"),
+        ("object_mass = 1.0", "object_mass"),
+        ("object_mass = [2.0, 1.0]", "in order"),
+        ("joint_damping = [0.0, 1.0]", "log-uniform"),
+        ("gravity = -1", "number from 0"),
+        ("object_size = [0.0, 1.0]", "from 0.1 to 10"),
+        ("force_decay = 3.0", "from 0 to 1"),
+        ("pose_injection = [0.0, 5.0]", "from 0 to 1"),
+        ("gravity = nan", "number from 0"),
+        ("pose_period = [0, 2]", "starts at 1"),
+        ('preset = "absurd"', "absurd"),
+        ("gravity = 'down'", "keys are"),
+        ("gravity =", "keys are"),
+    ],
+)
+def test_files_that_cannot_be_drawn_from_are_refused(text, message, tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_randomization(str(path))
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(InputError, match="none, dactyl, vision"):
+        load_randomization("absurd")
+    with pytest.raises(InputError, match="keys are"):
+        load_randomization("nowhere.toml")
+
+
+def test_the_documented_page_is_the_one_the_code_makes():
+    rows = table(RandomizationConfig())
+    assert len(rows) == len(dataclasses.fields(RandomizationConfig))
+    assert all(what and source for what, _, _, source in rows)
+    page = physics_page()
+    assert all(what in page for what, *_ in rows)
+    assert (Path(__file__).parents[3] / "docs" / "physics.md").read_text(encoding="utf-8") == page

@@ -1,0 +1,115 @@
+"""What PPO learns from: advantages, ratios, and sequences in which episodes end."""
+
+import copy
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from opendactyl.policy.collection.agent import Agent
+from opendactyl.policy.collection.collector import Collector
+from opendactyl.policy.env.env import HandEnv
+from opendactyl.policy.env.episode_types import EnvConfig
+from opendactyl.policy.training.ppo import MAX_WEIGHT, PPO, add_advantages, sequence_modules
+
+
+def sequence(**columns):
+    return TensorDict({k: torch.tensor(v)[None, :, None] for k, v in columns.items()}, [1, 3])
+
+
+def test_advantages_against_numbers_worked_out_by_hand():
+    """Discount 0.5 and lambda 0.5, three steps, nothing ends."""
+    batch = sequence(
+        state_value=[1.0, 2.0, 3.0],
+        next_value=[2.0, 3.0, 4.0],
+        reward=[1.0, 0.0, 2.0],
+        done=[False, False, False],
+        terminated=[False, False, False],
+    )
+    add_advantages(batch, 0.5, 0.5)
+    # d = r + 0.5 v' - v = 1, -0.5, 1;  A2 = 1, A1 = -0.5 + 0.25, A0 = 1 + 0.25 * -0.25
+    assert batch["advantage"].flatten().tolist() == pytest.approx([0.9375, -0.25, 1.0])
+    assert batch["value_target"].flatten().tolist() == pytest.approx([1.9375, 1.75, 4.0])
+
+
+def test_a_drop_ends_the_return_and_a_time_out_inside_a_chunk_is_bootstrapped():
+    columns = {
+        "state_value": [1.0, 2.0, 3.0],
+        "next_value": [2.0, 10.0, 4.0],
+        "reward": [1.0, 0.0, 2.0],
+        "done": [False, True, False],
+    }
+    dropped = sequence(**columns, terminated=[False, True, False])
+    add_advantages(dropped, 0.5, 0.5)
+    # d1 = 0 - 2 and nothing flows back over the end; A0 = 1 + 0.25 * -2
+    assert dropped["advantage"].flatten().tolist() == pytest.approx([0.5, -2.0, 1.0])
+    timed_out = sequence(**columns, terminated=[False, False, False])
+    add_advantages(timed_out, 0.5, 0.5)
+    # d1 = 0 + 0.5 * 10 - 2 with the value before the restart; A0 = 1 + 0.25 * 3
+    assert timed_out["advantage"].flatten().tolist() == pytest.approx([1.75, 3.0, 1.0])
+
+
+def test_products_in_bf16_leave_the_ratio_of_ppo_at_one(tiny):
+    """Acting and learning must agree on what was likely, or updates go astray."""
+    env = HandEnv(tiny().environment(), 4, seed=0)
+    agent = Agent(50, hidden=32, memory="lstm", privileged=False, precision="bf16-mixed")
+    with torch.no_grad():
+        agent.actor.head.weight *= 100.0
+    batch, _ = Collector(env, agent, seed=0).collect(6)
+    actor, _ = sequence_modules(agent)
+    with torch.no_grad():
+        fast = actor.get_dist(batch.clone()).log_prob(batch["action"])
+        agent.actor.bf16 = False
+        exact = actor.get_dist(batch.clone()).log_prob(batch["action"])
+    torch.testing.assert_close(fast, batch["action_log_prob"], atol=1e-3, rtol=0)
+    assert 0 < float((fast - exact).abs().max()) < 0.5
+
+
+def test_episodes_that_end_inside_a_sequence_are_learned_from_as_they_were_lived():
+    env = HandEnv(EnvConfig(seconds_per_goal=0.24), 4, seed=3)
+    agent = Agent(50, hidden=16, memory="lstm", privileged=False)
+    finals, take = [], env.step
+
+    def remember(bins):
+        step = take(bins)
+        finals.append(torch.from_numpy(step.final_critic.copy()))
+        return step
+
+    env.step = remember
+    batch, _ = Collector(env, agent, seed=0).collect(7)
+    done, truncated = batch["done"][..., 0], (batch["done"] & ~batch["terminated"])[..., 0]
+    assert done[:, :-1].any() and truncated[:, :-1].any()
+    torch.testing.assert_close(batch["start"][:, 1:].bool(), done[:, :-1])
+    critic, h, c = agent.critic, batch["critic_h"][:, 0], batch["critic_c"][:, 0]
+
+    def values(seen, start):
+        return critic.scale.inverse(critic(seen, start, h, c)[0])
+
+    # The whole sequence at once gives what step by step gave, restarts included.
+    with torch.no_grad():
+        torch.testing.assert_close(values(batch["critic"], batch["start"]), batch["state_value"])
+        for hand, when in truncated.nonzero():
+            # An episode cut short is worth what would have come next, on the memory it had.
+            seen = torch.cat([batch["critic"][:, : when + 1], finals[when][:, None]], dim=1)
+            start = torch.cat([batch["start"][:, : when + 1], torch.zeros(4, 1)], dim=1)
+            expected = values(seen, start)[hand, -1]
+            torch.testing.assert_close(batch["next_value"][hand, when], expected)
+
+
+def test_the_ratio_starts_from_the_present_policy_and_weighs_what_an_older_one_did(tiny):
+    torch.manual_seed(0)
+    env = HandEnv(tiny().environment(), 32, seed=0)
+    agent = Agent(50, hidden=16, memory="lstm", privileged=False)
+    batch, _ = Collector(env, copy.deepcopy(agent), seed=0).collect(3)
+    learner = PPO(agent, tiny())
+    with torch.no_grad():
+        agent.actor.head.bias += 0.4 * torch.randn_like(agent.actor.head.bias)
+    before = batch["action_log_prob"].clone()
+    add_advantages(batch, 0.99, 0.95)
+    plain = (batch["advantage"] - batch["advantage"].mean()) / batch["advantage"].std()
+    learner._take_bearings(batch)
+    present = sequence_modules(agent)[0].get_dist(batch.clone()).log_prob(batch["action"])
+    torch.testing.assert_close(batch["action_log_prob"], present)
+    weight = (present - before).exp()
+    assert weight.min() < 0.9 and weight.max() > MAX_WEIGHT
+    torch.testing.assert_close(batch["advantage"], plain * weight.clamp_max(MAX_WEIGHT)[..., None])

@@ -1,0 +1,178 @@
+"""Training: its stages, what it leaves behind, and how it goes on."""
+
+import csv
+import dataclasses
+import json
+import shutil
+import time
+
+import pytest
+
+from opendactyl.core.errors import InputError
+from opendactyl.policy.collection.agent import Agent
+from opendactyl.policy.export import export_policy
+from opendactyl.policy.training.checkpoints import load_checkpoint
+from opendactyl.policy.training.evaluation import FIRST_SECONDS, Examination
+from opendactyl.policy.training.train import train
+from opendactyl.policy.training.trainer import Trainer
+
+
+def test_training_leaves_what_the_contract_says(policy_run, stages):
+    for name in ("config.json", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+        assert (policy_run / name).exists(), name
+    assert list(policy_run.glob("events.out.tfevents.*"))
+    page = (policy_run / "report" / "report.html").read_text()
+    assert "<img" in page and "consecutive goals" in page
+    assert set(stages(policy_run)) == {"teacher", "clone", "ppo"}
+
+
+def test_resuming_goes_on_and_other_settings_are_refused(policy_run, tiny, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(policy_run, run)
+    settings = tiny(out=run, max_actions=960, resume=True)
+    before = load_checkpoint(run / "checkpoints/last.ckpt")
+    train(settings)
+    after = load_checkpoint(run / "checkpoints/last.ckpt")
+    assert (before["actions"], after["actions"]) == (640, 960)
+    assert after["seconds"] > before["seconds"]
+    with pytest.raises(InputError, match="task: 'spin' there, 'reorient' now"):
+        train(dataclasses.replace(settings, task="reorient"))
+    with pytest.raises(InputError, match="not empty"):
+        train(dataclasses.replace(settings, resume=False))
+
+
+def test_stages_share_out_the_actions(policy_run, stages):
+    assert stages(policy_run) == ["teacher"] * 9 + ["clone"] * 4 + ["ppo"] * 7
+
+
+def test_no_stage_is_passed_over_however_little_time_there_is(tiny, stages):
+    config = tiny(max_actions=0, max_minutes=1e-6)
+    assert stages(train(config)) == ["teacher", "clone", "ppo"]
+
+
+def test_stages_without_a_share_are_left_out(tiny, stages):
+    config = tiny(teacher_share=0.0, clone_share=0.0)
+    assert set(stages(train(config))) == {"ppo"}
+
+
+def test_a_changed_file_of_ranges_changes_no_training_that_runs(tiny, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("gravity = 0.1")
+    config = tiny(randomization=str(path))
+    config.check()
+    path.unlink()
+    assert config.environment().distributions().gravity == 0.1
+
+
+def test_a_finished_run_has_nothing_left_to_do(policy_run, tiny):
+    config = json.loads((policy_run / "config.json").read_text())
+    before = load_checkpoint(policy_run / "checkpoints/last.ckpt")
+    assert "max_actions" not in config and "ray" not in config
+    done = tiny(out=policy_run, max_actions=640, resume=True)
+    train(done)
+    assert load_checkpoint(policy_run / "checkpoints/last.ckpt")["actions"] == before["actions"]
+
+
+def test_more_time_never_leads_back_to_an_earlier_stage(policy_run, tiny, tmp_path):
+    shutil.copytree(policy_run, tmp_path / "run")
+    longer = tiny(max_actions=6400, resume=True)
+    trainer = Trainer(longer, tmp_path / "run")
+    assert trainer.stage == "teacher"
+    trainer.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert trainer.progress < longer.teacher_share
+    assert trainer.stage == "ppo"
+    assert trainer.env.first_episode > 0
+
+
+def test_the_best_policy_is_the_one_that_got_most_goals_when_examined(policy_run, tmp_path):
+    with (policy_run / "metrics.csv").open() as file:
+        examined = [row["examined_goals"] for row in csv.DictReader(file)]
+    assert examined[-1], "a finished run is examined"
+    best = load_checkpoint(policy_run / "checkpoints/best.ckpt")["best"]
+    assert best == max(float(goals) for goals in examined if goals)
+
+
+def test_examinations_take_a_small_share_of_the_time(policy_run, tiny):
+    config = tiny(examined=2)
+    agent = Agent(50, hidden=256, memory="lstm", privileged=False)
+    agent.load_state_dict(load_checkpoint(policy_run / "checkpoints/best.ckpt")["student"])
+    examination = Examination(config)
+    assert not examination.due(FIRST_SECONDS / 2, finished=False)
+    assert examination.due(10.0, finished=True)
+    began = time.monotonic()
+    assert 0 <= examination.mean_goals(agent, 10.0) <= 50
+    spent = time.monotonic() - began
+    assert not examination.due(10.0 + 11 * spent, finished=False)
+    assert examination.due(10.0 + 14 * spent, finished=False)
+    assert not Examination(tiny()).due(1e9, finished=True)
+
+
+def test_runs_older_than_a_setting_go_on(policy_run, tiny, tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    settings = json.loads((policy_run / "config.json").read_text())
+    for name in ("smoothing", "action", "seconds_per_goal", "start_actions"):
+        del settings[name]
+    (run / "config.json").write_text(json.dumps(settings))
+    config = tiny(out=run, resume=True, max_actions=32)
+    train(config)
+    with pytest.raises(InputError, match=r"smoothing: 'absent' there, 0\.3 now"):
+        train(dataclasses.replace(config, smoothing=0.3))
+
+
+def test_training_under_randomization_keeps_the_distributions(tiny, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "vision"\ngravity = 0.1\n')
+    config = tiny(randomization=str(path))
+    run = train(config)
+    assert json.loads((run / "config.json").read_text())["distributions"]["gravity"] == 0.1
+    path.write_text('preset = "vision"\ngravity = 0.2\n')
+    with pytest.raises(InputError, match="distributions"):
+        train(dataclasses.replace(config, resume=True, max_actions=256))
+
+
+def test_dactyls_set_up_trains_and_its_actions_travel_into_the_export(tiny, tmp_path):
+    config = tiny(task="face-up", layout="d18", action="relative",
+        smoothing=0.3, start_actions=100, randomization="dactyl", gamma=0.998,
+    )  # fmt: skip
+    said = export_policy(train(config), tmp_path / "policy.onnx")
+    assert said["action"]["mode"] == "relative" and said["action"]["smoothing"] == 0.3
+    assert sum(field["size"] for field in said["observation"]) == 22
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"task": "juggle"},
+        {"memory": "elephant"},
+        {"layout": "x"},
+        {"num_envs": 7},
+        {"max_minutes": 0.0},
+        {"teacher_share": 0.9, "clone_share": 0.2},
+        {"minibatches": 0},
+        {"epochs": 0},
+        {"seed": -1},
+        {"gamma": 2.0},
+        {"learning_rate": float("nan")},
+        {"randomization": "absurd"},
+        {"action": "sideways"},
+        {"smoothing": 1.0},
+        {"seconds_per_goal": 0.0},
+        {"max_actions": -1},
+        {"ray_workers": 9},
+        {"object": "banana"},
+        {"randomization": "nowhere.toml"},
+    ],
+)
+def test_impossible_settings_are_refused(options, tiny, tmp_path):
+    with pytest.raises(InputError):
+        train(tiny(**options))
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_cluster_at_an_address_is_said(tiny):
+    pytest.importorskip("ray")
+    config = tiny(ray="127.0.0.1:1")
+    with pytest.raises(InputError, match=r"no Ray cluster at .127\.0\.0\.1:1"):
+        train(config)
+    assert not config.out.exists()

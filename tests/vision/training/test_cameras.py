@@ -1,0 +1,73 @@
+"""Estimators and the cameras they were trained with, or were not."""
+
+import json
+import shutil
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from opendactyl.core.atomic_files import read_json
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.generation.generate import DatasetConfig, generate
+from opendactyl.datasets.loading.cache import open_dataset
+from opendactyl.geometry.rig import Rig, load_rig
+from opendactyl.vision.estimator import PoseEstimator
+from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+from opendactyl.vision.export import export_pose
+from opendactyl.vision.training.checkpoints import load_module
+from opendactyl.vision.training.train import train
+
+
+def test_fewer_cameras_make_a_smaller_estimator(val_dataset, tiny, tmp_path):
+    run = train(tiny(tmp_path / "run", views=1))
+    module = load_module(run)
+    assert module.views == 1
+    metrics = evaluate(EvalConfig(model=run, data=val_dataset, out=tmp_path / "report"))
+    assert np.isfinite(metrics["rotation_error_deg"]["mean"])
+    made = export_pose(module, Rig.from_dict(module.hparams["rig"]), tmp_path / "pose.onnx")
+    assert made["inputs"]["images"] == ["batch", 1, 64, 64, 3]
+
+
+def test_other_cameras_are_refused(vision_run, val_dataset, tmp_path, monkeypatch):
+    shutil.copytree(val_dataset, tmp_path / "data")
+    manifest = read_json(tmp_path / "data" / "manifest.json")
+    manifest["rig"]["cameras"][1]["cam_from_hand"][0][3] += 0.01
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr("opendactyl.vision.evaluation.evaluate.predict", None)
+    with pytest.raises(InputError, match="camera 'right'"):
+        evaluate(EvalConfig(model=vision_run, data=tmp_path / "data", out=tmp_path / "out"))
+
+
+def test_keypoints_are_found_through_other_cameras(tiny, tmp_path):
+    run = train(tiny(tmp_path / "run", model="keypoint"))
+    text = resources.files("opendactyl.configs").joinpath("rigs/dactyl.toml").read_text()
+    tables = text.split("[[camera]]")
+    rig = tmp_path / "two.toml"
+    rig.write_text("[[camera]]".join([tables[0], tables[3], tables[1]]))
+    data = generate(
+        DatasetConfig(
+            out=tmp_path / "data", num_samples=3, seed=5, image_size=64, workers=1, rig=str(rig)
+        )
+    )
+    metrics = evaluate(EvalConfig(model=run, data=data, out=tmp_path / "report"))
+    assert metrics["n"] == 3
+    # The cameras are those of the data: the same pictures through the trained rig look otherwise.
+    module = load_module(run)
+    images = np.array(open_dataset(data, 64).images)
+    with pytest.raises(InputError, match="images of 2 cameras were given, not 3"):
+        module.estimate_batch(images)
+    module.look_through(load_rig(str(rig)))
+    forward = module.estimate_batch(images)
+    order = load_rig(str(rig))
+    module.look_through(Rig("swapped", order.cameras[::-1]))
+    for a, b in zip(forward, module.estimate_batch(images[:, ::-1].copy()), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    export_pose(module, order.resized(64), tmp_path / "pose.onnx")
+    assert PoseEstimator(tmp_path / "pose.onnx").shape == (2, 64, 64, 3)
+
+
+def test_a_network_that_knows_its_cameras_refuses_others(vision_run):
+    module = load_module(vision_run)
+    with pytest.raises(InputError, match="train --model keypoint"):
+        module.look_through(Rig.from_dict(module.hparams["rig"]))

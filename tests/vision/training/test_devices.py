@@ -1,0 +1,46 @@
+"""Several processes share one training, as they would on several GPUs."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from opendactyl.core.atomic_files import read_json
+from opendactyl.vision.training.checkpoints import load_module
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(dataset, val_dataset, tmp_path):
+    out = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "opendactyl.cli.main", "train-vision", "--data", str(dataset),
+        "--val-data", str(val_dataset), "--out", str(out), "--image-size", "64",
+        "--batch-size", "2", "--workers", "0", "--accelerator", "cpu", "--devices", "2",
+        "--max-epochs", "2",
+    ]  # fmt: skip
+    environment = os.environ | {"TQDM_DISABLE": "1"}
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env=environment, check=False
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    # One process speaks and writes: one report, one row a validation, no sample counted twice.
+    assert result.stdout.count("report in") == 1
+    rows = (out / "metrics.csv").read_text().splitlines()
+    assert rows[0].startswith("minutes,samples")
+    samples = [int(float(row.split(",")[1])) for row in rows[1:]]
+    assert samples == sorted(samples) and len(samples) <= 4
+    # Each epoch is shared out between them.
+    assert samples[-1] == 2 * len(np.load(next(dataset.glob(".cache/64-*/labels.npz")))["position"])
+    assert read_json(out / "report" / "metrics.json")["n"] > 0
+    assert (load_module(out).log_std_shift != 0).all()
+    last = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] * 2 * 2 == samples[-1]
+    # A resumed run has nothing left to do and says so by its report.
+    again = subprocess.run(
+        [*command, "--resume"], capture_output=True, text=True, timeout=300, env=environment,
+        check=False,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr[-2000:]

@@ -1,0 +1,87 @@
+"""Losses, and what balances them."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from opendactyl.geometry.rotation import (
+    random_quat,
+)
+from opendactyl.geometry.torch_rotation import quat_to_matrix
+from opendactyl.models.pose.registry import PoseOutput, rotation_from_raw
+from opendactyl.vision.training.losses import (
+    FocalBalance,
+    _place_losses,
+    pose_likelihood,
+    pose_loss,
+)
+
+
+def test_loss_is_least_at_the_truth():
+    quaternion = torch.tensor(random_quat(np.random.default_rng(0), (8,)), dtype=torch.float32)
+    batch = {
+        "position": torch.randn(8, 3) * 0.02,
+        "quaternion": quaternion,
+        "landmarks": torch.rand(8, 3, 14, 2),
+        "anchors": torch.rand(8, 3, 10, 2),
+        "visible_fraction": torch.ones(8, 3),
+    }
+    matrices = torch.tensor(Rotation.from_quat(quaternion, scalar_first=True).as_matrix()).float()
+
+    def loss(shift=0.0, turn=0.0, sign=1.0, refined_shift=0.0, place_shift=0.0):
+        deviations, raw = torch.full((8, 2), -4.0), matrices.flatten(1) + turn
+        first = PoseOutput(batch["position"] + shift, rotation_from_raw(raw), deviations, raw)
+        output = PoseOutput(
+            batch["position"] + refined_shift, matrices, deviations, None,
+            torch.cat([batch["landmarks"], batch["anchors"]], dim=2) + place_shift,
+            torch.full((8, 3, 24), -4.0), first,
+        )  # fmt: skip
+        return pose_loss(output, batch | {"quaternion": sign * quaternion})["total"].item()
+
+    assert loss() < loss(shift=0.01)
+    assert loss() < loss(turn=0.1)
+    assert loss() < loss(refined_shift=0.01)
+    assert loss() < loss(place_shift=0.01)
+    assert loss(sign=-1.0) == pytest.approx(loss())
+
+
+def test_anchors_outside_the_picture_are_not_asked_for():
+    batch = {
+        "landmarks": torch.full((1, 1, 2, 2), 0.5),
+        "anchors": torch.tensor([[[[0.5, 0.5], [1.3, 0.5], [torch.inf, -torch.inf]]]]),
+        "visible_fraction": torch.ones(1, 1),
+    }
+    places = torch.full((1, 1, 5, 2), 0.5, requires_grad=True)
+    log_std = torch.full((1, 1, 5), -4.0, requires_grad=True)
+    error, likelihood = _place_losses(places, log_std, batch)
+    assert error.item() == 0.0
+    (error + likelihood).backward()
+    assert torch.isfinite(places.grad).all()
+    # They learn to be unsure instead.
+    assert (log_std.grad[0, 0] < 0).tolist() == [False, False, False, True, True]
+
+
+def test_focal_balance_favours_what_is_far_from_good():
+    balance = FocalBalance()
+    losses = {"position": torch.tensor(1.0), "refined_rotation": torch.tensor(1.0)}
+    for _ in range(500):
+        weights = balance.weights(torch.full((8,), 20.0), torch.full((8,), 1.0))
+    assert weights[1] > 10 * weights[0]
+    assert weights.sum().item() == pytest.approx(2.0)
+    balanced = balance(losses, torch.full((8,), 20.0), torch.full((8,), 1.0))
+    assert balanced["refined_rotation"] > 10 * balanced["position"]
+    assert balanced["total"].item() == pytest.approx(2.0, rel=0.01)
+
+
+def test_the_too_sure_learn_to_be_less_so():
+    log_std = torch.full((1, 2), -4.0, requires_grad=True)
+    output = PoseOutput(torch.zeros(1, 3), torch.eye(3)[None], log_std)
+    batch = {
+        "position": torch.tensor([[0.05, 0.0, 0.0]]),
+        "quaternion": torch.tensor([[0.0, 1, 0, 0]]),
+    }
+    loss = pose_likelihood(output, batch, quat_to_matrix(batch["quaternion"]))
+    loss.backward()
+    assert (log_std.grad < -1).all()
+    assert loss < 1000

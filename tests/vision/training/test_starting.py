@@ -1,0 +1,146 @@
+"""What a training begins with: weights, data and settings."""
+
+import dataclasses
+import json
+import math
+import shutil
+
+import pytest
+import torch
+import torchvision
+
+from opendactyl.control.evaluation.policy_states import rollout_source
+from opendactyl.core.atomic_files import read_json
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.format.manifest import load_manifest
+from opendactyl.datasets.generation.generate import DatasetConfig, generate
+from opendactyl.models.weights import save_weights
+from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+from opendactyl.vision.training.checkpoints import last_checkpoint, load_module, start_from
+from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.provenance import known_seeds, refuse_learned, seeds_of_training
+from opendactyl.vision.training.train import build_module, make_data, train
+
+
+def test_warm_starts_take_over_weights_and_refuse_strangers(vision_run, tiny, tmp_path):
+    module = load_module(vision_run)
+    save_weights(module.network.state_dict(), tmp_path / "pose.safetensors", {})
+    start = tmp_path / "pose.safetensors"
+    run = train(tiny(tmp_path / "a", learning_rate=1e-9, warm_start=start))
+    for name, weight in load_module(run).network.named_parameters():
+        torch.testing.assert_close(
+            weight, module.network.get_parameter(name), atol=1e-3, rtol=1e-2, msg=name
+        )
+    for model in ("dactyl", "keypoint"):
+        with pytest.raises(InputError, match="another network"):
+            train(tiny(tmp_path / "b", model=model, warm_start=vision_run))
+    (tmp_path / "love.safetensors").write_bytes(b"dear")
+    with pytest.raises(InputError, match="holds no weights"):
+        train(tiny(tmp_path / "b", warm_start=tmp_path / "love.safetensors"))
+    assert not (tmp_path / "b").exists()  # So that the corrected command finds its way free.
+
+
+def test_what_the_weights_saw_before_counts_as_seen(vision_run, dataset, val_dataset, tmp_path):
+    save_weights(
+        load_module(vision_run).network.state_dict(), tmp_path / "pose.safetensors",
+        {"seeds": known_seeds(vision_run)},
+    )  # fmt: skip
+    for start in (vision_run, tmp_path / "pose.safetensors"):
+        later = VisionConfig(data=(val_dataset,), val_data=val_dataset, warm_start=start)
+        assert seeds_of_training(later) == {"train": [0, 1], "val": [1]}
+    # Written down: datasets may move.
+    assert read_json(vision_run / "seeds.json") == {"train": [0], "val": [1]}
+
+
+def test_validation_data_that_the_weights_have_learned_from_are_refused(
+    vision_run, dataset, val_dataset, tiny, tmp_path, capfd
+):
+    weights = load_module(vision_run).network.state_dict()
+    save_weights(weights, tmp_path / "pose.safetensors", {"seeds": known_seeds(vision_run)})
+    for start in (vision_run, tmp_path / "pose.safetensors"):
+        config = tiny(tmp_path / "a", data=(val_dataset,), val_data=dataset, warm_start=start)
+        with pytest.raises(InputError, match="was trained on seed 0"):
+            train(config)
+    assert not (tmp_path / "a").exists()
+    torch.save(weights, tmp_path / "pose.pt")
+    refuse_learned(dataclasses.replace(config, warm_start=tmp_path / "pose.pt"))
+    assert "is not known" in capfd.readouterr().err
+
+
+def test_a_run_is_not_resumed_on_data_that_was_made_anew(dataset, tiny, tmp_path):
+    data = shutil.copytree(dataset, tmp_path / "data")
+    config = tiny(tmp_path / "run", data=(data,))
+    train(config)
+    shutil.rmtree(data)
+    generate(DatasetConfig(out=data, num_samples=4, seed=77, image_size=64, workers=1))
+    with pytest.raises(InputError, match="data_hashes"):
+        train(dataclasses.replace(config, max_epochs=2, resume=True))
+
+
+def test_mined_samples_join_the_training(vision_run, bundle, dataset, tiny, tmp_path):
+    bundle, start = (shutil.copytree(f, tmp_path / f.name) for f in (bundle, vision_run))
+    config = tiny(tmp_path / "run", mine=bundle, mine_samples=5, warm_start=start)
+    run = train(config, rollout_source)
+    mined = load_manifest(tmp_path / "run-mined")
+    assert (mined.num_samples, mined.config["states"]) == (5, f"mined:{bundle}")
+    assert mined.rig == load_manifest(dataset).rig
+    assert read_json(run / "config.json")["data"] == [str(dataset), str(tmp_path / "run-mined")]
+    # What a run began with may be gone when it is resumed.
+    shutil.rmtree(bundle)
+    shutil.rmtree(start)
+    steps = torch.load(last_checkpoint(run), weights_only=True)["global_step"]
+    seeds = read_json(run / "seeds.json")
+    train(dataclasses.replace(config, max_epochs=2, resume=True), rollout_source)
+    assert torch.load(last_checkpoint(run), weights_only=True)["global_step"] == 2 * steps
+    assert read_json(run / "seeds.json") == seeds
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "x"}, {"schedule": "x"}, {"backbone": "a.pt"}, {"accelerator": "abacus"},
+        {"head": "6d", "model": "keypoint"}, {"workers": -1}, {"seed": -1}, {"views": -1},
+        {"learning_rate": -1.0}, {"learning_rate": math.nan}, {"average": 3.0},
+        {"weight_decay": math.inf}, {"devices": -1},
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be_trained_are_named(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong)).replace("_", "-")):
+        VisionConfig(**wrong).check()
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said_to_be_missing(tiny, tmp_path):
+    with pytest.raises(InputError, match="--accelerator is gpu"):
+        train(tiny(tmp_path / "run", accelerator="gpu"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_backbone_from_a_file_is_taken_over(tiny, tmp_path):
+    weights = torchvision.models.resnet18(weights=None).state_dict()
+    torch.save(weights, tmp_path / "resnet18.pth")
+    config = tiny(tmp_path / "run", model="resnet18", backbone=tmp_path / "resnet18.pth")
+    module = build_module(config, make_data(config))
+    start_from(config, module)
+    tower = module.network.tower.state_dict()
+    assert torch.equal(tower["layer4.1.conv2.weight"], weights["layer4.1.conv2.weight"])
+    torch.save(torchvision.models.resnet50(weights=None).state_dict(), tmp_path / "resnet18.pth")
+    with pytest.raises(InputError, match="another network"):
+        start_from(config, module)
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+def test_too_few_samples_are_refused(vision_run, tiny, tmp_path, samples):
+    data = generate(
+        DatasetConfig(out=tmp_path / "data", num_samples=1, seed=5, image_size=64, workers=1)
+    )
+    if not samples:
+        manifest = read_json(data / "manifest.json") | {"num_samples": 0, "shards": []}
+        (data / "manifest.json").write_text(json.dumps(manifest))
+    words = "fewer than two samples" if samples else "holds no samples"
+    with pytest.raises(InputError, match=words):
+        train(tiny(tmp_path / "run", data=(data,)))
+    assert not (tmp_path / "run").exists()
+    if samples:  # One is enough to measure on.
+        report = EvalConfig(model=vision_run, data=data, out=tmp_path / "report")
+        assert evaluate(report)["n"] == 1

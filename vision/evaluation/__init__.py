@@ -1,0 +1,1 @@
+"""Evaluation of an estimator on held-out data, and its report."""

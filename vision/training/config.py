@@ -1,0 +1,131 @@
+"""Settings of estimator training."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.loading.augmentation import AugmentConfig
+from opendactyl.models.pose.registry import HEADS, POSE_NETWORKS
+
+CHOICES = {
+    "model": POSE_NETWORKS,
+    "head": tuple(HEADS),
+    "balance": ("fixed", "focal"),
+    "schedule": ("cosine", "halving"),
+    "accelerator": ("auto", "cpu", "gpu"),
+    "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
+}
+"""What the settings of these names may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionConfig:
+    """Settings of `train-vision`."""
+
+    data: tuple[Path, ...] = (Path("data/train"),)
+    """Training datasets, which are mixed."""
+    val_data: Path = Path("data/val")
+    """Validation dataset, of another seed."""
+    out: Path = Path("runs/vision")
+    """Run folder."""
+    preset: str = "hour"
+    """Where other defaults come from: quick (minutes), hour, cpu (a night), gpu (D18's budget)."""
+    model: str = "landmark"
+    """Network: landmark, keypoint (any cameras), dactyl (D18 Table 12), resnet18 or resnet50."""
+    head: str = "9d"
+    """Rotation head: 9d, 6d or quaternion."""
+    image_size: int = 128
+    """Width and height the network sees; the images are downsized to it."""
+    views: int = 0
+    """Use only so many of the rig's cameras, the first ones; 0 uses all."""
+    batch_size: int = 64
+    """Samples in a batch (D18: 64 triplets)."""
+    balance: str = "fixed"
+    """Weights of position and rotation: fixed, or focal (D19 C.3)."""
+    learning_rate: float = 2e-3
+    """Peak step size of AdamW."""
+    schedule: str = "cosine"
+    """How the step size falls: cosine, to a hundredth as the time runs out, or halving, every
+    20,000 batches (D18 D.2), of which an hour on two cores has 4,000."""
+    weight_decay: float = 1e-4
+    """AdamW's weight decay."""
+    max_minutes: float = 60.0
+    """Training time; --resume goes on with what is left of it."""
+    max_epochs: int = 1000
+    """Passes over the data, if the time allows."""
+    max_steps: int = 0
+    """Batches, if the time allows; 0 leaves it to the time."""
+    average: float = 0.998
+    """Decay of the weights' moving average, which is what is evaluated and exported."""
+    workers: int = 1
+    """Loader processes."""
+    seed: int = 0
+    """Seed of weights, order and augmentation."""
+    accelerator: str = "auto"
+    """Where to train: auto, cpu, gpu."""
+    devices: int = 0
+    """Processes that share the work, each with batches of its own; 0 is every GPU, or one."""
+    precision: str = "auto"
+    """auto is bf16 where the hardware multiplies it natively, else 32 bits."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Ranges of the augmentation."""
+    warm_start: Path | None = None
+    """Weights to start from: a run of the same network, or a .safetensors file."""
+    backbone: Path | None = None
+    """A torchvision state dict for the towers of resnet18 and resnet50; nothing is downloaded."""
+    mine: Path | None = None
+    """A bundle: first render more of what its estimator gets wrong while its policy acts by sight
+    (DeXtreme's replay), into OUT-mined, and train on that too."""
+    mine_samples: int = 4000
+    """Number of mined samples."""
+    resume: bool = False
+    """Continue an interrupted run, or start what is not there yet."""
+
+    def check(self) -> None:
+        """Raises an `InputError` for settings that cannot be trained."""
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise InputError(f"--{name} is {value!r}; choose from {', '.join(allowed)}")
+        if self.backbone is not None and not self.model.startswith("resnet"):
+            raise InputError(f"--backbone is for resnet18 and resnet50, not for {self.model}")
+        if self.model == "keypoint" and self.head != VisionConfig.head:
+            raise InputError(
+                f"--head is {self.head}; model keypoint has no rotation head: its rotation comes "
+                "from the places of the keypoints"
+            )
+        for name in ("views", "workers", "seed", "weight_decay", "max_steps", "devices"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {value}; it cannot be negative")
+        for name in ("learning_rate", "average"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {value}; it must be between 0 and 1")
+        if self.batch_size < 2:
+            raise InputError(f"--batch-size is {self.batch_size}; it must be at least 2")
+        if self.mine_samples < 1:
+            raise InputError(f"--mine-samples is {self.mine_samples}; it must be at least 1")
+        if not 0 < self.max_minutes < math.inf or self.max_epochs < 1:
+            raise InputError("--max-minutes and --max-epochs must be positive")
+
+
+PRESETS = {
+    "quick": VisionConfig(preset="quick", image_size=96, batch_size=32, max_minutes=5.0),
+    "hour": VisionConfig(),
+    "cpu": VisionConfig(preset="cpu", max_minutes=720.0, average=0.9995),
+    # D18 4.2: 400,000 batches of 64 triplets; the clock is only a limit here.
+    "gpu": VisionConfig(
+        preset="gpu",
+        image_size=200,
+        max_minutes=4320.0,
+        max_epochs=1_000_000,
+        max_steps=400_000,
+        workers=8,
+        average=0.9995,
+    ),
+}
+"""Defaults by the time there is."""
