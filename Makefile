@@ -12,7 +12,7 @@ export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup doctor dataset preview train-vision eval-vision train-policy export evaluate \
-	run view demo bench ablation test test-slow check format lint type clean
+	run view demo bench ablation docs test test-slow check format lint type clean
 
 help:  ## list the targets
 	@echo 'make TARGET [ARGS="options, see ARGS=--help"] [VENV=.venv] [PYTHON=python3]'
@@ -42,6 +42,9 @@ bench:         ## measure speed against other ways, in one run
 
 ablation: $(STAMP)  ## compare variants of the estimator: ARGS="base views-1"
 	$(BIN)/python -m opendactyl.benchmarks.studies.ablations $(ARGS)
+
+docs: $(STAMP)  ## write the tables of the docs from the code; ARGS=--pictures renders too
+	$(BIN)/python scripts/make_docs.py $(ARGS)
 
 test: $(STAMP)  ## run the default tests
 	$(BIN)/pytest $(PARALLEL) $(ARGS)

@@ -1,16 +1,18 @@
-"""What is drawn at random, as data: each setting of a dataclass with its meaning and its source.
+"""Randomization ranges as data: dataclass fields with meaning, distribution and source; presets.
 
-The settings are the documentation: `table` lists them, and the docs' tables are made from that.
+The fields are the documentation: `table` lists them, and the tables in the docs are made from it.
 """
 
 import dataclasses
 import math
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from opendactyl.core.errors import InputError
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Any)
 
 
 def drawn(default: Any, what: str, distribution: str, source: str) -> Any:
@@ -106,3 +108,28 @@ def _short(value: Any) -> str:
         return "yes" if value else "no"
     values = value if isinstance(value, tuple) else (value,)
     return " … ".join(dict.fromkeys(f"{number:.4g}" for number in values))
+
+
+def load_preset(what: str, name: str, presets: Mapping[str, T]) -> T:
+    """A preset by name, or a TOML file whose keys replace those of its `preset` (default dactyl).
+
+    Args:
+        what: what the settings are of, for messages.
+        name: the preset's name, or the path of a .toml file.
+        presets: frozen dataclasses of one type, by name.
+
+    Raises:
+        InputError: no such preset or file, or the file has an unknown key or a wrong value.
+    """
+    if name in presets:
+        return presets[name]
+    if not name.endswith(".toml"):
+        raise InputError(f"no {what} {name!r}; name a .toml file or one of {', '.join(presets)}")
+    try:
+        table = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        base = presets[table.pop("preset", "dactyl")]
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        return dataclasses.replace(base, **values)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        allowed = ", ".join(f.name for f in dataclasses.fields(presets["dactyl"]))
+        raise InputError(f"{what} {name}: {error}; the keys are: preset, {allowed}") from error

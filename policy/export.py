@@ -11,13 +11,8 @@ from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.models.onnx_file import save_onnx
 from opendactyl.models.policy.actor_critic import Actor, ExportedActor
-from opendactyl.policy.interface.observations import (
-    FIELD_SIZES,
-    LAYOUTS,
-    ActionConfig,
-    ActionDecoder,
-    layout_size,
-)
+from opendactyl.policy.interface.actions import ActionConfig, ActionDecoder
+from opendactyl.policy.interface.observations import FIELD_SIZES, LAYOUTS, layout_size
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.sim.scene import load_scene
 

@@ -24,7 +24,7 @@ from opendactyl.models.policy.actor_critic import Actor
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.export import load_actor
-from opendactyl.policy.interface.observations import ActionConfig, decide
+from opendactyl.policy.interface.actions import ActionConfig, decide
 from opendactyl.sim.hands.names import CONTROL_PERIOD
 
 ROUNDS, HANDS = 8, 256

@@ -6,7 +6,6 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
@@ -83,28 +82,3 @@ def share_visible(classes: NDArray[np.uint8], alone: NDArray[np.bool_]) -> NDArr
     """Per view (V,): pixels of the object in `classes` over those it has `alone` (V, H, W)."""
     visible = np.sum(classes == OBJECT, axis=(1, 2))
     return np.minimum(visible / np.maximum(np.sum(alone, axis=(1, 2)), 1), 1.0)
-
-
-def make_renderer(
-    kind: str = "classic", *, rig: Rig, object_name: str = "block", image_size: int = 200
-) -> Renderer:
-    """Opens a renderer; use it as a context manager.
-
-    Args:
-        kind: `classic` (MuJoCo's OpenGL) or `filament` (MuJoCo's physically based renderer).
-        rig: the cameras.
-        object_name: a key of `sim.objects.OBJECTS`.
-        image_size: width and height of each view in pixels.
-
-    Raises:
-        InputError: there is no such renderer.
-    """
-    if kind == "classic":
-        from opendactyl.render.opengl.renderer import ClassicRenderer
-
-        return ClassicRenderer(rig.resized(image_size), object_name)
-    if kind == "filament":
-        from opendactyl.render.filament.renderer import FilamentRenderer
-
-        return FilamentRenderer(rig.resized(image_size), object_name)
-    raise InputError(f"no renderer {kind!r}; the renderers are {', '.join(RENDERERS)}")

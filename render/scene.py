@@ -25,7 +25,8 @@ from opendactyl.render.appearance.textures import TEXTURE_SIZE, backdrop_texture
 from opendactyl.render.meshes.simplify import cast_fewer_shadows, simplify_hand
 from opendactyl.sim.hands import names
 from opendactyl.sim.hands.hand_frame import WORLD_FROM_HAND, to_world
-from opendactyl.sim.objects.shipped import ObjectSpec, object_spec
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.objects.spec import ObjectSpec
 from opendactyl.sim.scene import Scene, scene_spec
 
 FLOOR_HEIGHT = -0.35

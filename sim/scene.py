@@ -13,7 +13,8 @@ from opendactyl.geometry.rotation import Array, matrix_to_quat, quat_multiply, y
 from opendactyl.sim.hands import names
 from opendactyl.sim.hands.hand_frame import points_to_hand, to_hand, to_world
 from opendactyl.sim.objects.letters import letter_boxes
-from opendactyl.sim.objects.shipped import Face, ObjectSpec, object_spec
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.objects.spec import Face, ObjectSpec
 from opendactyl.sim.state import State
 
 HAND_GROUP = 1

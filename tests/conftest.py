@@ -23,6 +23,7 @@ import pytest
 import torch
 
 from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.datasets.export.card import write_card
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.train import train as train_policy
@@ -69,7 +70,8 @@ def _small(out: Path, seed: int) -> Path:
     return generate(
         DatasetConfig(
             out=out, num_samples=SAMPLES, seed=seed, shard_size=4, image_size=64, workers=1
-        )
+        ),
+        write_card=write_card,
     )
 
 

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 from torch import Tensor, nn
 
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.interface.observations import BINS
+from opendactyl.policy.interface.actions import BINS
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.sim.hands import names
 

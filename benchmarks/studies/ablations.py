@@ -21,6 +21,7 @@ from opendactyl.control.evaluation.policy_states import rollout_source
 from opendactyl.core.atomic_files import read_json, write_text
 from opendactyl.core.errors import InputError, one_line_errors
 from opendactyl.core.run_dir import open_run, to_plain
+from opendactyl.datasets.export.card import write_card
 from opendactyl.datasets.generation.config import DatasetConfig
 from opendactyl.datasets.generation.generate import generate
 from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
@@ -148,7 +149,7 @@ def _dataset(config: AblationConfig, states: str, **settings: Any) -> Path:
     made = DatasetConfig(
         out=config.out / "data" / name, num_samples=samples, states=source, resume=True, **settings
     )
-    return generate(made, rollout_source(source, made.object))
+    return generate(made, rollout_source(source, made.object), write_card)
 
 
 def make_table(out: Path) -> str:

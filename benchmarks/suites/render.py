@@ -17,7 +17,7 @@ from opendactyl.core.cpu import cores
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.render.appearance.config import PRESETS, Appearance
 from opendactyl.render.appearance.sampling import sample_appearance
-from opendactyl.render.base import make_renderer
+from opendactyl.render.factory import make_renderer
 from opendactyl.sim.initial_states import settled_state
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import load_scene

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.interface.observations import BINS
+from opendactyl.policy.interface.actions import BINS
 from opendactyl.sim.hands import names
 
 CHUNK = 25

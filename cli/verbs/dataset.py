@@ -43,6 +43,7 @@ def main(argv: list[str]) -> None:
     if command.verify or command.repair or command.export_bop:
         _look_after(command)
         return
+    from opendactyl.datasets.export.card import write_card
     from opendactyl.datasets.generation.generate import generate
 
     fields = dataclasses.fields(DatasetConfig)
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> None:
 
     make_source = rollout_source(config.states, config.object)
     if any(word == "--out" or word.startswith("--out=") for word in argv):
-        generate(config, make_source)
+        generate(config, make_source, write_card)
         return
     val = dataclasses.replace(
         config,
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> None:
         if config.upload:
             url = f"{config.upload.rstrip('/')}/{part.out.name}"
             part = dataclasses.replace(part, upload=url)
-        print(f"dataset in {generate(part, make_source)}")
+        print(f"dataset in {generate(part, make_source, write_card)}")
 
 
 def _with_folder(argv: list[str]) -> list[str]:
@@ -82,6 +83,7 @@ def _look_after(command: DatasetCommand) -> None:
 
     if command.repair:
         from opendactyl.control.evaluation.policy_states import rollout_source
+        from opendactyl.datasets.export.card import write_card
         from opendactyl.datasets.generation.generate import repair
 
         made = load_manifest(command.repair).config
@@ -92,6 +94,7 @@ def _look_after(command: DatasetCommand) -> None:
             ray=command.ray,
             upload=command.upload,
             make_source=source,
+            write_card=write_card,
         )
         print(f"made again: {', '.join(names) or 'nothing, all shards are sound'}")
     if command.verify:

@@ -8,6 +8,7 @@ def main(argv: list[str]) -> None:
     """Writes results.json and report.html, and prints the table."""
     choose_backend(argv)
     from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
+    from opendactyl.control.viewer.video import film_median
 
     config = parse(
         EvaluateConfig,
@@ -17,6 +18,8 @@ def main(argv: list[str]) -> None:
     )
     config = with_bundle(config, argv)
     results = evaluate(config)
+    if config.film_seconds:
+        film_median(config, results["consecutive_successes"]["values"])
     goals = results["consecutive_successes"]
     low, high = results["mean_interval_95"]
     print(

@@ -18,7 +18,7 @@ from opendactyl.core.atomic_files import read_json, sha256
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.interface.observations import ActionDecoder, decide
+from opendactyl.policy.interface.actions import ActionDecoder, decide
 from opendactyl.vision.estimator import PoseEstimator
 
 SCHEMA_VERSION = 1

@@ -7,7 +7,8 @@ import numpy as np
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig
-from opendactyl.policy.interface.observations import BINS, FIELD_SIZES, ActionDecoder
+from opendactyl.policy.interface.actions import BINS, ActionDecoder
+from opendactyl.policy.interface.observations import FIELD_SIZES
 from opendactyl.policy.interface.tasks import check_task
 from opendactyl.sim.hands.names import ACTUATORS, JOINTS
 
@@ -136,3 +137,11 @@ def describe(manifest: dict[str, Any]) -> str:
 
 def _ports(ports: dict[str, Any]) -> str:
     return ", ".join(f"{name} {tuple(shape)}" for name, shape in ports.items())
+
+
+def source_name(config: dict[str, Any]) -> str:
+    """Where the pose came from in an evaluation of these settings, in words."""
+    parts = [config["pose"]]
+    if config["pose"] == "vision":
+        parts += [config["renderer"], config["appearance"]]
+    return ", ".join([*parts, *(["fused"] if config["fuse"] else [])])

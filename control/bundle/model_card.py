@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from opendactyl.control.evaluation.goal_statistics import source_name
-from opendactyl.policy.interface.observations import ActionDecoder
+from opendactyl.control.bundle.manifest import source_name
+from opendactyl.policy.interface.actions import ActionDecoder
 
 
 def model_card(manifest: dict[str, Any]) -> str:

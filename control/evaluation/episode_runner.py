@@ -24,7 +24,7 @@ from opendactyl.core.cpu import cores
 from opendactyl.core.errors import InputError
 from opendactyl.core.worker_process import obey_parent
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.env.episode_types import DIVERGED, DROPPED, FINISHED, TIMED_OUT
+from opendactyl.policy.env.reward import DIVERGED, DROPPED, FINISHED, TIMED_OUT
 
 BATCH = {"sim": 32, "vision": 2}
 """Episodes that run at once; each is the same whatever runs beside it."""

@@ -16,7 +16,8 @@ from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.tasks import EVALUATION_SECONDS, check_task
 from opendactyl.policy.randomization.config import RandomizationConfig, load_randomization
 from opendactyl.render.appearance.config import AppearanceConfig, load_appearance
-from opendactyl.render.base import RENDERERS, Renderer, make_renderer
+from opendactyl.render.base import RENDERERS, Renderer
+from opendactyl.render.factory import make_renderer
 from opendactyl.sim.hands.names import CONTROL_PERIOD
 
 POSE_SOURCES = ("sim", "vision")

@@ -10,7 +10,6 @@ from opendactyl.control.evaluation.episode_runner import run_episodes
 from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.control.evaluation.goal_statistics import compare, paired, summarize
 from opendactyl.control.evaluation.report import write_report
-from opendactyl.control.viewer.video import RunConfig, film
 from opendactyl.core.atomic_files import json_hash, read_json, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import open_run, to_plain
@@ -50,7 +49,7 @@ class EvaluateConfig(EpisodeConfig):
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Runs the episodes, writes results, report and film, and returns the results.
+    """Runs the episodes, writes results and report, and returns the results.
 
     Raises:
         InputError: bad settings or a bad bundle.
@@ -69,8 +68,6 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         results["against"] = {"pose": others[0]} | compare(values, others[1])
     write_json(out / "results.json", results)
     write_report(out / "report.html", results, plain)
-    if config.film_seconds:
-        _film_median(config, values)
     return results
 
 
@@ -124,14 +121,3 @@ def _offline(bundle: Bundle, renderer: str, task: str) -> dict[str, Any] | None:
         "position_error_mm": told["position_error_mm"]["mean"],
         "by_visibility": told.get("by_visibility", []),
     }
-
-
-def _film_median(config: EvaluateConfig, values: list[int]) -> None:
-    """Plays the episode in the middle of the order by goals again, and films it."""
-    median = sorted(range(len(values)), key=lambda i: (values[i], i))[(len(values) - 1) // 2]
-    shared = {name: getattr(config, name) for name in EpisodeConfig.__dataclass_fields__}
-    film(
-        RunConfig(
-            **shared, episode=median, seconds=config.film_seconds, video=config.out / "median.mp4"
-        )
-    )

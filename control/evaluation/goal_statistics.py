@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from opendactyl.control.bundle.manifest import source_name
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
@@ -81,14 +82,6 @@ def compare(values: list[int], others: list[int]) -> dict[str, Any]:
         "ratio": float(pairs[0].sum() / pairs[1].sum()),
         "interval_95": [float(bound) for bound in np.percentile(ratios, (2.5, 97.5))],
     }
-
-
-def source_name(config: dict[str, Any]) -> str:
-    """Where the pose came from in an evaluation of these settings, in words."""
-    parts = [config["pose"]]
-    if config["pose"] == "vision":
-        parts += [config["renderer"], config["appearance"]]
-    return ", ".join([*parts, *(["fused"] if config["fuse"] else [])])
 
 
 def paired(folder: Path, config: dict[str, Any]) -> tuple[str, list[int]]:

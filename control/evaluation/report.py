@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from opendactyl.control.evaluation.goal_statistics import source_name
+from opendactyl.control.bundle.manifest import source_name
 from opendactyl.core.html_report import Page
 from opendactyl.policy.interface.tasks import MAX_GOALS
 

@@ -10,7 +10,7 @@ from opendactyl.control.runtime.interfaces import HandReading, Views
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import Step
-from opendactyl.policy.interface.observations import ActionDecoder
+from opendactyl.policy.interface.actions import ActionDecoder
 from opendactyl.render.appearance.config import Appearance, AppearanceConfig
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.base import Renderer

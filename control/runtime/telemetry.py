@@ -2,15 +2,19 @@
 
 import logging
 import re
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from opendactyl.control.runtime.interfaces import Fault
-from opendactyl.control.runtime.timing import Durations
 from opendactyl.geometry.rotation import Array
 
 log = logging.getLogger(__name__)
+
+KEPT = 10_000
+"""Durations that are remembered per part."""
 
 ACTING, COASTING, HOLDING = "acting", "coasting", "holding"
 """On a fresh pose; on the last good one; not moving the hand."""
@@ -36,6 +40,28 @@ class Status:
     """What the hand was sent (20,), in radians; None before it first answered."""
     seconds: float
     """How long the action took."""
+
+
+class Durations:
+    """Seconds that each part of an action took."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._parts: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=KEPT))
+
+    def add(self, part: str, seconds: float) -> None:
+        """Remembers one duration."""
+        self._parts[part].append(seconds)
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Per part: p50, p95 and p99 in milliseconds, over the last `KEPT` durations."""
+        return {
+            part: {
+                f"p{share}": float(np.percentile(np.array(values), share) * 1000)
+                for share in (50, 95, 99)
+            }
+            for part, values in self._parts.items()
+        }
 
 
 class Journal:

@@ -21,6 +21,7 @@ from opendactyl.control.evaluation.episodes import (
     make_source,
     open_renderer,
 )
+from opendactyl.control.evaluation.evaluate import EvaluateConfig
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import new_folder
 from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
@@ -29,7 +30,7 @@ from opendactyl.geometry.rig import Rig, look_at
 from opendactyl.geometry.transforms import invert_pose
 from opendactyl.render.appearance.config import PRESETS
 from opendactyl.render.appearance.sampling import sample_appearance
-from opendactyl.render.base import make_renderer
+from opendactyl.render.factory import make_renderer
 from opendactyl.sim.hands.names import CONTROL_PERIOD
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.state import State
@@ -175,3 +176,16 @@ def film(config: RunConfig) -> Path:
         temporary.unlink(missing_ok=True)
         picture.close()
     return config.video
+
+
+def film_median(config: EvaluateConfig, goals: list[int]) -> Path:
+    """Runs the episode with the median number of goals again and films it; returns the path.
+
+    Args:
+        config: the evaluation's settings.
+        goals: goals of all its episodes.
+    """
+    median = sorted(range(len(goals)), key=lambda i: (goals[i], i))[(len(goals) - 1) // 2]
+    shared = {name: getattr(config, name) for name in EpisodeConfig.__dataclass_fields__}
+    video = config.out / "median.mp4"
+    return film(RunConfig(**shared, episode=median, seconds=config.film_seconds, video=video))

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from opendactyl.core.atomic_files import write_json, write_text
-from opendactyl.sim.objects.shipped import ObjectSpec, object_spec
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.objects.spec import ObjectSpec
 
 PLAIN = (0.5, 0.5, 0.5)
 """The colour of a facet that no coloured face lies on."""

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from opendactyl.core.atomic_files import write_bytes, write_text
 from opendactyl.datasets.export.contact_sheet import write_contact_sheet
-from opendactyl.datasets.format.manifest import Manifest, load_manifest
+from opendactyl.datasets.format.manifest import CARD_NAMES, Manifest, load_manifest
 from opendactyl.datasets.format.shards import read_labels
 from opendactyl.geometry.rotation import quat_to_rotvec
 
-CARD_NAMES = ("README.md", "samples.png", "statistics.png")
 README, SHEET, STATISTICS = CARD_NAMES
 SHEET_ROWS = 6
 VISIBLE = "visible"

@@ -12,6 +12,8 @@ from opendactyl.datasets.format.shards import MAX_SAMPLES, Sample, read_shard
 from opendactyl.geometry.rig import Rig
 
 MANIFEST_NAME = "manifest.json"
+CARD_NAMES = ("README.md", "samples.png", "statistics.png")
+"""The dataset card: its text, a contact sheet and histograms."""
 
 
 @dataclass(frozen=True)

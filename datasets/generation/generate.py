@@ -12,8 +12,8 @@ from tqdm import tqdm
 from opendactyl.core.atomic_files import json_hash, sha256
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import CONFIG_NAME, new_folder, open_run
-from opendactyl.datasets.export.card import CARD_NAMES, write_card
 from opendactyl.datasets.format.manifest import (
+    CARD_NAMES,
     MANIFEST_NAME,
     Manifest,
     Shard,
@@ -37,14 +37,22 @@ from opendactyl.render.filament.vulkan import count_devices
 from opendactyl.render.opengl.backend import choose
 from opendactyl.sim.objects.shipped import object_spec
 
+WriteCard = Callable[[Path], object]
+"""Writes the dataset card (`CARD_NAMES`) of a finished dataset, as `export.card.write_card`."""
 
-def generate(config: DatasetConfig, make_source: MakeSource | None = None) -> Path:
+
+def generate(
+    config: DatasetConfig,
+    make_source: MakeSource | None = None,
+    write_card: WriteCard | None = None,
+) -> Path:
     """Makes a dataset, or finishes one.
 
     Args:
         config: the settings.
         make_source: builds the state source in each worker, for sources this room does not know;
             must be picklable.
+        write_card: writes the dataset card; without it there is none.
 
     Returns:
         The dataset's folder.
@@ -54,10 +62,14 @@ def generate(config: DatasetConfig, make_source: MakeSource | None = None) -> Pa
     """
     config.check()
     object_spec(config.object)
-    return generate_recipe(Recipe.resolve(config), make_source)
+    return generate_recipe(Recipe.resolve(config), make_source, write_card)
 
 
-def generate_recipe(recipe: Recipe, make_source: MakeSource | None = None) -> Path:
+def generate_recipe(
+    recipe: Recipe,
+    make_source: MakeSource | None = None,
+    write_card: WriteCard | None = None,
+) -> Path:
     """Like `generate`, for settings with everything they name looked up."""
     config = recipe.config
     fingerprint = _fingerprint(config, make_source)
@@ -67,7 +79,7 @@ def generate_recipe(recipe: Recipe, make_source: MakeSource | None = None) -> Pa
     new_folder(config.out, resume=config.resume)
     with lock(config.out):
         open_run(config.out, recipe.content(), resume=True)
-        _finish(recipe, make_source)
+        _finish(recipe, make_source, write_card)
     return config.out
 
 
@@ -78,6 +90,7 @@ def repair(
     ray: str = "",
     upload: str = "",
     make_source: MakeSource | None = None,
+    write_card: WriteCard | None = None,
 ) -> tuple[str, ...]:
     """Makes the missing and damaged shards of a finished dataset again; returns their names.
 
@@ -87,6 +100,7 @@ def repair(
         ray: as in `DatasetConfig`.
         upload: as in `DatasetConfig`.
         make_source: as in `generate`.
+        write_card: as in `generate`.
 
     Raises:
         InputError: the dataset is unfinished, or a shard comes out other than it was.
@@ -100,7 +114,7 @@ def repair(
         )
     with lock(folder):
         broken = _broken(recipe, {s.name: s.sha256 for s in manifest.shards})
-        _finish(recipe, make_source)
+        _finish(recipe, make_source, write_card)
     return tuple(shard_name(number) for number in broken)
 
 
@@ -117,7 +131,7 @@ def _ready(config: DatasetConfig) -> None:
         choose()
 
 
-def _finish(recipe: Recipe, make_source: MakeSource | None) -> None:
+def _finish(recipe: Recipe, make_source: MakeSource | None, write_card: WriteCard | None) -> None:
     """Makes what is missing or damaged, then the manifest and the card."""
     out = recipe.config.out
     uploader = Uploader(recipe.config.upload, out) if recipe.config.upload else None
@@ -137,10 +151,11 @@ def _finish(recipe: Recipe, make_source: MakeSource | None) -> None:
         )
     if differing or not promised:
         write_manifest(out, _manifest(recipe, made))
-    if broken or not (out / "README.md").exists():
+    if write_card and (broken or not (out / CARD_NAMES[0]).exists()):
         write_card(out)
     if uploader:
-        uploader.finish(made, (CONFIG_NAME, *CARD_NAMES))
+        card = [name for name in CARD_NAMES if (out / name).exists()]
+        uploader.finish(made, (CONFIG_NAME, *card))
 
 
 def _is_exact(recipe: Recipe) -> bool:

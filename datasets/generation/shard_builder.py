@@ -18,7 +18,8 @@ from opendactyl.datasets.generation.state_sources import (
 )
 from opendactyl.geometry.transforms import pose_matrix, transform_points
 from opendactyl.render.appearance.sampling import sample_appearance
-from opendactyl.render.base import Renderer, make_renderer
+from opendactyl.render.base import Renderer
+from opendactyl.render.factory import make_renderer
 from opendactyl.sim.objects.shipped import object_spec
 
 MakeSource = Callable[[], StateSource]

@@ -2,6 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+CONTEXT = 96
+"""Channels of the coarsest map, whose mean is read beside the landmarks."""
 
 
 class ResidualBlock(nn.Module):
@@ -54,3 +58,46 @@ class SpatialSoftmax(nn.Module):
         place_y = (weights.sum(dim=3) * down).sum(dim=-1)
         peak = weights.flatten(2).amax(dim=-1)
         return torch.stack([place_x, place_y], dim=-1), peak
+
+
+class Hourglass(nn.Module):
+    """Down to a sixteenth and up again to a quarter of the image."""
+
+    def __init__(self, landmarks: int) -> None:
+        """As many heat maps as there are landmarks."""
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 24, 5, 2, padding=2, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True)
+        )
+        self.quarter = nn.Sequential(ResidualBlock(24, 48, 2), ResidualBlock(48, 48))
+        self.eighth = nn.Sequential(ResidualBlock(48, 96, 2), ResidualBlock(96, 96))
+        self.sixteenth = nn.Sequential(
+            ResidualBlock(96, 96, 2), ResidualBlock(96, 96), ResidualBlock(96, CONTEXT)
+        )
+        self.join_eighth = ResidualBlock(96, 96)
+        self.lift = nn.Conv2d(96, 48, 1)
+        self.join_quarter = ResidualBlock(48, 48)
+        self.maps = nn.Conv2d(48, landmarks, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Heat maps (N, L, H / 4, W / 4) and the context (N, CONTEXT) of images (N, 3, H, W)."""
+        quarter = self.quarter(self.stem(x))
+        eighth = self.eighth(quarter)
+        coarse = self.sixteenth(eighth)
+        eighth = self.join_eighth(eighth + _grown(coarse, eighth))
+        quarter = self.join_quarter(quarter + self.lift(_grown(eighth, quarter)))
+        return self.maps(quarter), coarse.mean(dim=(2, 3))
+
+
+def _grown(x: Tensor, like: Tensor) -> Tensor:
+    """A coarse map on the grid of a finer one."""
+    return functional.interpolate(x, size=like.shape[-2:], mode="nearest")
+
+
+def standardize(images: Tensor) -> Tensor:
+    """Images uint8 (B, V, H, W, 3) to (B*V, 3, H, W) with zero mean and unit variance (D18 C.2)."""
+    x = images.flatten(0, 1).permute(0, 3, 1, 2).float()
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    square = (x * x).mean(dim=(1, 2, 3), keepdim=True) - mean * mean
+    x = (x - mean) * torch.rsqrt(square.clamp_min(1.0))
+    return x.contiguous(memory_format=torch.channels_last)

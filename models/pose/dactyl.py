@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from opendactyl.models.pose.blocks import ResidualBlock, SpatialSoftmax
-from opendactyl.models.pose.registry import PoseHead, PoseOutput, standardize
+from opendactyl.models.pose.blocks import ResidualBlock, SpatialSoftmax, standardize
+from opendactyl.models.pose.heads import PoseHead
+from opendactyl.models.pose.outputs import PoseOutput
 
 
 class DactylNetwork(nn.Module):

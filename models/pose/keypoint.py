@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from opendactyl.models.pose.blocks import SpatialSoftmax
-from opendactyl.models.pose.landmark import CONTEXT, MAX_LOG_STD, MIN_LOG_STD, Hourglass
+from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
+from opendactyl.models.pose.heads import CENTRE
+from opendactyl.models.pose.landmark import MAX_LOG_STD, MIN_LOG_STD
+from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.refinement import (
     align,
     deviations,
@@ -21,7 +23,6 @@ from opendactyl.models.pose.refinement import (
     refine,
     triangulate,
 )
-from opendactyl.models.pose.registry import CENTRE, PoseOutput, standardize
 
 PRIOR_STD = (0.1, 1.0)
 """How much the aligned pose is trusted against the places: metres, radians; hardly."""

@@ -11,16 +11,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from opendactyl.models.pose.blocks import ResidualBlock, SpatialSoftmax
+from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
+from opendactyl.models.pose.heads import PoseHead
+from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.refinement import deviations, gather, place_intrinsics, refine
-from opendactyl.models.pose.registry import PoseHead, PoseOutput, standardize
 
 FREE = 24
 """Landmarks without supervision."""
-CONTEXT = 96
-"""Channels of the coarsest map, whose mean is read beside the landmarks."""
 MIN_LOG_STD, MAX_LOG_STD = -7.0, -1.0
 """Bounds of a place's deviation: a tenth of a pixel to a third of a view."""
 
@@ -99,37 +97,3 @@ class LandmarkNetwork(nn.Module):
             places_log_std=log_std,
             first=first,
         )
-
-
-class Hourglass(nn.Module):
-    """Down to a sixteenth and up again to a quarter of the image."""
-
-    def __init__(self, landmarks: int) -> None:
-        """As many heat maps as there are landmarks."""
-        super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, 24, 5, 2, padding=2, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True)
-        )
-        self.quarter = nn.Sequential(ResidualBlock(24, 48, 2), ResidualBlock(48, 48))
-        self.eighth = nn.Sequential(ResidualBlock(48, 96, 2), ResidualBlock(96, 96))
-        self.sixteenth = nn.Sequential(
-            ResidualBlock(96, 96, 2), ResidualBlock(96, 96), ResidualBlock(96, CONTEXT)
-        )
-        self.join_eighth = ResidualBlock(96, 96)
-        self.lift = nn.Conv2d(96, 48, 1)
-        self.join_quarter = ResidualBlock(48, 48)
-        self.maps = nn.Conv2d(48, landmarks, 1)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Heat maps (N, L, H / 4, W / 4) and the context (N, CONTEXT) of images (N, 3, H, W)."""
-        quarter = self.quarter(self.stem(x))
-        eighth = self.eighth(quarter)
-        coarse = self.sixteenth(eighth)
-        eighth = self.join_eighth(eighth + _grown(coarse, eighth))
-        quarter = self.join_quarter(quarter + self.lift(_grown(eighth, quarter)))
-        return self.maps(quarter), coarse.mean(dim=(2, 3))
-
-
-def _grown(x: Tensor, like: Tensor) -> Tensor:
-    """A coarse map on the grid of a finer one."""
-    return functional.interpolate(x, size=like.shape[-2:], mode="nearest")

@@ -6,7 +6,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from opendactyl.models.pose.registry import PoseHead, PoseOutput, standardize
+from opendactyl.models.pose.blocks import standardize
+from opendactyl.models.pose.heads import PoseHead
+from opendactyl.models.pose.outputs import PoseOutput
 
 POOLED = 2
 """The last map of each view is pooled to this many cells a side before the views are joined."""

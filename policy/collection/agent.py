@@ -9,7 +9,7 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.models.policy.actor_critic import Actor, Critic
 from opendactyl.models.precision import use_bf16
 from opendactyl.policy.env.episode_types import CRITIC_SIZE
-from opendactyl.policy.interface.observations import decide
+from opendactyl.policy.interface.actions import decide
 
 
 @dataclass

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from opendactyl.policy.collection.agent import Agent, Memory
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.env.episode_types import DIVERGED, DROPPED, FINISHED, RUNNING, TIMED_OUT
+from opendactyl.policy.env.reward import DIVERGED, DROPPED, FINISHED, RUNNING, TIMED_OUT
 
 
 @dataclass

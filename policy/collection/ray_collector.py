@@ -18,7 +18,6 @@ from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.collector import Collector, Episodes
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.training.config import PolicyConfig
 
 PATIENCE = 300.0
 """Seconds to wait for the first actor when there is none."""
@@ -91,22 +90,33 @@ def _knock(address: str) -> None:
 class RayCollector:
     """As `rollout.Collector`, with the simulations on a cluster."""
 
-    def __init__(self, config: PolicyConfig, agent: Agent, seed: int) -> None:
+    def __init__(
+        self,
+        address: str,
+        environment: EnvConfig,
+        agent: Agent,
+        *,
+        num_envs: int,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
         """Starts the actors.
 
         Args:
-            config: the run's settings.
-            agent: who acts.
-            seed: decides, with the number of an actor, all that it draws.
+            address: the cluster's: auto, or HOST:PORT.
+            environment: the environment's settings.
+            agent: the agent that acts.
+            num_envs: simulations, shared among the actors.
+            workers: number of actors; 0 takes every CPU of the cluster but one.
+            seed: seeds, with the number of an actor, everything that it samples.
         """
-        self._ray = connect(config.ray)
-        self._config = config
-        self._environment = config.environment()
+        self._ray = connect(address)
+        self._environment = environment
         self._agent, self._turn = agent, 0
         self._seed, self._started, self._failures = seed, 0, 0
         cpus = int(self._ray.cluster_resources().get("CPU", 1))
-        count = min(config.ray_workers or max(cpus - 1, 1), config.num_envs)
-        self._sizes = [len(part) for part in np.array_split(np.arange(config.num_envs), count)]
+        count = min(workers or max(cpus - 1, 1), num_envs)
+        self._sizes = [len(part) for part in np.array_split(np.arange(num_envs), count)]
         self._make = self._ray.remote(num_cpus=1, max_restarts=0)(Worker)
         self._actors: list[Any] = [None] * count
         self._waiting: dict[Any, tuple[int, Any]] = {}

@@ -12,26 +12,25 @@ from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array, geodesic_angle
 from opendactyl.policy.env.batch_sim import Simulations
-from opendactyl.policy.env.episode_types import (
+from opendactyl.policy.env.episode_types import EnvConfig, Step
+from opendactyl.policy.env.initial_states import Starts
+from opendactyl.policy.env.reward import (
     DIVERGED,
-    DROP_REWARD,
     DROPPED,
     FINISHED,
     RUNNING,
-    SUCCESS_REWARD,
     TIMED_OUT,
-    EnvConfig,
-    Step,
+    reward,
+    success_and_termination,
 )
-from opendactyl.policy.env.initial_states import Starts
+from opendactyl.policy.interface.actions import ActionDecoder
 from opendactyl.policy.interface.observations import (
     LAYOUTS,
-    ActionDecoder,
     Measurement,
     build_observation,
     layout_size,
 )
-from opendactyl.policy.interface.tasks import MAX_GOALS, SUCCESS_ANGLE, GoalContext, goals
+from opendactyl.policy.interface.tasks import GoalContext, goals
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.model_fields import sized_scene
 from opendactyl.policy.randomization.randomizer import Randomizer
@@ -116,7 +115,18 @@ class HandEnv:
         """Takes one action of bins (B, 20), fractions among them, in every simulation."""
         diverged = self._advance(np.flatnonzero(self.running), bins)
         true = self.measurement()
-        outcome, reached, reward = self._judge(true, diverged)
+        distance = geodesic_angle(true.object_quaternion, self.goal)
+        self._since_goal += 1
+        reached, outcome = success_and_termination(
+            distance,
+            true.object_position[:, 2],
+            self.goals,
+            self._since_goal >= self._limit,
+            diverged,
+        )
+        rewards = reward(self._distance, distance, reached, outcome)
+        self._distance = distance
+        self.goals += reached
         goals = self.goals.copy()
         ended = np.flatnonzero((outcome != RUNNING) & (not self.config.evaluation))
         if self.config.evaluation:
@@ -132,7 +142,7 @@ class HandEnv:
         terminated = (outcome == DROPPED) | (outcome == DIVERGED)
         truncated = (outcome == TIMED_OUT) | (outcome == FINISHED)
         return Step(
-            policy, critic, final_policy, final_critic, reward, terminated, truncated, reached,
+            policy, critic, final_policy, final_critic, rewards, terminated, truncated, reached,
             goals, outcome,
         )  # fmt: skip
 
@@ -161,26 +171,6 @@ class HandEnv:
             targets = targets.copy()
             targets[ids] = self.randomizer.actuate(targets[ids], actuated[ids], ids)
         return self._simulations.advance(ids, targets)
-
-    def _judge(
-        self, true: Measurement, diverged: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float32]]:
-        """How each episode stands, which goals were reached, and the rewards."""
-        distance = geodesic_angle(true.object_quaternion, self.goal)
-        reached = distance < SUCCESS_ANGLE
-        dropped = true.object_position[:, 2] < names.DROP_HEIGHT
-        self._since_goal += 1
-        outcome = np.full(self.num_envs, RUNNING)
-        outcome[self._since_goal >= self._limit] = TIMED_OUT
-        outcome[reached] = RUNNING
-        outcome[reached & (self.goals + 1 >= MAX_GOALS)] = FINISHED
-        outcome[dropped] = DROPPED
-        outcome[diverged] = DIVERGED
-        reached &= (outcome == RUNNING) | (outcome == FINISHED)
-        self.goals += reached
-        reward = self._distance - distance + SUCCESS_REWARD * reached + DROP_REWARD * dropped
-        self._distance = distance
-        return outcome, reached, np.where(diverged, 0.0, reward).astype(np.float32)
 
     def _new_goals(self, ids: NDArray[np.intp], quat: Array) -> None:
         """Gives simulations `ids` (K,) their next goals; `quat` (K, 4) is how their objects lie."""

@@ -6,18 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.core.errors import InputError
-from opendactyl.policy.interface.observations import LAYOUTS, ActionConfig
+from opendactyl.policy.interface.actions import ActionConfig
+from opendactyl.policy.interface.observations import LAYOUTS
 from opendactyl.policy.interface.tasks import TRAINING_SECONDS, check_task
 from opendactyl.policy.randomization.config import RandomizationConfig, load_randomization
 from opendactyl.sim.objects.shipped import object_spec
 
-SUCCESS_REWARD, DROP_REWARD = 5.0, -20.0
-"""Per goal and per drop (D18 4.2); beside them the decrease of the angle, in radians."""
 FEWEST_START_ACTIONS = 8
 """`settled_state` takes at least this many."""
 CRITIC_SIZE = 50 + 24 + 24 + 3 + 3
-RUNNING, DROPPED, TIMED_OUT, FINISHED, DIVERGED = range(5)
-"""How an episode stands, or ended."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.env.gym_vector_env import WIDEST
-from opendactyl.policy.interface.observations import BINS
+from opendactyl.policy.interface.actions import BINS
 from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD
 
 

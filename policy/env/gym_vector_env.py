@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from opendactyl.core.errors import InputError
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.env.episode_types import RUNNING, EnvConfig
-from opendactyl.policy.interface.observations import BINS
+from opendactyl.policy.env.episode_types import EnvConfig
+from opendactyl.policy.env.reward import RUNNING
+from opendactyl.policy.interface.actions import BINS
 from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD
 
 Observation = NDArray[np.float32]

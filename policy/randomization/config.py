@@ -9,9 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from opendactyl.core.config_fields import check_ranges, drawn
+from opendactyl.core.config_fields import check_ranges, drawn, load_preset
 from opendactyl.core.errors import InputError
-from opendactyl.core.presets import load_preset
 
 Range = tuple[float, float]
 LIMITS = {

@@ -20,7 +20,7 @@ from opendactyl.policy.randomization.actuation import Episode, Ids
 from opendactyl.policy.randomization.config import RandomizationConfig
 from opendactyl.policy.randomization.rng import Chance
 from opendactyl.sim.hands.names import CONTROL_PERIOD, FINGERTIPS
-from opendactyl.sim.objects.shipped import ObjectSpec
+from opendactyl.sim.objects.spec import ObjectSpec
 
 NAIL_OFFSETS = np.array([[0.0, 0.007, -0.01]] * 4 + [[0.009, 0.0, -0.01]])
 """Centres of the nails (5, 3) in the fingertips' frames, in metres: z points out of the tip, and

@@ -11,7 +11,7 @@ from opendactyl.core.run_dir import to_plain
 from opendactyl.models.policy.actor_critic import MEMORIES
 from opendactyl.models.precision import PRECISIONS
 from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.interface.observations import ActionConfig
+from opendactyl.policy.interface.actions import ActionConfig
 from opendactyl.policy.interface.tasks import TRAINING_SECONDS
 from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig, load_randomization
 

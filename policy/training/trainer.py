@@ -160,7 +160,15 @@ class Trainer:
         if isinstance(before, RayCollector):
             before.use(agent)
             return before
-        return RayCollector(self.config, agent, seed)
+        config = self.config
+        return RayCollector(
+            config.ray,
+            config.environment(),
+            agent,
+            num_envs=config.num_envs,
+            workers=config.ray_workers,
+            seed=seed,
+        )
 
     def close(self) -> None:
         """Frees what a cluster holds for this run."""

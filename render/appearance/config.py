@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from opendactyl.core.config_fields import check_ranges, drawn
-from opendactyl.core.presets import load_preset
+from opendactyl.core.config_fields import check_ranges, drawn, load_preset
 
 Range = tuple[float, float]
 MAX_LIGHTS = 6

@@ -15,7 +15,7 @@ from opendactyl.render.appearance.config import (
     Range,
     Surface,
 )
-from opendactyl.sim.objects.shipped import ObjectSpec
+from opendactyl.sim.objects.spec import ObjectSpec
 
 Rgb = tuple[float, float, float]
 

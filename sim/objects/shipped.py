@@ -1,69 +1,10 @@
-"""The objects a hand can hold. An object is a convex solid with coloured, lettered faces.
-
-One entry in `OBJECTS` adds an object to scenes, datasets, training and the environment.
-"""
-
-from dataclasses import dataclass
-from functools import cached_property
+"""The objects that ship: one entry in `OBJECTS` adds one everywhere."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from opendactyl.core.errors import InputError
-
-
-@dataclass(frozen=True, eq=False)
-class Face:
-    """One flat face of an object."""
-
-    letter: str
-    """What is written on it, a key of `letters.STROKES`."""
-    rgb: tuple[float, float, float]
-    """Its nominal colour, sRGB in [0, 1]."""
-    frame: NDArray[np.float64]
-    """object_from_face (4, 4): origin at the face's centre, z outwards, y up the letter."""
-    half_size: tuple[float, float]
-    """Half the width (x) and height (y) of the rectangle that carries the letter, in metres."""
-
-
-@dataclass(frozen=True, eq=False)
-class ObjectSpec:
-    """A convex object: its corners, its faces and its mass."""
-
-    name: str
-    """The name `--object` takes."""
-    mass: float
-    """Mass in kilograms."""
-    corners: NDArray[np.float64]
-    """The vertices (K, 3) in the object frame, in metres; the order is part of the labels."""
-    faces: tuple[Face, ...]
-    """The coloured faces."""
-    is_box: bool
-    """Whether the solid is an axis-aligned box (a primitive shape in MuJoCo)."""
-
-    @cached_property
-    def half_extent(self) -> NDArray[np.float64]:
-        """Half the side lengths (3,) of the bounding box, in metres."""
-        return np.abs(self.corners).max(axis=0)
-
-    @cached_property
-    def face_centres(self) -> NDArray[np.float64]:
-        """The centres (F, 3) of the faces in the object frame, in metres."""
-        return np.stack([face.frame[:3, 3] for face in self.faces])
-
-    @property
-    def keypoints(self) -> NDArray[np.float64]:
-        """Corners, then face centres (K + F, 3), in the object frame, in metres."""
-        return np.concatenate([self.corners, self.face_centres])
-
-
-def face_frame(centre: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The frame (4, 4) of a face at `centre` that looks away from the object's origin."""
-    normal = centre / np.linalg.norm(centre)
-    frame = np.eye(4)
-    frame[:3, :3] = np.stack([np.cross(up, normal), up, normal], axis=-1)
-    frame[:3, 3] = centre
-    return frame
+from opendactyl.sim.objects.spec import Face, ObjectSpec, face_frame
 
 
 def _block() -> ObjectSpec:

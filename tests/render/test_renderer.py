@@ -15,7 +15,8 @@ from opendactyl.render.appearance.config import (
     PRESETS,
 )
 from opendactyl.render.appearance.sampling import sample_appearance
-from opendactyl.render.base import OBJECT, make_renderer
+from opendactyl.render.base import OBJECT
+from opendactyl.render.factory import make_renderer
 from opendactyl.render.scene import dress
 from opendactyl.sim.initial_states import settled_state
 from opendactyl.sim.objects.shipped import object_spec

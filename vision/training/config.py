@@ -6,7 +6,8 @@ from pathlib import Path
 
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.loading.augmentation import AugmentConfig
-from opendactyl.models.pose.registry import HEADS, POSE_NETWORKS
+from opendactyl.models.pose.heads import HEADS
+from opendactyl.models.pose.registry import POSE_NETWORKS
 
 CHOICES = {
     "model": POSE_NETWORKS,

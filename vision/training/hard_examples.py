@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from opendactyl.datasets.export.card import write_card
 from opendactyl.datasets.format.manifest import load_manifest
 from opendactyl.datasets.generation.config import DatasetConfig, Recipe
 from opendactyl.datasets.generation.generate import generate_recipe
@@ -33,4 +34,4 @@ def mine(data: Path, bundle: Path, samples: int, out: Path, find_source: FindSou
         states=f"mined:{bundle}", resume=True,
     )  # fmt: skip
     make_source = find_source(config.states, config.object)
-    return generate_recipe(dataclasses.replace(like, config=config), make_source)
+    return generate_recipe(dataclasses.replace(like, config=config), make_source, write_card)

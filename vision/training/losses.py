@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from opendactyl.geometry.torch_rotation import geodesic_angle, quat_to_matrix
-from opendactyl.models.pose.registry import PoseOutput
+from opendactyl.models.pose.outputs import PoseOutput
 
 POSITION_SCALE = 0.01
 """Position errors count in units of a centimetre."""

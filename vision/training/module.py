@@ -14,7 +14,8 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array, matrix_to_quat
 from opendactyl.geometry.static_landmarks import ANCHORS
 from opendactyl.geometry.torch_rotation import geodesic_angle, quat_to_matrix
-from opendactyl.models.pose.registry import PoseOutput, build_pose_network
+from opendactyl.models.pose.outputs import PoseOutput
+from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.vision.measures.metrics import GOOD_ANGLE_DEG, GOOD_MM
 from opendactyl.vision.training.losses import FocalBalance, pose_loss
 

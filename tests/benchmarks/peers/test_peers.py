@@ -91,7 +91,7 @@ def test_both_renderers_show_the_same_picture():
     from opendactyl.benchmarks.peers.mujoco_renderer import ObviousRenderer
     from opendactyl.benchmarks.suites.render import draw_samples
     from opendactyl.benchmarks.support.similarity import psnr
-    from opendactyl.render.base import make_renderer
+    from opendactyl.render.factory import make_renderer
 
     rig = load_rig("dactyl").resized(96)
     samples = draw_samples(rig, 2)

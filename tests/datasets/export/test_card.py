@@ -11,6 +11,7 @@ from PIL import Image
 
 from opendactyl.cli.main import main
 from opendactyl.core.errors import InputError
+from opendactyl.datasets.export.card import write_card
 from opendactyl.datasets.format.manifest import iterate_samples
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 
@@ -51,7 +52,7 @@ def test_the_card_says_what_the_dataset_holds(dataset):
 def test_a_card_that_was_lost_is_written_again_alike(dataset, copy):
     for name in ("README.md", "samples.png", "statistics.png"):
         (copy / name).unlink()
-    generate(config(copy))
+    generate(config(copy), write_card=write_card)
     for name in ("README.md", "samples.png", "statistics.png"):
         assert (copy / name).read_bytes() == (dataset / name).read_bytes()
 

@@ -3,8 +3,9 @@ import torch
 
 from opendactyl.geometry.rig import load_rig
 from opendactyl.geometry.static_landmarks import ANCHORS
-from opendactyl.models.pose.blocks import SpatialSoftmax
-from opendactyl.models.pose.registry import HEADS, POSE_NETWORKS, build_pose_network, standardize
+from opendactyl.models.pose.blocks import SpatialSoftmax, standardize
+from opendactyl.models.pose.heads import HEADS
+from opendactyl.models.pose.registry import POSE_NETWORKS, build_pose_network
 from opendactyl.sim.objects.shipped import object_spec
 
 

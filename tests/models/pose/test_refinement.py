@@ -5,6 +5,7 @@ from scipy.spatial.transform import Rotation
 
 from opendactyl.geometry.rig import load_rig
 from opendactyl.geometry.static_landmarks import ANCHORS
+from opendactyl.models.pose.heads import CENTRE
 from opendactyl.models.pose.linalg import invert_3x3, invert_6x6, turn_matrix
 from opendactyl.models.pose.refinement import (
     Evidence,
@@ -16,7 +17,6 @@ from opendactyl.models.pose.refinement import (
     triangulate,
     undo_jitter,
 )
-from opendactyl.models.pose.registry import CENTRE
 from opendactyl.sim.objects.shipped import object_spec
 
 SIZE = 128

@@ -47,7 +47,13 @@ def test_a_killed_node_costs_its_simulations_until_another_comes(cluster, tiny):
     config = tiny(ray=cluster.address, ray_workers=3, num_envs=6)
     torch.manual_seed(0)
     agent = Agent(50, hidden=16, memory="lstm", privileged=False)
-    collector = RayCollector(config, agent, seed=0)
+    collector = RayCollector(
+        config.ray,
+        config.environment(),
+        agent,
+        num_envs=config.num_envs,
+        workers=config.ray_workers,
+    )
     batch = when_whole(collector)
     assert batch.shape == (6, 4)
     assert len(np.unique(batch["policy"][:, 0].numpy(), axis=0)) == 6

@@ -5,20 +5,10 @@ import pytest
 from mujoco.batch import SimulationError
 
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.env.episode_types import (
-    CRITIC_SIZE,
-    DIVERGED,
-    DROPPED,
-    FINISHED,
-    RUNNING,
-    TIMED_OUT,
-    EnvConfig,
-)
-from opendactyl.policy.interface.observations import (
-    BINS,
-    LAYOUTS,
-    layout_size,
-)
+from opendactyl.policy.env.episode_types import CRITIC_SIZE, EnvConfig
+from opendactyl.policy.env.reward import DIVERGED, DROPPED, FINISHED, RUNNING, TIMED_OUT
+from opendactyl.policy.interface.actions import BINS
+from opendactyl.policy.interface.observations import LAYOUTS, layout_size
 from opendactyl.policy.interface.tasks import MAX_GOALS
 
 

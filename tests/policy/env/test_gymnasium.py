@@ -76,7 +76,7 @@ def test_ended_episodes_restart_and_leave_their_last_observation():
 
 
 def test_dactyls_own_set_up_is_a_choice_of_options():
-    from opendactyl.policy.interface.observations import ActionConfig
+    from opendactyl.policy.interface.actions import ActionConfig
 
     env = gymnasium.make(
         "OpenDactyl/FaceUp-v0",

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.env.episode_types import RUNNING, EnvConfig
-from opendactyl.policy.interface.observations import BINS
+from opendactyl.policy.env.episode_types import EnvConfig
+from opendactyl.policy.env.reward import RUNNING
+from opendactyl.policy.interface.actions import BINS
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.sim.hands.names import CONTROL_PERIOD
 

@@ -6,12 +6,7 @@ import pytest
 import torch
 
 from opendactyl.policy.export import load_actor
-from opendactyl.policy.interface.observations import (
-    BINS,
-    ActionConfig,
-    ActionDecoder,
-    decide,
-)
+from opendactyl.policy.interface.actions import BINS, ActionConfig, ActionDecoder, decide
 
 
 @pytest.mark.parametrize("mode", ["absolute", "relative"])

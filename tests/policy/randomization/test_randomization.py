@@ -1,18 +1,14 @@
 import dataclasses
 import json
-from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
 from mujoco.batch import Batch
 
-from opendactyl.core.config_fields import table
 from opendactyl.core.errors import InputError
-from opendactyl.policy.handbook import physics_page
 from opendactyl.policy.randomization.config import (
     PRESETS,
-    RandomizationConfig,
     load_randomization,
 )
 from opendactyl.policy.randomization.model_fields import MESH_SIZES, ModelFields, sized_scene
@@ -204,12 +200,3 @@ def test_unknown_names_are_refused():
         load_randomization("absurd")
     with pytest.raises(InputError, match="keys are"):
         load_randomization("nowhere.toml")
-
-
-def test_the_documented_page_is_the_one_the_code_makes():
-    rows = table(RandomizationConfig())
-    assert len(rows) == len(dataclasses.fields(RandomizationConfig))
-    assert all(what and source for what, _, _, source in rows)
-    page = physics_page()
-    assert all(what in page for what, *_ in rows)
-    assert (Path(__file__).parents[3] / "docs" / "physics.md").read_text(encoding="utf-8") == page

@@ -5,7 +5,8 @@ import pytest
 from opendactyl.geometry.rotation import quat_to_matrix
 from opendactyl.sim.hands import names
 from opendactyl.sim.initial_states import is_held, settled_state
-from opendactyl.sim.objects.shipped import OBJECTS, ObjectSpec, object_spec
+from opendactyl.sim.objects.shipped import OBJECTS, object_spec
+from opendactyl.sim.objects.spec import ObjectSpec
 from opendactyl.sim.scene import Scene, load_scene, scene_spec
 from opendactyl.sim.state import State
 

@@ -9,7 +9,8 @@ from opendactyl.geometry.rotation import (
     random_quat,
 )
 from opendactyl.geometry.torch_rotation import quat_to_matrix
-from opendactyl.models.pose.registry import PoseOutput, rotation_from_raw
+from opendactyl.models.pose.heads import rotation_from_raw
+from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.vision.training.losses import (
     FocalBalance,
     _place_losses,

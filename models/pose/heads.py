@@ -1,0 +1,56 @@
+"""Rotation heads: fused features to position, rotation and their uncertainty."""
+
+import torch
+from torch import Tensor, nn
+
+from opendactyl.geometry.torch_rotation import matrix_from_6d, orthogonalize, quat_to_matrix
+from opendactyl.models.pose.outputs import PoseOutput
+
+HEADS = {"9d": 9, "6d": 6, "quaternion": 4}
+"""Rotation heads and the numbers each needs."""
+CENTRE = (-0.01, 0.0, 0.01)
+SPREAD = 0.03
+"""Positions are learned as offsets from this point of the hand frame, on this scale, in metres."""
+
+
+def rotation_from_raw(raw: Tensor) -> Tensor:
+    """Rotation matrices (B, 3, 3) from a head's numbers (B, 9, 6 or 4).
+
+    The nearest rotation to nine numbers is for reading only: what trains a 9D head are the raw
+    numbers, whose gradient is well behaved everywhere.
+    """
+    raw = raw.float()
+    if raw.shape[-1] == 9:
+        return orthogonalize(raw.detach())
+    if raw.shape[-1] == 6:
+        return matrix_from_6d(raw)
+    return quat_to_matrix(nn.functional.normalize(raw, dim=-1))
+
+
+class PoseHead(nn.Module):
+    """Fused features to position, rotation and their uncertainty."""
+
+    def __init__(self, features: int, head: str, hidden: int = 256) -> None:
+        """A head of one hidden layer; `head` is a key of `HEADS`."""
+        super().__init__()
+        if head not in HEADS:
+            raise ValueError(f"head {head!r} must be one of {', '.join(HEADS)}")
+        self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.ReLU())
+        self.position = nn.Linear(hidden, 3)
+        self.rotation = nn.Linear(hidden, HEADS[head])
+        self.log_std = nn.Linear(hidden, 2)
+        with torch.no_grad():
+            self.log_std.weight *= 0.1
+            self.log_std.bias.copy_(torch.tensor([-4.5, -1.5]))
+
+    def forward(self, features: Tensor) -> PoseOutput:
+        """Estimates from features (B, F)."""
+        hidden = self.hidden(features)
+        centre = torch.tensor(CENTRE, device=features.device)
+        raw = self.rotation(hidden).float()
+        return PoseOutput(
+            position=self.position(hidden).float() * SPREAD + centre,
+            rotation=rotation_from_raw(raw),
+            log_std=self.log_std(hidden).float().clamp(-8.0, 2.0),
+            raw=raw,
+        )

@@ -1,0 +1,57 @@
+"""The tables in the documentation are those that the code makes."""
+
+import dataclasses
+import runpy
+from pathlib import Path
+
+import pytest
+
+from opendactyl.core.config_fields import table
+from opendactyl.datasets.loading.augmentation import AugmentConfig
+from opendactyl.policy.randomization.config import RandomizationConfig
+from opendactyl.render.appearance.config import AppearanceConfig
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def make_docs():
+    return runpy.run_path(str(ROOT / "scripts" / "make_docs.py"))
+
+
+def rows(page):
+    return [
+        line for line in (DOCS / page).read_text(encoding="utf-8").splitlines() if "| `" in line
+    ]
+
+
+def test_every_table_is_made_from_the_code(make_docs):
+    made = []
+    for page in DOCS.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert text == make_docs["with_tables"](text), page
+        made += make_docs["_TABLE"].findall(text)
+    assert sorted(name for _, name, _ in made) == sorted(make_docs["TABLES"])
+
+
+def test_a_table_that_was_edited_is_noticed(make_docs):
+    text = (DOCS / "physics.md").read_text(encoding="utf-8")
+    changed = text.replace("| `object_mass` |", "| `object_weight` |")
+    assert changed != text
+    assert make_docs["with_tables"](changed) == text
+
+
+def test_every_key_has_a_row_with_its_range_in_each_preset():
+    settings = (*dataclasses.fields(AppearanceConfig), *dataclasses.fields(AugmentConfig))
+    cells = {row.split("`")[1]: row.split(" | ") for row in rows("randomization.md")}
+    assert set(cells) == {field.name for field in settings}
+    assert cells["background_tile"][3:6] == ["5", "5", "0.3 … 3"]
+    assert cells["hand_random"][3:6] == ["no", "yes", "yes"]
+    assert cells["jpeg_quality"][3] == "60 … 95"
+
+
+@pytest.mark.parametrize("config", [AppearanceConfig(), AugmentConfig(), RandomizationConfig()])
+def test_every_row_names_quantity_and_source(config):
+    assert len(table(config)) == len(dataclasses.fields(config))
+    assert all(what and source for what, _, _, source in table(config))
