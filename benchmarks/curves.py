@@ -6,20 +6,22 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from opendactyl.benchmarks.measure import Row
-from opendactyl.core.html_report import Page
+from opendactyl.core.html_report import HtmlReport
 
 
 def write_page(rows: list[Row], path: Path) -> None:
     """Writes all rows as a table, and rows named `suite/what_NUMBER` as curves over the number."""
-    page = Page("Benchmarks")
-    page.text("Every ratio was taken in one run, side by side; above 1 means that ours is better.")
-    page.table(
+    report = HtmlReport("Benchmarks")
+    report.text(
+        "Every ratio was taken in one run, side by side; above 1 means that ours is better."
+    )
+    report.table(
         ["row", "ours", "peer", "unit", "ratio", "peer is"],
         [[r.name, r.ours, r.peer, r.unit, r.ratio, r.peer_name] for r in rows],
     )
     for name, curve in group_curves(rows).items():
-        page.figure(_plot(name, curve), name)
-    page.write(path)
+        report.figure(_plot(name, curve), name)
+    report.write(path)
 
 
 def group_curves(rows: list[Row]) -> dict[str, dict[int, Row]]:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import tyro
 
+from opendactyl.core.config_fields import former_options
 from opendactyl.core.errors import InputError
 from opendactyl.render.opengl.backend import choose
 
@@ -36,7 +37,7 @@ def parse(
                 config,
                 prog=f"opendactyl {verb}",
                 description=description,
-                args=argv,
+                args=_with_present_names(config, argv),
                 default=tyro.MISSING_NONPROP if default is None else default,
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
@@ -50,6 +51,16 @@ def parse(
         sys.exit(0)
     finally:
         sys.stdout.flush()
+
+
+def _with_present_names(config: type, argv: list[str]) -> list[str]:
+    """The arguments with former names of options replaced by the present ones."""
+    former = former_options(config)
+    words = []
+    for word in argv:
+        option, equals, value = word.partition("=")
+        words.append(former.get(option.replace("_", "-"), option) + equals + value)
+    return words
 
 
 def value_of(option: str, argv: list[str]) -> str | None:

@@ -1,1 +1,1 @@
-"""What every room uses: atomic files, errors, signals, run folders, worker processes, reports."""
+"""Shared foundations: atomic files, errors, signals, run folders, worker processes, reports."""

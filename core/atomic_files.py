@@ -4,50 +4,45 @@ Every write goes to a temporary name in the target's folder, is flushed to disk 
 so that a reader or a resumed run never meets half a file.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_error
 
 
 @contextmanager
 def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
     """A new file that takes the name `path` once the block has ended without an error.
 
-    Missing parent folders are created.
+    Missing parent folders are created. The permissions follow the umask, as those of `open` do.
 
     Raises:
-        InputError: the folder cannot be written to, or the disk is full.
+        InputError: the folder cannot be written to.
+        EnvironmentFailure: the disk is full or failed.
     """
     path = Path(path)
-    temporary: str | None = None
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
-        )
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-        temporary = None
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; "
-            "name a folder that is writable and has free space"
-        ) from error
+        raise file_error(f"cannot write {path}", error) from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -68,7 +63,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def replace_folder(folder: Path, out: Path) -> None:
-    """Gives a finished folder the name `out`, in the same place; what had the name goes last."""
+    """Renames a finished folder to `out` beside it; replaces a folder of that name."""
     if not out.exists():
         os.replace(folder, out)
         return
@@ -86,33 +81,35 @@ def read_json(path: str | Path) -> Any:
     """Reads a JSON file; NaN and infinity, which JSON does not know, are refused.
 
     Raises:
-        InputError: the file is missing, unreadable or not JSON.
+        InputError: the file is missing, not permitted or not JSON.
+        EnvironmentFailure: the disk failed.
     """
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise file_error(f"cannot read {path}", error) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); make it again") from error
 
 
 def refuse_constant(name: str) -> float:
-    """What the JSON parser is to make of NaN and infinity: a `ValueError`."""
-    raise ValueError(f"{name} is no number")
+    """For `json.loads(parse_constant=…)`: raises a `ValueError` for NaN and infinity."""
+    raise ValueError(f"{name} is not a number")
 
 
 def sha256(path: str | Path) -> str:
     """The SHA-256 checksum of a file, in hexadecimal.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file is missing or not permitted.
+        EnvironmentFailure: the disk failed.
     """
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise file_error(f"cannot read {path}", error) from error
 
 
 def json_hash(value: Any) -> str:

@@ -15,36 +15,56 @@ from opendactyl.core.errors import InputError
 T = TypeVar("T", bound=Any)
 
 
-def drawn(default: Any, what: str, distribution: str, source: str) -> Any:
-    """A dataclass field that decides a draw.
+def renamed(default: T, old: str) -> T:
+    """A dataclass field whose former name stays valid: as an option, and as the key in files.
 
     Args:
         default: its value.
-        what: what is drawn, and the unit.
-        distribution: how, if there is more to say than how often.
-        source: the paper or program that the range is from.
+        old: the former name, in snake case.
+    """
+    return dataclasses.field(default=default, metadata={"key": old})
+
+
+def former_options(config: type) -> dict[str, str]:
+    """The options that renamed fields of a dataclass had before, and what they are called now."""
+    fields = [f for f in dataclasses.fields(config) if "key" in f.metadata]
+    return {_option(f.metadata["key"]): _option(f.name) for f in fields}
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def randomized(default: Any, what: str, distribution: str, source: str) -> Any:
+    """A dataclass field that holds the range, or another parameter, of a randomized quantity.
+
+    Args:
+        default: its value.
+        what: the quantity and its unit.
+        distribution: the distribution; empty for a probability or a switch.
+        source: the paper or program that the range is taken from.
     """
     metadata = {"what": what, "distribution": distribution, "source": source}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def documented(config: type[T]) -> type[T]:
-    """Writes what each field means into the docstring of its class, where `--help` finds it."""
+    """Adds the meaning of each field to the docstring of its class, where `--help` finds it."""
     lines = [f"    {f.name}: {f.metadata['what']}." for f in dataclasses.fields(config)]  # pyright: ignore[reportArgumentType]
     config.__doc__ = "\n".join([str(config.__doc__), "", "Attributes:", *lines])
     return config
 
 
 def check_ranges(what: str, config: Any, limits: Mapping[str, tuple[float, float]]) -> None:
-    """Refuses settings that nothing can be drawn from.
+    """Checks that every range can be sampled.
 
     Args:
-        what: what the settings are of, for messages.
-        config: a dataclass of fields made by `drawn`.
-        limits: the least and the greatest value of fields that are not simply from 0 on.
+        what: what is randomized, for messages.
+        config: a dataclass of fields made by `randomized`.
+        limits: the smallest and largest value of fields whose limits are not 0 and infinity.
 
     Raises:
-        InputError: a value has another form than its default, is out of order or out of range.
+        InputError: a value has a different form than its default, is out of order or out of range.
     """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -62,7 +82,7 @@ def check_ranges(what: str, config: Any, limits: Mapping[str, tuple[float, float
 
 
 def _alike(value: Any, default: Any) -> bool:
-    """Whether a value has the form of a default: a finite number, a whole one, a switch, a pair."""
+    """Whether a value has the form of a default: a finite number, an integer, a bool, a pair."""
     if isinstance(default, tuple):
         pair = isinstance(value, tuple) and len(value) == len(default)
         return pair and all(map(_alike, value, default))
@@ -78,7 +98,7 @@ def _form(default: Any) -> str:
 
 
 def table(config: Any) -> list[tuple[str, str, str, str]]:
-    """Rows (what, distribution, range, source), one for each field made by `drawn`."""
+    """Rows (what, distribution, range, source), one for each field made by `randomized`."""
     rows = []
     for field in dataclasses.fields(config):
         about = field.metadata
@@ -114,7 +134,7 @@ def load_preset(what: str, name: str, presets: Mapping[str, T]) -> T:
     """A preset by name, or a TOML file whose keys replace those of its `preset` (default dactyl).
 
     Args:
-        what: what the settings are of, for messages.
+        what: what the settings are for, used in messages.
         name: the preset's name, or the path of a .toml file.
         presets: frozen dataclasses of one type, by name.
 

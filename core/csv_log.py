@@ -1,4 +1,4 @@
-"""Learning curves as CSV that a resumed run appends to."""
+"""Training metrics as CSV files that a resumed run appends to."""
 
 import csv
 import io
@@ -21,9 +21,9 @@ def append_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> No
 
 
 def trim(path: Path, column: str, limit: float) -> None:
-    """Drops the rows beyond a value: a run that goes on from a checkpoint will make them again.
+    """Drops rows whose `column` exceeds `limit`: a run resumed from a checkpoint repeats them.
 
-    So it does with a row that a full disk has cut short.
+    A row that a full disk has cut short is dropped too.
     """
     if not path.exists():
         return

@@ -1,29 +1,108 @@
-"""The one error for bad input, and how a command ends with it."""
+"""The errors a command ends with, and their exit statuses.
 
+| error | cause | exit status |
+|---|---|---|
+| `InputError` | something the user gave; the message says how to correct it | 2 |
+| `EnvironmentFailure` | disk, driver, worker process, cluster, or a training that diverged | 3 |
+| anything else | a fault of OpenDactyl | 1 |
+
+`--debug`, or the environment variable `OPENDACTYL_DEBUG=1`, prints the traceback of all three.
+"""
+
+import errno
+import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+DEBUG_VARIABLE = "OPENDACTYL_DEBUG"
+INTERNAL_STATUS, INPUT_STATUS, ENVIRONMENT_STATUS = 1, 2, 3
+_SYSTEM_ERRNOS = frozenset(
+    {
+        errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM, errno.EMFILE,
+        errno.ENFILE, errno.EAGAIN, errno.ESTALE, errno.ENODEV, errno.ENXIO,
+    }
+)  # fmt: skip
+"""Error numbers that say something about the machine, not about a path the user gave."""
 
-class InputError(ValueError):
-    """What the user gave cannot be used.
 
-    The message says what was given, what is allowed and how to mend it. The command line prints
-    it as one line and exits with status 2.
+class OpenDactylError(Exception):
+    """Base of the two errors that are no fault of OpenDactyl. The command prints one line."""
+
+    status = INTERNAL_STATUS
+
+
+class InputError(OpenDactylError):
+    """The user's input cannot be used.
+
+    The message says what was given, what is allowed and how to correct it.
     """
+
+    status = INPUT_STATUS
+
+
+class EnvironmentFailure(OpenDactylError):
+    """The environment failed: a full disk, a GL driver, a dead worker, an unreachable cluster.
+
+    The message says what failed and how to continue.
+    """
+
+    status = ENVIRONMENT_STATUS
+
+
+def file_error(message: str, error: OSError) -> OpenDactylError:
+    """The error to raise for a failed file operation.
+
+    Args:
+        message: what was attempted, with the path.
+        error: what the operating system reported.
+
+    Returns:
+        An `EnvironmentFailure` for a full disk, an I/O error or exhausted memory or file handles;
+        an `InputError` for a path that is missing, of the wrong kind or not permitted.
+    """
+    text = f"{message}: {error.strerror or error}"
+    if error.errno in _SYSTEM_ERRNOS:
+        remedy = "; free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return EnvironmentFailure(text + remedy)
+    return InputError(text)
+
+
+def debugging() -> bool:
+    """Whether tracebacks are printed."""
+    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the command with one line on stderr and status 2 if what the user gave is no use."""
+    """Ends the command with one line on stderr, and the exit status of the error."""
     try:
         yield
-    except InputError as error:
-        fail(str(error))
+    except Exception as error:
+        if debugging():
+            traceback.print_exception(error)
+        fail(*_line_and_status(error))
 
 
-def fail(message: str) -> NoReturn:
-    """Ends the command with one line on stderr and status 2."""
+def _line_and_status(error: Exception) -> tuple[str, int]:
+    if isinstance(error, OpenDactylError):
+        return str(error), error.status
+    if isinstance(error, MemoryError):
+        return "out of memory; use fewer workers or smaller batches", ENVIRONMENT_STATUS
+    if isinstance(error, OSError) and error.errno in _SYSTEM_ERRNOS:
+        return f"the system reported: {error}", ENVIRONMENT_STATUS
+    kind, text = type(error).__name__, str(error)
+    shown = f"{kind}: {text}" if text else kind
+    return (
+        f"internal error ({shown}); this is a fault of OpenDactyl, please report it with the "
+        f"traceback that --debug or {DEBUG_VARIABLE}=1 prints",
+        INTERNAL_STATUS,
+    )
+
+
+def fail(message: str, status: int = INPUT_STATUS) -> NoReturn:
+    """Ends the command with one line on stderr and an exit status."""
     print(f"opendactyl: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)

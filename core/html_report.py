@@ -1,4 +1,4 @@
-"""A report as one self-contained HTML file: it can be mailed, and opens without a network."""
+"""Reports as one self-contained HTML file, which can be mailed and opens without a network."""
 
 import base64
 import html
@@ -30,11 +30,11 @@ code { background: #f0f2f4; padding: .1rem .25rem; border-radius: 3px; }
 """
 
 
-class Page:
-    """A page that grows downwards; every method returns the page, so that calls can be chained."""
+class HtmlReport:
+    """An HTML report built from top to bottom; every method returns it, so that calls chain."""
 
     def __init__(self, title: str) -> None:
-        """Starts a page with a title."""
+        """Starts a report with a title."""
         self._title = title
         self._parts = [f"<h1>{_inline(title)}</h1>"]
 
@@ -43,7 +43,7 @@ class Page:
         return self._add(f"<h2>{_inline(text)}</h2>")
 
     def text(self, paragraph: str) -> Self:
-        """Adds a paragraph, in which `code`, **bold** and [links](https://…) are understood."""
+        """Adds a paragraph, with `code`, **bold** and [links](https://…)."""
         return self._add(f"<p>{_inline(paragraph)}</p>")
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> Self:
@@ -66,7 +66,7 @@ class Page:
         )
 
     def figure(self, figure: "Figure", caption: str = "") -> Self:
-        """Adds a figure; make it with `matplotlib.figure.Figure`, which keeps no global state."""
+        """Adds a `matplotlib.figure.Figure`, made without pyplot's global state."""
         buffer = io.BytesIO()
         figure.savefig(
             buffer, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None}
@@ -78,7 +78,7 @@ class Page:
 
         Args:
             image: the bytes of a PNG or JPEG file, or an array (H, W, 3), uint8.
-            caption: what it shows.
+            caption: the text below it.
         """
         data = image if isinstance(image, bytes) else _png(image)
         kind = "jpeg" if data.startswith(b"\xff\xd8") else "png"
@@ -90,7 +90,7 @@ class Page:
         )
 
     def write(self, path: str | Path) -> None:
-        """Writes the page, atomically."""
+        """Writes the report, atomically."""
         body = "\n".join(self._parts)
         write_text(
             path,
@@ -106,7 +106,7 @@ class Page:
 
 
 def _inline(text: str) -> str:
-    """Escapes everything, then understands code, bold and links."""
+    """Escapes everything, then renders code, bold and links."""
     escaped = html.escape(text, quote=True)
     escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
     escaped = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escaped)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from opendactyl.core.atomic_files import read_json, write_json
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_error
 
 CONFIG_NAME = "config.json"
 
@@ -21,9 +21,7 @@ def new_folder(out: str | Path, *, resume: bool = False) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         empty = not any(out.iterdir())
     except OSError as error:
-        raise InputError(
-            f"cannot use the folder {out}: {error.strerror or error}; name another"
-        ) from error
+        raise file_error(f"cannot use the folder {out}", error) from error
     if not resume and not empty:
         raise InputError(
             f"{out} exists and is not empty; continue it with --resume, name another folder, "
@@ -70,9 +68,13 @@ def check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
 
 
 def to_plain(value: Any) -> Any:
-    """Turns dataclasses, paths, tuples and numpy scalars into what JSON can hold."""
+    """Turns dataclasses, paths, tuples and numpy scalars into what JSON can hold.
+
+    Fields made by `config_fields.renamed` keep their former name as key.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = dataclasses.fields(value)
+        return {f.metadata.get("key", f.name): to_plain(getattr(value, f.name)) for f in fields}
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

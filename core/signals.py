@@ -1,4 +1,4 @@
-"""Being told to end: a scheduler's SIGTERM is to be as harmless as Ctrl-C."""
+"""SIGTERM, as a scheduler sends it, handled like Ctrl-C."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""What every worker process does first."""
+"""Set-up of worker processes."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -8,10 +8,10 @@ import threading
 
 
 def obey_parent() -> None:
-    """Leaves Ctrl-C to the parent, and ends when the parent is gone.
+    """Ignores Ctrl-C, and ends the process when its parent ends. Call it first in a worker.
 
-    Ctrl-C goes to the whole group of processes, and the parent alone decides what happens then. A
-    parent that was killed cannot tell its workers; they would wait for work for ever.
+    Ctrl-C reaches the whole process group, and the parent alone decides how to stop. Workers of a
+    parent that was killed would wait for work forever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()

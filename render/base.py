@@ -78,7 +78,7 @@ def geom_classes(scene: Scene) -> NDArray[np.uint8]:
     return classes
 
 
-def share_visible(classes: NDArray[np.uint8], alone: NDArray[np.bool_]) -> NDArray[np.float64]:
+def fraction_visible(classes: NDArray[np.uint8], alone: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Per view (V,): pixels of the object in `classes` over those it has `alone` (V, H, W)."""
     visible = np.sum(classes == OBJECT, axis=(1, 2))
     return np.minimum(visible / np.maximum(np.sum(alone, axis=(1, 2)), 1), 1.0)

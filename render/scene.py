@@ -51,12 +51,12 @@ _SHAPES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Studio:
+class RenderScene:
     """A compiled scene with a set around it."""
 
     scene: Scene
     rig: Rig
-    thing: ObjectSpec
+    obj: ObjectSpec
     textures: NDArray[np.uint8]
     """The textures of floor and wall as last dressed (2, S, S, 3)."""
 
@@ -66,7 +66,7 @@ class Studio:
         return self.scene.model
 
 
-def build_studio(rig: Rig, object_name: str, *, full_meshes: bool = False) -> Studio:
+def build_render_scene(rig: Rig, object_name: str, *, full_meshes: bool = False) -> RenderScene:
     """Compiles hand, object, the rig's cameras, a pool of lights and distractors, and a room.
 
     Args:
@@ -104,7 +104,7 @@ def build_studio(rig: Rig, object_name: str, *, full_meshes: bool = False) -> St
     spec.add_numeric(name="filament.ao.enabled", data=[0])
     scene = Scene.compile(spec, object_name)
     textures = np.zeros((2, TEXTURE_SIZE, TEXTURE_SIZE, 3), dtype=np.uint8)
-    return Studio(scene, rig, object_spec(object_name), textures)
+    return RenderScene(scene, rig, object_spec(object_name), textures)
 
 
 def _add_cameras(spec: mujoco.MjSpec, rig: Rig) -> None:
@@ -161,25 +161,27 @@ def true_cameras(rig: Rig, appearance: Appearance) -> tuple[Camera, ...]:
     return tuple(cameras)
 
 
-def dress(studio: Studio, appearance: Appearance) -> None:
+def apply_appearance(render_scene: RenderScene, appearance: Appearance) -> None:
     """Writes an appearance into the studio's model and textures; nothing of the last one stays."""
-    _place_cameras(studio, true_cameras(studio.rig, appearance))
-    _place_lights(studio.model, appearance)
-    _paint(studio.model, names.PREFIX + "MatViz", appearance.hand)
+    _place_cameras(render_scene, true_cameras(render_scene.rig, appearance))
+    _place_lights(render_scene.model, appearance)
+    _paint(render_scene.model, names.PREFIX + "MatViz", appearance.hand)
     for number, (face, letter) in enumerate(zip(appearance.faces, appearance.letters, strict=True)):
-        _paint(studio.model, f"object:face{number}", face)
+        _paint(render_scene.model, f"object:face{number}", face)
         surface = Surface(rgb=letter, metallic=face.metallic, gloss=face.gloss)
-        _paint(studio.model, f"object:letter{number}", surface)
-    _place_distractors(studio.model, appearance)
+        _paint(render_scene.model, f"object:letter{number}", surface)
+    _place_distractors(render_scene.model, appearance)
     for name, backdrop in (("floor", appearance.floor), ("wall", appearance.wall)):
-        studio.model.mat_texrepeat[studio.model.material(name).id] = 2 * ROOM / backdrop.tile
-    studio.textures[FLOOR_TEXTURE] = backdrop_texture(appearance.floor)
-    studio.textures[WALL_TEXTURE] = backdrop_texture(appearance.wall)
+        render_scene.model.mat_texrepeat[render_scene.model.material(name).id] = (
+            2 * ROOM / backdrop.tile
+        )
+    render_scene.textures[FLOOR_TEXTURE] = backdrop_texture(appearance.floor)
+    render_scene.textures[WALL_TEXTURE] = backdrop_texture(appearance.wall)
 
 
-def _place_cameras(studio: Studio, cameras: tuple[Camera, ...]) -> None:
+def _place_cameras(render_scene: RenderScene, cameras: tuple[Camera, ...]) -> None:
     flip = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV's camera axes to MuJoCo's.
-    model = studio.model
+    model = render_scene.model
     for camera in cameras:
         number = model.camera(camera.name).id
         world_from_cam = WORLD_FROM_HAND @ invert_pose(camera.cam_from_hand) @ flip

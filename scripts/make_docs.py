@@ -59,7 +59,7 @@ def contact_sheet(kind: str, preset: str, object_name: str = "block") -> bytes:
             rng = np.random.default_rng([1, number])
             state = settled_state(scene, rng)
             appearance = sample_appearance(
-                rng, APPEARANCES[preset], views=len(rig.cameras), thing=obj
+                rng, APPEARANCES[preset], views=len(rig.cameras), obj=obj
             )
             rows.append(np.concatenate([*renderer.render(state, appearance)], axis=1))
     half = len(rows) // 2
@@ -86,10 +86,10 @@ def write_pictures() -> None:
 
 def main() -> None:
     """Writes the tables, and the pictures if asked to."""
-    for page in sorted(DOCS.glob("*.md")):
-        text = page.read_text(encoding="utf-8")
+    for report in sorted(DOCS.glob("*.md")):
+        text = report.read_text(encoding="utf-8")
         if (fresh := with_tables(text)) != text:
-            write_text(page, fresh)
+            write_text(report, fresh)
     if "--pictures" in sys.argv[1:]:
         write_pictures()
 

@@ -86,36 +86,36 @@ def _is_visual_only(geom: mujoco.MjsGeom) -> bool:
     return geom.contype == 0 and geom.conaffinity == 0 and geom.group == HAND_GROUP
 
 
-def _add_object(spec: mujoco.MjSpec, thing: ObjectSpec, *, visual: bool) -> None:
+def _add_object(spec: mujoco.MjSpec, obj: ObjectSpec, *, visual: bool) -> None:
     position, quat = to_world(np.array(_START_POSITION), [1.0, 0.0, 0.0, 0.0])
     body = spec.worldbody.add_body(name=names.OBJECT_BODY, pos=position, quat=quat)
     # Friction and damping as in gymnasium-robotics' manipulate_block.xml.
     body.add_joint(name=names.OBJECT_JOINT, type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
-    shape = {"type": mujoco.mjtGeom.mjGEOM_BOX, "size": thing.half_extent}
-    if not thing.is_box:
-        spec.add_mesh(name=thing.name, uservert=thing.corners.ravel())
-        shape = {"type": mujoco.mjtGeom.mjGEOM_MESH, "meshname": thing.name}
+    shape = {"type": mujoco.mjtGeom.mjGEOM_BOX, "size": obj.half_extent}
+    if not obj.is_box:
+        spec.add_mesh(name=obj.name, uservert=obj.corners.ravel())
+        shape = {"type": mujoco.mjtGeom.mjGEOM_MESH, "meshname": obj.name}
     body.add_geom(
-        name="object", mass=thing.mass, condim=4, group=COLLISION_GROUP, contype=1, conaffinity=1,
+        name="object", mass=obj.mass, condim=4, group=COLLISION_GROUP, contype=1, conaffinity=1,
         **shape,
     )  # fmt: skip
     if visual:
-        _add_faces(spec, body, thing, shape)
+        _add_faces(spec, body, obj, shape)
 
 
 def _add_faces(
-    spec: mujoco.MjSpec, body: mujoco.MjsBody, thing: ObjectSpec, shape: dict[str, object]
+    spec: mujoco.MjSpec, body: mujoco.MjsBody, obj: ObjectSpec, shape: dict[str, object]
 ) -> None:
     inert: dict[str, object] = {"mass": 0, "contype": 0, "conaffinity": 0, "group": OBJECT_GROUP}
     spec.add_material(name="object:core", rgba=[0.05, 0.05, 0.05, 1])
     core = dict(shape)
-    if thing.is_box:
-        core["size"] = thing.half_extent - _PLATE
+    if obj.is_box:
+        core["size"] = obj.half_extent - _PLATE
     else:
         core["meshname"] = "object:core"
-        spec.add_mesh(name="object:core", uservert=_shrunk_corners(thing).ravel())
+        spec.add_mesh(name="object:core", uservert=_shrunk_corners(obj).ravel())
     body.add_geom(name="object:core", material="object:core", **inert, **core)
-    for number, face in enumerate(thing.faces):
+    for number, face in enumerate(obj.faces):
         spec.add_material(name=f"object:face{number}", rgba=[*face.rgb, 1])
         spec.add_material(name=f"object:letter{number}", rgba=[1, 1, 1, 1])
         _add_plate(body, face, f"object:face{number}", inert)
@@ -133,10 +133,10 @@ def _add_faces(
             )
 
 
-def _shrunk_corners(thing: ObjectSpec) -> Array:
+def _shrunk_corners(obj: ObjectSpec) -> Array:
     """The corners (K, 3), drawn in until each face lies at least a plate's half deeper."""
-    nearest = min(face.frame[:3, 3] @ face.frame[:3, 2] for face in thing.faces)
-    return thing.corners * (1 - _PLATE / nearest)
+    nearest = min(face.frame[:3, 3] @ face.frame[:3, 2] for face in obj.faces)
+    return obj.corners * (1 - _PLATE / nearest)
 
 
 def _add_plate(body: mujoco.MjsBody, face: Face, name: str, inert: dict[str, object]) -> None:

@@ -110,7 +110,13 @@ def policy_run(home: Path, once) -> Path:
     def make(out: Path) -> Path:
         return train_policy(
             PolicyConfig(
-                out=out, num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=640, examined=2
+                out=out,
+                num_envs=8,
+                horizon=4,
+                minibatches=2,
+                epochs=1,
+                max_actions=640,
+                eval_episodes=2,
             )
         )
 

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,24 @@ MAY_IMPORT = {
     "benchmarks": BELOW_CLI,
     "cli": BELOW_CLI | {"benchmarks"},
 }
+LEVELS = {
+    "sim": [("hands", "objects"), ("state",), ("scene",), ("initial_states",)],
+    "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"), ("factory",)],
+    "models": [("onnx_file", "precision", "weights"), ("pose", "policy")],
+    "datasets": [("format",), ("loading", "generation"), ("export",)],
+    "vision": [("measures", "estimator"), ("training",), ("evaluation",), ("export", "quantize")],
+    "policy": [
+        ("interface",), ("randomization",), ("env",), ("collection",), ("training",), ("export",),
+        ("probe",),
+    ],
+    "control": [("bundle",), ("runtime",), ("evaluation",), ("packaging", "viewer")],
+    "benchmarks": [
+        ("machine", "measure"), ("support", "peers"), ("suites", "studies"), ("curves",),
+        ("report",),
+    ],
+    "cli": [("bundles", "options", "verb_list"), ("verbs",), ("main",)],
+}  # fmt: skip
+"""From the ground up: a sub-package or module imports from lower levels of its room only."""
 GRAPHICS = ("mujoco", "OpenGL", "glfw", "gymnasium", "gymnasium_robotics")
 
 
@@ -58,6 +77,27 @@ def faults(room, source):
     return wrong
 
 
+def level_of(room, part):
+    return next((i for i, level in enumerate(LEVELS[room]) if part in level), None)
+
+
+def faults_inside(name, source):
+    """What is wrong with a file's imports from its own room: upward, or across a level."""
+    room, part, *_ = name.removesuffix(".py").split("/")
+    wrong = []
+    for _, target in imports(source):
+        names = target.split(".")
+        if names[:2] != ["opendactyl", room] or len(names) < 3 or names[2] == part:
+            continue
+        if level_of(room, names[2]) is None:
+            wrong.append(f"{names[2]} has no level in {room}")
+        elif level_of(room, part) is None:
+            wrong.append(f"{part} has no level in {room}")
+        elif level_of(room, names[2]) >= level_of(room, part):
+            wrong.append(f"{room}.{part} must not import {target}")
+    return wrong
+
+
 def python_files():
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
@@ -87,6 +127,61 @@ def test_no_import_points_upwards():
         if (found := faults(name.split("/")[0], (ROOT / name).read_text(encoding="utf-8")))
     }
     assert not wrong
+
+
+def test_no_import_inside_a_room_points_upwards():
+    names = [n for n in python_files() if n.split("/")[0] in LEVELS and n.count("/") > 0]
+    wrong = {
+        name: found
+        for name in names
+        if not name.endswith("__init__.py")
+        and (found := faults_inside(name, (ROOT / name).read_text(encoding="utf-8")))
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "fault"),
+    [
+        ("control/runtime/goals.py", "from opendactyl.control.viewer.app import x", "must not"),
+        ("control/viewer/app.py", "from opendactyl.control.packaging.build import x", "must not"),
+        ("render/base.py", "def f():\n    from opendactyl.render.factory import x", "must not"),
+        ("policy/env/env.py", "from opendactyl.policy.novelty import x", "no level"),
+        ("policy/env/env.py", "from opendactyl.policy.env.reward import x", None),
+        ("policy/training/ppo.py", "from opendactyl.policy.env.reward import x", None),
+    ],
+)
+def test_faults_inside_a_room_are_found(name, source, fault):
+    found = faults_inside(name, source)
+    assert (found == []) if fault is None else (fault in found[0])
+
+
+def test_every_part_of_a_room_has_a_level():
+    for room, levels in LEVELS.items():
+        parts = [
+            path.stem
+            for path in (ROOT / room).iterdir()
+            if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists()
+        ]
+        assert sorted(parts) == sorted(part for level in levels for part in level), room
+
+
+def test_no_files_import_each_other_in_a_circle():
+    modules = {
+        "opendactyl." + name.removesuffix(".py").replace("/", "."): name
+        for name in python_files()
+        if name.split("/")[0] in MAY_IMPORT
+    }
+    graph = {
+        module: {
+            target
+            for _, target in imports((ROOT / name).read_text(encoding="utf-8"))
+            if target in modules and target != module
+        }
+        for module, name in modules.items()
+    }
+    assert sum(map(len, graph.values())) > 300
+    list(TopologicalSorter(graph).static_order())  # raises a CycleError that names the circle
 
 
 @pytest.mark.parametrize(

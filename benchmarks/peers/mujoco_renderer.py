@@ -10,7 +10,7 @@ from PIL import Image
 
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
-from opendactyl.render.scene import build_studio, dress
+from opendactyl.render.scene import apply_appearance, build_render_scene
 from opendactyl.sim.scene import COLLISION_GROUP, HAND_GROUP, OBJECT_GROUP
 from opendactyl.sim.state import State
 
@@ -22,8 +22,8 @@ class ObviousRenderer:
         """Opens a renderer; `supersampling` above 1 makes the reference that both are judged by."""
         self._scale = supersampling
         self._rig = rig
-        self._studio = build_studio(rig, "block", full_meshes=True)
-        model = self._studio.model
+        self._render_scene = build_render_scene(rig, "block", full_meshes=True)
+        model = self._render_scene.model
         defaults = mujoco.MjModel.from_xml_string("<mujoco/>").vis.quality
         model.vis.quality.offsamples = defaults.offsamples
         model.vis.quality.shadowsize = defaults.shadowsize
@@ -40,13 +40,13 @@ class ObviousRenderer:
 
     def render(self, state: State, appearance: Appearance) -> NDArray[np.uint8]:
         """Renders all views (V, H, W, 3)."""
-        model, data = self._studio.model, self._data
-        dress(self._studio, appearance)
-        for number, texture in zip(self._textures, self._studio.textures, strict=True):
+        model, data = self._render_scene.model, self._data
+        apply_appearance(self._render_scene, appearance)
+        for number, texture in zip(self._textures, self._render_scene.textures, strict=True):
             start = model.tex_adr[number]
             model.tex_data[start : start + texture.size] = texture.ravel()
             mujoco.mjr_uploadTexture(model, self._renderer._mjr_context, number)
-        data.qpos[:] = self._studio.scene.qpos(state)
+        data.qpos[:] = self._render_scene.scene.qpos(state)
         mujoco.mj_forward(model, data)
         views = []
         for camera in self._rig.cameras:

@@ -75,8 +75,8 @@ def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[i
     """Consecutive goals of one policy, trained if it is not there."""
     settings = PolicyConfig(
         task=config.task, memory=memory, randomization=config.randomization, seed=seed, out=folder,
-        teacher=config.teacher, teacher_share=0.0, clone_share=0.4, max_actions=config.actions,
-        max_minutes=1e6, examined=0, resume=True,
+        teacher=config.teacher, teacher_fraction=0.0, distillation_fraction=0.4,
+        max_actions=config.actions, max_minutes=1e6, eval_episodes=0, resume=True,
     )  # fmt: skip
     train(settings)
     size = layout_size(LAYOUTS[settings.layout])

@@ -10,7 +10,7 @@ import numpy as np
 from opendactyl.benchmarks.measure import Budget, Row
 from opendactyl.benchmarks.support.untrained import untrained_bundle
 from opendactyl.control.bundle.load import Bundle, load_bundle
-from opendactyl.control.runtime.controller import Pilot
+from opendactyl.control.runtime.controller import Controller
 from opendactyl.sim.hands.names import CONTROL_PERIOD, JOINTS
 
 WARM_UP = 10
@@ -63,9 +63,9 @@ def run(budget: Budget) -> list[Row]:
 def pace(bundle: Bundle, actions: int) -> Latencies:
     """Takes actions at the control rate on made-up images and measurements."""
     rng = np.random.default_rng(0)
-    pilot, hand = Pilot(bundle), np.array([0])
+    controller, hand = Controller(bundle), np.array([0])
     fingertips, joints = rng.normal(0, 0.05, (1, 5, 3)), rng.normal(0, 0.3, (1, len(JOINTS)))
-    pilot.start(joints)
+    controller.start(joints)
     latencies = Latencies()
     due = time.perf_counter()
     for number in range(WARM_UP + actions):
@@ -73,8 +73,8 @@ def pace(bundle: Bundle, actions: int) -> Latencies:
         began = time.perf_counter()
         pose = bundle.estimator.estimate(images)
         seen = time.perf_counter()
-        pilot.see(0, pose)
-        pilot.act(hand, fingertips, joints, pilot.quaternion)
+        controller.see(0, pose)
+        controller.act(hand, fingertips, joints, controller.quaternion)
         if number >= WARM_UP:
             latencies.estimate.append((seen - began) * 1000)
             latencies.policy.append((time.perf_counter() - seen) * 1000)

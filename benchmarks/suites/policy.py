@@ -6,7 +6,7 @@ from opendactyl.benchmarks.measure import Budget, Row, side_by_side
 from opendactyl.benchmarks.peers.recurrent_ppo import RecurrentPeer
 from opendactyl.core.cpu import cores
 from opendactyl.policy.collection.agent import Agent
-from opendactyl.policy.collection.async_collector import Ahead
+from opendactyl.policy.collection.async_collector import AsyncCollector
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.training.config import PolicyConfig
@@ -46,7 +46,7 @@ class OurPPO:
             privileged=False,
             precision=config.precision,
         )
-        self._collector = Ahead(
+        self._collector = AsyncCollector(
             agent,
             lambda acting: Collector(env, acting, config.seed),
             max(cores() // 2, 1),

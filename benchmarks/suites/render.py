@@ -54,13 +54,13 @@ def run(budget: Budget) -> list[Row]:
 
 def draw_samples(rig: Rig, count: int) -> list[Sample]:
     """Settled states with appearances of the preset `dactyl`."""
-    scene, thing = load_scene("block"), object_spec("block")
+    scene, obj = load_scene("block"), object_spec("block")
     rngs = [np.random.default_rng([0, number]) for number in range(count)]
     views = len(rig.cameras)
     return [
         (
             settled_state(scene, rng),
-            sample_appearance(rng, PRESETS["dactyl"], views=views, thing=thing),
+            sample_appearance(rng, PRESETS["dactyl"], views=views, obj=obj),
         )
         for rng in rngs
     ]

@@ -24,12 +24,12 @@ def untrained_bundle(folder: Path) -> Path:
     folder.mkdir(parents=True)
     vision = VisionConfig()
     rig = load_rig("dactyl").resized(vision.image_size)
-    thing = object_spec("block")
+    obj = object_spec("block")
     module = PoseModule(
         model=vision.model,
         head=vision.head,
         rig=rig,
-        points=thing.keypoints.tolist(),
+        points=obj.keypoints.tolist(),
         image_size=vision.image_size,
     )
     manifest = {

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from opendactyl.cli.bundles import shipped_weights
-from opendactyl.cli.main import RESUMABLE
 from opendactyl.cli.options import parse
+from opendactyl.cli.verb_list import RESUMABLE
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import new_folder
@@ -66,7 +66,7 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
     vision, policy = out / "vision", out / "policy"
     size = max(config.samples // 10, 2)
     short = ["--episodes", config.episodes, "--seconds-per-goal", config.seconds_per_goal]
-    short += ["--film-seconds", 0]
+    short += ["--video-seconds", 0]
     see = ["--data", data, "--val-data", val, "--out", vision]
     see += ["--max-minutes", config.vision_minutes]
     act = ["--out", policy, "--max-minutes", config.policy_minutes, "--num-envs", 256]
@@ -107,7 +107,7 @@ def _starts(config: DemoConfig) -> tuple[list[Any], list[Any]]:
     # Steps small enough that minutes of training do not undo what hours have learned.
     vision = ["--warm-start", weights / "pose.safetensors", "--learning-rate", 2e-4]
     policy = ["--warm-start", weights / "policy-spin.safetensors", "--learning-rate", 1e-4]
-    return vision, [*policy, "--teacher-share", 0, "--clone-share", 0, "--horizon", 32]
+    return vision, [*policy, "--teacher-fraction", 0, "--distillation-fraction", 0, "--horizon", 32]
 
 
 def _run(verb: str, options: list[str]) -> None:

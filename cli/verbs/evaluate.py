@@ -8,7 +8,7 @@ def main(argv: list[str]) -> None:
     """Writes results.json and report.html, and prints the table."""
     choose_backend(argv)
     from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
-    from opendactyl.control.viewer.video import film_median
+    from opendactyl.control.viewer.video import record_median_video
 
     config = parse(
         EvaluateConfig,
@@ -18,8 +18,8 @@ def main(argv: list[str]) -> None:
     )
     config = with_bundle(config, argv)
     results = evaluate(config)
-    if config.film_seconds:
-        film_median(config, results["consecutive_successes"]["values"])
+    if config.video_seconds:
+        record_median_video(config, results["consecutive_successes"]["values"])
     goals = results["consecutive_successes"]
     low, high = results["mean_interval_95"]
     print(

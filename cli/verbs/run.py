@@ -7,7 +7,7 @@ from opendactyl.cli.options import choose_backend, parse
 def main(argv: list[str]) -> None:
     """Writes an MP4."""
     choose_backend(argv)
-    from opendactyl.control.viewer.video import RunConfig, film
+    from opendactyl.control.viewer.video import RunConfig, record_video
 
     config = parse(
         RunConfig,
@@ -15,4 +15,4 @@ def main(argv: list[str]) -> None:
         argv,
         "Runs a bundle in closed loop and films it: scene, views, poses, goal.",
     )
-    print(f"film in {film(with_bundle(config, argv))}")
+    print(f"film in {record_video(with_bundle(config, argv))}")

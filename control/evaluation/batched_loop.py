@@ -6,7 +6,7 @@ import numpy as np
 
 from opendactyl.control.bundle.load import Bundle
 from opendactyl.control.evaluation.sim_adapters import Commanded
-from opendactyl.control.runtime.controller import Pilot
+from opendactyl.control.runtime.controller import Controller
 from opendactyl.control.runtime.interfaces import Fault, HandReading, PoseSource
 from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.policy.env.env import HandEnv
@@ -22,10 +22,10 @@ class Loop:
         self.bundle = bundle
         self.env = env
         self.sources = sources
-        self.pilot = Pilot(bundle, env.num_envs)
+        self.controller = Controller(bundle, env.num_envs)
         self._commanded = Commanded.into(env)
         env.reset()
-        self.pilot.start(env.measurement().joints)
+        self.controller.start(env.measurement().joints)
         self.error_rad = np.zeros(env.num_envs)
         """How far the policy's idea of the orientation was off at the last action (B,)."""
         self.error_m = np.zeros(env.num_envs)
@@ -35,20 +35,22 @@ class Loop:
 
     def step(self) -> Step:
         """Takes one action in every running episode."""
-        env, pilot = self.env, self.pilot
+        env, controller = self.env, self.controller
         which = np.flatnonzero(env.running)
         seen = env.seen
         for i in which:
-            pilot.see(int(i), self._look(int(i), HandReading(seen.joints[i], seen.fingertips[i])))
+            controller.see(
+                int(i), self._look(int(i), HandReading(seen.joints[i], seen.fingertips[i]))
+            )
         true_position, true_quaternion = env.object_pose()
-        self.error_m = np.linalg.norm(pilot.position - true_position, axis=-1)
-        self.error_rad = geodesic_angle(pilot.quaternion, true_quaternion)
-        pilot.act(which, seen.fingertips[which], seen.joints[which], env.goal[which])
+        self.error_m = np.linalg.norm(controller.position - true_position, axis=-1)
+        self.error_rad = geodesic_angle(controller.quaternion, true_quaternion)
+        controller.act(which, seen.fingertips[which], seen.joints[which], env.goal[which])
         episodes = env.episode.copy()
-        step = self._commanded.step(env, pilot.targets)
+        step = self._commanded.step(env, controller.targets)
         restarted = env.episode != episodes
         if restarted.any():
-            pilot.start(env.measurement().joints, restarted)
+            controller.start(env.measurement().joints, restarted)
             for i in np.flatnonzero(restarted):
                 self.sources[int(i)].restart()
         return step

@@ -11,9 +11,10 @@ from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.control.evaluation.goal_statistics import compare, paired, summarize
 from opendactyl.control.evaluation.report import write_report
 from opendactyl.core.atomic_files import json_hash, read_json, write_json
+from opendactyl.core.config_fields import renamed
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import open_run, to_plain
-from opendactyl.policy.interface.tasks import EXAMINED
+from opendactyl.policy.interface.tasks import SELECTION_SEED_OFFSET
 from opendactyl.sim.hands.names import CONTROL_PERIOD
 
 
@@ -23,7 +24,7 @@ class EvaluateConfig(EpisodeConfig):
 
     episodes: int = 100
     """Episodes 0 to N - 1, each run to its end."""
-    film_seconds: float = 20.0
+    video_seconds: float = renamed(20.0, "film_seconds")
     """Length at most of the film of the median episode; 0 makes none."""
     against: Path | None = None
     """Another evaluation of the same episodes, to compare with in pairs (of --pose sim, say)."""
@@ -39,9 +40,9 @@ class EvaluateConfig(EpisodeConfig):
         super().__post_init__()
         if self.episodes < 1:
             raise InputError(f"--episodes is {self.episodes}; it must be at least 1")
-        if self.film_seconds != 0 and not CONTROL_PERIOD <= self.film_seconds < math.inf:
+        if self.video_seconds != 0 and not CONTROL_PERIOD <= self.video_seconds < math.inf:
             raise InputError(
-                f"--film-seconds is {self.film_seconds}; 0 makes no film, and an action takes "
+                f"--video-seconds is {self.video_seconds}; 0 makes no film, and an action takes "
                 f"{CONTROL_PERIOD}"
             )
         if self.workers < 0:
@@ -73,7 +74,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _refuse_training_seed(config: EvaluateConfig, bundle: Bundle) -> None:
     trained = bundle.manifest.get("training", {}).get("policy", {}).get("seed")
-    if trained is not None and config.seed in (trained, trained + EXAMINED):
+    if trained is not None and config.seed in (trained, trained + SELECTION_SEED_OFFSET):
         raise InputError(
             f"--seed is {config.seed}, from which the bundle's policy drew the starts and goals it "
             "was trained on or chosen by; take another"

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from opendactyl.control.bundle.manifest import source_name
-from opendactyl.core.html_report import Page
+from opendactyl.core.html_report import HtmlReport
 from opendactyl.policy.interface.tasks import MAX_GOALS
 
 # D18 Table 3, simulation, 100 trials each: mean, deviation, median.
@@ -19,8 +19,8 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
     """Writes `report.html`."""
     goals = results["consecutive_successes"]
     pose = source_name(config)
-    page = Page(f"Consecutive goals: {results['task']}, pose from {pose}")
-    page.text(
+    report = HtmlReport(f"Consecutive goals: {results['task']}, pose from {pose}")
+    report.text(
         f"n = {results['n']} episodes of seed {config['seed']}, each run to its end: {MAX_GOALS} "
         f"goals, a drop, or {config['seconds_per_goal']:.0f} s without a goal."
     )
@@ -30,21 +30,21 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
         *_theirs(results),
         *([f"Dactyl, block, {name} (D18 Table 3)", 100, *row] for name, row in DACTYL.items()),
     ]
-    page.table(["system", "n", "mean", "std", "median"], rows)
-    page.text(
+    report.table(["system", "n", "mean", "std", "median"], rows)
+    report.text(
         f"95 % of the bootstrap means lie from {low:.1f} to {high:.1f}. Dactyl's rows are in "
         "simulation with randomized physics, any orientation being a goal (`reorient` here)."
     )
-    _comparison(page, results, config)
-    page.table(
+    _comparison(report, results, config)
+    report.table(
         ["how episodes ended", "episodes"],
         [[name, results[name]] for name in ("finished", "drops", "timeouts", "diverged")],
     )
     seconds = results["seconds_per_success"]
-    page.text("No goal was reached." if seconds is None else f"{seconds:.2f} s a goal.")
-    page.figure(_histogram(goals["values"]), "Goals reached in an episode.")
-    _errors(page, results)
-    page.write(path)
+    report.text("No goal was reached." if seconds is None else f"{seconds:.2f} s a goal.")
+    report.figure(_histogram(goals["values"]), "Goals reached in an episode.")
+    _errors(report, results)
+    report.write(path)
 
 
 def _name(results: dict[str, Any], config: dict[str, Any], pose: str) -> str:
@@ -61,7 +61,7 @@ def _theirs(results: dict[str, Any]) -> list[list[Any]]:
     return [[name, against["n"], theirs["mean"], theirs["std"], theirs["median"]]]
 
 
-def _comparison(page: Page, results: dict[str, Any], config: dict[str, Any]) -> None:
+def _comparison(report: HtmlReport, results: dict[str, Any], config: dict[str, Any]) -> None:
     """The ratio of two pose sources, and Dactyl's of vision to simulator."""
     rows: list[list[Any]] = []
     against = results.get("against")
@@ -71,17 +71,17 @@ def _comparison(page: Page, results: dict[str, Any], config: dict[str, Any]) -> 
         rows = [[name, against["n"], against["ratio"], *bounds]]
     theirs = DACTYL["vision"][0] / DACTYL["sim"][0]
     rows.append(["Dactyl, vision to sim", 100, theirs, None, None])
-    page.table(["ratio of means", "n", "ratio", "from", "to (95 %)"], rows)
+    report.table(["ratio of means", "n", "ratio", "from", "to (95 %)"], rows)
     if against is None:
-        page.text(
+        report.text(
             "The same episodes with another pose source give a ratio: `evaluate --pose vision "
             "--against` the folder of `--pose sim`."
         )
 
 
-def _errors(page: Page, results: dict[str, Any]) -> None:
+def _errors(report: HtmlReport, results: dict[str, Any]) -> None:
     """Pose errors: in the loop, offline, and by how much the cameras saw."""
-    page.heading("Pose error")
+    report.heading("Pose error")
     offline = results.get("offline") or {}
     rows: list[list[Any]] = [
         ["in the loop", results["actions"], results["rotation_error_deg_in_loop"],
@@ -90,8 +90,8 @@ def _errors(page: Page, results: dict[str, Any]) -> None:
     if offline:
         name = f"single samples: {offline['samples']}"
         rows.append([name, *(offline[key] for key in _ERROR)])
-    page.table(["means", "n", "rotation (deg)", "position (mm)"], rows)
-    page.text(
+    report.table(["means", "n", "rotation (deg)", "position (mm)"], rows)
+    report.text(
         f"{results['actions_without_pose']} of {results['actions']} actions had no fresh pose."
     )
     samples = {row["visible_from"]: row for row in offline.get("by_visibility", [])}
@@ -102,8 +102,8 @@ def _errors(page: Page, results: dict[str, Any]) -> None:
         cells = [table.get(share, {}).get(key) for table in (seen, samples) for key in _ERROR]
         rows.append([f"{share:.0%} to {ends['visible_to']:.0%}", *cells])
     header = [f"{where}: {what}" for where in ("loop", "samples") for what in ("n", "deg", "mm")]
-    page.table(["of the object visible", *header], rows)
-    page.text(
+    report.table(["of the object visible", *header], rows)
+    report.text(
         "The visible share is the mean over the cameras; in the loop it is looked at now and then."
     )
 

@@ -116,9 +116,9 @@ class SimCameras:
         episode = int(self._env.episode[self._number])
         if self._drawn is None or self._drawn[0] != episode:
             rng = np.random.default_rng([self._seed, episode, APPEARANCE_STREAM])
-            thing = object_spec(self._env.config.object)
+            obj = object_spec(self._env.config.object)
             views = len(self.renderer.rig.cameras)
-            look = sample_appearance(rng, self._ranges, views=views, thing=thing)
+            look = sample_appearance(rng, self._ranges, views=views, obj=obj)
             self._drawn = (episode, look)
         return self._drawn[1]
 

@@ -18,7 +18,7 @@ _ACTUATED = [JOINTS.index(name) for name in ACTUATORS]
 _NEVER = np.iinfo(np.int64).max // 2
 
 
-class Pilot:
+class Controller:
     """Decides the joint targets of B hands."""
 
     def __init__(self, bundle: Bundle, batch: int = 1, patience: float = PATIENCE) -> None:
@@ -39,7 +39,7 @@ class Pilot:
         """The last good orientations (B, 4)."""
         self.age = np.full(batch, _NEVER)
         """Actions since these were seen (B,); 0 is fresh."""
-        self.confused = np.zeros(batch, dtype=bool)
+        self.invalid_action = np.zeros(batch, dtype=bool)
         """Where the policy's last output was not finite (B,)."""
 
     @property
@@ -50,14 +50,14 @@ class Pilot:
     @property
     def holding(self) -> NDArray[np.bool_]:
         """Which hands are held still (B,), for want of a pose or of a sane policy."""
-        return (self.age > self._patience) | self.confused
+        return (self.age > self._patience) | self.invalid_action
 
     def start(self, joints: Array, where: NDArray[np.bool_] | None = None) -> None:
         """Starts afresh from joint angles (B, 24), where `where` (B,) says so."""
         where = np.ones(len(joints), dtype=bool) if where is None else where
         self._decoder.reset(joints[:, _ACTUATED], where if len(self.targets) else None)
         self.age[where] = _NEVER
-        self.confused[where] = False
+        self.invalid_action[where] = False
         self._forget(np.flatnonzero(where))
 
     def see(self, hand: int, pose: Pose | None) -> None:
@@ -80,7 +80,7 @@ class Pilot:
         Returns:
             The targets (M, 20) in radians. Those of held hands have not moved.
         """
-        self.confused[which] = False
+        self.invalid_action[which] = False
         rows = np.flatnonzero(self.age[which] <= self._patience)
         if rows.size:
             self._move(which[rows], fingertips[rows], joints[rows], goals[rows])
@@ -101,7 +101,7 @@ class Pilot:
         bins, after, sane = self._bundle.policy.act(observation, memory)
         self._memory.h[hands], self._memory.c[hands] = after.h, after.c
         self._forget(hands[~sane])
-        self.confused[hands] = ~sane
+        self.invalid_action[hands] = ~sane
         everyone = np.zeros((len(self.age), len(ACTUATORS)))
         angles = np.zeros((len(self.age), len(ACTUATORS)))
         everyone[hands], angles[hands] = bins, joints[:, _ACTUATED]

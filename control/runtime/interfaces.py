@@ -32,7 +32,7 @@ def as_fault(part: str, what: str, error: Exception) -> Fault:
     return error if isinstance(error, Fault) else Fault(part, f"{what} ({error!r})")
 
 
-class Over(Exception):
+class EndOfRecording(Exception):
     """A recording has nothing more to show: the loop ends."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.control.runtime.interfaces import Over, Views
+from opendactyl.control.runtime.interfaces import EndOfRecording, Views
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig
 
@@ -52,7 +52,7 @@ class RecordedCameras:
         over = [name for name, view in zip(self._rig.names, views, strict=True) if view is _END]
         if over:
             early = "" if len(over) == len(views) else f" of {', '.join(over)}"
-            raise Over(f"the recording{early} is over")
+            raise EndOfRecording(f"the recording{early} is over")
         return [
             fit(view, camera.height, camera.width) if isinstance(view, np.ndarray) else None
             for view, camera in zip(views, self._rig.cameras, strict=True)

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from opendactyl.control.bundle.load import Bundle
-from opendactyl.control.runtime.controller import PATIENCE, Pilot
+from opendactyl.control.runtime.controller import PATIENCE, Controller
 from opendactyl.control.runtime.interfaces import (
+    EndOfRecording,
     Fault,
     GoalSource,
     Hand,
     HandReading,
-    Over,
     PoseSource,
     as_fault,
 )
-from opendactyl.control.runtime.telemetry import ACTING, COASTING, HOLDING, Journal, Status
+from opendactyl.control.runtime.telemetry import ACTING, COASTING, HOLDING, Status, Telemetry
 from opendactyl.control.runtime.validation import check_goal, check_pose, check_reading
 from opendactyl.geometry.rotation import Array
 from opendactyl.vision.estimator import Pose
@@ -55,9 +55,9 @@ class RobotLoop:
             sleep: waits for so many seconds.
         """
         self.period = bundle.period
-        self.journal = Journal(bundle.period)
+        self.telemetry = Telemetry(bundle.period)
         self.hand, self.source, self.goals = hand, source, goals
-        self._pilot = Pilot(bundle, patience=patience)
+        self._controller = Controller(bundle, patience=patience)
         self._started = False
         self._goal: Array | None = None
         self._clock, self._sleep = clock, sleep
@@ -76,13 +76,13 @@ class RobotLoop:
         while actions is None or taken < actions:
             try:
                 status = self.step()
-            except Over as over:
-                log.info("action %d: %s", self.journal.actions, over)
+            except EndOfRecording as over:
+                log.info("action %d: %s", self.telemetry.actions, over)
                 return
             taken += 1
             yield status
             # Whoever looks at the status takes time as well.
-            self.journal.misses += status.seconds <= self.period < self._clock() - due
+            self.telemetry.misses += status.seconds <= self.period < self._clock() - due
             # After a miss the clock starts anew: no burst of actions catches up.
             due = max(due + self.period, self._clock())
             self._sleep(max(0.0, due - self._clock()))
@@ -97,10 +97,10 @@ class RobotLoop:
         faults: list[Fault] = []
         reading = self._read(faults)
         if reading is not None and not self._started:
-            self._pilot.start(reading.joints[None])
+            self._controller.start(reading.joints[None])
             self._started = True
         self._look(reading, faults)
-        before = self._pilot.targets.copy()
+        before = self._controller.targets.copy()
         if reading is not None and self._goal is not None:
             self._decide(reading, before, faults)
         if self._started:
@@ -110,21 +110,21 @@ class RobotLoop:
 
     def report(self) -> dict[str, Any]:
         """Goals, actions, misses, states, faults, and percentiles of each part in milliseconds."""
-        return {"goals": self._reached + self.goals.reached, **self.journal.report()}
+        return {"goals": self._reached + self.goals.reached, **self.telemetry.report()}
 
     def _read(self, faults: list[Fault]) -> HandReading | None:
         began = self._clock()
         try:
             reading = self.hand.read()
             check_reading(reading)
-        except Over:
+        except EndOfRecording:
             raise
         except Exception as error:
             # A driver may raise anything; the loop must outlive it.
             faults.append(as_fault("hand", "the hand does not answer", error))
             return None
         finally:
-            self.journal.durations.add("hand", self._clock() - began)
+            self.telemetry.durations.add("hand", self._clock() - began)
         return reading
 
     def _look(self, reading: HandReading | None, faults: list[Fault]) -> None:
@@ -134,11 +134,11 @@ class RobotLoop:
                 self.source.skip()
             else:
                 pose = self._estimate(reading)
-        except Over:
+        except EndOfRecording:
             raise
         except Exception as error:
             faults.append(as_fault("pose", "there is no estimate", error))
-        self._pilot.see(0, pose)
+        self._controller.see(0, pose)
         if pose is not None:
             self._aim(pose, faults)
 
@@ -147,13 +147,13 @@ class RobotLoop:
             return check_pose(self.source.pose(reading))
         finally:
             for part, seconds in self.source.seconds.items():
-                self.journal.durations.add(part, seconds)
+                self.telemetry.durations.add(part, seconds)
 
     def _aim(self, pose: Pose, faults: list[Fault]) -> None:
         """Takes the next goal; without one, the last stays."""
         try:
             self._goal = check_goal(self.goals.goal(pose))
-        except Over:
+        except EndOfRecording:
             raise
         except Exception as error:
             faults.append(as_fault("goal", "there is no goal", error))
@@ -162,46 +162,46 @@ class RobotLoop:
         assert self._goal is not None
         began = self._clock()
         try:
-            self._pilot.act(
+            self._controller.act(
                 np.array([0]), reading.fingertips[None], reading.joints[None], self._goal[None]
             )
         except Exception as error:
             faults.append(as_fault("policy", "the policy does not run", error))
-            self._pilot.confused[0] = True
-            self._pilot.restore(before)
+            self._controller.invalid_action[0] = True
+            self._controller.restore(before)
         else:
-            if self._pilot.confused[0]:
+            if self._controller.invalid_action[0]:
                 faults.append(Fault("policy", "the policy's output is not finite"))
-        self.journal.durations.add("policy", self._clock() - began)
+        self.telemetry.durations.add("policy", self._clock() - began)
 
     def _send(self, before: Array, faults: list[Fault]) -> None:
         began = self._clock()
         try:
-            self.hand.command(self._pilot.targets[0].copy())
-        except Over:
+            self.hand.command(self._controller.targets[0].copy())
+        except EndOfRecording:
             raise
         except Exception as error:
             if not any(fault.part == "hand" for fault in faults):
                 faults.append(as_fault("hand", "the hand takes no targets", error))
             # What it did not get must not be what the next target starts from.
-            self._pilot.restore(before)
+            self._controller.restore(before)
         finally:
-            self.journal.durations.add("command", self._clock() - began)
+            self.telemetry.durations.add("command", self._clock() - began)
 
     def _status(self, faults: list[Fault], still: bool, seconds: float) -> Status:
-        pilot = self._pilot
-        state = COASTING if pilot.age[0] else ACTING
-        if still or pilot.holding[0]:
+        controller = self._controller
+        state = COASTING if controller.age[0] else ACTING
+        if still or controller.holding[0]:
             state = HOLDING
         status = Status(
-            number=self.journal.actions,
+            number=self.telemetry.actions,
             state=state,
             faults=tuple(faults),
-            position=pilot.position[0].copy(),
-            quaternion=pilot.quaternion[0].copy(),
+            position=controller.position[0].copy(),
+            quaternion=controller.quaternion[0].copy(),
             goal=None if self._goal is None else self._goal.copy(),
-            targets=pilot.targets[0].copy() if self._started else None,
+            targets=controller.targets[0].copy() if self._started else None,
             seconds=seconds,
         )
-        self.journal.add(status)
+        self.telemetry.add(status)
         return status

@@ -64,7 +64,7 @@ class Durations:
         }
 
 
-class Journal:
+class Telemetry:
     """Keeps count of a loop's actions, at constant memory."""
 
     def __init__(self, period: float) -> None:

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from opendactyl.control.bundle.load import Bundle
-from opendactyl.control.runtime.interfaces import CameraSource, Fault, HandReading, Over, Views
+from opendactyl.control.runtime.interfaces import (
+    CameraSource,
+    EndOfRecording,
+    Fault,
+    HandReading,
+    Views,
+)
 from opendactyl.control.runtime.validation import check_pose
 from opendactyl.geometry.rotation import Array
 from opendactyl.vision.estimator import Pose
@@ -110,7 +116,7 @@ class VisionPose:
         try:
             self.views = self.cameras.read()
             images = self._frames.check(self.views, reading.joints)
-        except (Over, Fault):
+        except (EndOfRecording, Fault):
             raise
         except Exception as error:
             # Whatever a camera's driver raises, the loop must outlive it.

@@ -26,7 +26,7 @@ from opendactyl.control.runtime.robot_loop import RobotLoop
 from opendactyl.control.runtime.telemetry import Status
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.control.viewer.controls import Panel
-from opendactyl.control.viewer.scene import Stage
+from opendactyl.control.viewer.scene import ViewerScene
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array, geodesic_angle
 from opendactyl.render.base import Renderer
@@ -134,7 +134,7 @@ class Viewer:
             config.host, config.port, label="OpenDactyl", verbose=False
         )
         self._server.gui.configure_theme(control_layout="fixed", show_share_button=False)
-        self._stage = Stage(self._server, self._bundle.rig, self._bundle.object_name)
+        self._stage = ViewerScene(self._server, self._bundle.rig, self._bundle.object_name)
         self._panel = Panel(self._server, self._config, self._config.task, self._bundle.rig.names)
         self.address = f"http://{config.host}:{self._server.get_port()}"
 

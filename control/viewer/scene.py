@@ -25,7 +25,7 @@ _ESTIMATE = (40, 160, 255)
 _FRUSTUM, _LINE = 0.09, 0.002
 
 
-class Stage:
+class ViewerScene:
     """Draws one moment after the other into a viser server, in the hand frame."""
 
     def __init__(self, server: viser.ViserServer, rig: Rig, object_name: str) -> None:

@@ -70,20 +70,20 @@ class RunConfig(EpisodeConfig):
             raise InputError(f"--episode is {self.episode}; it must not be negative")
 
 
-class Film:
+class VideoRecorder:
     """Composes frames of an episode."""
 
     def __init__(self, config: RunConfig) -> None:
         """Opens the bundle, the cameras and the episode."""
         self.bundle = load_bundle(config.bundle)
         self.env = make_env(config, self.bundle, 1, config.episode)
-        thing = object_spec(self.bundle.object_name)
+        obj = object_spec(self.bundle.object_name)
         self._camera = _scene_camera()
         with ExitStack() as stack:
             self._views = stack.enter_context(open_renderer(config.renderer, self.bundle))
             self._scene = stack.enter_context(
                 make_renderer(
-                    rig=Rig("scene", (self._camera,)), object_name=thing.name, image_size=SCENE
+                    rig=Rig("scene", (self._camera,)), object_name=obj.name, image_size=SCENE
                 )
             )
             self._cameras = make_cameras(config, self.env, 0, self._views)
@@ -92,7 +92,7 @@ class Film:
             self._opened = stack.pop_all()
         self._sighted = config.pose == "vision"
         self._look = sample_appearance(
-            np.random.default_rng(config.seed), PRESETS["calibrated"], views=1, thing=thing
+            np.random.default_rng(config.seed), PRESETS["calibrated"], views=1, obj=obj
         )
 
     def step(self) -> NDArray[np.uint8]:
@@ -107,8 +107,14 @@ class Film:
             scene, self._camera, state.position + [0.0, 0.0, 0.09], goal,
             colours=GOAL_COLOURS, width=ESTIMATE_WIDTH,
         )  # fmt: skip
-        pilot = self.loop.pilot
-        draw_pose(scene, self._camera, pilot.position[0], pilot.quaternion[0], width=ESTIMATE_WIDTH)
+        controller = self.loop.controller
+        draw_pose(
+            scene,
+            self._camera,
+            controller.position[0],
+            controller.quaternion[0],
+            width=ESTIMATE_WIDTH,
+        )
         self._caption(scene, goals)
         views = [
             self._view(camera, np.asarray(image), state)
@@ -120,8 +126,8 @@ class Film:
 
     def _view(self, camera: Camera, image: NDArray[np.uint8], state: State) -> NDArray[np.uint8]:
         picture = Image.fromarray(image).resize((SCENE // 3, SCENE // 3), Image.Resampling.BICUBIC)
-        pilot = self.loop.pilot
-        draw_pose(picture, camera, pilot.position[0], pilot.quaternion[0], width=2)
+        controller = self.loop.controller
+        draw_pose(picture, camera, controller.position[0], controller.quaternion[0], width=2)
         draw_pose(picture, camera, state.position, state.quaternion)
         return np.asarray(picture)
 
@@ -148,7 +154,7 @@ def _scene_camera() -> Camera:
     return Camera("scene", SCENE, SCENE, intrinsics, invert_pose(hand_from_cam))
 
 
-def film(config: RunConfig) -> Path:
+def record_video(config: RunConfig) -> Path:
     """Runs one episode and writes it as an MP4; returns its path.
 
     Raises:
@@ -156,7 +162,7 @@ def film(config: RunConfig) -> Path:
     """
     new_folder(config.video.parent, resume=True)
     temporary = config.video.with_suffix(f".{os.getpid()}.part.mp4")
-    picture = Film(config)
+    picture = VideoRecorder(config)
     try:
         with iio.imopen(temporary, "w", plugin="pyav") as video:
             video.init_video_stream("libx264", fps=1 / CONTROL_PERIOD)  # pyright: ignore
@@ -178,7 +184,7 @@ def film(config: RunConfig) -> Path:
     return config.video
 
 
-def film_median(config: EvaluateConfig, goals: list[int]) -> Path:
+def record_median_video(config: EvaluateConfig, goals: list[int]) -> Path:
     """Runs the episode with the median number of goals again and films it; returns the path.
 
     Args:
@@ -188,4 +194,6 @@ def film_median(config: EvaluateConfig, goals: list[int]) -> Path:
     median = sorted(range(len(goals)), key=lambda i: (goals[i], i))[(len(goals) - 1) // 2]
     shared = {name: getattr(config, name) for name in EpisodeConfig.__dataclass_fields__}
     video = config.out / "median.mp4"
-    return film(RunConfig(**shared, episode=median, seconds=config.film_seconds, video=video))
+    return record_video(
+        RunConfig(**shared, episode=median, seconds=config.video_seconds, video=video)
+    )

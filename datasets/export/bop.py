@@ -19,7 +19,7 @@ from opendactyl.datasets.export.bop_model import write_models
 from opendactyl.datasets.format.label import Label
 from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
 from opendactyl.datasets.format.shards import Sample, encode_image
-from opendactyl.datasets.generation.config import DatasetConfig, Recipe
+from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig
 from opendactyl.datasets.generation.shard_builder import open_renderer
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.transforms import pose_matrix
@@ -42,10 +42,10 @@ def export_bop(folder: Path, out: Path) -> Path:
         InputError: the dataset is unfinished or damaged, or `out` holds something.
     """
     manifest = load_manifest(folder)
-    recipe = Recipe.from_content(manifest.config, DatasetConfig(out=folder))
+    resolved = ResolvedConfig.from_content(manifest.config, DatasetConfig(out=folder))
     new_folder(out)
     with (
-        open_renderer(recipe) as renderer,
+        open_renderer(resolved) as renderer,
         tqdm(total=manifest.num_samples, unit="sample", desc=str(out)) as bar,
     ):
         for scene, shard in enumerate(manifest.shards):

@@ -32,8 +32,8 @@ end_header
 
 def write_models(folder: Path, object_name: str, number: int) -> None:
     """Writes `obj_000001.ply` and `models_info.json`; coloured faces leave no symmetry."""
-    thing = object_spec(object_name)
-    corners = 1000.0 * thing.corners
+    obj = object_spec(object_name)
+    corners = 1000.0 * obj.corners
     hull = ConvexHull(corners)
     vertices, faces = [], []
     for triangle, equation in zip(hull.simplices, hull.equations, strict=True):
@@ -41,7 +41,7 @@ def write_models(folder: Path, object_name: str, number: int) -> None:
         a, b, c = corners[triangle]
         if np.cross(b - a, c - a) @ normal < 0:
             b, c = c, b
-        colour = [round(255 * x) for x in _colour(thing, normal)]
+        colour = [round(255 * x) for x in _colour(obj, normal)]
         faces.append(f"3 {len(vertices)} {len(vertices) + 1} {len(vertices) + 2}")
         for corner in (a, b, c):
             numbers = " ".join(f"{x + 0.0:.6g}" for x in (*corner, *np.round(normal, 9)))
@@ -57,8 +57,8 @@ def write_models(folder: Path, object_name: str, number: int) -> None:
     write_json(folder / "models_info.json", {str(number): info})
 
 
-def _colour(thing: ObjectSpec, normal: np.ndarray) -> tuple[float, float, float]:
-    for face in thing.faces:
+def _colour(obj: ObjectSpec, normal: np.ndarray) -> tuple[float, float, float]:
+    for face in obj.faces:
         if face.frame[:3, 2] @ normal > 0.99:
             return face.rgb
     return PLAIN

@@ -101,7 +101,7 @@ class DatasetConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
+class ResolvedConfig:
     """Settings with everything they name looked up: enough to make any shard anywhere."""
 
     config: DatasetConfig

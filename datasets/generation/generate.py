@@ -21,7 +21,7 @@ from opendactyl.datasets.format.manifest import (
     write_manifest,
 )
 from opendactyl.datasets.format.shards import shard_name
-from opendactyl.datasets.generation.config import DatasetConfig, Recipe, library_versions
+from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig, library_versions
 from opendactyl.datasets.generation.local_workers import pool_shards
 from opendactyl.datasets.generation.progress import (
     checksums_promised,
@@ -62,24 +62,24 @@ def generate(
     """
     config.check()
     object_spec(config.object)
-    return generate_recipe(Recipe.resolve(config), make_source, write_card)
+    return generate_resolved(ResolvedConfig.resolve(config), make_source, write_card)
 
 
-def generate_recipe(
-    recipe: Recipe,
+def generate_resolved(
+    resolved: ResolvedConfig,
     make_source: MakeSource | None = None,
     write_card: WriteCard | None = None,
 ) -> Path:
     """Like `generate`, for settings with everything they name looked up."""
-    config = recipe.config
+    config = resolved.config
     fingerprint = _fingerprint(config, make_source)
-    recipe = dataclasses.replace(recipe, fingerprint=fingerprint)
+    resolved = dataclasses.replace(resolved, fingerprint=fingerprint)
     if not config.ray and not (config.out / MANIFEST_NAME).exists():
         _ready(config)  # where the renderer does not work, no folder stays behind
     new_folder(config.out, resume=config.resume)
     with lock(config.out):
-        open_run(config.out, recipe.content(), resume=True)
-        _finish(recipe, make_source, write_card)
+        open_run(config.out, resolved.content(), resume=True)
+        _finish(resolved, make_source, write_card)
     return config.out
 
 
@@ -107,14 +107,14 @@ def repair(
     """
     manifest = load_manifest(folder)
     config = DatasetConfig(out=folder, workers=workers, ray=ray, upload=upload, resume=True)
-    recipe = Recipe.from_content(manifest.config, config)
-    if _fingerprint(recipe.config, make_source) != recipe.fingerprint:
+    resolved = ResolvedConfig.from_content(manifest.config, config)
+    if _fingerprint(resolved.config, make_source) != resolved.fingerprint:
         raise InputError(
-            f"{recipe.config.states} is not what {folder} was made with; put the old one back"
+            f"{resolved.config.states} is not what {folder} was made with; put the old one back"
         )
     with lock(folder):
-        broken = _broken(recipe, {s.name: s.sha256 for s in manifest.shards})
-        _finish(recipe, make_source, write_card)
+        broken = _broken(resolved, {s.name: s.sha256 for s in manifest.shards})
+        _finish(resolved, make_source, write_card)
     return tuple(shard_name(number) for number in broken)
 
 
@@ -131,26 +131,28 @@ def _ready(config: DatasetConfig) -> None:
         choose()
 
 
-def _finish(recipe: Recipe, make_source: MakeSource | None, write_card: WriteCard | None) -> None:
+def _finish(
+    resolved: ResolvedConfig, make_source: MakeSource | None, write_card: WriteCard | None
+) -> None:
     """Makes what is missing or damaged, then the manifest and the card."""
-    out = recipe.config.out
-    uploader = Uploader(recipe.config.upload, out) if recipe.config.upload else None
+    out = resolved.config.out
+    uploader = Uploader(resolved.config.upload, out) if resolved.config.upload else None
     promised = checksums_promised(out)
     sums = promised or checksums_so_far(out)
-    broken = _broken(recipe, sums)
-    if not recipe.config.ray and (broken or not promised):
-        _ready(recipe.config)  # for the workers, which are told by the environment
+    broken = _broken(resolved, sums)
+    if not resolved.config.ray and (broken or not promised):
+        _ready(resolved.config)  # for the workers, which are told by the environment
     sound = {k: v for k, v in sums.items() if k not in map(shard_name, broken)}
-    _make(recipe, make_source, broken, sound, uploader)
+    _make(resolved, make_source, broken, sound, uploader)
     made = checksums_so_far(out) if broken or not promised else promised
     differing = [name for name, checksum in promised.items() if made[name] != checksum]
-    if differing and _is_exact(recipe):
+    if differing and _is_exact(resolved):
         raise InputError(
             f"{differing[0]} came out other than {out / MANIFEST_NAME} promises: the machine, the "
             "renderer or a library is another one than that dataset was made with; make it again"
         )
     if differing or not promised:
-        write_manifest(out, _manifest(recipe, made))
+        write_manifest(out, _manifest(resolved, made))
     if write_card and (broken or not (out / CARD_NAMES[0]).exists()):
         write_card(out)
     if uploader:
@@ -158,37 +160,37 @@ def _finish(recipe: Recipe, make_source: MakeSource | None, write_card: WriteCar
         uploader.finish(made, (CONFIG_NAME, *card))
 
 
-def _is_exact(recipe: Recipe) -> bool:
+def _is_exact(resolved: ResolvedConfig) -> bool:
     from opendactyl.render.base import EXACT
 
-    return recipe.config.renderer in EXACT
+    return resolved.config.renderer in EXACT
 
 
-def _broken(recipe: Recipe, sums: dict[str, str]) -> list[int]:
-    out = recipe.config.out
+def _broken(resolved: ResolvedConfig, sums: dict[str, str]) -> list[int]:
+    out = resolved.config.out
 
     def sound(name: str) -> bool:
         return name in sums and (out / name).is_file() and sha256(out / name) == sums[name]
 
-    return [n for n in range(recipe.config.shard_count) if not sound(shard_name(n))]
+    return [n for n in range(resolved.config.shard_count) if not sound(shard_name(n))]
 
 
 def _make(
-    recipe: Recipe,
+    resolved: ResolvedConfig,
     make_source: MakeSource | None,
     numbers: list[int],
     sums: dict[str, str],
     uploader: Uploader | None,
 ) -> None:
-    config = dataclasses.replace(recipe.config, out=recipe.config.out.resolve())
+    config = dataclasses.replace(resolved.config, out=resolved.config.out.resolve())
     todo = sum(stop - start for start, stop in map(config.bounds, numbers))
     done = config.num_samples - todo
     engine = ray_shards if config.ray else pool_shards
     with tqdm(
-        total=config.num_samples, initial=done, unit="sample", desc=str(recipe.config.out)
+        total=config.num_samples, initial=done, unit="sample", desc=str(resolved.config.out)
     ) as bar:
         show = _shown(bar, done)
-        elsewhere = dataclasses.replace(recipe, config=config)
+        elsewhere = dataclasses.replace(resolved, config=config)
         with closing(engine(elsewhere, make_source, numbers, show)) as finished:
             for number, checksum in finished:
                 sums[shard_name(number)] = checksum
@@ -206,19 +208,19 @@ def _shown(bar: "tqdm[Any]", done: int) -> Callable[[int], None]:
     return show
 
 
-def _manifest(recipe: Recipe, sums: dict[str, str]) -> Manifest:
+def _manifest(resolved: ResolvedConfig, sums: dict[str, str]) -> Manifest:
     from opendactyl.render.base import REPEATS
 
-    config, content = recipe.config, recipe.content()
-    thing = object_spec(config.object)
+    config, content = resolved.config, resolved.content()
+    obj = object_spec(config.object)
     gl = "chosen by each node" if config.ray else os.environ.get("MUJOCO_GL", "")
     names = map(shard_name, range(config.shard_count))
     return Manifest(
         seed=config.seed,
         num_samples=config.num_samples,
         object=config.object,
-        keypoints=thing.keypoints.tolist(),
-        num_corners=len(thing.corners),
+        keypoints=obj.keypoints.tolist(),
+        num_corners=len(obj.corners),
         rig=content["rig"],
         config=content,
         config_hash=json_hash(content),

@@ -11,7 +11,7 @@ from opendactyl.core.cpu import cores
 from opendactyl.core.errors import InputError
 from opendactyl.core.worker_process import obey_parent
 from opendactyl.datasets.format.shards import shard_name
-from opendactyl.datasets.generation.config import Recipe
+from opendactyl.datasets.generation.config import ResolvedConfig
 from opendactyl.datasets.generation.shard_builder import MakeSource, ShardMaker
 
 MAX_RESTARTS = 20
@@ -22,14 +22,17 @@ Finished = Generator[tuple[int, str], None, None]
 
 
 def pool_shards(
-    recipe: Recipe, make_source: MakeSource | None, numbers: list[int], tick: Callable[[int], None]
+    resolved: ResolvedConfig,
+    make_source: MakeSource | None,
+    numbers: list[int],
+    tick: Callable[[int], None],
 ) -> Finished:
     """Makes shards in worker processes; one that dies costs all of them the shard at hand.
 
     The pool begins anew then, for Python gives up a pool that lost a process.
 
     Args:
-        recipe: the dataset.
+        resolved: the dataset.
         make_source: see `generate`.
         numbers: the shards to make.
         tick: called now and then with the number of samples made so far.
@@ -37,11 +40,11 @@ def pool_shards(
     missing = set(numbers)
     context = multiprocessing.get_context("spawn")
     counter = context.Value("l", 0)
-    workers = min(recipe.config.workers or cores(), max(len(missing), 1))
+    workers = min(resolved.config.workers or cores(), max(len(missing), 1))
     for _ in range(MAX_RESTARTS):
         before = set(multiprocessing.active_children())
         pool = ProcessPoolExecutor(
-            workers, context, initializer=_start_worker, initargs=(recipe, make_source, counter)
+            workers, context, initializer=_start_worker, initargs=(resolved, make_source, counter)
         )
         try:
             futures = {pool.submit(_make_shard, number): number for number in sorted(missing)}
@@ -84,14 +87,14 @@ def _follow(futures: dict[Future[str], int], tick: Callable[[], None]) -> Finish
 _worker: dict[str, Any] = {}
 
 
-def _start_worker(recipe: Recipe, make_source: MakeSource | None, counter: Any) -> None:
+def _start_worker(resolved: ResolvedConfig, make_source: MakeSource | None, counter: Any) -> None:
     obey_parent()
-    _worker.update(recipe=recipe, make_source=make_source, counter=counter)
+    _worker.update(resolved=resolved, make_source=make_source, counter=counter)
 
 
 def _make_shard(number: int) -> str:
     if "maker" not in _worker:  # Here, so that its errors reach the parent.
-        _worker["maker"] = ShardMaker(_worker["recipe"], _worker["make_source"])
+        _worker["maker"] = ShardMaker(_worker["resolved"], _worker["make_source"])
     return _worker["maker"].write(number, _count)
 
 

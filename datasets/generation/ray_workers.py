@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.shards import shard_name
-from opendactyl.datasets.generation.config import Recipe, library_versions
+from opendactyl.datasets.generation.config import ResolvedConfig, library_versions
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ PATIENCE = 30
 
 
 def ray_shards(
-    recipe: Recipe, make_source: Any, numbers: list[int], tick: Callable[[int], None]
+    resolved: ResolvedConfig, make_source: Any, numbers: list[int], tick: Callable[[int], None]
 ) -> "Finished":
     """Makes shards as Ray tasks; a lost node costs only the shards it had not finished.
 
@@ -45,9 +45,9 @@ def ray_shards(
         raise InputError("--ray needs Ray: pip install 'opendactyl[cluster]'") from error
     ours = not ray.is_initialized()
     if ours:
-        _connect(recipe.config.ray)
+        _connect(resolved.config.ray)
     try:
-        yield from _collect(recipe, make_source, numbers, tick)
+        yield from _collect(resolved, make_source, numbers, tick)
     finally:
         if ours:
             ray.shutdown()
@@ -66,14 +66,14 @@ def _connect(address: str) -> None:
 
 
 def _collect(
-    recipe: Recipe, make_source: Any, numbers: list[int], tick: Callable[[int], None]
+    resolved: ResolvedConfig, make_source: Any, numbers: list[int], tick: Callable[[int], None]
 ) -> "Finished":
     import ray
     from ray.exceptions import RayError
 
     # Pickled by hand: a source may import MuJoCo, which must wait for the choice of a backend.
-    kind = recipe.config.renderer
-    job = ray.put((pickle.dumps((recipe, make_source)), kind, library_versions()))
+    kind = resolved.config.renderer
+    job = ray.put((pickle.dumps((resolved, make_source)), kind, library_versions()))
     make = ray.remote(num_cpus=1, max_retries=RETRIES)(_make_shard)
     pending = {make.remote(job, number): number for number in numbers}
     made, drawn_by = 0, set[str]()
@@ -92,9 +92,9 @@ def _collect(
                     f"the nodes draw with different graphics, {' and '.join(sorted(drawn_by))}; "
                     "their bytes would differ: use nodes of one kind"
                 )
-            _await(Path(recipe.config.out) / shard_name(number), checksum)
+            _await(Path(resolved.config.out) / shard_name(number), checksum)
             yield number, checksum
-            start, stop = recipe.config.bounds(number)
+            start, stop = resolved.config.bounds(number)
             made += stop - start
             tick(made)
     finally:
@@ -135,13 +135,13 @@ _makers: dict[bytes, Any] = {}
 
 def _make_shard(job: tuple[bytes, str, dict[str, str]], number: int) -> tuple[str, str]:
     """Makes a shard on a node; returns its checksum and what drew it."""
-    recipe_and_source, kind, versions = job
+    config_and_source, kind, versions = job
     if library_versions() != versions:
         raise InputError(
             f"node {platform.node()} has {library_versions()}, this machine has {versions}; "
             "install the same versions on every node"
         )
-    if recipe_and_source not in _makers:
+    if config_and_source not in _makers:
         if kind == "classic":
             from opendactyl.render.opengl.backend import choose
 
@@ -151,8 +151,8 @@ def _make_shard(job: tuple[bytes, str, dict[str, str]], number: int) -> tuple[st
         for maker in _makers.values():
             maker.close()
         _makers.clear()
-        _makers[recipe_and_source] = ShardMaker(*pickle.loads(recipe_and_source))
-    checksum = _makers[recipe_and_source].write(number, lambda: None)
+        _makers[config_and_source] = ShardMaker(*pickle.loads(config_and_source))
+    checksum = _makers[config_and_source].write(number, lambda: None)
     return checksum, _drawn_by(kind)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from opendactyl.datasets.format.label import Label
 from opendactyl.datasets.format.shards import Sample, shard_name, write_shard
-from opendactyl.datasets.generation.config import Recipe
+from opendactyl.datasets.generation.config import ResolvedConfig
 from opendactyl.datasets.generation.state_sources import (
     APPEARANCE_STREAM,
     StateSource,
@@ -28,20 +28,20 @@ MakeSource = Callable[[], StateSource]
 class ShardMaker:
     """Makes any shard of a dataset; owns a graphics context and a state source."""
 
-    def __init__(self, recipe: Recipe, make_source: MakeSource | None) -> None:
+    def __init__(self, resolved: ResolvedConfig, make_source: MakeSource | None) -> None:
         """Opens the renderer and the source."""
         # llvmpipe's own threads only get in the way of one process per core.
         os.environ.setdefault("LP_NUM_THREADS", "0")
-        config = recipe.config
-        self._recipe = recipe
+        config = resolved.config
+        self._resolved = resolved
         self._source = make_source() if make_source else state_source(config.states, config.object)
-        self._renderer = open_renderer(recipe)
+        self._renderer = open_renderer(resolved)
 
     def write(self, number: int, count: Callable[[], None]) -> str:
         """Writes shard `number`, calling `count` after each sample; returns its SHA-256."""
-        config = self._recipe.config
+        config = self._resolved.config
         path = Path(config.out) / shard_name(number)
-        samples = make_samples(self._recipe, self._source, self._renderer, *config.bounds(number))
+        samples = make_samples(self._resolved, self._source, self._renderer, *config.bounds(number))
         return write_shard(
             path,
             _counted(samples, count),
@@ -53,12 +53,12 @@ class ShardMaker:
         self._renderer.close()
 
 
-def open_renderer(recipe: Recipe) -> Renderer:
+def open_renderer(resolved: ResolvedConfig) -> Renderer:
     """The renderer a recipe asks for."""
-    config = recipe.config
+    config = resolved.config
     return make_renderer(
         config.renderer,
-        rig=recipe.rig,
+        rig=resolved.rig,
         object_name=config.object,
         image_size=config.image_size,
     )
@@ -71,13 +71,13 @@ def _counted(samples: Iterator[Sample], count: Callable[[], None]) -> Iterator[S
 
 
 def make_samples(
-    recipe: Recipe, source: StateSource, renderer: Renderer, start: int, stop: int
+    resolved: ResolvedConfig, source: StateSource, renderer: Renderer, start: int, stop: int
 ) -> Iterator[Sample]:
     """Renders the samples `start` to `stop` of a dataset, which are a shard's bounds."""
-    config = recipe.config
-    thing = object_spec(config.object)
+    config = resolved.config
+    obj = object_spec(config.object)
     draw = functools.partial(
-        sample_appearance, config=recipe.ranges, views=len(recipe.rig.cameras), thing=thing
+        sample_appearance, config=resolved.ranges, views=len(resolved.rig.cameras), obj=obj
     )
     states = source.states(config.seed, start, stop)
     for index, state in zip(range(start, stop), states, strict=True):
@@ -85,7 +85,7 @@ def make_samples(
         images = renderer.render(state, appearance)
         cameras = renderer.cameras(appearance)
         pose = pose_matrix(state.position, state.quaternion)
-        corners = transform_points(pose, thing.corners)
+        corners = transform_points(pose, obj.corners)
         label = Label(
             index=index,
             position=state.position,

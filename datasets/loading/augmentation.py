@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.core.config_fields import check_ranges, documented, drawn
+from opendactyl.core.config_fields import check_ranges, documented, randomized
 
 Range = tuple[float, float]
 
@@ -37,36 +37,38 @@ LIMITS = {
 class AugmentConfig:
     """What is drawn for every view; `docs/randomization.md` is made from the fields."""
 
-    colours: float = drawn(0.9, "share of views whose colours are shifted at all", "", "ours")
-    brightness: float = drawn(0.2, "brightness (share)", "± uniform", "ORRB")
-    contrast: float = drawn(0.5, "contrast about the mean (share)", "± uniform", "D18 Table 9")
-    saturation: float = drawn(0.2, "saturation (share)", "± uniform", "ORRB")
-    hue: float = drawn(10.0, "hue (degrees)", "± uniform", "ORRB")
-    white_balance: float = drawn(
+    colours: float = randomized(0.9, "share of views whose colours are shifted at all", "", "ours")
+    brightness: float = randomized(0.2, "brightness (share)", "± uniform", "ORRB")
+    contrast: float = randomized(0.5, "contrast about the mean (share)", "± uniform", "D18 Table 9")
+    saturation: float = randomized(0.2, "saturation (share)", "± uniform", "ORRB")
+    hue: float = randomized(10.0, "hue (degrees)", "± uniform", "ORRB")
+    white_balance: float = randomized(
         0.3,
         "share of views with the cast of another light",
         "a black body of 3,000 to 15,000 K",
         "after D19's post-processing",
     )
-    blur: float = drawn(0.2, "share of views blurred", "Gaussian, 3 pixels wide", "DeXtreme")
-    noisy: float = drawn(0.7, "share of views with pixel noise", "", "ours")
-    noise: Range = drawn(
+    blur: float = randomized(0.2, "share of views blurred", "Gaussian, 3 pixels wide", "DeXtreme")
+    noisy: float = randomized(0.7, "share of views with pixel noise", "", "ours")
+    noise: Range = randomized(
         (0.0, 0.1), "standard deviation of pixel noise (share of white)", "uniform", "D18 Table 9"
     )
-    jpeg: float = drawn(0.2, "share of views compressed", "", "DeXtreme")
-    jpeg_quality: Range = drawn((60.0, 95.0), "JPEG quality", "uniform", "ours")
-    occluder: float = drawn(
+    jpeg: float = randomized(0.2, "share of views compressed", "", "DeXtreme")
+    jpeg_quality: Range = randomized((60.0, 95.0), "JPEG quality", "uniform", "ours")
+    occluder: float = randomized(
         0.2,
         "share of views behind rectangles, and of views behind a patch cut from another",
         "",
         "after DeXtreme's CutMix",
     )
-    rectangles: Range = drawn((1.0, 3.0), "rectangles, each of one colour", "uniform", "ours")
-    rectangle: Range = drawn(
+    rectangles: Range = randomized((1.0, 3.0), "rectangles, each of one colour", "uniform", "ours")
+    rectangle: Range = randomized(
         (0.03, 0.12), "a rectangle's sides (share of the view's)", "uniform", "ours"
     )
-    patch: Range = drawn((0.05, 0.2), "a patch's sides (share of the view's)", "uniform", "ours")
-    background: float = drawn(
+    patch: Range = randomized(
+        (0.05, 0.2), "a patch's sides (share of the view's)", "uniform", "ours"
+    )
+    background: float = randomized(
         0.3, "share of views with a random pattern behind, where masks are stored", "", "DeXtreme"
     )
 

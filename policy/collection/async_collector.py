@@ -29,7 +29,7 @@ class AnyCollector(Protocol):
         ...
 
 
-class Ahead:
+class AsyncCollector:
     """A collector that is always one batch ahead."""
 
     def __init__(

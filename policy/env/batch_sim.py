@@ -22,7 +22,7 @@ DIVERGENCE_WARNINGS = [
 """The engine's warnings by which a simulation has diverged."""
 
 
-class Simulations:
+class BatchSim:
     """B simulations of a hand and its object."""
 
     def __init__(self, scene: Scene, count: int, threads: int) -> None:
@@ -61,8 +61,8 @@ class Simulations:
     def velocities(self, ids: NDArray[np.intp]) -> tuple[Array, Array, Array]:
         """Of joints (K, 24), of objects in the hand frame (K, 3), of their turning (K, 3)."""
         velocity = self._qvel[ids]
-        thing = velocity[:, self.scene.object_dof]
-        return velocity[:, self.scene.joint_dof], vectors_to_hand(thing[:, :3]), thing[:, 3:]
+        obj = velocity[:, self.scene.object_dof]
+        return velocity[:, self.scene.joint_dof], vectors_to_hand(obj[:, :3]), obj[:, 3:]
 
     def put(self, ids: NDArray[np.intp], qpos: Array, targets: Array) -> None:
         """Puts simulations `ids` (K,) into states (K, n), at rest, with targets (K, 20)."""

@@ -11,9 +11,9 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array, geodesic_angle
-from opendactyl.policy.env.batch_sim import Simulations
+from opendactyl.policy.env.batch_sim import BatchSim
 from opendactyl.policy.env.episode_types import EnvConfig, Step
-from opendactyl.policy.env.initial_states import Starts
+from opendactyl.policy.env.initial_states import InitialStates
 from opendactyl.policy.env.reward import (
     DIVERGED,
     DROPPED,
@@ -70,7 +70,7 @@ class HandEnv:
         self.scene: Scene = (
             sized_scene(config.object) if self._randomizes else load_scene(config.object)
         )
-        self._simulations = Simulations(self.scene, num_envs, threads)
+        self._simulations = BatchSim(self.scene, num_envs, threads)
         low, high = self.scene.actuator_range.T
         self.decoder = ActionDecoder(config.action, low, high)
         self._limit = round(config.seconds_per_goal / names.CONTROL_PERIOD)
@@ -89,7 +89,7 @@ class HandEnv:
     def _sow(self, seed: int) -> None:
         """Takes everything random from `seed`."""
         self.seed = seed
-        self._starts = Starts(
+        self._starts = InitialStates(
             self.scene, seed, actions=self.config.start_actions, shared=not self.config.evaluation
         )
         self.randomizer = (

@@ -11,7 +11,7 @@ BANK_SIZE = 256
 """Starting states that training episodes share; each is made when it is first needed."""
 
 
-class Starts:
+class InitialStates:
     """Starting states; which one an episode gets depends on (seed, episode) alone."""
 
     def __init__(self, scene: Scene, seed: int, *, actions: int, shared: bool) -> None:

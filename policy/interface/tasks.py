@@ -28,7 +28,7 @@ TRAINING_SECONDS = 8.0
 """A goal not reached for this long ends an episode in training (D18 C.1)."""
 EVALUATION_SECONDS = 80.0
 """The same in evaluation (D18 6.2)."""
-EXAMINED = 500_000
+SELECTION_SEED_OFFSET = 500_000
 """Added to a run's seed where its checkpoints are chosen: episodes that training does not have."""
 GOAL_STREAM, START_STREAM = 10, 11
 

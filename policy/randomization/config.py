@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from opendactyl.core.config_fields import check_ranges, drawn, load_preset
+from opendactyl.core.config_fields import check_ranges, load_preset, randomized
 from opendactyl.core.errors import InputError
 
 Range = tuple[float, float]
@@ -29,92 +29,102 @@ LIMITS = {
 class RandomizationConfig:
     """The distributions episodes are drawn from. The defaults are the `dactyl` preset."""
 
-    object_size: Range = drawn((0.95, 1.05), "object's dimensions", "× uniform", "D18 Table 1")
-    object_mass: Range = drawn((0.5, 1.5), "object's mass and inertia", "× uniform", "D18 Table 1")
-    link_mass: Range = drawn((0.5, 1.5), "each link's mass and inertia", "× uniform", "D18 Table 1")
-    friction: Range = drawn((0.7, 1.3), "friction of all surfaces", "× uniform", "D18 Table 1")
-    joint_damping: Range = drawn((0.3, 3.0), "each joint's damping", "× log-uniform", "D18 Table 1")
-    actuator_gain: Range = drawn(
+    object_size: Range = randomized((0.95, 1.05), "object's dimensions", "× uniform", "D18 Table 1")
+    object_mass: Range = randomized(
+        (0.5, 1.5), "object's mass and inertia", "× uniform", "D18 Table 1"
+    )
+    link_mass: Range = randomized(
+        (0.5, 1.5), "each link's mass and inertia", "× uniform", "D18 Table 1"
+    )
+    friction: Range = randomized((0.7, 1.3), "friction of all surfaces", "× uniform", "D18 Table 1")
+    joint_damping: Range = randomized(
+        (0.3, 3.0), "each joint's damping", "× log-uniform", "D18 Table 1"
+    )
+    actuator_gain: Range = randomized(
         (0.75, 1.5), "each actuator's gain", "× log-uniform", "D18 Table 1"
     )
-    joint_limits: float = drawn(0.15, "each joint limit (rad)", "+ normal", "D18 Table 1")
-    gravity: float = drawn(0.4, "each coordinate of gravity (m/s²)", "+ normal", "D18 Table 1")
-    timestep_rate: Range = drawn(
+    joint_limits: float = randomized(0.15, "each joint limit (rad)", "+ normal", "D18 Table 1")
+    gravity: float = randomized(0.4, "each coordinate of gravity (m/s²)", "+ normal", "D18 Table 1")
+    timestep_rate: Range = randomized(
         (1250.0, 10000.0),
         "rate of the exponential added to every physics step (1/s; 0 adds none)",
         "uniform",
         "D18 C.2",
     )
-    action_noise: float = drawn(
+    action_noise: float = randomized(
         0.05, "each target at each action (share of its range)", "+ normal", "D18 C.2"
     )
-    action_bias: float = drawn(
+    action_bias: float = randomized(
         0.015, "each target throughout (share of its range)", "+ normal", "D18 C.2"
     )
-    action_scale: float = drawn(
+    action_scale: float = randomized(
         0.015, "each target's distance from its range's centre", "× (1 + normal)", "D18 C.2"
     )
-    action_delay: float = drawn(
+    action_delay: float = randomized(
         0.5, "chance of each actuator to act one action late throughout", "", "D18 C.2"
     )
-    backlash: Range = drawn(
+    backlash: Range = randomized(
         (7.4, 70.0),
         "rate at which each actuator takes up its slack, each way (1/s; 0 has no slack)",
         "log-uniform",
         "after robogym's calibrated exponents, 2 to 4.25",
     )
-    force_chance: Range = drawn(
+    force_chance: Range = randomized(
         (0.001, 0.1), "chance of a new push on the object at an action", "log-uniform", "D18 C.2"
     )
-    force_scale: float = drawn(
+    force_scale: float = randomized(
         1.0, "each coordinate of a push (m/s² × the object's mass)", "normal", "D18 C.2"
     )
-    force_decay: float = drawn(0.99, "what an action leaves of a push", "", "D18 C.2")
-    fingertip_offset: float = drawn(
+    force_decay: float = randomized(0.99, "what an action leaves of a push", "", "D18 C.2")
+    fingertip_offset: float = randomized(
         0.001, "each fingertip's position throughout (m)", "+ normal", "D18 C.2"
     )
-    fingertip_noise: float = drawn(
+    fingertip_noise: float = randomized(
         0.002, "each fingertip's position at each action (m)", "+ normal", "D18 C.2"
     )
-    fingertip_marker: float = drawn(
+    fingertip_marker: float = randomized(
         0.003, "each fingertip marker's place on its nail (m)", "± uniform", "D18 C.2, robogym"
     )
-    base_marker: float = drawn(
+    base_marker: float = randomized(
         0.001, "place of the hand-base markers (m)", "± uniform", "D18 C.2, robogym"
     )
-    position_offset: float = drawn(0.005, "object's position throughout (m)", "+ normal", "D18 C.2")
-    position_noise: float = drawn(
+    position_offset: float = randomized(
+        0.005, "object's position throughout (m)", "+ normal", "D18 C.2"
+    )
+    position_noise: float = randomized(
         0.001, "object's position at each action (m)", "+ normal", "D18 C.2"
     )
-    rotation_offset: float = drawn(
+    rotation_offset: float = randomized(
         0.1, "object's rotation vector throughout (rad)", "+ normal", "D18 C.2"
     )
-    rotation_noise: float = drawn(
+    rotation_noise: float = randomized(
         0.1, "object's rotation vector at each action (rad)", "+ normal", "D18 C.2"
     )
-    joint_offset: float = drawn(
+    joint_offset: float = randomized(
         0.02, "each measured joint angle throughout (rad)", "+ normal", "ours"
     )
-    joint_noise: float = drawn(
+    joint_noise: float = randomized(
         0.01, "each measured joint angle at each action (rad)", "+ normal", "ours"
     )
-    marker_loss: float = drawn(0.2, "lost fingertip markers (1/s each)", "Poisson", "D18 C.2")
-    marker_loss_seconds: float = drawn(1.0, "how long a marker stays lost (s)", "", "D18 C.2")
-    occlusion: bool = drawn(
+    marker_loss: float = randomized(0.2, "lost fingertip markers (1/s each)", "Poisson", "D18 C.2")
+    marker_loss_seconds: float = randomized(1.0, "how long a marker stays lost (s)", "", "D18 C.2")
+    occlusion: bool = randomized(
         True, "a fingertip marker that touches something keeps its last reading", "", "D18 C.2"
     )
-    pose_loss: float = drawn(0.02, "lost object poses (1/s)", "Poisson", "robogym")
-    pose_loss_seconds: float = drawn(1.0, "how long a pose stays lost (s)", "", "after robogym")
-    pose_delay: tuple[int, int] = drawn(
+    pose_loss: float = randomized(0.02, "lost object poses (1/s)", "Poisson", "robogym")
+    pose_loss_seconds: float = randomized(
+        1.0, "how long a pose stays lost (s)", "", "after robogym"
+    )
+    pose_delay: tuple[int, int] = randomized(
         (0, 0), "age of the object's pose (actions)", "uniform", "ours"
     )
-    pose_period: tuple[int, int] = drawn(
+    pose_period: tuple[int, int] = randomized(
         (1, 1), "actions between two new poses of the object", "uniform", "ours"
     )
-    pose_injection: Range = drawn(
+    pose_injection: Range = randomized(
         (0.0, 0.0), "chance of a random pose instead, at each new pose", "uniform", "DeXtreme"
     )
-    injected_position: float = drawn(
+    injected_position: float = randomized(
         0.03, "each coordinate of a random pose's position (m); its rotation is any",
         "+ normal", "ours",
     )  # fmt: skip

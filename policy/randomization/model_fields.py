@@ -17,10 +17,10 @@ episode gets the one nearest to what it drew. A box has any size."""
 
 def sized_scene(object_name: str) -> Scene:
     """The scene for physics, with the object's mesh in every size of `MESH_SIZES`."""
-    spec, thing = scene_spec(object_name, visual=False), object_spec(object_name)
-    if not thing.is_box:
+    spec, obj = scene_spec(object_name, visual=False), object_spec(object_name)
+    if not obj.is_box:
         for number, size in enumerate(MESH_SIZES):
-            spec.add_mesh(name=_mesh_name(number), uservert=(size * thing.corners).ravel())
+            spec.add_mesh(name=_mesh_name(number), uservert=(size * obj.corners).ravel())
     return Scene.compile(spec, object_name)
 
 

@@ -32,7 +32,7 @@ class Randomizer:
         self._xfrc = batch.bind("xfrc_applied")[:, scene.object_body, :3]
         self._frames = batch.bind("site_xmat")
         self._sites = scene.fingertip_sites
-        self._thing = object_spec(scene.object_name)
+        self._object = object_spec(scene.object_name)
         low, high = scene.actuator_range.T
         self._half, self._centre = (high - low) / 2, (high + low) / 2
         self._chance = Chance(batch.nsim, seed)
@@ -86,7 +86,7 @@ class Randomizer:
         chance, episode = self._chance, self._episode
         chance.advance(ids)
         self._fields.timestep[ids] = actuation.timestep(ids, chance, episode)
-        self._pushes(self._thing.mass * episode["object_mass"][ids], ids, chance, episode)
+        self._pushes(self._object.mass * episode["object_mass"][ids], ids, chance, episode)
         self._xfrc[ids] = self._pushes.force[ids]
         targets = actuation.noisy(
             targets, self._half, self._centre, ids, chance, episode, self.config
@@ -102,7 +102,7 @@ class Randomizer:
         covered = None
         if self.config.occlusion:
             size = episode["object_size"][ids]
-            covered = sensing.covered_nails(true, frames, self._thing, size)
+            covered = sensing.covered_nails(true, frames, self._object, size)
         seen = sensing.noisy(true, frames, ids, chance, episode, self.config)
         tips = self._markers(seen.fingertips, covered, ids, chance)
         seen = dataclasses.replace(seen, fingertips=tips)

@@ -64,14 +64,14 @@ def noisy(
 
 
 def covered_nails(
-    true: Measurement, frames: Array, thing: ObjectSpec, size: Array
+    true: Measurement, frames: Array, obj: ObjectSpec, size: Array
 ) -> NDArray[np.bool_]:
     """Which nails (K, 5) touch the object or another fingertip.
 
     Args:
         true: the truth about K hands.
         frames: hand_from_fingertip rotations (K, 5, 3, 3).
-        thing: the object.
+        obj: the object.
         size: its size in each hand (K,), 1 is nominal.
     """
     nails = true.fingertips + (frames @ NAIL_OFFSETS[..., None])[..., 0]
@@ -82,7 +82,7 @@ def covered_nails(
     beyond = np.maximum.reduce(
         [
             local @ face.frame[:3, 2] - face.frame[:3, 3] @ face.frame[:3, 2] * size[:, None]
-            for face in thing.faces
+            for face in obj.faces
         ]
     )
     apart = nails[:, :, None] - true.fingertips[:, None]

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from opendactyl.core.config_fields import renamed
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import to_plain
 from opendactyl.models.policy.actor_critic import MEMORIES
@@ -69,19 +70,19 @@ class PolicyConfig:
     """PPO's clipping range (D18 Table 10)."""
     entropy: float = 0.001
     """Weight of the entropy bonus."""
-    teacher_share: float = 0.45
+    teacher_fraction: float = renamed(0.45, "teacher_share")
     """Share of the time for a feed-forward teacher that sees everything; 0 trains without."""
-    clone_share: float = 0.2
+    distillation_fraction: float = renamed(0.2, "clone_share")
     """Share of the time in which the policy learns the teacher's actions while it acts itself
     (D19's policy cloning); PPO has the rest."""
-    examined: int = 64
+    eval_episodes: int = renamed(64, "examined")
     """Episodes by which the best checkpoint is chosen, run now and then as in evaluation;
     0 examines nothing, and the last policy counts as the best."""
     warm_start: Path | None = None
     """Weights to start from: a run of the same memory and layout, or a .safetensors file, which
     holds no teacher."""
     teacher: Path | None = None
-    """Who is cloned: a run, whose teacher is taken whatever its policy's memory (--teacher-share 0
+    """The teacher: a run, whose teacher is used whatever its policy's memory (--teacher-fraction 0
     trains it no further), or the .safetensors file of an LSTM policy of the same layout."""
     ray: str = ""
     """Collect on the Ray cluster at this address: auto, or HOST:PORT."""
@@ -115,8 +116,8 @@ class PolicyConfig:
             )
         if not 0 < self.max_minutes < math.inf:
             raise InputError(f"--max-minutes is {self.max_minutes}; it must be positive")
-        if self.examined < 0:
-            raise InputError(f"--examined is {self.examined}; it cannot be negative")
+        if self.eval_episodes < 0:
+            raise InputError(f"--eval-episodes is {self.eval_episodes}; it cannot be negative")
         if self.max_actions < 0 or self.ray_workers < 0:
             raise InputError("--max-actions and --ray-workers cannot be negative")
         if self.ray_workers > self.num_envs:
@@ -127,21 +128,21 @@ class PolicyConfig:
 
     def _check_stages(self) -> None:
         """The same for those of teacher and cloning."""
-        shares = self.teacher_share, self.clone_share
+        shares = self.teacher_fraction, self.distillation_fraction
         if not (min(shares) >= 0 and sum(shares) < 1):
             raise InputError(
-                f"--teacher-share {shares[0]:g} and --clone-share {shares[1]:g} cannot be negative "
-                "and must leave time for PPO"
+                f"--teacher-fraction {shares[0]:g} and --distillation-fraction {shares[1]:g} "
+                "cannot be negative and must leave time for PPO"
             )
-        if self.taught_by_policy and self.teacher_share > 0:
+        if self.taught_by_policy and self.teacher_fraction > 0:
             raise InputError(
-                f"--teacher {self.teacher} is a finished policy; it needs --teacher-share 0"
+                f"--teacher {self.teacher} is a finished policy; it needs --teacher-fraction 0"
             )
         taught = self.teacher is not None or (self.warm_start and self.warm_start.is_dir())
-        if self.clone_share > 0 and self.teacher_share == 0 and not taught:
+        if self.distillation_fraction > 0 and self.teacher_fraction == 0 and not taught:
             raise InputError(
-                "--clone-share needs a teacher: give --teacher-share some time, name a run with "
-                "--teacher, or set --clone-share 0"
+                "--distillation-fraction needs a teacher: give --teacher-fraction some time, name "
+                "a run with --teacher, or set --distillation-fraction 0"
             )
 
     @property

@@ -39,7 +39,7 @@ def due_stage(config: PolicyConfig, progress: float, present: str) -> str:
         progress: how much of the run is done; 1 is all.
         present: the stage it is at, or was at when it was interrupted, or "".
     """
-    teacher, clone = config.teacher_share, config.clone_share
+    teacher, clone = config.teacher_fraction, config.distillation_fraction
     ends = {"teacher": teacher, "clone": teacher + clone, "ppo": math.inf}
     stages = [s for s in STAGES if not (s == "teacher" and teacher == 0)]
     stages = [s for s in stages if not (s == "clone" and clone == 0)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.interface.tasks import EVALUATION_SECONDS, EXAMINED
+from opendactyl.policy.interface.tasks import EVALUATION_SECONDS, SELECTION_SEED_OFFSET
 from opendactyl.policy.training.config import PolicyConfig
 
 SHARE = 0.08
@@ -19,7 +19,7 @@ FIRST_SECONDS = 300.0
 """A fresh policy is examined after this long; a warm-started one at once."""
 
 
-class Examination:
+class PeriodicEvaluation:
     """Examines an agent now and then: never for long, since it trains nothing."""
 
     def __init__(self, config: PolicyConfig) -> None:
@@ -29,7 +29,7 @@ class Examination:
 
     def due(self, seconds: float, finished: bool) -> bool:
         """Whether a run of this age, or one that is finished, should be examined."""
-        return self._config.examined > 0 and (finished or seconds >= self._next)
+        return self._config.eval_episodes > 0 and (finished or seconds >= self._next)
 
     def mean_goals(self, agent: Agent, seconds: float) -> float:
         """Consecutive goals an episode, as `evaluate --pose sim` counts them.
@@ -40,7 +40,9 @@ class Examination:
         """
         began = time.monotonic()
         config = self._config
-        goals = whole_episodes(agent, config.environment(), config.examined, config.seed + EXAMINED)
+        goals = whole_episodes(
+            agent, config.environment(), config.eval_episodes, config.seed + SELECTION_SEED_OFFSET
+        )
         self._next = seconds + (time.monotonic() - began) / SHARE
         return float(goals.mean())
 

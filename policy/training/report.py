@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from opendactyl.core.atomic_files import read_json
-from opendactyl.core.html_report import Page
+from opendactyl.core.html_report import HtmlReport
 from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.geometry.rotation import Array
 
@@ -34,16 +34,16 @@ def write_report(run: Path) -> None:
         return
     config = read_json(run / CONFIG_NAME)
     last = rows[-1]
-    page = Page(f"Policy training: {config['task']}")
-    page.text(
+    report = HtmlReport(f"Policy training: {config['task']}")
+    report.text(
         f"{int(last['actions']):,} actions of {config['num_envs']} simulations in "
         f"{float(last['seconds']) / 60:.1f} minutes, physics `{config['randomization']}`. "
         f"{_examined(rows)}"
     )
-    page.figure(_curves(rows), "Over minutes of training; a colour for each stage.")
-    page.heading("Settings")
-    page.table(["setting", "value"], [[k, str(v)] for k, v in config.items()])
-    page.write(run / "report" / "report.html")
+    report.figure(_curves(rows), "Over minutes of training; a colour for each stage.")
+    report.heading("Settings")
+    report.table(["setting", "value"], [[k, str(v)] for k, v in config.items()])
+    report.write(run / "report" / "report.html")
 
 
 def _examined(rows: list[dict[str, Any]]) -> str:

@@ -17,14 +17,14 @@ from opendactyl.core.cpu import cores
 from opendactyl.core.csv_log import append_row, trim
 from opendactyl.models.weights import save_checkpoint
 from opendactyl.policy.collection.agent import Agent
-from opendactyl.policy.collection.async_collector import Ahead, AnyCollector
+from opendactyl.policy.collection.async_collector import AnyCollector, AsyncCollector
 from opendactyl.policy.collection.collector import Collector, Episodes
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.training.checkpoints import load_checkpoint, start_from
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.curriculum import STAGES, Curriculum, due_stage
 from opendactyl.policy.training.distillation import Cloning
-from opendactyl.policy.training.evaluation import Examination
+from opendactyl.policy.training.evaluation import PeriodicEvaluation
 from opendactyl.policy.training.ppo import PPO
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Trainer:
         self.seconds = 0.0
         self.actions = 0
         self.best = -math.inf
-        self._examination = Examination(config)
+        self._examination = PeriodicEvaluation(config)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.curriculum = Curriculum(config.task)
         if not (folder / "checkpoints" / "last.ckpt").exists():
@@ -65,7 +65,7 @@ class Trainer:
             self.curriculum.max_angle = angle or self.curriculum.max_angle
         self._optimizers: dict[str, dict[str, Any]] = {}
         self._stage = self._reached = ""
-        self._collector: Ahead | None = None
+        self._collector: AsyncCollector | None = None
 
     @property
     def progress(self) -> float:
@@ -108,7 +108,7 @@ class Trainer:
                     self.save("last")
                     saved = self.seconds
         last, best = (self.folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
-        if self._stage and not (self.config.examined and best.exists()):
+        if self._stage and not (self.config.eval_episodes and best.exists()):
             self.save("best")
         elif last.exists() and not best.exists():  # The only examination was interrupted.
             write_bytes(best, last.read_bytes())
@@ -136,7 +136,7 @@ class Trainer:
         agent = self.teacher if stage == "teacher" else self.student
         # Not the seed alone: a resumed run must not draw again what it drew before.
         seed = self.config.seed + STAGES.index(stage) + len(STAGES) * self.actions
-        collector = Ahead(
+        collector = AsyncCollector(
             agent,
             partial(self._make_collector, seed=seed),
             None if self.config.ray else max(cores() // 2, 1),

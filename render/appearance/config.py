@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from opendactyl.core.config_fields import check_ranges, drawn, load_preset
+from opendactyl.core.config_fields import check_ranges, load_preset, randomized
 
 Range = tuple[float, float]
 MAX_LIGHTS = 6
@@ -39,52 +39,62 @@ LIMITS = {
 class AppearanceConfig:
     """The ranges appearances are drawn from. The defaults are the `dactyl` preset."""
 
-    camera_position: float = drawn(
+    camera_position: float = randomized(
         0.005, "camera position, each axis (m)", "± uniform", "ORRB renderer_config.json"
     )
-    camera_rotation: float = drawn(
+    camera_rotation: float = randomized(
         0.015, "camera rotation about a random axis (rad)", "uniform from 0", "ORRB"
     )
-    camera_fovy: float = drawn(0.00873, "camera vertical field of view (rad)", "± uniform", "ORRB")
-    lights: tuple[int, int] = drawn((4, 6), "number of lights", "uniform", "D18 Table 9")
-    light_distance: Range = drawn((1.0, 1.5), "light distance from the palm (m)", "uniform", "ORRB")
-    light_elevation: Range = drawn(
+    camera_fovy: float = randomized(
+        0.00873, "camera vertical field of view (rad)", "± uniform", "ORRB"
+    )
+    lights: tuple[int, int] = randomized((4, 6), "number of lights", "uniform", "D18 Table 9")
+    light_distance: Range = randomized(
+        (1.0, 1.5), "light distance from the palm (m)", "uniform", "ORRB"
+    )
+    light_elevation: Range = randomized(
         (0.1, 1.0),
         "sine of the light's elevation",
         "uniform (half-sphere, not at its rim)",
         "after D18 Table 9",
     )
-    light_cone: Range = drawn((27.0, 33.0), "light cone, half angle (deg)", "uniform", "ORRB")
-    light_weight: Range = drawn((1.0, 5.0), "relative light intensity", "uniform", "D18 Table 9")
-    light_total: Range = drawn(
+    light_cone: Range = randomized((27.0, 33.0), "light cone, half angle (deg)", "uniform", "ORRB")
+    light_weight: Range = randomized(
+        (1.0, 5.0), "relative light intensity", "uniform", "D18 Table 9"
+    )
+    light_total: Range = randomized(
         (0.5, 2.0),
         "total light intensity (diffuse sum; Dactyl's units are Unity's)",
         "uniform",
         "after D18 Table 9",
     )
-    light_ambient: Range = drawn((0.1, 0.4), "ambient light", "uniform", "ours")
-    shadow: float = drawn(0.5, "share of samples whose brightest light casts shadows", "", "ours")
-    hand_random: bool = drawn(True, "hand colour, any RGB", "uniform in RGB", "D18 Table 9")
-    hand_metallic: Range = drawn((0.05, 0.25), "hand metallic", "uniform", "D18 Table 9")
-    hand_gloss: Range = drawn((0.0, 1.0), "hand glossiness", "uniform", "D18 Table 9")
-    face_hue: float = drawn(0.01, "face hue (turns)", "± uniform", "D18 Table 9")
-    face_saturation: float = drawn(0.15, "face saturation", "± uniform", "D18 Table 9")
-    face_value: float = drawn(0.15, "face value", "± uniform", "D18 Table 9")
-    face_metallic: Range = drawn((0.05, 0.15), "face metallic", "uniform", "D18 Table 9")
-    face_gloss: Range = drawn((0.05, 0.15), "face glossiness", "uniform", "D18 Table 9")
-    letter_hue: float = drawn(0.02, "letter hue (turns)", "± uniform", "ORRB")
-    letter_saturation: float = drawn(0.0, "letter saturation (at 0, hue is moot)", "", "ORRB")
-    letter_value: Range = drawn((0.5, 1.0), "letter value", "uniform", "ORRB")
-    background_random: bool = drawn(
+    light_ambient: Range = randomized((0.1, 0.4), "ambient light", "uniform", "ours")
+    shadow: float = randomized(
+        0.5, "share of samples whose brightest light casts shadows", "", "ours"
+    )
+    hand_random: bool = randomized(True, "hand colour, any RGB", "uniform in RGB", "D18 Table 9")
+    hand_metallic: Range = randomized((0.05, 0.25), "hand metallic", "uniform", "D18 Table 9")
+    hand_gloss: Range = randomized((0.0, 1.0), "hand glossiness", "uniform", "D18 Table 9")
+    face_hue: float = randomized(0.01, "face hue (turns)", "± uniform", "D18 Table 9")
+    face_saturation: float = randomized(0.15, "face saturation", "± uniform", "D18 Table 9")
+    face_value: float = randomized(0.15, "face value", "± uniform", "D18 Table 9")
+    face_metallic: Range = randomized((0.05, 0.15), "face metallic", "uniform", "D18 Table 9")
+    face_gloss: Range = randomized((0.05, 0.15), "face glossiness", "uniform", "D18 Table 9")
+    letter_hue: float = randomized(0.02, "letter hue (turns)", "± uniform", "ORRB")
+    letter_saturation: float = randomized(0.0, "letter saturation (at 0, hue is moot)", "", "ORRB")
+    letter_value: Range = randomized((0.5, 1.0), "letter value", "uniform", "ORRB")
+    background_random: bool = randomized(
         True, "floor and wall colour, any RGB", "uniform in RGB", "ours"
     )
-    background_texture: float = drawn(
+    background_texture: float = randomized(
         0.5, "share of floors and walls with a procedural texture", "", "after DR17"
     )
-    background_tile: Range = drawn(
+    background_tile: Range = randomized(
         (5.0, 5.0), "side of a texture's tile (m)", "log-uniform", "ours"
     )
-    distractors: tuple[int, int] = drawn((0, 0), "objects around the hand", "uniform", "after DR17")
+    distractors: tuple[int, int] = randomized(
+        (0, 0), "objects around the hand", "uniform", "after DR17"
+    )
 
     def __post_init__(self) -> None:
         """Refuses what cannot be drawn."""

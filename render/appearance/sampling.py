@@ -26,7 +26,7 @@ _PATTERNS = ("gradient", "stripes", "checker", "noise", "clouds")
 
 
 def sample_appearance(
-    rng: np.random.Generator, config: AppearanceConfig, *, views: int, thing: ObjectSpec
+    rng: np.random.Generator, config: AppearanceConfig, *, views: int, obj: ObjectSpec
 ) -> Appearance:
     """Draws an appearance for a rig of `views` cameras that looks at `thing`."""
     axes = rng.standard_normal((views, 3))
@@ -47,8 +47,8 @@ def sample_appearance(
             metallic=_uniform(rng, config.hand_metallic),
             gloss=_uniform(rng, config.hand_gloss),
         ),
-        faces=tuple(_face(rng, config, face.rgb) for face in thing.faces),
-        letters=tuple(_letter(rng, config) for _ in thing.faces),
+        faces=tuple(_face(rng, config, face.rgb) for face in obj.faces),
+        letters=tuple(_letter(rng, config) for _ in obj.faces),
         floor=_backdrop(rng, config, FLOOR_RGB),
         wall=_backdrop(rng, config, WALL_RGB),
         distractors=tuple(_distractor(rng) for _ in range(count)),

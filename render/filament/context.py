@@ -24,7 +24,7 @@ def make_context() -> Any:
     """
     try:
         # Without this import, creating a context aborts the process.
-        import mujoco.studio.window  # noqa: F401  # pyright: ignore[reportMissingImports]
+        import mujoco.render_scene.window  # noqa: F401  # pyright: ignore[reportMissingImports]
         from mujoco import mjrf
     except ImportError as error:
         raise InputError(f"no filament renderer in this MuJoCo ({error}); use classic") from error

@@ -18,9 +18,9 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
-from opendactyl.render.base import OBJECT, geom_classes, share_visible
-from opendactyl.render.filament.scene import FilamentStage
-from opendactyl.render.scene import FAR, NEAR, build_studio, dress, true_cameras
+from opendactyl.render.base import OBJECT, fraction_visible, geom_classes
+from opendactyl.render.filament.scene import FilamentScene
+from opendactyl.render.scene import FAR, NEAR, apply_appearance, build_render_scene, true_cameras
 from opendactyl.sim.scene import HAND_GROUP, OBJECT_GROUP
 from opendactyl.sim.state import State
 
@@ -52,14 +52,14 @@ class FilamentRenderer:
         if len({(camera.width, camera.height) for camera in rig.cameras}) != 1:
             raise InputError("the cameras of a rig must have one image size to be rendered")
         self.rig = rig
-        self.studio = build_studio(rig, object_name, full_meshes=True)
+        self.render_scene = build_render_scene(rig, object_name, full_meshes=True)
         self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
         self._scale = supersampling
-        self._data = mujoco.MjData(self.studio.model)
-        self._classes = geom_classes(self.studio.scene)
+        self._data = mujoco.MjData(self.render_scene.model)
+        self._classes = geom_classes(self.render_scene.scene)
         self._cameras: tuple[Camera, ...] = rig.cameras
         sizes = {"picture": self._row(supersampling), "ids": self._row(1), "depth": self._row(1)}
-        self._stage = FilamentStage(self.studio, sizes)
+        self._stage = FilamentScene(self.render_scene, sizes)
         self._open = True
         _open_renderers.add(self)
 
@@ -71,10 +71,10 @@ class FilamentRenderer:
     ) -> NDArray[np.uint8]:
         """Renders a state (V, H, W, 3), into `out` when given."""
         self._check_open()
-        dress(self.studio, appearance)
+        apply_appearance(self.render_scene, appearance)
         self._cameras = true_cameras(self.rig, appearance)
-        self._data.qpos[:] = self.studio.scene.qpos(state)
-        mujoco.mj_kinematics(self.studio.model, self._data)
+        self._data.qpos[:] = self.render_scene.scene.qpos(state)
+        mujoco.mj_kinematics(self.render_scene.model, self._data)
         self._stage.follow(self._data, appearance)
         pixels = _tone_map(self._shoot("picture", "DEFAULT", self._scale), self._scale)
         if out is None:
@@ -95,7 +95,7 @@ class FilamentRenderer:
         self._check_open()
         pixels = self._shoot("ids", "SEGMENTATION_BY_ID").astype(np.int64)
         codes = pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)
-        return np.where(codes > self.studio.model.ngeom, 0, codes) - 1
+        return np.where(codes > self.render_scene.model.ngeom, 0, codes) - 1
 
     def segment(self) -> NDArray[np.uint8]:
         """The classes (V, H, W) of the last rendered frame: 0 background, 1 hand, 2 object."""
@@ -111,7 +111,7 @@ class FilamentRenderer:
 
     def visible_fraction(self) -> NDArray[np.float64]:
         """Per view (V,): the object's visible pixels over those it would have unoccluded."""
-        return share_visible(self.segment(), self.object_alone())
+        return fraction_visible(self.segment(), self.object_alone())
 
     def depth(self) -> NDArray[np.float32]:
         """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from opendactyl.geometry.camera import Camera
 from opendactyl.render.appearance.config import MAX_DISTRACTORS, MAX_LIGHTS, Appearance
 from opendactyl.render.filament.context import Target, frustum, make_context, upload
-from opendactyl.render.scene import Studio
+from opendactyl.render.scene import RenderScene
 from opendactyl.sim.scene import HAND_GROUP, OBJECT_GROUP
 
 CANDELA = 170_000.0
@@ -34,14 +34,14 @@ _AXES = {
 """Which of MuJoCo's sizes of a geom is Filament's along x, y and z."""
 
 
-class FilamentStage:
+class FilamentScene:
     """A studio in Filament, and buffers that its cameras' pictures are read into."""
 
-    def __init__(self, studio: Studio, sizes: dict[str, tuple[int, int]]) -> None:
+    def __init__(self, render_scene: RenderScene, sizes: dict[str, tuple[int, int]]) -> None:
         """Builds everything.
 
         Args:
-            studio: what is shown; its model is followed.
+            render_scene: what is shown; its model is followed.
             sizes: height and width of the row of views for each of the buffers `picture`, `ids`
                 and `depth`.
 
@@ -49,7 +49,7 @@ class FilamentStage:
             InputError: Filament or a Vulkan driver is missing.
         """
         self._filament = make_context()
-        self.studio = studio
+        self.render_scene = render_scene
         self._build_scene()
         kinds = {"picture": ("RGB8", np.uint8, 3), "ids": ("RGB8", np.uint8, 3),
                  "depth": ("R32F", np.float32, 1)}  # fmt: skip
@@ -60,7 +60,7 @@ class FilamentStage:
     def _build_scene(self) -> None:
         from mujoco import mjrf
 
-        model = self.studio.model
+        model = self.render_scene.model
         self._scene = self._filament.create_scene(mjrf.SceneParams())
         self._scene.configure_from_model(model)
         self._resources = mjrf.ModelResources(self._filament, model)
@@ -73,9 +73,9 @@ class FilamentStage:
         assets = Path(str(mujoco.__file__)).parent / "studio" / "assets"
         self._sky = self._texture((assets / "ibl.ktx").read_bytes(), None)
         self._environment = self._add_light(type=mjrf.LightType.LIGHT_IMAGE, texture=self._sky)
-        size = self.studio.textures.shape[1]
+        size = self.render_scene.textures.shape[1]
         self._textures = [
-            self._texture(texture.tobytes(), size) for texture in self.studio.textures
+            self._texture(texture.tobytes(), size) for texture in self.render_scene.textures
         ]
 
     def _add_light(self, **values: Any) -> Any:
@@ -113,7 +113,7 @@ class FilamentStage:
         self._paint_room()
 
     def _place_lights(self, appearance: Appearance) -> None:
-        model = self.studio.model
+        model = self.render_scene.model
         for number, light in enumerate(self._lights):
             active = number < len(appearance.lights)
             light.set_active(active)
@@ -128,8 +128,8 @@ class FilamentStage:
 
     def _paint_room(self) -> None:
         """What `ModelRenderables` does not follow: textures, and the shapes of distractors."""
-        model = self.studio.model
-        for texture, pixels in zip(self._textures, self.studio.textures, strict=True):
+        model = self.render_scene.model
+        for texture, pixels in zip(self._textures, self.render_scene.textures, strict=True):
             upload(texture, pixels.tobytes())
         for name in ("floor", "wall0", "wall1", "wall2", "wall3"):
             solid = self._solid(model.geom(name).id)

@@ -14,8 +14,8 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
-from opendactyl.render.base import OBJECT, geom_classes, share_visible
-from opendactyl.render.scene import build_studio, dress, true_cameras
+from opendactyl.render.base import OBJECT, fraction_visible, geom_classes
+from opendactyl.render.scene import apply_appearance, build_render_scene, true_cameras
 from opendactyl.sim.scene import COLLISION_GROUP, HAND_GROUP, OBJECT_GROUP
 from opendactyl.sim.state import State
 
@@ -54,9 +54,9 @@ class ClassicRenderer:
         self._context: mujoco.MjrContext | None = None
         self._gl = None
         self.rig = rig
-        self.studio = build_studio(rig, object_name, full_meshes=full_meshes)
+        self.render_scene = build_render_scene(rig, object_name, full_meshes=full_meshes)
         self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
-        model = self.studio.model
+        model = self.render_scene.model
         self._scale = supersampling
         width, height = self._width * len(rig.cameras) * supersampling, self._height * supersampling
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
@@ -70,17 +70,17 @@ class ClassicRenderer:
         self._data = mujoco.MjData(model)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 10)
         self._texture_ids = [model.texture(name).id for name in ("floor", "wall")]
-        self._classes = geom_classes(self.studio.scene)
+        self._classes = geom_classes(self.render_scene.scene)
 
     def render(
         self, state: State, appearance: Appearance, out: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8]:
         """Renders a state (V, H, W, 3), into `out` when given."""
-        model, data = self.studio.model, self._data
+        model, data = self.render_scene.model, self._data
         self._make_current()
-        dress(self.studio, appearance)
+        apply_appearance(self.render_scene, appearance)
         self._upload_textures()
-        data.qpos[:] = self.studio.scene.qpos(state)
+        data.qpos[:] = self.render_scene.scene.qpos(state)
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
         self._draw(hide_hand=False)
@@ -98,7 +98,7 @@ class ClassicRenderer:
 
     def visible_fraction(self) -> NDArray[np.float64]:
         """Per view (V,): the object's visible pixels over those it would have unoccluded."""
-        return share_visible(self.segment(), self.object_alone())
+        return fraction_visible(self.segment(), self.object_alone())
 
     def object_alone(self) -> NDArray[np.bool_]:
         """Where the object of the last frame would be seen (V, H, W) if nothing else was there."""
@@ -111,7 +111,7 @@ class ClassicRenderer:
         shape = (self._height, self._width * len(self.rig.cameras))
         buffer = np.empty(shape, dtype=np.float32)
         mujoco.mjr_readPixels(None, buffer, self._whole(1), self._context)
-        model = self.studio.model
+        model = self.render_scene.model
         near = model.vis.map.znear * model.stat.extent
         far = model.vis.map.zfar * model.stat.extent
         # Reversed depth: 1 at the near plane, 0 at the far one.
@@ -128,8 +128,8 @@ class ClassicRenderer:
         self._gl.make_current()
 
     def _upload_textures(self) -> None:
-        model = self.studio.model
-        for number, texture in zip(self._texture_ids, self.studio.textures, strict=True):
+        model = self.render_scene.model
+        for number, texture in zip(self._texture_ids, self.render_scene.textures, strict=True):
             start = model.tex_adr[number]
             model.tex_data[start : start + texture.size] = texture.ravel()
             mujoco.mjr_uploadTexture(model, self._context, number)
@@ -140,7 +140,7 @@ class ClassicRenderer:
         )
 
     def _draw(self, *, hide_hand: bool, ids: bool = False) -> None:
-        model, scene = self.studio.model, self._scene
+        model, scene = self.render_scene.model, self._scene
         option = mujoco.MjvOption()
         option.geomgroup[:] = 0
         shown = [OBJECT_GROUP] if hide_hand else [0, HAND_GROUP, OBJECT_GROUP]

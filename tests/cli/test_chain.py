@@ -16,7 +16,7 @@ TOY = (
      "--accelerator", "cpu"),
     ("eval-vision",),
     ("train-policy", "--num-envs", 8, "--horizon", 4, "--minibatches", 2, "--epochs", 1,
-     "--examined", 2, "--max-minutes", 0.03),
+     "--eval-episodes", 2, "--max-minutes", 0.03),
     ("export",),
     ("evaluate", "--episodes", 2, "--seconds-per-goal", 0.4),
     ("evaluate", "--pose", "vision", "--episodes", 1, "--seconds-per-goal", 0.4,

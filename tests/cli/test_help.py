@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from opendactyl.cli.main import VERBS, main
+from opendactyl.cli.main import main
+from opendactyl.cli.verb_list import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Options that scripts outside the repository rely on.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from opendactyl.core import atomic_files as atomic
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.core.run_dir import to_plain
 
 
@@ -77,7 +77,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match=r"No space left on device.*free space"):
+    with pytest.raises(EnvironmentFailure, match=r"No space left on device.*free space"):
         atomic.write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -120,3 +120,13 @@ def test_json_hash_depends_on_the_content_alone():
 def test_numpy_values_become_plain(tmp_path):
     value = to_plain({"a": np.float32(0.5), "b": np.arange(3), "c": (np.int64(2),)})
     assert json.dumps(value) == '{"a": 0.5, "b": [0, 1, 2], "c": [2]}'
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_permissions_follow_the_umask(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        atomic.write_text(tmp_path / "a", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == mode

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from opendactyl.core.html_report import Page
+from opendactyl.core.html_report import HtmlReport
 
 VOID = {"meta", "img", "br"}
 
@@ -51,14 +51,14 @@ def _figure():
 def test_everything_is_inside(tmp_path):
     picture = np.zeros((8, 12, 3), dtype=np.uint8)
     picture[2:5, 3:9] = (255, 120, 0)
-    page = (
-        Page("A report")
+    report = (
+        HtmlReport("A report")
         .heading("Numbers")
         .text("See `code`, **bold**, [here](https://a.example/x).")
     )
-    page.table(["name", "value"], [["x", 1.23456], ["n", 20000], ["none", None]])
-    page.figure(_figure(), "A curve").image(picture, "A picture")
-    page.write(tmp_path / "report.html")
+    report.table(["name", "value"], [["x", 1.23456], ["n", 20000], ["none", None]])
+    report.figure(_figure(), "A curve").image(picture, "A picture")
+    report.write(tmp_path / "report.html")
     parsed = _parse(tmp_path / "report.html")
     assert parsed.seen.count("img") == 2
     assert all(source.startswith("data:image/png;base64,") for source in parsed.sources)
@@ -75,15 +75,15 @@ def test_everything_is_inside(tmp_path):
 
 def test_the_same_report_has_the_same_bytes(tmp_path):
     for name in ("a", "b"):
-        Page("t").figure(_figure(), "c").write(tmp_path / name)
+        HtmlReport("t").figure(_figure(), "c").write(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_hostile_text_stays_text(tmp_path):
     evil = '<script>alert(1)</script> " onload=x [a](javascript:alert(1))'
-    page = Page(evil).heading(evil).text(evil).table([evil], [[evil]])
-    page.image(np.zeros((2, 2, 3), np.uint8), evil)
-    page.write(tmp_path / "evil.html")
+    report = HtmlReport(evil).heading(evil).text(evil).table([evil], [[evil]])
+    report.image(np.zeros((2, 2, 3), np.uint8), evil)
+    report.write(tmp_path / "evil.html")
     parsed = _parse(tmp_path / "evil.html")
     assert "script" not in parsed.seen
     assert "a" not in parsed.seen
@@ -93,10 +93,10 @@ def test_hostile_text_stays_text(tmp_path):
 def test_jpeg_bytes_keep_their_kind(tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4)).save(buffer, "jpeg")
-    Page("t").image(buffer.getvalue()).write(tmp_path / "a.html")
+    HtmlReport("t").image(buffer.getvalue()).write(tmp_path / "a.html")
     assert "data:image/jpeg;base64," in (tmp_path / "a.html").read_text()
 
 
 def test_a_row_of_another_length_is_refused():
     with pytest.raises(ValueError, match="2 cells, not 1"):
-        Page("t").table(["one"], [[1, 2]])
+        HtmlReport("t").table(["one"], [[1, 2]])

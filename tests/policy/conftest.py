@@ -15,7 +15,7 @@ def tiny(tmp_path: Path) -> Callable[..., PolicyConfig]:
 
     def settings(**options: Any) -> PolicyConfig:
         usual = {"out": tmp_path / "run", "num_envs": 8, "horizon": 4, "minibatches": 2,
-                 "epochs": 1, "max_actions": 128, "examined": 0}  # fmt: skip
+                 "epochs": 1, "max_actions": 128, "eval_episodes": 0}  # fmt: skip
         return PolicyConfig(**(usual | options))
 
     return settings

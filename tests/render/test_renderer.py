@@ -17,7 +17,7 @@ from opendactyl.render.appearance.config import (
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.base import OBJECT
 from opendactyl.render.factory import make_renderer
-from opendactyl.render.scene import dress
+from opendactyl.render.scene import apply_appearance
 from opendactyl.sim.initial_states import settled_state
 from opendactyl.sim.objects.shipped import object_spec
 
@@ -31,7 +31,7 @@ MODEL_FIELDS = (
 
 def look(preset="dactyl", seed=0):
     rng = np.random.default_rng(seed)
-    return sample_appearance(rng, PRESETS[preset], views=3, thing=BLOCK)
+    return sample_appearance(rng, PRESETS[preset], views=3, obj=BLOCK)
 
 
 @pytest.fixture(scope="module")
@@ -123,18 +123,18 @@ def test_visible_fraction_is_one_without_a_hand_in_the_way(renderer, states):
 
 
 def test_nothing_of_an_appearance_stays_for_the_next(renderer):
-    model = renderer.studio.model
+    model = renderer.render_scene.model
 
     def everything():
         return np.concatenate(
             [np.asarray(getattr(model, name), dtype=float).ravel() for name in MODEL_FIELDS]
         )
 
-    dress(renderer.studio, look())
+    apply_appearance(renderer.render_scene, look())
     before = everything()
-    dress(renderer.studio, look("wide", 3))
+    apply_appearance(renderer.render_scene, look("wide", 3))
     assert not np.array_equal(everything(), before)
-    dress(renderer.studio, look())
+    apply_appearance(renderer.render_scene, look())
     np.testing.assert_array_equal(everything(), before)
 
 

@@ -84,10 +84,10 @@ def test_random_states_overlap_nothing(scene):
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_objects_are_convex_and_their_letters_fit(name):
-    thing = object_spec(name)
-    for face in thing.faces:
+    obj = object_spec(name)
+    for face in obj.faces:
         normal, centre = face.frame[:3, 2], face.frame[:3, 3]
-        assert np.all(thing.corners @ normal <= centre @ normal + 1e-9)
+        assert np.all(obj.corners @ normal <= centre @ normal + 1e-9)
         boxes = letter_boxes(face.letter, face.half_size)
         reach = np.abs(boxes[:, :2]).max(axis=1) + boxes[:, 2]
         assert np.all(reach < np.linalg.norm(face.half_size))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from opendactyl.core.cpu import cores
-from opendactyl.core.html_report import Page
+from opendactyl.core.html_report import HtmlReport
 from opendactyl.datasets.loading.cache import CachedDataset
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import nearest_symmetry, rotations_of
@@ -45,20 +45,20 @@ def write_report(
     about: Circumstances,
 ) -> None:
     """Writes `report.html`: numbers with intervals, distributions, and the worst samples."""
-    page = Page("Pose estimation report")
-    page.text(_heading(metrics["n"], data, about))
-    _numbers(page, p, metrics)
+    report = HtmlReport("Pose estimation report")
+    report.text(_heading(metrics["n"], data, about))
+    _numbers(report, p, metrics)
     angle, distance = p.rotation_error_deg, p.position_error_mm
-    page.figure(_distributions(angle, distance), "Share of samples below an error.")
-    page.figure(_against_visibility(p), "Error by how much of the object nothing hides.")
-    page.figure(_calibration(p), "Share of truths inside the predicted regions.")
+    report.figure(_distributions(angle, distance), "Share of samples below an error.")
+    report.figure(_against_visibility(p), "Error by how much of the object nothing hides.")
+    report.figure(_calibration(p), "Share of truths inside the predicted regions.")
     alike = rotations_of(data.manifest.keypoints[: data.manifest.num_corners])
-    page.text(_wrong_faces(p, metrics, alike))
-    page.figure(_confusion(p, alike), "The turn of the bare solid that the error is nearest to.")
-    page.image(
+    report.text(_wrong_faces(p, metrics, alike))
+    report.figure(_confusion(p, alike), "The turn of the bare solid that the error is nearest to.")
+    report.image(
         draw_worst(p, data, WORST), f"The {WORST} worst rotations: true axes thin, estimated thick."
     )
-    page.write(path)
+    report.write(path)
 
 
 def _heading(n: int, data: CachedDataset, about: Circumstances) -> str:
@@ -80,15 +80,15 @@ def _heading(n: int, data: CachedDataset, about: Circumstances) -> str:
     return text
 
 
-def _numbers(page: Page, p: Predictions, metrics: dict[str, Any]) -> None:
-    page.table(
+def _numbers(report: HtmlReport, p: Predictions, metrics: dict[str, Any]) -> None:
+    report.table(
         ["error", "mean", "95 % interval of the mean", "median", "p90", "p95", "p99", "max"],
         [
             _row("rotation (°)", p.rotation_error_deg, metrics["rotation_error_deg"]),
             _row("position (mm)", p.position_error_mm, metrics["position_error_mm"]),
         ],
     )
-    page.table(
+    report.table(
         ["mean error along or about (hand frame)", "x", "y", "z"],
         [
             [name, *(metrics[key][axis] for axis in "xyz")]
@@ -100,11 +100,11 @@ def _numbers(page: Page, p: Predictions, metrics: dict[str, Any]) -> None:
     shares = [(f"within {name.replace('_', ', ')}", inside) for name, inside in within(p).items()]
     position, rotation = (squares <= CHI2_90_3 for squares in squared_distances(p))
     shares += [("position in its 90 % region", position), ("rotation in its 90 % region", rotation)]
-    page.table(
+    report.table(
         ["samples", "share", "95 % interval"],
         [[name, f"{inside.mean():.1%}", _interval(inside, ".1%")] for name, inside in shares],
     )
-    page.text(f"ADD AUC to 0.1 m: {metrics['add_auc']:.4f}.")
+    report.text(f"ADD AUC to 0.1 m: {metrics['add_auc']:.4f}.")
 
 
 def _row(name: str, values: Array, summary: dict[str, float]) -> list[Any]:

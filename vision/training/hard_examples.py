@@ -6,8 +6,8 @@ from pathlib import Path
 
 from opendactyl.datasets.export.card import write_card
 from opendactyl.datasets.format.manifest import load_manifest
-from opendactyl.datasets.generation.config import DatasetConfig, Recipe
-from opendactyl.datasets.generation.generate import generate_recipe
+from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig
+from opendactyl.datasets.generation.generate import generate_resolved
 from opendactyl.datasets.generation.shard_builder import MakeSource
 
 SEED_OFFSET = 1_000_003
@@ -28,10 +28,10 @@ def mine(data: Path, bundle: Path, samples: int, out: Path, find_source: FindSou
         out: where to.
         find_source: gives the source of the states.
     """
-    like = Recipe.from_content(load_manifest(data).config, DatasetConfig(out=data))
+    like = ResolvedConfig.from_content(load_manifest(data).config, DatasetConfig(out=data))
     config = dataclasses.replace(
         like.config, out=out, num_samples=samples, seed=like.config.seed + SEED_OFFSET,
         states=f"mined:{bundle}", resume=True,
     )  # fmt: skip
     make_source = find_source(config.states, config.object)
-    return generate_recipe(dataclasses.replace(like, config=config), make_source, write_card)
+    return generate_resolved(dataclasses.replace(like, config=config), make_source, write_card)

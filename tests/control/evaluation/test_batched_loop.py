@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from opendactyl.control.runtime.interfaces import Over
+from opendactyl.control.runtime.interfaces import EndOfRecording
 from opendactyl.control.runtime.telemetry import ACTING
 from opendactyl.geometry.rotation import geodesic_angle, quat_from_axis_angle
 
@@ -25,7 +25,7 @@ def test_misses_are_counted_and_the_rate_is_kept(rig):
     read = rig.hand.read
 
     def reading():
-        if rig.loop.journal.actions in slow:
+        if rig.loop.telemetry.actions in slow:
             rig.clock.now += 0.1
         return read()
 
@@ -77,7 +77,7 @@ def test_a_recording_that_is_over_ends_the_loop(rig):
 
     def recorded():
         if next(left, None) is None:
-            raise Over("over")
+            raise EndOfRecording("over")
         return read()
 
     rig.hand.read = recorded

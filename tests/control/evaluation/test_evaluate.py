@@ -9,21 +9,21 @@ import pytest
 
 from opendactyl.control.evaluation.episode_runner import share_out
 from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
-from opendactyl.control.viewer.video import film_median
+from opendactyl.control.viewer.video import record_median_video
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
-from opendactyl.policy.interface.tasks import EXAMINED
+from opendactyl.policy.interface.tasks import SELECTION_SEED_OFFSET
 
 
 def settings(bundle, out, **options):
     return EvaluateConfig(
-        bundle=bundle, out=out, seconds_per_goal=0.4, **({"film_seconds": 0} | options)
+        bundle=bundle, out=out, seconds_per_goal=0.4, **({"video_seconds": 0} | options)
     )
 
 
 def test_the_median_episode_is_recorded(bundle, tmp_path):
-    config = settings(bundle, tmp_path / "out", episodes=3, film_seconds=0.2)
-    video = film_median(config, [4, 9, 6])
+    config = settings(bundle, tmp_path / "out", episodes=3, video_seconds=0.2)
+    video = record_median_video(config, [4, 9, 6])
     assert video == tmp_path / "out" / "median.mp4"
     assert len(iio.imread(video, plugin="pyav")) == 2
 
@@ -97,19 +97,19 @@ def test_pose_sources_are_compared_in_pairs_of_the_same_episodes(bundle, tmp_pat
 @pytest.mark.parametrize(
     "options",
     [{"pose": "guess"}, {"task": "juggle"}, {"renderer": "crayon"}, {"episodes": 0}, {"seed": -1},
-     {"film_seconds": -1.0}, {"film_seconds": 0.01}, {"film_seconds": math.nan},
+     {"video_seconds": -1.0}, {"film_seconds": 0.01}, {"film_seconds": math.nan},
      {"appearance": "loud", "pose": "vision"}, {"seconds_per_goal": math.inf}],
 )  # fmt: skip
 def test_evaluation_refuses_what_it_cannot_do(bundle, tmp_path, options):
     with pytest.raises(InputError):
-        wanted = {"episodes": 1, "film_seconds": 0, "seconds_per_goal": 0.4} | options
+        wanted = {"episodes": 1, "video_seconds": 0, "seconds_per_goal": 0.4} | options
         evaluate(EvaluateConfig(bundle=bundle, out=tmp_path / "out", **wanted))
     assert not (tmp_path / "out").exists()
 
 
 def test_starts_that_were_trained_on_are_not_counted(bundle, tmp_path):
     trained = read_json(bundle / "manifest.json")["training"]["policy"]["seed"]
-    for seed in (trained, trained + EXAMINED):
+    for seed in (trained, trained + SELECTION_SEED_OFFSET):
         with pytest.raises(InputError, match=f"--seed is {seed}"):
             evaluate(settings(bundle, tmp_path / "out", episodes=1, seed=seed))
     assert not (tmp_path / "out").exists()
@@ -162,10 +162,10 @@ def test_the_report_has_the_errors_of_single_samples_beside_those_in_the_loop(
     spoil(pretend)
     results = evaluate(settings(copy, tmp_path / "out", pose="vision", episodes=1))
     assert results["offline"]["n"] == 7
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "single samples: policy:x, classic" in page
-    assert "80% to 100%" in page
-    assert "Dactyl, vision to sim" in page and "0.6912" in page
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "single samples: policy:x, classic" in report
+    assert "80% to 100%" in report
+    assert "Dactyl, vision to sim" in report and "0.6912" in report
 
 
 def test_the_bundle_of_the_task_comes_before_that_of_the_hardest(tmp_path, monkeypatch):

@@ -125,9 +125,9 @@ def test_whatever_a_part_raises_the_loop_outlives_it(rig, part, call, before):
     started = rig.steps(before)
     loop = rig.loop
     if part == "policy":
-        bundle = loop._pilot._bundle
+        bundle = loop._controller._bundle
         broken = Broken(bundle.policy, call)
-        loop._pilot._bundle = dataclasses.replace(bundle, policy=broken)
+        loop._controller._bundle = dataclasses.replace(bundle, policy=broken)
     else:
         name = {"pose": "source", "goal": "goals"}[part]
         broken = Broken(getattr(loop, name), call)
@@ -142,7 +142,7 @@ def test_whatever_a_part_raises_the_loop_outlives_it(rig, part, call, before):
     assert {status.state for status in rig.steps(3)} == {ACTING}
 
 
-class Confused:
+class InvalidAction:
     """A pose source that gives something else, or whose own clock is broken."""
 
     def __init__(self, pose, seconds=None):
@@ -161,10 +161,10 @@ class Confused:
 @pytest.mark.parametrize(
     "source",
     [
-        Confused(("no", "pose")),
-        Confused(Pose(np.zeros(2), np.array([1.0, 0, 0, 0]), np.eye(6))),
-        Confused(Pose(np.full(3, np.nan), np.array([1.0, 0, 0, 0]), np.eye(6))),
-        Confused(Pose(np.zeros(3), np.array([1.0, 0, 0, 0]), np.eye(6)), ValueError("clock")),
+        InvalidAction(("no", "pose")),
+        InvalidAction(Pose(np.zeros(2), np.array([1.0, 0, 0, 0]), np.eye(6))),
+        InvalidAction(Pose(np.full(3, np.nan), np.array([1.0, 0, 0, 0]), np.eye(6))),
+        InvalidAction(Pose(np.zeros(3), np.array([1.0, 0, 0, 0]), np.eye(6)), ValueError("clock")),
     ],
 )
 def test_poses_that_are_none_hold_the_hand_until_there_are_some(rig, source):

@@ -13,7 +13,7 @@ from opendactyl.control.evaluation.policy_states import (
     augmented,
     badness,
 )
-from opendactyl.control.viewer.video import RunConfig, film
+from opendactyl.control.viewer.video import RunConfig, record_video
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.geometry.symmetry import nearest_symmetry
@@ -93,14 +93,14 @@ def test_a_film_that_cannot_be_written_is_refused(bundle, tmp_path, monkeypatch)
 
     monkeypatch.setattr("imageio.plugins.pyav.PyAVPlugin.write_frame", full)
     with pytest.raises(InputError, match=r"cannot write .*a\.mp4: No space left"):
-        film(RunConfig(bundle=bundle, seconds=0.1, video=tmp_path / "a.mp4"))
+        record_video(RunConfig(bundle=bundle, seconds=0.1, video=tmp_path / "a.mp4"))
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
 def test_film(bundle, tmp_path):
     import imageio.v3 as iio
 
-    path = film(RunConfig(bundle=bundle, seconds=0.4, video=tmp_path / "film.mp4"))
+    path = record_video(RunConfig(bundle=bundle, seconds=0.4, video=tmp_path / "film.mp4"))
     frames = iio.imread(path, plugin="pyav")
     assert frames.shape == (5, 480, 640, 3)
     assert np.abs(frames[0].astype(int) - frames[-1]).max() > 20

@@ -16,7 +16,7 @@ from opendactyl.vision.evaluation.evaluate import evaluate as evaluate_vision
 
 def settings(bundle, out, episodes, **options):
     return EvaluateConfig(
-        bundle=bundle, out=out, episodes=episodes, seconds_per_goal=0.4, film_seconds=0, **options
+        bundle=bundle, out=out, episodes=episodes, seconds_per_goal=0.4, video_seconds=0, **options
     )
 
 

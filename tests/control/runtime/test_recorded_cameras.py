@@ -12,7 +12,7 @@ from PIL import Image
 
 from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.runtime.goals import TaskGoals
-from opendactyl.control.runtime.interfaces import HandReading, Over
+from opendactyl.control.runtime.interfaces import EndOfRecording, HandReading
 from opendactyl.control.runtime.recorded_cameras import RecordedCameras, fit
 from opendactyl.control.runtime.robot_loop import RobotLoop
 from opendactyl.control.runtime.vision_pose import VisionPose
@@ -44,7 +44,7 @@ def test_folders_are_played_in_step_and_end(folders):
         assert len(views) == 3
         for number, view in enumerate(views):
             assert np.array_equal(view, frames(number)[k])
-    with pytest.raises(Over):
+    with pytest.raises(EndOfRecording):
         cameras.read()
     cameras.close()
 
@@ -80,7 +80,7 @@ def test_videos_are_played_and_fitted(folders):
         for number, view in enumerate(cameras.read()):
             assert view.shape == (48, 48, 3)
             assert abs(float(view.mean()) - 60 * (number + 1)) < 4
-    with pytest.raises(Over):
+    with pytest.raises(EndOfRecording):
         cameras.read()
 
 
@@ -121,7 +121,7 @@ def test_the_loop_runs_on_a_recording_until_it_ends(bundle, folders):
     source = VisionPose(loaded, RecordedCameras(folders, loaded.rig))
     loop = RobotLoop(loaded, Still(), source, TaskGoals("spin"), sleep=lambda _: None)
     assert len(list(loop.run())) == FRAMES
-    assert not loop.journal.faults
+    assert not loop.telemetry.faults
     source.close()
 
 

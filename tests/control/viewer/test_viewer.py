@@ -39,7 +39,7 @@ PATIENCE = 90
 """Seconds that a loaded machine may take for what a browser does at once."""
 
 
-class Page:
+class HtmlReport:
     """A browser's page: evaluates scripts, takes pictures, remembers what went wrong."""
 
     def __init__(self, folder, address):
@@ -146,7 +146,7 @@ def server():
 def page(server, tmp_path):
     if not CHROMIUM:
         pytest.skip("no Chromium is installed: apt-get install chromium")
-    opened = Page(tmp_path / "profile", server)
+    opened = HtmlReport(tmp_path / "profile", server)
     yield opened
     opened.close()
 

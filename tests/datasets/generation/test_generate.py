@@ -20,7 +20,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.datasets.export.contact_sheet import write_contact_sheet
 from opendactyl.datasets.format.manifest import check_shard, load_manifest
 from opendactyl.datasets.format.shards import read_shard
-from opendactyl.datasets.generation.config import Recipe
+from opendactyl.datasets.generation.config import ResolvedConfig
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.datasets.generation.shard_builder import ShardMaker
 from opendactyl.datasets.generation.state_sources import state_source
@@ -59,7 +59,7 @@ def test_the_order_of_work_changes_nothing(tmp_path, renderer):
             tmp_path / name, renderer=renderer, image_size=48, states="random",
             image_format="png", masks=True,
         )  # fmt: skip
-        maker = ShardMaker(Recipe.resolve(settings), None)
+        maker = ShardMaker(ResolvedConfig.resolve(settings), None)
         sums[name] = {number: maker.write(number, lambda: None) for number in order}
         maker.close()
     if renderer == "classic":
@@ -83,17 +83,19 @@ def test_a_given_source_is_used_and_remembered(dataset, bundle, tmp_path):
     """Roll-outs of a policy: a shard is their unit, and another policy is not taken for theirs."""
     source = functools.partial(RolloutStates, bundle)
     settings = config(tmp_path / "data", states=f"policy:{bundle}", image_size=32)
-    recipe = dataclasses.replace(Recipe.resolve(settings), fingerprint=source().fingerprint)
-    assert recipe.content()["states_sha256"] == load_bundle(bundle).identity
+    resolved = dataclasses.replace(
+        ResolvedConfig.resolve(settings), fingerprint=source().fingerprint
+    )
+    assert resolved.content()["states_sha256"] == load_bundle(bundle).identity
     sums = []
     for order in ((0, 1), (1,)):
-        maker = ShardMaker(recipe, source)
+        maker = ShardMaker(resolved, source)
         sums.append({number: maker.write(number, lambda: None) for number in order})
         maker.close()
     assert sums[0][1] == sums[1][1]
     labels = [sample.label for sample in read_shard(tmp_path / "data" / "shard-000001.tar")]
     assert [label.source for label in labels] == ["policy"] * 4
-    (tmp_path / "data" / "config.json").write_text(json.dumps(recipe.content()))
+    (tmp_path / "data" / "config.json").write_text(json.dumps(resolved.content()))
     shutil.copytree(bundle, tmp_path / "bundle")
     manifest = read_json(bundle / "manifest.json")
     manifest["policy"]["action"]["smoothing"] = 0.125
@@ -191,9 +193,9 @@ def test_a_dataset_of_the_prism(tmp_path):
 def test_a_dataset_begun_with_other_versions_is_not_finished_with_these(tmp_path, monkeypatch):
     folder = generate(config(tmp_path / "data"))
     (folder / "manifest.json").unlink()
-    journal = read_json(folder / ".shards.json")
-    journal["made_with"]["mujoco"] = "0.1"
-    (folder / ".shards.json").write_text(json.dumps(journal))
+    telemetry = read_json(folder / ".shards.json")
+    telemetry["made_with"]["mujoco"] = "0.1"
+    (folder / ".shards.json").write_text(json.dumps(telemetry))
     with pytest.raises(InputError, match=r"'mujoco': '0\.1'.*finish it with those"):
         generate(config(folder, resume=True))
 

@@ -86,8 +86,8 @@ def test_a_lost_node_costs_only_its_unfinished_shards(cluster, add_node, tmp_pat
         while "killed" not in seen:
             # One CPU a node: two shards being written at once are two nodes at work.
             writing = list(out.glob(".shard-*.tmp"))
-            journal = out / ".shards.json"
-            finished = json.loads(journal.read_text())["shards"] if journal.exists() else {}
+            telemetry = out / ".shards.json"
+            finished = json.loads(telemetry.read_text())["shards"] if telemetry.exists() else {}
             if len(writing) == 2 and 2 <= len(finished) <= 8:
                 seen["before"] = {name: (out / name).stat().st_mtime_ns for name in finished}
                 cluster.remove_node(second, allow_graceful=False)

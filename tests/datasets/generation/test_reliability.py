@@ -16,7 +16,7 @@ from opendactyl.cli.main import main
 from opendactyl.core.atomic_files import json_hash, sha256
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.manifest import load_manifest
-from opendactyl.datasets.generation.config import Recipe
+from opendactyl.datasets.generation.config import ResolvedConfig
 from opendactyl.datasets.generation.generate import DatasetConfig, generate, repair
 from opendactyl.datasets.generation.local_workers import pool_shards
 from opendactyl.datasets.generation.verify import verify
@@ -171,9 +171,9 @@ def test_two_generators_on_one_folder_and_a_kill_that_frees_it(copy):
 
 
 def test_a_worker_that_dies_is_replaced_and_its_shard_made_again(dataset, tmp_path):
-    recipe = Recipe.resolve(config(tmp_path))
+    resolved = ResolvedConfig.resolve(config(tmp_path))
     made = {}
-    for number, checksum in pool_shards(recipe, None, [0, 1, 2], lambda _: None):
+    for number, checksum in pool_shards(resolved, None, [0, 1, 2], lambda _: None):
         if not made:
             (worker,) = multiprocessing.active_children()
             worker.kill()

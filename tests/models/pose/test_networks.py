@@ -12,9 +12,9 @@ from opendactyl.sim.objects.shipped import object_spec
 @pytest.mark.parametrize("name", POSE_NETWORKS)
 @pytest.mark.parametrize("head", HEADS)
 def test_networks_give_poses(name, head):
-    thing, rig = object_spec("block"), load_rig("dactyl").resized(64)
+    obj, rig = object_spec("block"), load_rig("dactyl").resized(64)
     network = build_pose_network(
-        name, views=3, head=head, points=thing.keypoints.tolist(), anchors=ANCHORS.tolist()
+        name, views=3, head=head, points=obj.keypoints.tolist(), anchors=ANCHORS.tolist()
     ).eval()
     cameras = [torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics)]
     images = torch.randint(0, 256, (2, 3, 64, 64, 3), dtype=torch.uint8)
@@ -32,9 +32,9 @@ def test_networks_give_poses(name, head):
 
 @pytest.mark.parametrize("name", POSE_NETWORKS)
 def test_geometry_stays_in_single_precision_where_the_network_computes_in_half(name):
-    thing, rig = object_spec("block"), load_rig("dactyl").resized(64)
+    obj, rig = object_spec("block"), load_rig("dactyl").resized(64)
     network = build_pose_network(
-        name, views=3, head="9d", points=thing.keypoints.tolist(), anchors=ANCHORS.tolist()
+        name, views=3, head="9d", points=obj.keypoints.tolist(), anchors=ANCHORS.tolist()
     ).eval()
     cameras = [torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics)]
     images = torch.randint(0, 256, (4, 3, 64, 64, 3), dtype=torch.uint8)

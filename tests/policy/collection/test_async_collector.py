@@ -7,7 +7,7 @@ import torch
 
 from opendactyl.core.errors import InputError
 from opendactyl.policy.collection.agent import Agent
-from opendactyl.policy.collection.async_collector import Ahead
+from opendactyl.policy.collection.async_collector import AsyncCollector
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.training.ppo import sequence_modules
@@ -17,7 +17,7 @@ def test_one_batch_ahead_acts_as_the_agent_was_an_update_before(tiny):
     env = HandEnv(tiny().environment(), 4, seed=0)
     agent = Agent(50, hidden=16, memory="lstm", privileged=False)
     threads = torch.get_num_threads()
-    ahead = Ahead(agent, lambda acting: Collector(env, acting, seed=0), threads=1)
+    ahead = AsyncCollector(agent, lambda acting: Collector(env, acting, seed=0), threads=1)
     batches, weights = [], []
     for _ in range(3):
         weights.append(copy.deepcopy(agent))
@@ -42,7 +42,7 @@ def test_what_goes_wrong_while_collecting_ahead_is_not_swallowed():
         def close(self):
             pass
 
-    ahead = Ahead(Agent(50, hidden=8, memory="none", privileged=False), lambda _: Broken())
+    ahead = AsyncCollector(Agent(50, hidden=8, memory="none", privileged=False), lambda _: Broken())
     with pytest.raises(InputError, match="no simulator"):
         ahead.collect(3)
     ahead.stop().close()

@@ -29,10 +29,10 @@ def test_randomized_environments_repeat_bit_for_bit(preset):
     settings = EnvConfig(randomization=preset, seconds_per_goal=0.8)
     runs = []
     env = HandEnv(settings, 4, seed=5, threads=2)
-    for thing, seed in ((HandEnv(settings, 4, seed=5, threads=1), None), (env, None), (env, 5)):
-        seen = [np.concatenate(thing.reset(seed), axis=1)]
+    for obj, seed in ((HandEnv(settings, 4, seed=5, threads=1), None), (env, None), (env, 5)):
+        seen = [np.concatenate(obj.reset(seed), axis=1)]
         for bins in actions(0, 25, 4):
-            step = thing.step(bins)
+            step = obj.step(bins)
             seen.append(np.concatenate([step.policy, step.critic], axis=1))
         runs.append(np.stack(seen))
     np.testing.assert_array_equal(runs[0], runs[1])

@@ -30,12 +30,12 @@ def many(config, count=300):
 
 def compiled(object_name, size):
     """The scene with an object of another size, compiled from scratch."""
-    spec, thing = scene_spec(object_name, visual=False), object_spec(object_name)
+    spec, obj = scene_spec(object_name, visual=False), object_spec(object_name)
     geom = spec.geom("object")
-    if thing.is_box:
-        geom.size = thing.half_extent * size
+    if obj.is_box:
+        geom.size = obj.half_extent * size
     else:
-        spec.mesh(thing.name).uservert = (thing.corners * size).ravel()
+        spec.mesh(obj.name).uservert = (obj.corners * size).ravel()
     return Scene.compile(spec, object_name).model
 
 

@@ -15,13 +15,13 @@ from opendactyl.policy.training.trainer import Trainer
 
 
 def test_a_teacher_may_come_from_a_run_of_another_memory(policy_run, tiny, stages, tmp_path):
-    config = tiny(memory="none", teacher=policy_run, teacher_share=0.0)
+    config = tiny(memory="none", teacher=policy_run, teacher_fraction=0.0)
     assert set(stages(train(config))) == {"clone", "ppo"}
     taken = load_checkpoint(tmp_path / "run/checkpoints/best.ckpt")["teacher"]
     theirs = load_checkpoint(policy_run / "checkpoints/best.ckpt")["teacher"]
     assert all(torch.equal(taken[name], theirs[name]) for name in theirs)
     untaught = dataclasses.replace(config, teacher=None)
-    with pytest.raises(InputError, match="--clone-share needs a teacher"):
+    with pytest.raises(InputError, match="--distillation-fraction needs a teacher"):
         untaught.check()
     with pytest.raises(InputError, match="does not exist"):
         train(dataclasses.replace(config, out=tmp_path / "b", teacher=tmp_path / "nowhere"))
@@ -34,7 +34,7 @@ def test_a_teacher_may_come_from_a_run_of_another_memory(policy_run, tiny, stage
 def test_a_policy_teaches_with_the_memory_it_would_have(policy_run, tiny, stages, tmp_path):
     path = tmp_path / "policy.safetensors"
     save_weights(load_checkpoint(policy_run / "checkpoints/best.ckpt")["student"], path, {})
-    config = tiny(memory="none", teacher=path, teacher_share=0.0, clone_share=0.5)
+    config = tiny(memory="none", teacher=path, teacher_fraction=0.0, distillation_fraction=0.5)
     trainer = Trainer(config, tmp_path)
     collector = Collector(trainer.env, trainer.student, seed=0)
     cloning = Cloning(trainer.student, trainer.teacher, config)
@@ -49,8 +49,8 @@ def test_a_policy_teaches_with_the_memory_it_would_have(policy_run, tiny, stages
     told = torch.cat([batch["teacher_logp"] for batch in batches], dim=1)
     torch.testing.assert_close(told, torch.log_softmax(logits, dim=-1))
     assert set(stages(train(config))) == {"clone", "ppo"}
-    with pytest.raises(InputError, match="finished policy; it needs --teacher-share 0"):
-        dataclasses.replace(config, teacher_share=0.2).check()
+    with pytest.raises(InputError, match="finished policy; it needs --teacher-fraction 0"):
+        dataclasses.replace(config, teacher_fraction=0.2).check()
     with pytest.raises(InputError, match="networks of another shape; --layout and --hidden"):
         train(dataclasses.replace(config, out=tmp_path / "b", layout="d18"))
     with pytest.raises(InputError, match="holds no weights"):

@@ -87,8 +87,8 @@ def test_less_time_than_was_used_passes_no_stage_over(tiny, tmp_path, monkeypatc
 def test_an_interrupted_last_examination_leaves_weights_to_use(tiny, tmp_path, monkeypatch, first):
     checkpoints = tmp_path / "run/checkpoints"
     if not first:
-        train(tiny(examined=1))
-    config = tiny(examined=1, max_actions=256, resume=not first)
+        train(tiny(eval_episodes=1))
+    config = tiny(eval_episodes=1, max_actions=256, resume=not first)
 
     def interrupted(trainer):
         raise KeyboardInterrupt

@@ -12,7 +12,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.export import export_policy
 from opendactyl.policy.training.checkpoints import load_checkpoint
-from opendactyl.policy.training.evaluation import FIRST_SECONDS, Examination
+from opendactyl.policy.training.evaluation import FIRST_SECONDS, PeriodicEvaluation
 from opendactyl.policy.training.train import train
 from opendactyl.policy.training.trainer import Trainer
 
@@ -21,8 +21,8 @@ def test_training_leaves_what_the_contract_says(policy_run, stages):
     for name in ("config.json", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
         assert (policy_run / name).exists(), name
     assert list(policy_run.glob("events.out.tfevents.*"))
-    page = (policy_run / "report" / "report.html").read_text()
-    assert "<img" in page and "consecutive goals" in page
+    report = (policy_run / "report" / "report.html").read_text()
+    assert "<img" in report and "consecutive goals" in report
     assert set(stages(policy_run)) == {"teacher", "clone", "ppo"}
 
 
@@ -51,7 +51,7 @@ def test_no_stage_is_passed_over_however_little_time_there_is(tiny, stages):
 
 
 def test_stages_without_a_share_are_left_out(tiny, stages):
-    config = tiny(teacher_share=0.0, clone_share=0.0)
+    config = tiny(teacher_fraction=0.0, distillation_fraction=0.0)
     assert set(stages(train(config))) == {"ppo"}
 
 
@@ -79,24 +79,24 @@ def test_more_time_never_leads_back_to_an_earlier_stage(policy_run, tiny, tmp_pa
     trainer = Trainer(longer, tmp_path / "run")
     assert trainer.stage == "teacher"
     trainer.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
-    assert trainer.progress < longer.teacher_share
+    assert trainer.progress < longer.teacher_fraction
     assert trainer.stage == "ppo"
     assert trainer.env.first_episode > 0
 
 
 def test_the_best_policy_is_the_one_that_got_most_goals_when_examined(policy_run, tmp_path):
     with (policy_run / "metrics.csv").open() as file:
-        examined = [row["examined_goals"] for row in csv.DictReader(file)]
-    assert examined[-1], "a finished run is examined"
+        eval_episodes = [row["examined_goals"] for row in csv.DictReader(file)]
+    assert eval_episodes[-1], "a finished run is examined"
     best = load_checkpoint(policy_run / "checkpoints/best.ckpt")["best"]
-    assert best == max(float(goals) for goals in examined if goals)
+    assert best == max(float(goals) for goals in eval_episodes if goals)
 
 
 def test_examinations_take_a_small_share_of_the_time(policy_run, tiny):
-    config = tiny(examined=2)
+    config = tiny(eval_episodes=2)
     agent = Agent(50, hidden=256, memory="lstm", privileged=False)
     agent.load_state_dict(load_checkpoint(policy_run / "checkpoints/best.ckpt")["student"])
-    examination = Examination(config)
+    examination = PeriodicEvaluation(config)
     assert not examination.due(FIRST_SECONDS / 2, finished=False)
     assert examination.due(10.0, finished=True)
     began = time.monotonic()
@@ -104,7 +104,7 @@ def test_examinations_take_a_small_share_of_the_time(policy_run, tiny):
     spent = time.monotonic() - began
     assert not examination.due(10.0 + 11 * spent, finished=False)
     assert examination.due(10.0 + 14 * spent, finished=False)
-    assert not Examination(tiny()).due(1e9, finished=True)
+    assert not PeriodicEvaluation(tiny()).due(1e9, finished=True)
 
 
 def test_runs_older_than_a_setting_go_on(policy_run, tiny, tmp_path):
@@ -148,7 +148,7 @@ def test_dactyls_set_up_trains_and_its_actions_travel_into_the_export(tiny, tmp_
         {"layout": "x"},
         {"num_envs": 7},
         {"max_minutes": 0.0},
-        {"teacher_share": 0.9, "clone_share": 0.2},
+        {"teacher_fraction": 0.9, "distillation_fraction": 0.2},
         {"minibatches": 0},
         {"epochs": 0},
         {"seed": -1},

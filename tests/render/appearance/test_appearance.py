@@ -17,7 +17,7 @@ from opendactyl.sim.objects.shipped import object_spec
 
 def look(preset="dactyl", seed=0):
     rng = np.random.default_rng(seed)
-    return sample_appearance(rng, PRESETS[preset], views=3, thing=object_spec("block"))
+    return sample_appearance(rng, PRESETS[preset], views=3, obj=object_spec("block"))
 
 
 def test_appearance_survives_json():

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(not has_vulkan(), reason="no Vulkan driver")
 
 def look(preset="dactyl", seed=0):
     rng = np.random.default_rng(seed)
-    return sample_appearance(rng, PRESETS[preset], views=3, thing=object_spec("block"))
+    return sample_appearance(rng, PRESETS[preset], views=3, obj=object_spec("block"))
 
 
 @pytest.fixture(scope="module")

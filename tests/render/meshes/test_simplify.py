@@ -47,12 +47,13 @@ def test_what_no_camera_has_in_view_is_not_kept():
 def test_a_simplified_hand_covers_what_the_whole_one_does(scene, preset):
     rig = load_rig("dactyl").resized(128)
     with ClassicRenderer(rig) as simple, ClassicRenderer(rig, full_meshes=True) as full:
-        assert simple.studio.model.mesh_facenum.sum() < 0.4 * full.studio.model.mesh_facenum.sum()
+        assert (
+            simple.render_scene.model.mesh_facenum.sum()
+            < 0.4 * full.render_scene.model.mesh_facenum.sum()
+        )
         for seed in range(8):
             rng = np.random.default_rng(seed)
-            appearance = sample_appearance(
-                rng, PRESETS[preset], views=3, thing=object_spec("block")
-            )
+            appearance = sample_appearance(rng, PRESETS[preset], views=3, obj=object_spec("block"))
             state = settled_state(scene, rng)
             masks = []
             for renderer in (simple, full):

@@ -27,13 +27,13 @@ def test_evaluation_writes_metrics_and_a_report(vision_run, val_dataset, tmp_pat
     out = tmp_path / "report"
     metrics = evaluate(EvalConfig(model=vision_run, data=val_dataset, out=out))
     assert read_json(out / "metrics.json") == metrics
-    page = (out / "report.html").read_text()
-    assert "Wrong face or slightly off" in page
-    assert page.count("<img") == 5
-    assert "The estimator was chosen by this data" in page
-    assert "3 views to one pose" in page
+    report = (out / "report.html").read_text()
+    assert "Wrong face or slightly off" in report
+    assert report.count("<img") == 5
+    assert "The estimator was chosen by this data" in report
+    assert "3 views to one pose" in report
     assert read_json(out / "config.json")["states"] == "settled"
-    assert "http://" not in page
+    assert "http://" not in report
 
 
 def test_a_number_of_samples_below_zero_is_refused(vision_run, val_dataset, tmp_path):
