@@ -39,7 +39,7 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise file_error(f"cannot write {path}", error) from error
+        raise file_error(f"cannot write {path}", error, "name a folder that is writable") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

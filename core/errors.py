@@ -52,22 +52,24 @@ class EnvironmentFailure(OpenDactylError):
     status = ENVIRONMENT_STATUS
 
 
-def file_error(message: str, error: OSError) -> OpenDactylError:
+def file_error(message: str, error: OSError, remedy: str = "") -> OpenDactylError:
     """The error to raise for a failed file operation.
 
     Args:
         message: what was attempted, with the path.
         error: what the operating system reported.
+        remedy: how the user can correct a wrong path.
 
     Returns:
         An `EnvironmentFailure` for a full disk, an I/O error or exhausted memory or file handles;
         an `InputError` for a path that is missing, of the wrong kind or not permitted.
     """
     text = f"{message}: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvironmentFailure(f"{text}; make free space on the disk")
     if error.errno in _SYSTEM_ERRNOS:
-        remedy = "; free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        return EnvironmentFailure(text + remedy)
-    return InputError(text)
+        return EnvironmentFailure(text)
+    return InputError(f"{text}; {remedy}" if remedy else text)
 
 
 def debugging() -> bool:

@@ -21,7 +21,7 @@ def new_folder(out: str | Path, *, resume: bool = False) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         empty = not any(out.iterdir())
     except OSError as error:
-        raise file_error(f"cannot use the folder {out}", error) from error
+        raise file_error(f"cannot use the folder {out}", error, "name another") from error
     if not resume and not empty:
         raise InputError(
             f"{out} exists and is not empty; continue it with --resume, name another folder, "
