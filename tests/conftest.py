@@ -6,6 +6,7 @@ All of pytest-xdist's workers share them.
 import fcntl
 import os
 import signal
+import subprocess
 
 # A shell that starts the tests in the background has them ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,6 +35,19 @@ from opendactyl.vision.training.train import train as train_vision
 torch.set_num_threads(1)
 
 SAMPLES = 12
+
+
+@pytest.fixture(scope="session")
+def python_files() -> list[str]:
+    """The repository's Python files, relative to its root."""
+    root = Path(__file__).resolve().parent.parent
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=root, capture_output=True, text=True, check=False,
+    ).stdout.split()  # fmt: skip
+    if not listed:  # an unpacked archive has no git
+        listed = [p.relative_to(root).as_posix() for p in root.glob("[a-z]*/**/*.py")]
+    return [name for name in listed if (root / name).exists()]
 
 
 @pytest.fixture(scope="session")

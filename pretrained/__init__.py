@@ -1,0 +1,1 @@
+"""The bundles and training weights that ship; equal files are links to one of them."""
