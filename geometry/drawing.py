@@ -1,4 +1,4 @@
-"""Draws a pose into a picture: three axes as a camera sees them."""
+"""Drawing of a pose on an image: its three axes, projected by a camera."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +10,7 @@ from opendactyl.geometry.rotation import quat_rotate
 AXIS_LENGTH = 0.045
 """Length of an axis in metres."""
 RED_GREEN_BLUE = ((235, 45, 45), (45, 205, 65), (65, 115, 255))
-"""The colours of x, y and z."""
+"""Colours of the x, y and z axes."""
 
 Colour = tuple[int, int, int]
 
@@ -24,19 +24,19 @@ def draw_pose(
     colours: tuple[Colour, Colour, Colour] = RED_GREEN_BLUE,
     width: int = 1,
 ) -> None:
-    """Draws the axes of a pose into a camera's image, in place.
+    """Draws the axes of a pose on a camera's image, in place.
 
     Args:
-        image: a picture of the camera's view, of any size.
-        camera: the camera.
-        position: where the axes meet (3,), in metres in the hand frame.
-        quaternion: the orientation (4,) in the hand frame.
-        colours: of the x, y and z axis.
-        width: of the lines, in pixels.
+        image: the camera's image, at any resolution.
+        camera: the camera that took it.
+        position: origin of the axes (3,) in the hand frame, in metres.
+        quaternion: orientation (4,) in the hand frame.
+        colours: colours of the x, y and z axes.
+        width: line width in pixels.
     """
     origin = np.asarray(position, dtype=np.float64)
     ends = origin + quat_rotate(quaternion, np.eye(3) * AXIS_LENGTH)
     pixels, _ = camera.scaled(*image.size).project(np.vstack([origin, ends]))
-    pen = ImageDraw.Draw(image)
+    canvas = ImageDraw.Draw(image)
     for end, colour in zip(pixels[1:], colours, strict=True):
-        pen.line([tuple(pixels[0]), tuple(end)], fill=colour, width=width)
+        canvas.line([tuple(pixels[0]), tuple(end)], fill=colour, width=width)

@@ -1,6 +1,6 @@
-"""Rotations in numpy: quaternions (w, x, y, z), matrices, rotation vectors, 6D and 9D forms.
+"""Rotations in numpy: quaternions (w, x, y, z), matrices, rotation vectors, 6D and 9D.
 
-All functions take any batch shape in front: quaternions are (..., 4), matrices (..., 3, 3),
+All functions accept leading batch dimensions: quaternions are (..., 4), matrices (..., 3, 3),
 vectors (..., 3). Angles are in radians.
 """
 
@@ -13,7 +13,7 @@ IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 _TINY = 1e-12
 
 
-def _last(value: ArrayLike, size: int, what: str) -> Array:
+def _checked(value: ArrayLike, size: int, what: str) -> Array:
     array = np.asarray(value, dtype=np.float64)
     if array.ndim == 0 or array.shape[-1] != size:
         raise ValueError(f"{what} must have shape (..., {size}), got {array.shape}")
@@ -21,25 +21,25 @@ def _last(value: ArrayLike, size: int, what: str) -> Array:
 
 
 def quat_canonical(q: ArrayLike) -> Array:
-    """Scales quaternions (..., 4) to unit length with w >= 0.
+    """Quaternions (..., 4) normalised to unit length, with w >= 0.
 
     Raises:
-        ValueError: a quaternion has length zero or is not finite.
+        ValueError: a quaternion is zero or not finite.
     """
-    q = _last(q, 4, "a quaternion")
+    q = _checked(q, 4, "a quaternion")
     norm = np.linalg.norm(q, axis=-1, keepdims=True)
     if not np.all(np.isfinite(norm)) or np.any(norm < _TINY):
-        raise ValueError("a quaternion must be finite and longer than zero")
+        raise ValueError("a quaternion must be finite and non-zero")
     return q / norm * np.where(q[..., :1] < 0, -1.0, 1.0)
 
 
 def quat_multiply(a: ArrayLike, b: ArrayLike) -> Array:
-    """The Hamilton product a * b (..., 4): rotates by b, then by a."""
-    a, b = _last(a, 4, "a quaternion"), _last(b, 4, "a quaternion")
+    """Hamilton product a * b (..., 4): the rotation b followed by a."""
+    a, b = _checked(a, 4, "a quaternion"), _checked(b, 4, "a quaternion")
     aw, ax, ay, az = a[..., 0], a[..., 1], a[..., 2], a[..., 3]
     bw, bx, by, bz = b[..., 0], b[..., 1], b[..., 2], b[..., 3]
-    # Written out: batches in a control loop are small, and np.cross costs more than its products.
-    # In these pairs a rotation and its inverse cancel exactly.
+    # Written out, since np.cross is slow for the small batches of a control loop. Grouped so that
+    # a rotation times its inverse is exactly the identity.
     return np.stack(
         [
             aw * bw - ax * bx - ay * by - az * bz,
@@ -53,20 +53,20 @@ def quat_multiply(a: ArrayLike, b: ArrayLike) -> Array:
 
 def quat_conjugate(q: ArrayLike) -> Array:
     """The inverse rotation of unit quaternions (..., 4)."""
-    return _last(q, 4, "a quaternion") * np.array([1.0, -1.0, -1.0, -1.0])
+    return _checked(q, 4, "a quaternion") * np.array([1.0, -1.0, -1.0, -1.0])
 
 
 def quat_rotate(q: ArrayLike, v: ArrayLike) -> Array:
     """Rotates vectors (..., 3) by unit quaternions (..., 4)."""
-    q, v = _last(q, 4, "a quaternion"), _last(v, 3, "a vector")
+    q, v = _checked(q, 4, "a quaternion"), _checked(v, 3, "a vector")
     w, u = q[..., :1], q[..., 1:]
     t = 2.0 * np.cross(u, v)
     return v + w * t + np.cross(u, t)
 
 
 def quat_to_matrix(q: ArrayLike) -> Array:
-    """Unit quaternions (..., 4) to rotation matrices (..., 3, 3)."""
-    w, x, y, z = np.moveaxis(_last(q, 4, "a quaternion"), -1, 0)
+    """Rotation matrices (..., 3, 3) of unit quaternions (..., 4)."""
+    w, x, y, z = np.moveaxis(_checked(q, 4, "a quaternion"), -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
         [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
@@ -76,10 +76,10 @@ def quat_to_matrix(q: ArrayLike) -> Array:
 
 
 def matrix_to_quat(m: ArrayLike) -> Array:
-    """Rotation matrices (..., 3, 3) to unit quaternions (..., 4) with w >= 0.
+    """Unit quaternions (..., 4) with w >= 0 of rotation matrices (..., 3, 3).
 
-    Each row of the symmetric matrix 4 q qᵀ is a multiple of q; the one with the largest diagonal
-    is well conditioned at every angle, pi included.
+    Each row of the symmetric matrix 4 q qᵀ is a multiple of q; the row with the largest diagonal
+    element is well conditioned at every angle, including pi.
     """
     m = np.asarray(m, dtype=np.float64)
     if m.shape[-2:] != (3, 3):
@@ -110,8 +110,8 @@ def matrix_to_quat(m: ArrayLike) -> Array:
 
 
 def quat_from_axis_angle(axis: ArrayLike, angle: ArrayLike) -> Array:
-    """The rotation by `angle` (...,) about `axis` (..., 3), which need not be unit."""
-    axis = _last(axis, 3, "an axis")
+    """The rotation by `angle` (...,) about `axis` (..., 3), which need not have unit length."""
+    axis = _checked(axis, 3, "an axis")
     axis = axis / np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), _TINY)
     half = np.asarray(angle, dtype=np.float64)[..., None] / 2
     w, v = np.broadcast_arrays(np.cos(half), np.sin(half) * axis)
@@ -124,16 +124,16 @@ def yaw_quat(angle: ArrayLike) -> Array:
 
 
 def rotvec_to_quat(rotvec: ArrayLike) -> Array:
-    """Rotation vectors (..., 3), axis times angle, to unit quaternions (..., 4)."""
-    rotvec = _last(rotvec, 3, "a rotation vector")
+    """Unit quaternions (..., 4) of rotation vectors (..., 3), axis times angle."""
+    rotvec = _checked(rotvec, 3, "a rotation vector")
     angle = np.linalg.norm(rotvec, axis=-1, keepdims=True)
-    # numpy's sinc is sin(pi x) / (pi x), finite at zero.
+    # numpy's sinc is sin(pi x) / (pi x).
     v = rotvec * (0.5 * np.sinc(angle / (2 * np.pi)))
     return quat_canonical(np.concatenate([np.cos(angle / 2), v], axis=-1))
 
 
 def quat_to_rotvec(q: ArrayLike) -> Array:
-    """Unit quaternions (..., 4) to rotation vectors (..., 3) of length at most pi."""
+    """Rotation vectors (..., 3), of length at most pi, of unit quaternions (..., 4)."""
     q = quat_canonical(q)
     w, v = q[..., :1], q[..., 1:]
     norm = np.linalg.norm(v, axis=-1, keepdims=True)
@@ -143,17 +143,17 @@ def quat_to_rotvec(q: ArrayLike) -> Array:
 
 
 def matrix_to_6d(m: ArrayLike) -> Array:
-    """The first two columns of rotation matrices (..., 3, 3), one after the other: (..., 6)."""
+    """The first two columns (..., 6) of rotation matrices (..., 3, 3), concatenated."""
     m = np.asarray(m, dtype=np.float64)
     return np.concatenate([m[..., :, 0], m[..., :, 1]], axis=-1)
 
 
 def matrix_from_6d(v: ArrayLike) -> Array:
-    """Gram-Schmidt on two column vectors (..., 6) to rotation matrices (..., 3, 3).
+    """Rotation matrices (..., 3, 3) from two column vectors (..., 6), by Gram-Schmidt.
 
     The continuous 6D representation of Zhou et al. 2019 (arXiv 1812.07035).
     """
-    v = _last(v, 6, "a 6D rotation")
+    v = _checked(v, 6, "a 6D rotation")
     a, b = v[..., :3], v[..., 3:]
     x = a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), _TINY)
     b = b - np.sum(x * b, axis=-1, keepdims=True) * x
@@ -162,11 +162,11 @@ def matrix_from_6d(v: ArrayLike) -> Array:
 
 
 def matrix_from_9d(v: ArrayLike) -> Array:
-    """The rotation nearest to any 3×3 matrix, given as (..., 9) in row order: (..., 3, 3).
+    """The rotations (..., 3, 3) nearest to 3×3 matrices (..., 9) in row-major order.
 
     Special orthogonal Procrustes by SVD (Levinson et al. 2020, arXiv 2006.14616).
     """
-    m = _last(v, 9, "a 9D rotation")
+    m = _checked(v, 9, "a 9D rotation")
     u, _, vt = np.linalg.svd(m.reshape(*m.shape[:-1], 3, 3))
     sign = np.ones((*m.shape[:-1], 3))
     sign[..., 2] = np.linalg.det(u @ vt)
@@ -174,14 +174,14 @@ def matrix_from_9d(v: ArrayLike) -> Array:
 
 
 def geodesic_angle(a: ArrayLike, b: ArrayLike) -> Array:
-    """The angle (...,) in [0, pi] of the rotation between unit quaternions; q and -q are one.
+    """The angle (...,) in [0, pi] between unit quaternions (..., 4); their signs do not matter.
 
-    By the arc tangent, so that small angles and angles near pi keep full precision.
+    Computed by arctan2, which is accurate near 0 and near pi.
     """
     d = quat_multiply(quat_conjugate(a), b)
     return 2.0 * np.arctan2(np.linalg.norm(d[..., 1:], axis=-1), np.abs(d[..., 0]))
 
 
 def random_quat(rng: np.random.Generator, shape: tuple[int, ...] = ()) -> Array:
-    """Rotations uniform on SO(3), (*shape, 4): normalised Gaussian 4-vectors."""
+    """Rotations (*shape, 4) sampled uniformly on SO(3), as normalised Gaussian 4-vectors."""
     return quat_canonical(rng.standard_normal((*shape, 4)))

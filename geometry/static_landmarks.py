@@ -1,8 +1,8 @@
-"""Points that no joint moves: where they are seen tells how a camera stands."""
+"""Landmarks that no joint moves; their image points measure the jitter of a camera."""
 
 import numpy as np
 
-ANCHORS = np.array(
+STATIC_LANDMARKS = np.array(
     [
         [-0.113, 0.0, -0.028],
         [-0.125, 0.0, -0.012],
@@ -16,7 +16,7 @@ ANCHORS = np.array(
         [-0.15, 0.0, -0.098],
     ]
 )
-"""Points (10, 3) on the hand's forearm, which is fixed to the mount: they never move in the hand
-frame, so where they are seen tells how a camera has moved. In metres; the order is part of trained
-weights.
+"""Points (10, 3) on the forearm, fixed in the hand frame, in metres.
+
+Trained weights depend on their order.
 """

@@ -1,4 +1,4 @@
-"""Rotations that map a solid onto itself; they separate "the wrong face" from "slightly off"."""
+"""Rotational symmetries of solids, and rotation errors modulo these symmetries."""
 
 import itertools
 
@@ -21,14 +21,14 @@ def _cube_rotations() -> Array:
 
 
 CUBE_ROTATIONS = _cube_rotations()
-"""The rotations (24, 4) that map a bare cube onto itself; the first is the identity."""
+"""The 24 rotations (24, 4) that map a cube onto itself, identity first."""
 
 
 def rotations_of(corners: ArrayLike) -> Array:
     """The rotations (S, 4) that map a solid's corners (K, 3) onto themselves, identity first."""
     corners = np.asarray(corners, dtype=float)
     tolerance = 1e-6 * np.abs(corners).max()
-    # Two corners that are not in line say where all others go.
+    # The images of two corners that are not collinear with the origin determine a rotation.
     a = corners[0]
     b = corners[np.argmax(np.linalg.norm(np.cross(a, corners), axis=-1))]
     frame = np.linalg.inv(np.stack([a, b, np.cross(a, b)], axis=-1))
@@ -46,14 +46,14 @@ def rotations_of(corners: ArrayLike) -> Array:
 def nearest_symmetry(
     estimate: ArrayLike, truth: ArrayLike, rotations: Array = CUBE_ROTATIONS
 ) -> np.ndarray:
-    """The index (...,) of the rotation s for which `truth * s` is nearest to `estimate`."""
+    """Index (...,) of the symmetry s that minimises the angle from `truth * s` to `estimate`."""
     return np.argmin(_angles(estimate, truth, rotations), axis=-1)
 
 
 def symmetric_angle(
     estimate: ArrayLike, truth: ArrayLike, rotations: Array = CUBE_ROTATIONS
 ) -> Array:
-    """The angle (...,) between orientations (..., 4) of a solid whose faces look alike, radians."""
+    """The smallest angle (...,), over all symmetries, between orientations (..., 4), in radians."""
     return np.min(_angles(estimate, truth, rotations), axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""Rigid poses as 4×4 matrices, and their parts: a position (..., 3) and a quaternion (..., 4)."""
+"""Rigid poses: 4×4 matrices, or a position (..., 3) and a quaternion (..., 4)."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -7,7 +7,7 @@ from opendactyl.geometry.rotation import Array, matrix_to_quat, quat_to_matrix
 
 
 def pose_matrix(position: ArrayLike, quat: ArrayLike) -> Array:
-    """Positions (..., 3) in metres and unit quaternions (..., 4) to matrices (..., 4, 4)."""
+    """Pose matrices (..., 4, 4) from positions (..., 3) and unit quaternions (..., 4)."""
     position, rotation = np.asarray(position, dtype=np.float64), quat_to_matrix(quat)
     shape = np.broadcast_shapes(position.shape[:-1], rotation.shape[:-2])
     pose = np.zeros((*shape, 4, 4))
@@ -18,7 +18,7 @@ def pose_matrix(position: ArrayLike, quat: ArrayLike) -> Array:
 
 
 def pose_from_matrix(pose: ArrayLike) -> tuple[Array, Array]:
-    """Matrices (..., 4, 4) to positions (..., 3) and unit quaternions (..., 4)."""
+    """Positions (..., 3) and unit quaternions (..., 4) of pose matrices (..., 4, 4)."""
     pose = np.asarray(pose, dtype=np.float64)
     return pose[..., :3, 3].copy(), matrix_to_quat(pose[..., :3, :3])
 

@@ -14,7 +14,7 @@ from opendactyl.datasets.format.manifest import load_manifest
 from opendactyl.datasets.format.shards import read_shard
 from opendactyl.datasets.loading.augmentation import Augmentation
 from opendactyl.datasets.loading.datamodule import Item
-from opendactyl.geometry.static_landmarks import ANCHORS
+from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.losses import pose_loss
 from opendactyl.vision.training.module import PoseModule
@@ -43,7 +43,7 @@ class JpegFolder(Dataset[Item]):
                     "position": label.position.astype(np.float32),
                     "quaternion": label.quaternion.astype(np.float32),
                     "landmarks": label.project(keypoints).astype(np.float32),
-                    "anchors": label.project_fixed(ANCHORS).astype(np.float32),
+                    "anchors": label.project_fixed(STATIC_LANDMARKS).astype(np.float32),
                     "visible_fraction": label.visible_fraction.astype(np.float32),
                 }
                 self._items.append((paths, item))

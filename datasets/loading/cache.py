@@ -15,7 +15,7 @@ from opendactyl.core.atomic_files import json_hash
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.static_landmarks import ANCHORS
+from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 
 CACHE_VERSION = 3
 """Raised when a cache holds something else than before; older ones are made again."""
@@ -39,7 +39,7 @@ class CachedDataset:
     landmarks: NDArray[np.float32]
     """True projections of the object's keypoints (N, V, K, 2), from 0 to 1 across the image."""
     anchors: NDArray[np.float32]
-    """True projections of `ANCHORS`, which are fixed to the mount, likewise (N, V, M, 2)."""
+    """True projections of `STATIC_LANDMARKS` (N, V, M, 2), likewise."""
     visible_fraction: NDArray[np.float32]
     """(N, V)."""
     masks: NDArray[np.uint8] | None = None
@@ -135,7 +135,7 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
         "position": np.zeros((count, 3), np.float32),
         "quaternion": np.zeros((count, 4), np.float32),
         "landmarks": np.zeros((count, views, len(keypoints), 2), np.float32),
-        "anchors": np.zeros((count, views, len(ANCHORS), 2), np.float32),
+        "anchors": np.zeros((count, views, len(STATIC_LANDMARKS), 2), np.float32),
         "visible_fraction": np.zeros((count, views), np.float32),
     }
     with tqdm(total=count, unit="sample", desc=f"decoding {folder}", leave=False) as bar:
@@ -150,7 +150,7 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
                 labels["quaternion"][i] = label.quaternion
                 labels["visible_fraction"][i] = label.visible_fraction
                 labels["landmarks"][i] = label.project(keypoints)
-                labels["anchors"][i] = label.project_fixed(ANCHORS)
+                labels["anchors"][i] = label.project_fixed(STATIC_LANDMARKS)
                 bar.update()
     for name, array in (("masks", masks), ("images", images)):
         if array is not None:

@@ -1,4 +1,4 @@
-"""Poses and cameras, against numbers worked out by hand and against MuJoCo's own cameras."""
+"""Poses and cameras, compared with hand calculations and with MuJoCo's cameras."""
 
 import mujoco
 import numpy as np
@@ -28,7 +28,7 @@ def _camera(**overrides):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_poses_are_a_group(shape):
+def test_inverse_poses_and_round_trips(shape):
     rng = np.random.default_rng(0)
     position, quat = rng.standard_normal((*shape, 3)), random_quat(rng, shape)
     pose = pose_matrix(position, quat)
@@ -40,9 +40,9 @@ def test_poses_are_a_group(shape):
     np.testing.assert_allclose(back[0], position)
     np.testing.assert_allclose(back[1], quat, atol=1e-12)
     points = rng.standard_normal((*shape, 5, 3))
-    there = transform_points(pose, points)
-    assert there.shape == points.shape
-    np.testing.assert_allclose(transform_points(invert_pose(pose), there), points, atol=1e-12)
+    moved = transform_points(pose, points)
+    assert moved.shape == points.shape
+    np.testing.assert_allclose(transform_points(invert_pose(pose), moved), points, atol=1e-12)
 
 
 def test_transform_points_by_hand():
@@ -64,7 +64,7 @@ def test_points_behind_the_camera_have_negative_depth():
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_projection_takes_any_batch_shape(shape):
+def test_projection_of_any_batch_shape(shape):
     rng = np.random.default_rng(1)
     points = rng.standard_normal((*shape, 3)) + np.array([0, 0, 10])
     pixels, depth = _camera().project(points)
@@ -88,8 +88,8 @@ def test_the_image_edge_lies_at_half_the_field_of_view():
     np.testing.assert_allclose(camera.project([0.0, -1.0, 1.0])[0], [100.0, 0.0], atol=1e-12)
 
 
-def test_agrees_with_mujocos_camera_projection():
-    """MuJoCo's cameras look along -z with y up; its sensor counts pixels from the upper left."""
+def test_projection_agrees_with_mujoco():
+    """MuJoCo's camera axes are x right, y up, z backward; its pixels start at the upper left."""
     rng = np.random.default_rng(5)
     width, height, fovy = 200, 160, 35.0
     for _ in range(20):

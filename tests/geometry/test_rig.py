@@ -1,5 +1,6 @@
-"""The rig file: Dactyl's cameras as published, and a reason for every file that cannot be used."""
+"""Rig files: Dactyl's published cameras, and the error messages for invalid files."""
 
+import errno
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.geometry.rig import Rig, load_rig, rig_names
 from opendactyl.geometry.rotation import geodesic_angle, matrix_to_quat
 from opendactyl.geometry.transforms import invert_pose, pose_matrix
@@ -66,7 +67,7 @@ def _write(tmp_path, text=None, *, lens=LENS, aim=AIM):
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_dactyls_cameras_stand_where_orrb_put_them(number):
+def test_dactyl_cameras_have_the_poses_of_orrb(number):
     rig = load_rig("dactyl")
     name, position, quat, fovy, distance, elevation = ORRB[number]
     camera = rig.cameras[number]
@@ -79,20 +80,20 @@ def test_dactyls_cameras_stand_where_orrb_put_them(number):
     expected = pose_matrix(position, unit)[:3, :3] @ np.diag([1.0, -1.0, -1.0])
     angle = geodesic_angle(matrix_to_quat(world_from_cam[:3, :3]), matrix_to_quat(expected))
     assert angle < 1e-6
-    away = np.array(position) - BLOCK_START
-    assert np.linalg.norm(away) == pytest.approx(distance, abs=0.006)
-    above = np.rad2deg(np.arcsin(away[2] / np.linalg.norm(away)))
-    assert above == pytest.approx(elevation, abs=0.6)
+    offset = np.array(position) - BLOCK_START
+    assert np.linalg.norm(offset) == pytest.approx(distance, abs=0.006)
+    angle = np.rad2deg(np.arcsin(offset[2] / np.linalg.norm(offset)))
+    assert angle == pytest.approx(elevation, abs=0.6)
 
 
-def test_dactyls_cameras_see_the_palm_near_the_middle():
+def test_dactyl_cameras_have_the_palm_near_the_image_centre():
     for camera in load_rig("dactyl").cameras:
         pixels, depth = camera.project([0.0, 0.0, 0.03])
         assert depth > 0.6
         assert np.all(np.abs(pixels - 100) < 45), camera.name
 
 
-def test_the_shipped_rig_is_found_from_any_folder(tmp_path):
+def test_shipped_rig_is_found_from_any_working_directory(tmp_path):
     script = "from opendactyl.geometry.rig import load_rig; print(*load_rig('dactyl').names)"
     out = subprocess.run(
         [sys.executable, "-P", "-c", script], cwd=tmp_path, capture_output=True, text=True,
@@ -114,7 +115,7 @@ def test_shipped_rigs_are_package_data():
         assert any(path.relative_to(root / "configs").match(p) for p in patterns), path
 
 
-def test_dict_round_trip_survives_json():
+def test_dict_round_trip_through_json():
     rig = load_rig("dactyl").resized(96)
     back = Rig.from_dict(json.loads(json.dumps(rig.to_dict())))
     assert back.name == rig.name
@@ -140,10 +141,10 @@ def test_look_at_is_upright_and_centred(tmp_path):
     np.testing.assert_allclose(pixels[0], [32, 24], atol=1e-9)
     np.testing.assert_allclose(depth[0], np.linalg.norm([0.28, -0.4, 0.47]))
     assert pixels[1, 0] == pytest.approx(32)
-    assert pixels[1, 1] < 24  # What is higher appears higher in the picture.
+    assert pixels[1, 1] < 24  # A higher point has a smaller row index.
 
 
-def test_a_matrix_may_stand_for_the_field_of_view(tmp_path):
+def test_intrinsic_matrix_instead_of_field_of_view(tmp_path):
     path = _write(tmp_path, lens="K = [[80, 0, 30.5], [0, 81, 25.0], [0, 0, 1]]")
     np.testing.assert_array_equal(load_rig(path).cameras[0].K[0], [80, 0, 30.5])
     assert load_rig(str(path)).name == "mine"
@@ -158,17 +159,20 @@ BAD = {
     "last row": (GOOD.format(lens="K = [[1, 0, 0], [0, 1, 0], [0, 1, 1]]", aim=AIM), "last row"),
     "both lenses": (
         GOOD.format(lens="fovy_deg = 3\nK = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]", aim=AIM),
-        "either K or fovy_deg",
+        "exactly one of K and fovy_deg",
     ),
     "wide": (GOOD.format(lens="fovy_deg = 180", aim=AIM), r"not in \(0, 180\)"),
     "zero quaternion": (
         GOOD.format(lens=LENS, aim="quaternion = [0, 0, 0, 0]"),
-        "longer than zero",
+        "finite and non-zero",
     ),
     "short quaternion": (GOOD.format(lens=LENS, aim="quaternion = [0, 1]"), "shape"),
-    "both aims": (GOOD.format(lens=LENS, aim=AIM + "\nlook_at = [0, 0, 0]"), "either quaternion"),
-    "along up": (GOOD.format(lens=LENS, aim="look_at = [0, 0, 0]"), "along up"),
-    "twice": (GOOD.format(lens=LENS, aim=AIM) * 2, "cannot be used|twice"),
+    "both aims": (
+        GOOD.format(lens=LENS, aim=AIM + "\nlook_at = [0, 0, 0]"),
+        "exactly one of quaternion",
+    ),
+    "parallel to up": (GOOD.format(lens=LENS, aim="look_at = [0, 0, 0]"), "along up"),
+    "twice": (GOOD.format(lens=LENS, aim=AIM) * 2, "cannot be used"),
     "flat": (GOOD.replace("0.0, 0.0, 0.5", "0.0, 0.5").format(lens=LENS, aim=AIM), "three numbers"),
     "infinite": (GOOD.replace("64", "inf").format(lens=LENS, aim=AIM), "cannot be used"),
     "no pixels": (GOOD.replace("64", "0").format(lens=LENS, aim=AIM), "0×48"),
@@ -177,12 +181,12 @@ BAD = {
         GOOD.replace('"one"', '"../one"').format(lens=LENS, aim=AIM),
         "file names",
     ),
-    "camera is no table": ("camera = [1, 2]", "cannot be used"),
+    "camera is not a table": ("camera = [1, 2]", "cannot be used"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_rig_that_cannot_be_used_says_why_in_one_line(tmp_path, case):
+def test_invalid_rig_files_are_explained_in_one_line(tmp_path, case):
     text, reason = BAD[case]
     path = _write(tmp_path, text)
     with pytest.raises(InputError, match=reason) as caught:
@@ -191,21 +195,21 @@ def test_a_rig_that_cannot_be_used_says_why_in_one_line(tmp_path, case):
     assert "rig" in str(caught.value)
 
 
-def test_two_cameras_of_one_name_are_refused():
+def test_duplicate_camera_names_are_rejected():
     rig = load_rig("dactyl")
-    with pytest.raises(InputError, match="twice"):
+    with pytest.raises(InputError, match="two cameras of one name: left, left"):
         Rig("x", (rig.cameras[0], rig.cameras[0]))
 
 
 def test_extrinsics_must_be_rigid():
     value = load_rig("dactyl").to_dict()
-    for wrong in (
+    for matrix in (
         2.0 * np.eye(4),
         np.diag([1.0, 1.0, -1.0, 1.0]),
         np.full((4, 4), np.nan),
         np.eye(3),
     ):
-        value["cameras"][1]["cam_from_hand"] = wrong.tolist()
+        value["cameras"][1]["cam_from_hand"] = matrix.tolist()
         with pytest.raises(InputError, match="camera 'right'"):
             Rig.from_dict(value)
 
@@ -213,16 +217,47 @@ def test_extrinsics_must_be_rigid():
 @pytest.mark.parametrize(
     "value", [{}, [], {"name": "x", "cameras": 3}, {"name": "x", "cameras": [{}]}]
 )
-def test_what_is_no_rig_is_refused(value):
-    with pytest.raises(InputError):
+def test_from_dict_rejects_other_data(value):
+    with pytest.raises(InputError, match="not a rig"):
         Rig.from_dict(value)
 
 
-def test_an_unknown_name_lists_what_there_is():
+def test_unknown_rig_lists_the_shipped_ones():
     with pytest.raises(InputError, match=r"no rig 'nosuch'.*dactyl"):
         load_rig("nosuch")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"cannot read the rig .*gone\.toml"):
         load_rig(tmp_path / "gone.toml")
+
+
+def test_text_that_is_not_utf8_is_named(tmp_path):
+    path = tmp_path / "rig.toml"
+    path.write_bytes(b'name = "\xff"')
+    with pytest.raises(InputError, match=r"rig\.toml cannot be used: .*utf-8"):
+        load_rig(path)
+
+
+def test_from_dict_keeps_the_reason_of_an_invalid_camera():
+    value = load_rig("dactyl").to_dict()
+    value["cameras"][0]["width"] = 0
+    with pytest.raises(InputError, match=r"^camera 'left' has an image of 0×200 pixels"):
+        Rig.from_dict(value)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "no\0name"])
+def test_names_that_are_not_valid_paths_are_unknown_rigs(name):
+    with pytest.raises(InputError, match=r"no rig .*dactyl"):
+        load_rig(name)
+
+
+def test_io_errors_are_failures_of_the_environment(tmp_path, monkeypatch):
+    path = _write(tmp_path)
+
+    def fail(*args, **options):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(EnvironmentFailure, match=r"cannot read the rig .*Input/output error"):
+        load_rig(path)

@@ -1,4 +1,4 @@
-"""Rotations: group axioms, and agreement with MuJoCo and scipy at every angle and batch shape."""
+"""Rotations: group axioms, and agreement with MuJoCo and scipy for all angles and batch shapes."""
 
 import mujoco
 import numpy as np
@@ -43,7 +43,7 @@ def test_group_axioms(rng, shape):
     np.testing.assert_allclose(np.linalg.norm(rot.quat_multiply(a, b), axis=-1), 1.0)
 
 
-def test_matrices_multiply_as_quaternions_do(rng, shape):
+def test_quaternion_and_matrix_products_agree(rng, shape):
     a, b = rot.random_quat(rng, shape), rot.random_quat(rng, shape)
     np.testing.assert_allclose(
         rot.quat_to_matrix(rot.quat_multiply(a, b)),
@@ -52,13 +52,13 @@ def test_matrices_multiply_as_quaternions_do(rng, shape):
     )
 
 
-def test_rotating_a_vector_is_multiplying_by_the_matrix(rng, shape):
+def test_rotated_vectors_agree_with_matrix_products(rng, shape):
     q, v = rot.random_quat(rng, shape), rng.standard_normal((*shape, 3))
     expected = np.einsum("...ij,...j->...i", rot.quat_to_matrix(q), v)
     np.testing.assert_allclose(rot.quat_rotate(q, v), expected, atol=1e-12)
 
 
-def test_every_form_leads_back(rng, shape):
+def test_round_trips_of_all_representations(rng, shape):
     q = rot.random_quat(rng, shape)
     m = rot.quat_to_matrix(q)
     np.testing.assert_allclose(rot.matrix_to_quat(m), q, atol=1e-12)
@@ -70,11 +70,11 @@ def test_every_form_leads_back(rng, shape):
 def test_agrees_with_mujoco(rng):
     for _ in range(50):
         a, b, v = rot.random_quat(rng), rot.random_quat(rng), rng.standard_normal(3)
-        product, turned, matrix = np.empty(4), np.empty(3), np.empty(9)
+        product, rotated, matrix = np.empty(4), np.empty(3), np.empty(9)
         conjugate, back, made = np.empty(4), np.empty(4), np.empty(4)
         velocity = np.empty(3)
         mujoco.mju_mulQuat(product, a, b)
-        mujoco.mju_rotVecQuat(turned, v, a)
+        mujoco.mju_rotVecQuat(rotated, v, a)
         mujoco.mju_quat2Mat(matrix, a)
         mujoco.mju_negQuat(conjugate, a)
         mujoco.mju_mat2Quat(back, matrix)
@@ -82,7 +82,7 @@ def test_agrees_with_mujoco(rng):
         mujoco.mju_axisAngle2Quat(made, axis, angle)
         mujoco.mju_quat2Vel(velocity, a, 1.0)
         np.testing.assert_allclose(rot.quat_multiply(a, b), product, atol=1e-12)
-        np.testing.assert_allclose(rot.quat_rotate(a, v), turned, atol=1e-12)
+        np.testing.assert_allclose(rot.quat_rotate(a, v), rotated, atol=1e-12)
         np.testing.assert_allclose(rot.quat_to_matrix(a).ravel(), matrix, atol=1e-12)
         np.testing.assert_allclose(rot.quat_conjugate(a), conjugate, atol=1e-12)
         _same_rotation(rot.matrix_to_quat(matrix.reshape(3, 3)), back)
@@ -102,19 +102,19 @@ def test_agrees_with_scipy(rng):
 
 
 @pytest.mark.parametrize("angle", ANGLES)
-def test_angles_near_zero_and_pi_keep_their_precision(rng, angle):
+def test_angles_near_zero_and_pi_are_accurate(rng, angle):
     base = rot.random_quat(rng, (20,))
-    turn = rot.quat_from_axis_angle(rng.standard_normal((20, 3)), angle)
-    other = rot.quat_multiply(turn, base)
-    # 1e-15: what two unit quaternions can resolve at all.
+    delta = rot.quat_from_axis_angle(rng.standard_normal((20, 3)), angle)
+    other = rot.quat_multiply(delta, base)
+    # 1e-15 is the resolution of two unit quaternions.
     np.testing.assert_allclose(rot.geodesic_angle(base, other), angle, rtol=1e-7, atol=3e-15)
     np.testing.assert_allclose(
-        np.linalg.norm(rot.quat_to_rotvec(turn), axis=-1), angle, rtol=1e-12, atol=1e-15
+        np.linalg.norm(rot.quat_to_rotvec(delta), axis=-1), angle, rtol=1e-12, atol=1e-15
     )
     _same_rotation(rot.matrix_to_quat(rot.quat_to_matrix(other)), other)
 
 
-def test_a_quaternion_and_its_negative_are_one_rotation(rng, shape):
+def test_quaternion_sign_does_not_matter(rng, shape):
     a, b = rot.random_quat(rng, shape), rot.random_quat(rng, shape)
     np.testing.assert_allclose(
         rot.geodesic_angle(-a, b), rot.geodesic_angle(a, b), rtol=0, atol=1e-12
@@ -123,7 +123,7 @@ def test_a_quaternion_and_its_negative_are_one_rotation(rng, shape):
     np.testing.assert_allclose(rot.geodesic_angle(a, -a), 0.0, atol=1e-15)
 
 
-def test_yaw_turns_x_towards_y():
+def test_yaw_rotates_x_to_y():
     np.testing.assert_allclose(
         rot.quat_rotate(rot.yaw_quat(np.pi / 2), [1.0, 0, 0]), [0, 1, 0], atol=1e-15
     )
@@ -153,13 +153,13 @@ def test_random_rotations_are_uniform(rng):
     np.testing.assert_allclose(images.var(axis=0), 1 / 3, atol=0.02)
 
 
-def test_random_rotations_repeat_with_the_seed():
+def test_random_rotations_are_reproducible():
     a = rot.random_quat(np.random.default_rng(3), (5,))
     np.testing.assert_array_equal(a, rot.random_quat(np.random.default_rng(3), (5,)))
     assert np.all(a[:, 0] >= 0)
 
 
-def test_axes_need_not_be_unit():
+def test_axes_of_any_length():
     np.testing.assert_allclose(
         rot.quat_from_axis_angle([0, 0, 1e-3], 0.5), rot.quat_from_axis_angle([0, 0, 1], 0.5)
     )
@@ -168,12 +168,12 @@ def test_axes_need_not_be_unit():
 @pytest.mark.parametrize(
     "bad", [np.zeros(4), np.full(4, np.nan), [np.inf, 0, 0, 0]], ids=["zero", "nan", "inf"]
 )
-def test_what_is_no_quaternion_is_refused(bad):
-    with pytest.raises(ValueError, match="finite and longer than zero"):
+def test_invalid_quaternions_are_rejected(bad):
+    with pytest.raises(ValueError, match="finite and non-zero"):
         rot.quat_canonical(bad)
 
 
-def test_wrong_shapes_are_refused():
+def test_wrong_shapes_are_rejected():
     with pytest.raises(ValueError, match=r"\(\.\.\., 4\)"):
         rot.quat_multiply(np.ones(3), np.ones(4))
     with pytest.raises(ValueError, match=r"\(\.\.\., 3, 3\)"):

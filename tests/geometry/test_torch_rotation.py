@@ -1,4 +1,4 @@
-"""The torch half agrees with the numpy half, and its gradients are finite everywhere."""
+"""The torch functions agree with the numpy ones, and their gradients are finite everywhere."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def quats(request):
     return rot.random_quat(rng, request.param)
 
 
-def test_halves_agree(quats):
+def test_conversions_agree_with_numpy(quats):
     q = torch.from_numpy(quats)
     m = rott.quat_to_matrix(q)
     np.testing.assert_allclose(m, rot.quat_to_matrix(quats), atol=1e-12)
@@ -26,7 +26,7 @@ def test_halves_agree(quats):
     )
 
 
-def test_angles_agree():
+def test_angles_agree_with_numpy():
     rng = np.random.default_rng(0)
     a, b = rot.random_quat(rng, (100,)), rot.random_quat(rng, (100,))
     angle = rott.geodesic_angle(*(rott.quat_to_matrix(torch.from_numpy(q)) for q in (a, b)))
@@ -41,12 +41,12 @@ def test_angle_and_its_gradient_are_finite_near_zero_and_pi(angle):
     b.requires_grad_(True)
     found = rott.geodesic_angle(a, b)
     found.sum().backward()
-    # In float32 the angle is known to about 4e-4 near zero, and capped 3e-3 below pi.
+    # In float32 the angle has an error of about 4e-4 near zero, and is clamped 3e-3 below pi.
     np.testing.assert_allclose(found.detach(), angle, atol=3e-3)
     assert torch.isfinite(b.grad).all()
 
 
-def test_heads_have_finite_gradients_even_for_degenerate_outputs():
+def test_gradients_of_degenerate_inputs_are_finite():
     for function, size in ((rott.matrix_from_6d, 6), (rott.orthogonalize, 9)):
         v = torch.zeros(4, size)
         v[1] = 1.0
@@ -57,7 +57,7 @@ def test_heads_have_finite_gradients_even_for_degenerate_outputs():
         assert torch.isfinite(v.grad).all(), function
 
 
-def test_orthogonalize_is_the_svd():
+def test_orthogonalize_agrees_with_svd():
     rng = np.random.default_rng(2)
     clean = rot.quat_to_matrix(rot.random_quat(rng, (300,)))
     noisy = (clean + 0.2 * rng.standard_normal(clean.shape)).reshape(300, 9)
@@ -68,14 +68,14 @@ def test_orthogonalize_is_the_svd():
     np.testing.assert_allclose(np.linalg.det(found), 1.0, atol=1e-4)
 
 
-def test_scale_does_not_matter():
+def test_orthogonalize_is_invariant_to_scale():
     v = torch.randn(8, 9, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
         rott.orthogonalize(v), rott.orthogonalize(1000 * v), atol=1e-5, rtol=0
     )
 
 
-def test_half_turns_become_quaternions():
+def test_rotations_by_pi_become_quaternions():
     axes = torch.eye(3, dtype=torch.float64)
     m = 2 * axes[:, :, None] * axes[:, None, :] - torch.eye(3, dtype=torch.float64)
     q = rott.matrix_to_quat(m)

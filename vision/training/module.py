@@ -12,7 +12,7 @@ from torch import Tensor
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array, matrix_to_quat
-from opendactyl.geometry.static_landmarks import ANCHORS
+from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.geometry.torch_rotation import geodesic_angle, quat_to_matrix
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.registry import build_pose_network
@@ -54,7 +54,7 @@ class PoseModule(L.LightningModule):
             rig: the nominal cameras at the network's image size.
             points: the object's keypoints (K, 3), in metres, object frame.
             image_size: width and height of the images.
-            anchors: points (M, 3) that never move in the hand frame; default `ANCHORS`.
+            anchors: points (M, 3) that never move in the hand frame; default `STATIC_LANDMARKS`.
             learning_rate: peak step size.
             weight_decay: AdamW's.
             schedule: how the step size falls, `cosine` or `halving`.
@@ -63,7 +63,7 @@ class PoseModule(L.LightningModule):
         super().__init__()
         # As they are here, after the next two lines, the arguments go into checkpoints.
         rig = rig.to_dict() if isinstance(rig, Rig) else rig
-        anchors = anchors or ANCHORS.tolist()
+        anchors = anchors or STATIC_LANDMARKS.tolist()
         self.save_hyperparameters()
         seen = Rig.from_dict(rig)
         self.network = build_pose_network(

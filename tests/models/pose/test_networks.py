@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from opendactyl.geometry.rig import load_rig
-from opendactyl.geometry.static_landmarks import ANCHORS
+from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.models.pose.blocks import SpatialSoftmax, standardize
 from opendactyl.models.pose.heads import HEADS
 from opendactyl.models.pose.registry import POSE_NETWORKS, build_pose_network
@@ -14,7 +14,7 @@ from opendactyl.sim.objects.shipped import object_spec
 def test_networks_give_poses(name, head):
     obj, rig = object_spec("block"), load_rig("dactyl").resized(64)
     network = build_pose_network(
-        name, views=3, head=head, points=obj.keypoints.tolist(), anchors=ANCHORS.tolist()
+        name, views=3, head=head, points=obj.keypoints.tolist(), anchors=STATIC_LANDMARKS.tolist()
     ).eval()
     cameras = [torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics)]
     images = torch.randint(0, 256, (2, 3, 64, 64, 3), dtype=torch.uint8)
@@ -34,7 +34,7 @@ def test_networks_give_poses(name, head):
 def test_geometry_stays_in_single_precision_where_the_network_computes_in_half(name):
     obj, rig = object_spec("block"), load_rig("dactyl").resized(64)
     network = build_pose_network(
-        name, views=3, head="9d", points=obj.keypoints.tolist(), anchors=ANCHORS.tolist()
+        name, views=3, head="9d", points=obj.keypoints.tolist(), anchors=STATIC_LANDMARKS.tolist()
     ).eval()
     cameras = [torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics)]
     images = torch.randint(0, 256, (4, 3, 64, 64, 3), dtype=torch.uint8)

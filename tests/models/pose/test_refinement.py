@@ -4,7 +4,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from opendactyl.geometry.rig import load_rig
-from opendactyl.geometry.static_landmarks import ANCHORS
+from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.models.pose.heads import CENTRE
 from opendactyl.models.pose.linalg import invert_3x3, invert_6x6, turn_matrix
 from opendactyl.models.pose.refinement import (
@@ -118,7 +118,7 @@ def test_a_camera_that_has_no_anchor_in_its_picture_is_believed():
     # From 0.3 m over the palm, looking down: the forearm is beside the picture or behind.
     down = torch.tensor([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, -1, 0.3], [0, 0, 0, 1]])[None]
     cameras = (torch.tensor([[1.2, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])[None], down)
-    anchors = torch.tensor(ANCHORS, dtype=torch.float32)
+    anchors = torch.tensor(STATIC_LANDMARKS, dtype=torch.float32)
     (nominal,), _ = project(anchors[None], *cameras)
     hidden = ((nominal < 0) | (nominal > 1)).any(dim=-1)
     assert hidden.any()
@@ -147,10 +147,16 @@ def test_jitter_of_true_cameras_is_mostly_undone_at_the_object():
             point = rng.normal(0, 0.02, (1, 3))
             to_place = [
                 torch.tensor(c.project(p)[0] / SIZE, dtype=torch.float32)[None, None]
-                for c, p in ((jittered, ANCHORS), (camera, ANCHORS), (jittered, point))
+                for c, p in (
+                    (jittered, STATIC_LANDMARKS),
+                    (camera, STATIC_LANDMARKS),
+                    (jittered, point),
+                )
             ]
             seen, nominal, place = to_place
-            steady = undo_jitter(seen, nominal[0], torch.full((1, 1, len(ANCHORS)), 1e6), place)
+            steady = undo_jitter(
+                seen, nominal[0], torch.full((1, 1, len(STATIC_LANDMARKS)), 1e6), place
+            )
             truth = camera.project(point)[0][0] / SIZE
             before.append(np.linalg.norm(place[0, 0, 0].numpy() - truth) * SIZE)
             after.append(np.linalg.norm(steady[0, 0, 0].numpy() - truth) * SIZE)
