@@ -1,1 +1,1 @@
-"""The hand and its object in MuJoCo: names and orders, the scene, states."""
+"""The MuJoCo model of the hand and its object: names, scene and states."""

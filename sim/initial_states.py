@@ -1,6 +1,6 @@
-"""States to start from and to draw pictures of: the object settled in the hand, or placed freely.
+"""Initial states: the object settled in the hand by simulation, or placed at random.
 
-Both draw everything from the generator they are given, so that one seed is one state.
+A state depends on the given generator only.
 """
 
 import mujoco
@@ -12,52 +12,53 @@ from opendactyl.sim.scene import Scene
 from opendactyl.sim.state import State
 
 HOLD_ACTIONS = 5
-"""A finger's random target is kept for this many actions."""
+"""Number of actions for which a random target is held."""
 SMOOTHING = 0.5
-"""How much of the old target an action keeps, as in the policy's default control."""
+"""Weight of the previous target in the moving average, the default of the policy's control."""
 MAX_PENETRATION = 0.001
-"""The deepest overlap of a free state, in metres (`random_state`)."""
+"""Largest penetration in a `random_state`, in metres."""
 _MAX_TRIES = 1000
 
 
 def settled_state(scene: Scene, rng: np.random.Generator, max_actions: int = 40) -> State:
-    """Drops the object on the palm in a random orientation and lets the fingers move.
+    """Samples a state by dropping the object on the palm and moving the fingers at random.
 
-    D18 C.1 starts its episodes alike: a random orientation and 100 random actions; ours are a
-    random number of at most `max_actions`, with targets that move as a policy's would. States
-    with the object dropped are drawn again.
+    Similar to the start of an episode in D18 C.1 (random orientation, 100 random actions), with a
+    random number of smoothed actions from 8 to `max_actions`. States whose object was dropped are
+    rejected.
     """
     data = mujoco.MjData(scene.model)
     for _ in range(_MAX_TRIES):
-        _start(scene, data, rng)
-        if _shake(scene, data, rng, int(rng.integers(8, max_actions + 1))):
+        _reset(scene, data, rng)
+        if _move_fingers(scene, data, rng, int(rng.integers(8, max_actions + 1))):
             return scene.state(data.qpos)
-    raise RuntimeError("the object was dropped a thousand times in a row")
+    raise RuntimeError(f"the object was dropped in {_MAX_TRIES} consecutive attempts")
 
 
-def _start(scene: Scene, data: mujoco.MjData, rng: np.random.Generator) -> None:
+def _reset(scene: Scene, data: mujoco.MjData, rng: np.random.Generator) -> None:
     joints = scene.joint_range.mean(axis=1) * 0.3
     position = np.array([0.0, 0.0, 0.035]) + rng.uniform(-1, 1, 3) * [0.015, 0.015, 0.01]
     scene.set_state(data, State(joints, position, random_quat(rng)))
     data.ctrl[:] = data.qpos[scene.model.jnt_qposadr[scene.model.actuator_trnid[:, 0]]]
 
 
-def _shake(scene: Scene, data: mujoco.MjData, rng: np.random.Generator, actions: int) -> bool:
-    """Runs random smoothed targets; whether the object is still held at the end."""
+def _move_fingers(
+    scene: Scene, data: mujoco.MjData, rng: np.random.Generator, actions: int
+) -> bool:
+    """Simulates smoothed random targets; returns whether the object is still held."""
     low, high = scene.actuator_range.T
     strength = rng.uniform(0.2, 1.0)
     target = data.ctrl.copy()
     for action in range(actions):
         if action % HOLD_ACTIONS == 0:
-            wish = rng.uniform(low, high)
-            target = (1 - strength) * data.ctrl + strength * wish
+            target = (1 - strength) * data.ctrl + strength * rng.uniform(low, high)
         data.ctrl[:] = SMOOTHING * data.ctrl + (1 - SMOOTHING) * target
         mujoco.mj_step(scene.model, data, nstep=names.SUBSTEPS)
     return is_held(scene, data.qpos)
 
 
 def is_held(scene: Scene, qpos: Array) -> bool:
-    """Whether `qpos` (nq,) is finite and its object well above the drop height, over the hand."""
+    """Whether `qpos` (nq,) is finite and the object is above the hand and the drop height."""
     if not np.isfinite(qpos).all():
         return False
     position = scene.state(qpos).position
@@ -65,10 +66,10 @@ def is_held(scene: Scene, qpos: Array) -> bool:
 
 
 def random_state(scene: Scene, rng: np.random.Generator) -> State:
-    """A free placement: orientation uniform on SO(3) over the palm, fingers half curled at random.
+    """Samples an orientation uniformly on SO(3), a position above the palm and joint angles.
 
-    Nothing overlaps by more than a millimetre, neither the object and the hand nor two fingers;
-    placements where something does are drawn again.
+    Samples with a contact deeper than `MAX_PENETRATION`, between object and hand or between two
+    fingers, are rejected.
     """
     data = mujoco.MjData(scene.model)
     low, high = scene.joint_range.T
@@ -82,4 +83,4 @@ def random_state(scene: Scene, rng: np.random.Generator) -> State:
         scene.set_state(data, State(joints, position, orientation))
         if max(-data.contact.dist, default=0.0) <= MAX_PENETRATION:
             return scene.state(data.qpos)
-    raise RuntimeError("no free placement was found in a thousand tries")
+    raise RuntimeError(f"no state without penetration in {_MAX_TRIES} samples")

@@ -1,4 +1,4 @@
-"""The scene: the Shadow hand of gymnasium-robotics and one object, through `MjSpec`."""
+"""The scene: the Shadow hand of gymnasium-robotics and one object, built with `MjSpec`."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ from opendactyl.sim.state import State
 HAND_GROUP = 1
 OBJECT_GROUP = 2
 COLLISION_GROUP = 4
-"""Geom groups: what a picture of the hand shows, of the object, and what only collides."""
+"""Geom groups: visual geoms of the hand, visual geoms of the object, collision geoms."""
 
-# No two visible faces may ever lie in one plane, where they would flicker: plates are set in from
-# the edges, and the strokes of a letter stand a tenth of a millimetre over one another.
+# Coplanar visible faces would flicker (z-fighting): plates are inset from the edges, and strokes of
+# a letter differ in height by 0.1 mm.
 _PLATE = 0.0004
 _LETTER_LIFT = 0.0003
 _START_POSITION = (0.0, 0.0, 0.03)
 
 
 def hand_folder() -> Path:
-    """Where gymnasium-robotics keeps the hand's MJCF, found without importing the package.
+    """The folder of the hand's MJCF in gymnasium-robotics, without importing the package.
 
     Raises:
         InputError: gymnasium-robotics is not installed.
@@ -38,21 +38,21 @@ def hand_folder() -> Path:
     found = importlib.util.find_spec("gymnasium_robotics")
     if found is None or not found.submodule_search_locations:
         raise InputError(
-            "the hand's model comes with gymnasium-robotics, which is not installed; "
+            "the hand's MJCF is part of gymnasium-robotics, which is not installed; "
             'pip install "opendactyl[sim]"'
         )
     return Path(found.submodule_search_locations[0]) / "envs" / "assets" / "hand"
 
 
 def scene_spec(object_name: str = "block", *, visual: bool = True) -> mujoco.MjSpec:
-    """The hand with an object over its palm, without floor, cameras or lights.
+    """Builds the hand with an object above its palm, without floor, cameras and lights.
 
     Args:
-        object_name: a key of `objects.OBJECTS`.
-        visual: keep what only pictures need: the hand's visual meshes, the object's faces.
+        object_name: a key of `OBJECTS`.
+        visual: include the visual geoms: the hand's meshes and the object's faces.
 
     Returns:
-        A spec to extend and compile, with implicitfast integration at 8 ms.
+        The spec, with implicitfast integration at 8 ms.
     """
     spec = mujoco.MjSpec.from_file(str(hand_folder() / "manipulate_block.xml"))
     for body in ("object", "target", "floor0"):
@@ -60,8 +60,8 @@ def scene_spec(object_name: str = "block", *, visual: bool = True) -> mujoco.MjS
     spec.delete(spec.geom("floor0"))
     for element in (*spec.lights, *spec.sensors, *spec.textures):
         spec.delete(element)
-    # Of the tendons only those that couple two joints ever act: the others limit a single finger or
-    # joint pair, wider than the joints' own limits do.
+    # Only the tendons that couple two joints have an effect. The others are limits, which are wider
+    # than those of the joints.
     for tendon in [t for t in spec.tendons if not t.name.endswith("1c")]:
         spec.delete(tendon)
     for material in spec.materials:
@@ -76,7 +76,7 @@ def scene_spec(object_name: str = "block", *, visual: bool = True) -> mujoco.MjS
     spec.option.timestep = names.TIMESTEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.iterations = 20
-    # One object in one hand is one island: finding that out at every step takes 6 % of its time.
+    # Hand and object form one constraint island; detecting it takes 6 % of a step.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
     _add_object(spec, object_spec(object_name), visual=visual)
     return spec
@@ -89,7 +89,7 @@ def _is_visual_only(geom: mujoco.MjsGeom) -> bool:
 def _add_object(spec: mujoco.MjSpec, obj: ObjectSpec, *, visual: bool) -> None:
     position, quat = to_world(np.array(_START_POSITION), [1.0, 0.0, 0.0, 0.0])
     body = spec.worldbody.add_body(name=names.OBJECT_BODY, pos=position, quat=quat)
-    # Friction and damping as in gymnasium-robotics' manipulate_block.xml.
+    # Friction and damping of gymnasium-robotics' manipulate_block.xml.
     body.add_joint(name=names.OBJECT_JOINT, type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
     shape = {"type": mujoco.mjtGeom.mjGEOM_BOX, "size": obj.half_extent}
     if not obj.is_box:
@@ -134,7 +134,7 @@ def _add_faces(
 
 
 def _shrunk_corners(obj: ObjectSpec) -> Array:
-    """The corners (K, 3), drawn in until each face lies at least a plate's half deeper."""
+    """The corners (K, 3), scaled so that each face lies at least `_PLATE` below the original."""
     nearest = min(face.frame[:3, 3] @ face.frame[:3, 2] for face in obj.faces)
     return obj.corners * (1 - _PLATE / nearest)
 
@@ -154,26 +154,26 @@ def _add_plate(body: mujoco.MjsBody, face: Face, name: str, inert: dict[str, obj
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A compiled scene, with the addresses of what the rest of the code reads and writes."""
+    """A compiled scene, with the addresses of joints, object and fingertips."""
 
     model: mujoco.MjModel
     object_name: str
-    """The object in it, a key of `objects.OBJECTS`."""
+    """Name of the object, a key of `OBJECTS`."""
     joint_qpos: NDArray[np.intp]
     """Addresses (24,) of the hand's joints in qpos."""
     joint_dof: NDArray[np.intp]
     """Addresses (24,) of the hand's joints in qvel."""
     object_qpos: slice
-    """Where the object's world pose (7) stands in qpos."""
+    """Slice of the object's world pose (7,) in qpos."""
     object_dof: slice
-    """Where the object's velocity (6) stands in qvel."""
+    """Slice of the object's velocity (6,) in qvel."""
     object_body: int
     fingertip_sites: NDArray[np.intp]
     """Ids (5,) of the fingertip sites."""
 
     @classmethod
     def compile(cls, spec: mujoco.MjSpec, object_name: str) -> "Scene":
-        """Compiles a spec made by `scene_spec` for the same object."""
+        """Compiles a spec of `scene_spec` for the same object."""
         model = spec.compile()
         joints = [model.joint(names.PREFIX + name) for name in names.JOINTS]
         free = model.joint(names.OBJECT_JOINT)
@@ -197,11 +197,11 @@ class Scene:
 
     @property
     def actuator_range(self) -> Array:
-        """Lower and upper limits (20, 2) of the actuators' targets, in radians."""
+        """Lower and upper limits (20, 2) of the actuators' position targets, in radians."""
         return self.model.actuator_ctrlrange.copy()
 
     def qpos(self, state: State) -> Array:
-        """The whole qpos (nq,) of a state."""
+        """The qpos (nq,) of a state."""
         qpos = self.model.qpos0.copy()
         qpos[self.joint_qpos] = state.joints
         position, quat = to_world(state.position, state.quaternion)
@@ -209,22 +209,22 @@ class Scene:
         return qpos
 
     def state(self, qpos: ArrayLike) -> State:
-        """The state in a qpos (nq,)."""
+        """The state of a qpos (nq,)."""
         qpos = np.asarray(qpos, dtype=np.float64)
         pose = qpos[self.object_qpos]
         return State(qpos[self.joint_qpos].copy(), *to_hand(pose[:3], pose[3:]))
 
     def set_state(self, data: mujoco.MjData, state: State) -> None:
-        """Puts `data` at rest in a state and brings its derived values up to date."""
+        """Resets `data` to a state at rest and calls `mj_forward`."""
         mujoco.mj_resetData(self.model, data)
         data.qpos[:] = self.qpos(state)
         mujoco.mj_forward(self.model, data)
 
     def fingertips(self, site_xpos: ArrayLike) -> Array:
-        """Fingertip positions (..., 5, 3) in the hand frame, from world positions of all sites."""
+        """Fingertip positions (..., 5, 3) in the hand frame, from `site_xpos` (..., nsite, 3)."""
         return points_to_hand(np.asarray(site_xpos)[..., self.fingertip_sites, :])
 
 
 def load_scene(object_name: str = "block") -> Scene:
-    """The scene for physics alone: nothing in it that only pictures need."""
+    """The scene for physics, without visual geoms."""
     return Scene.compile(scene_spec(object_name, visual=False), object_name)

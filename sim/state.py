@@ -1,4 +1,4 @@
-"""One configuration of hand and object: all that a renderer needs to know."""
+"""State of hand and object, the input of a renderer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Joint angles of the hand and the pose of the object."""
+    """Joint angles of the hand and pose of the object."""
 
     joints: NDArray[np.float64]
     """Joint angles (24,) in radians, in the order of `names.JOINTS`."""
     position: NDArray[np.float64]
-    """The object's centre (3,) in metres, in the hand frame."""
+    """Position (3,) of the object's centre in the hand frame, in metres."""
     quaternion: NDArray[np.float64]
-    """The object's orientation (4,), w >= 0, in the hand frame."""
+    """Orientation (4,) of the object in the hand frame, w >= 0."""
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-able form."""
+        """JSON-serialisable form."""
         return {
             "joints": self.joints.tolist(),
             "position": self.position.tolist(),
@@ -28,5 +28,5 @@ class State:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "State":
-        """The inverse of `to_dict`."""
+        """Inverse of `to_dict`."""
         return cls(*(np.array(value[key], dtype=np.float64) for key in cls.__annotations__))

@@ -1,1 +1,1 @@
-"""The hand: its joints, actuators and sites in order, and its frame."""
+"""The hand: names of joints, actuators and sites, and the hand frame."""

@@ -1,1 +1,1 @@
-"""The objects a hand can hold: their description as data, and the ones that ship."""
+"""Objects to manipulate: their description as data, and the shipped ones."""

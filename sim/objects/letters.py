@@ -1,6 +1,6 @@
-"""Letters as straight strokes, so that a face's letter is a few thin boxes in any renderer.
+"""Letters as straight strokes, which any renderer draws as thin boxes.
 
-A stroke is a line from (x0, y0) to (x1, y1) in a square from -1 to 1, x to the right, y up.
+A stroke is a line from (x0, y0) to (x1, y1) in the square [-1, 1]², x to the right, y up.
 """
 
 import numpy as np
@@ -13,34 +13,34 @@ STROKES: dict[str, tuple[Stroke, ...]] = {
     "E": ((-0.6, -1, -0.6, 1), (-0.6, 1, 0.6, 1), (-0.6, 0, 0.4, 0), (-0.6, -1, 0.6, -1)),
     "F": ((-0.6, -1, -0.6, 1), (-0.6, 1, 0.6, 1), (-0.6, 0, 0.4, 0)),
     "H": ((-0.6, -1, -0.6, 1), (0.6, -1, 0.6, 1), (-0.6, 0.2, 0.6, 0.2)),
-    # A serif at the top alone: a bare bar would look the same upside down.
+    # A serif at the top only: a bar alone is symmetric.
     "I": ((0, -1, 0, 1), (-0.5, 1, 0.5, 1)),
     "L": ((-0.5, -1, -0.5, 1), (-0.5, -1, 0.6, -1)),
-    # Diagonal and one short post: a plain N would look the same upside down.
+    # With a shortened right post: an N is symmetric under a rotation by 180 degrees.
     "N": ((-0.6, -1, -0.6, 1), (-0.6, 1, 0.6, -1), (0.6, -1, 0.6, 0.45)),
-    # Open at the lower right, where a plain O would have symmetries.
+    # Open at the lower right: an O is symmetric.
     "O": ((-0.65, -1, -0.65, 1), (-0.65, 1, 0.65, 1), (0.65, 1, 0.65, -0.3), (-0.65, -1, 0.2, -1)),
     "P": ((-0.6, -1, -0.6, 1), (-0.6, 1, 0.5, 1), (0.5, 1, 0.5, 0), (0.5, 0, -0.6, 0)),
     "T": ((0, -1, 0, 1), (-0.7, 1, 0.7, 1)),
 }
-"""The strokes of each letter; no letter looks the same after a turn."""
+"""Strokes of each letter. No letter has a rotational symmetry."""
 
 HEIGHT = 0.6
-"""Half the letter's height as a share of the face's smaller half size."""
+"""Half the height of a letter relative to the smaller half size of its face."""
 WIDTH = 0.13
-"""Half a stroke's width, as the same share."""
+"""Half the width of a stroke, relative to the same."""
 
 
 def letter_boxes(letter: str, half_size: tuple[float, float]) -> NDArray[np.float64]:
-    """The boxes that write `letter` on a face.
+    """The boxes that form `letter` on a face.
 
     Args:
         letter: a key of `STROKES`.
-        half_size: half the face's width and height, in metres.
+        half_size: half the width and height of the face, in metres.
 
     Returns:
-        (S, 5): centre x, centre y, half length, half width in metres and the angle of the long
-        side from x in radians, in the face's frame.
+        (S, 5): centre x, centre y, half length and half width in metres, and the angle from the x
+        axis to the long side in radians, in the face frame.
     """
     scale = min(half_size)
     strokes = np.array(STROKES[letter]) * HEIGHT * scale

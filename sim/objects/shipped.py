@@ -1,4 +1,4 @@
-"""The objects that ship: one entry in `OBJECTS` adds one everywhere."""
+"""The shipped objects. A new entry in `OBJECTS` is available in every command."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,13 +10,13 @@ from opendactyl.sim.objects.spec import Face, ObjectSpec, face_frame
 def _block() -> ObjectSpec:
     """D18's block: 57 mm, 78 g, the letters O, P, E, N, A, I on six coloured faces.
 
-    The size and mass are robogym's; the colours are those its comments call picked from real
-    camera images.
+    Size, mass and colours are those of robogym, whose comments state that the colours were picked
+    from camera images.
     """
     half = 0.0285
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=float)
     axes = np.eye(3)
-    # Letter, colour, outward direction, direction the letter's top points to.
+    # Letter, colour, outward normal, upward direction of the letter.
     table = (
         ("O", (0.09, 0.12, 0.45), axes[2], axes[0]),
         ("P", (0.33, 0.04, 0.02), axes[0], axes[2]),
@@ -33,10 +33,10 @@ def _block() -> ObjectSpec:
 
 
 def _prism() -> ObjectSpec:
-    """An octagonal prism after D18 6.2, whose size the paper does not give.
+    """An octagonal prism after D18 6.2, which does not state its size.
 
-    Ours is as wide across flats and as long as it has to be to weigh and fill the hand like the
-    block: 54 mm across flats, 66 mm long, of the block's density.
+    54 mm across flats and 66 mm long, with the block's density: comparable to the block in size and
+    mass.
     """
     apothem, half_length, density = 0.027, 0.033, 421.0
     circumradius = apothem / np.cos(np.pi / 8)
@@ -72,14 +72,14 @@ def _prism() -> ObjectSpec:
 
 
 OBJECTS: dict[str, ObjectSpec] = {spec.name: spec for spec in (_block(), _prism())}
-"""Every object, by name."""
+"""The objects by name."""
 
 
 def object_spec(name: str) -> ObjectSpec:
-    """The object called `name`.
+    """The object of a given name.
 
     Raises:
-        InputError: there is no such object.
+        InputError: no such object.
     """
     if name not in OBJECTS:
         raise InputError(f"no object {name!r}; the objects are {', '.join(OBJECTS)}")
@@ -87,7 +87,7 @@ def object_spec(name: str) -> ObjectSpec:
 
 
 def object_of(keypoints: ArrayLike) -> str | None:
-    """The name of the object with these keypoints (K + F, 3), if it is one of ours."""
+    """Name of the shipped object with the given keypoints (K + F, 3), or None."""
     points = np.asarray(keypoints)
     for name, spec in OBJECTS.items():
         if spec.keypoints.shape == points.shape and np.allclose(spec.keypoints, points, atol=1e-6):

@@ -1,4 +1,4 @@
-"""The description of an object: a convex solid with coloured, lettered faces."""
+"""Description of an object: a convex solid with coloured, lettered faces."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,29 +12,29 @@ class Face:
     """One flat face of an object."""
 
     letter: str
-    """What is written on it, a key of `letters.STROKES`."""
+    """The letter on the face, a key of `letters.STROKES`."""
     rgb: tuple[float, float, float]
-    """Its nominal colour, sRGB in [0, 1]."""
+    """Nominal colour, sRGB in [0, 1]."""
     frame: NDArray[np.float64]
-    """object_from_face (4, 4): origin at the face's centre, z outwards, y up the letter."""
+    """object_from_face (4, 4): origin at the face centre, z outward, y towards the letter's top."""
     half_size: tuple[float, float]
-    """Half the width (x) and height (y) of the rectangle that carries the letter, in metres."""
+    """Half the width (x) and height (y) of the lettered rectangle, in metres."""
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectSpec:
-    """A convex object: its corners, its faces and its mass."""
+    """A convex object."""
 
     name: str
-    """The name `--object` takes."""
+    """Name of the object, as in `--object`."""
     mass: float
     """Mass in kilograms."""
     corners: NDArray[np.float64]
-    """The vertices (K, 3) in the object frame, in metres; the order is part of the labels."""
+    """Vertices (K, 3) in the object frame, in metres. Labels depend on their order."""
     faces: tuple[Face, ...]
-    """The coloured faces."""
+    """Coloured faces."""
     is_box: bool
-    """Whether the solid is an axis-aligned box (a primitive shape in MuJoCo)."""
+    """Whether the object is an axis-aligned box (a primitive shape in MuJoCo)."""
 
     @cached_property
     def half_extent(self) -> NDArray[np.float64]:
@@ -43,17 +43,17 @@ class ObjectSpec:
 
     @cached_property
     def face_centres(self) -> NDArray[np.float64]:
-        """The centres (F, 3) of the faces in the object frame, in metres."""
+        """Centres (F, 3) of the faces in the object frame, in metres."""
         return np.stack([face.frame[:3, 3] for face in self.faces])
 
     @property
     def keypoints(self) -> NDArray[np.float64]:
-        """Corners, then face centres (K + F, 3), in the object frame, in metres."""
+        """Corners, then face centres (K + F, 3) in the object frame, in metres."""
         return np.concatenate([self.corners, self.face_centres])
 
 
 def face_frame(centre: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The frame (4, 4) of a face at `centre` that looks away from the object's origin."""
+    """object_from_face (4, 4) of a face at `centre`, whose normal points away from the origin."""
     normal = centre / np.linalg.norm(centre)
     frame = np.eye(4)
     frame[:3, :3] = np.stack([np.cross(up, normal), up, normal], axis=-1)

@@ -171,7 +171,7 @@ BAD = {
         GOOD.format(lens=LENS, aim=AIM + "\nlook_at = [0, 0, 0]"),
         "exactly one of quaternion",
     ),
-    "parallel to up": (GOOD.format(lens=LENS, aim="look_at = [0, 0, 0]"), "along up"),
+    "parallel to up": (GOOD.format(lens=LENS, aim="look_at = [0, 0, 0]"), "parallel to up"),
     "twice": (GOOD.format(lens=LENS, aim=AIM) * 2, "cannot be used"),
     "flat": (GOOD.replace("0.0, 0.0, 0.5", "0.0, 0.5").format(lens=LENS, aim=AIM), "three numbers"),
     "infinite": (GOOD.replace("64", "inf").format(lens=LENS, aim=AIM), "cannot be used"),

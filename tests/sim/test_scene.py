@@ -13,28 +13,28 @@ from opendactyl.sim.scene import Scene, load_scene, scene_spec
 from opendactyl.sim.state import State
 
 
-def test_names_are_in_the_models_order(scene):
+def test_names_are_in_the_order_of_the_model(scene):
     model = scene.model
-    bare = [model.joint(i).name.removeprefix(names.PREFIX) for i in range(24)]
-    assert tuple(bare) == names.JOINTS
+    joints = [model.joint(i).name.removeprefix(names.PREFIX) for i in range(24)]
+    assert tuple(joints) == names.JOINTS
     actuators = [model.actuator(i).name for i in range(model.nu)]
     assert actuators == [f"{names.PREFIX}A_{name}" for name in names.ACTUATORS]
 
 
-def test_block_weighs_and_resists_as_worked_out_by_hand(scene):
+def test_mass_and_inertia_of_the_block(scene):
     body = scene.model.body(names.OBJECT_BODY)
     assert body.mass[0] == pytest.approx(0.078)
     # A cube's moment of inertia is m a² / 6.
     assert body.inertia == pytest.approx([0.078 * 0.057**2 / 6] * 3)
 
 
-def test_control_period_is_dactyls():
+def test_control_period_and_time_step():
     period = names.CONTROL_PERIOD
     assert period == pytest.approx(0.08)
     assert load_scene().model.opt.timestep == names.TIMESTEP
 
 
-def test_hand_frame_points_x_along_the_fingers_and_z_up(scene):
+def test_hand_frame_has_x_along_the_fingers_and_z_up(scene):
     data = mujoco.MjData(scene.model)
     mujoco.mj_forward(scene.model, data)
     tips = scene.fingertips(data.site_xpos)
@@ -47,9 +47,9 @@ def test_hand_frame_points_x_along_the_fingers_and_z_up(scene):
 def test_hand_frame_round_trip(shape):
     rng = np.random.default_rng(0)
     position, quat = rng.normal(size=(*shape, 3)), random_quat(rng, shape)
-    back, turned = to_hand(*to_world(position, quat))
+    back, orientation = to_hand(*to_world(position, quat))
     np.testing.assert_allclose(back, position, atol=1e-12)
-    assert np.max(geodesic_angle(turned, quat)) < 1e-7
+    assert np.max(geodesic_angle(orientation, quat)) < 1e-7
 
 
 def test_state_round_trip(scene):
@@ -63,7 +63,7 @@ def test_state_round_trip(scene):
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_settled_states_lie_in_the_hand_and_repeat(name):
+def test_settled_states_are_held_and_reproducible(name):
     scene = load_scene(name)
     states = [settled_state(scene, np.random.default_rng(seed)) for seed in range(5)]
     again = settled_state(scene, np.random.default_rng(3))
@@ -72,7 +72,7 @@ def test_settled_states_lie_in_the_hand_and_repeat(name):
     assert all(is_held(scene, scene.qpos(state)) for state in states)
 
 
-def test_random_states_overlap_nothing(scene):
+def test_random_states_have_no_penetration(scene):
     data = mujoco.MjData(scene.model)
     for seed in range(10):
         scene.set_state(data, random_state(scene, np.random.default_rng(seed)))
@@ -83,7 +83,7 @@ def test_random_states_overlap_nothing(scene):
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_objects_are_convex_and_their_letters_fit(name):
+def test_objects_are_convex_and_letters_fit_on_faces(name):
     obj = object_spec(name)
     for face in obj.faces:
         normal, centre = face.frame[:3, 2], face.frame[:3, 3]
@@ -94,19 +94,19 @@ def test_objects_are_convex_and_their_letters_fit(name):
 
 
 @pytest.mark.parametrize("letter", STROKES)
-@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
-def test_no_letter_looks_the_same_after_a_turn(letter, quarter_turns):
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_letters_have_no_rotational_symmetry(letter, degrees):
     strokes = np.array(STROKES[letter], dtype=float)
-    turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarter_turns)
+    rotation = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), degrees // 90)
 
-    def drawing(ends):
+    def segments(ends):
         return {tuple(np.round(np.sort(pair, axis=0).ravel(), 6) + 0.0) for pair in ends}
 
     ends = strokes.reshape(-1, 2, 2)
-    assert drawing(ends) != drawing(ends @ turn.T)
+    assert segments(ends) != segments(ends @ rotation.T)
 
 
-def test_a_third_object_takes_one_entry(monkeypatch):
+def test_new_box_is_one_entry_in_objects(monkeypatch):
     slab = object_spec("block")
     scaled = type(slab)("slab", 0.05, slab.corners * [1, 1, 0.6], slab.faces, is_box=True)
     monkeypatch.setitem(OBJECTS, "slab", scaled)
@@ -114,6 +114,6 @@ def test_a_third_object_takes_one_entry(monkeypatch):
     assert scene.model.body(names.OBJECT_BODY).mass[0] == pytest.approx(0.05)
 
 
-def test_unknown_object_is_named_with_the_known_ones():
+def test_unknown_object_lists_the_known_ones():
     with pytest.raises(InputError, match="block, prism"):
         object_spec("ball")

@@ -23,7 +23,7 @@ def corners_of(model: mujoco.MjModel, name: str):
     return local @ quat_to_matrix(geom.quat).T + geom.pos
 
 
-def test_prism_weighs_and_resists_as_worked_out_by_hand():
+def test_mass_and_inertia_of_the_prism():
     body = load_scene("prism").model.body(names.OBJECT_BODY)
     # A regular octagon of width w across flats has the area 2 (sqrt 2 - 1) w²: 24.157 cm² here,
     # times 66 mm and 421 kg/m³.
@@ -31,33 +31,33 @@ def test_prism_weighs_and_resists_as_worked_out_by_hand():
     # About its axis: m R² / 2 · (1 - 2/3 sin²(180° / 8)) with R = w / (2 cos 22.5°).
     radius = 0.027 / np.cos(np.pi / 8)
     axial = 0.067123 * radius**2 / 2 * (1 - 2 / 3 * np.sin(np.pi / 8) ** 2)
-    # Across it: half of that, and m L² / 12.
+    # Perpendicular to it: half of that plus m L² / 12.
     across = axial / 2 + 0.067123 * 0.066**2 / 12
     expected = sorted([axial, across, across])
     assert sorted(body.inertia) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_only_plates_and_letters_lie_on_an_objects_surface(name):
+def test_plates_cover_the_core(name):
     model = scene_spec(name).compile()
     core = corners_of(model, "object:core")
     for number, face in enumerate(object_spec(name).faces):
-        normal, reach = face.frame[:3, 2], face.frame[:3, 3] @ face.frame[:3, 2]
-        assert np.max(core @ normal) < reach - 3e-4  # a plane of its own: no flicker
+        normal, distance = face.frame[:3, 2], face.frame[:3, 3] @ face.frame[:3, 2]
+        assert np.max(core @ normal) < distance - 3e-4  # not coplanar, which would flicker
         plate = corners_of(model, f"object:face{number}")
-        assert np.max(plate @ normal) == pytest.approx(reach, abs=1e-6)
+        assert np.max(plate @ normal) == pytest.approx(distance, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_no_two_faces_of_an_object_are_alike(name):
+def test_faces_differ_in_letter_and_colour(name):
     faces = object_spec(name).faces
     assert len({face.letter for face in faces}) == len(faces)
     colours = np.array([face.rgb for face in faces])
-    apart = np.linalg.norm(colours[:, None] - colours[None], axis=-1)
-    assert np.min(apart[~np.eye(len(faces), dtype=bool)]) > 0.1
+    distances = np.linalg.norm(colours[:, None] - colours[None], axis=-1)
+    assert np.min(distances[~np.eye(len(faces), dtype=bool)]) > 0.1
 
 
-def test_physics_carries_nothing_that_only_pictures_need():
+def test_physics_scene_has_no_visual_elements():
     model = load_scene().model
     assert [model.mesh(i).name for i in range(model.nmesh)] == [f"{names.PREFIX}forearm_cvx"]
     assert model.ntex == 0 and model.ncam == 0 and model.nlight == 0
@@ -72,13 +72,12 @@ def test_tendons_couple_the_last_two_joints_of_each_finger(scene):
     mujoco.mj_step(model, data, nstep=60)
     for finger in ("FF", "MF", "RF", "LF"):
         middle, last = (data.joint(f"{names.PREFIX}{finger}J{k}").qpos[0] for k in (1, 0))
-        # Both wind on pulleys: 8.05 mm at the middle joint, 7.05 mm at the last; 1 mm of play.
+        # Moment arms of 8.05 mm at the middle joint and 7.05 mm at the last, with 1 mm of slack.
         assert abs(0.00805 * middle - 0.00705 * last) < 0.0012
         assert last > 0.3
 
 
-def test_pictures_and_physics_move_alike():
-    """What a renderer adds to a scene must not change how anything moves."""
+def test_visual_geoms_do_not_change_the_dynamics():
     ends = []
     for visual in (True, False):
         scene = Scene.compile(scene_spec(visual=visual), "block")
@@ -91,7 +90,7 @@ def test_pictures_and_physics_move_alike():
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_an_object_comes_to_rest_on_the_open_hand(name):
+def test_object_comes_to_rest_on_the_open_hand(name):
     scene = load_scene(name)
     data = mujoco.MjData(scene.model)
     scene.set_state(data, _open_hand(scene))
@@ -106,7 +105,7 @@ def test_an_object_comes_to_rest_on_the_open_hand(name):
     assert is_held(scene, data.qpos)
 
 
-def test_settled_orientations_show_every_face_upwards(scene):
+def test_settled_states_have_every_face_upwards(scene):
     faces = np.stack([face.frame[:3, 2] for face in object_spec("block").faces])
     upper = {
         int(np.argmax((faces @ quat_to_matrix(state.quaternion).T)[:, 2]))
@@ -115,7 +114,7 @@ def test_settled_orientations_show_every_face_upwards(scene):
     assert upper == set(range(6))
 
 
-def test_a_third_object_of_any_convex_shape_takes_one_entry(monkeypatch):
+def test_new_convex_solid_is_one_entry_in_objects(monkeypatch):
     prism = object_spec("prism")
     brick = ObjectSpec("brick", 0.06, prism.corners * 0.9, prism.faces[:3], is_box=False)
     monkeypatch.setitem(OBJECTS, "brick", brick)
