@@ -1,1 +1,1 @@
-"""Images from states: appearance randomization, the renderers, contact sheets."""
+"""Rendering of states: appearance randomization and the renderers."""

@@ -1,4 +1,4 @@
-"""The renderer: images of a state from every camera of a rig, with what a label needs beside."""
+"""The renderer interface: images of a state from all cameras of a rig, masks and depth."""
 
 from types import TracebackType
 from typing import Protocol, Self
@@ -14,25 +14,25 @@ from opendactyl.sim.state import State
 
 RENDERERS = ("classic", "filament")
 REPEATS = {
-    "classic": "images and labels to the byte",
-    "filament": "labels to the byte; images within a process, all but a few pixels in another",
+    "classic": "images and labels are byte-identical",
+    "filament": "labels are byte-identical; a few pixels differ between processes",
 }
-"""What the same state and appearance give again, on one type of machine."""
+"""Reproducibility of the same state and appearance, on one type of machine."""
 EXACT = ("classic",)
-"""The renderers whose shards repeat to the byte whoever makes them."""
+"""Renderers whose images are byte-identical in every process."""
 BACKGROUND, HAND, OBJECT = 0, 1, 2
 """The classes of `segment`."""
 
 
 class Renderer(Protocol):
-    """What every renderer offers. Views are in the rig's order; images are uint8 (V, H, W, 3)."""
+    """Interface of the renderers. Views are in the order of the rig; images are uint8."""
 
     rig: Rig
 
     def render(
         self, state: State, appearance: Appearance, out: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8]:
-        """Renders a state (V, H, W, 3), into `out` when given."""
+        """Renders a state to images (V, H, W, 3), in `out` if given."""
         ...
 
     def segment(self) -> NDArray[np.uint8]:
@@ -43,16 +43,16 @@ class Renderer(Protocol):
         """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""
         ...
 
-    def object_alone(self) -> NDArray[np.bool_]:
-        """Where the object of the last frame would be seen (V, H, W) if nothing else was there."""
+    def unoccluded_mask(self) -> NDArray[np.bool_]:
+        """Mask (V, H, W) of the object in the last rendered frame, without occluders."""
         ...
 
     def visible_fraction(self) -> NDArray[np.float64]:
-        """Per view (V,): the object's visible pixels over those it would have unoccluded."""
+        """Ratio (V,) of the object's visible pixels to those of its unoccluded mask."""
         ...
 
     def cameras(self, appearance: Appearance) -> tuple[Camera, ...]:
-        """The true cameras: the rig's as jittered by an appearance."""
+        """The true cameras: those of the rig with the jitter of an appearance."""
         ...
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class Renderer(Protocol):
 
 
 def geom_classes(scene: Scene) -> NDArray[np.uint8]:
-    """Class of each geom id; the last entry, index -1, is the background."""
+    """Class of each geom id (ngeom + 1,); the last entry, index -1, is the background."""
     model = scene.model
     classes = np.zeros(model.ngeom + 1, dtype=np.uint8)
     classes[:-1][model.geom_bodyid != 0] = HAND
@@ -78,7 +78,7 @@ def geom_classes(scene: Scene) -> NDArray[np.uint8]:
     return classes
 
 
-def fraction_visible(classes: NDArray[np.uint8], alone: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Per view (V,): pixels of the object in `classes` over those it has `alone` (V, H, W)."""
+def mask_ratio(classes: NDArray[np.uint8], unoccluded: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Ratio (V,) of the object's pixels in `classes` to those in `unoccluded` (both V, H, W)."""
     visible = np.sum(classes == OBJECT, axis=(1, 2))
-    return np.minimum(visible / np.maximum(np.sum(alone, axis=(1, 2)), 1), 1.0)
+    return np.minimum(visible / np.maximum(np.sum(unoccluded, axis=(1, 2)), 1), 1.0)

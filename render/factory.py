@@ -1,4 +1,4 @@
-"""Opens a renderer by name."""
+"""Construction of a renderer by name."""
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig
@@ -10,16 +10,17 @@ from opendactyl.render.opengl.renderer import ClassicRenderer
 def make_renderer(
     kind: str = "classic", *, rig: Rig, object_name: str = "block", image_size: int = 200
 ) -> Renderer:
-    """Opens a renderer; use it as a context manager.
+    """Opens a renderer, which is a context manager.
 
     Args:
         kind: `classic` (MuJoCo's OpenGL) or `filament` (MuJoCo's physically based renderer).
         rig: the cameras.
-        object_name: a key of `sim.objects.OBJECTS`.
+        object_name: a key of `sim.objects.shipped.OBJECTS`.
         image_size: width and height of each view in pixels.
 
     Raises:
-        InputError: there is no such renderer.
+        InputError: no such renderer or object.
+        EnvironmentFailure: no OpenGL context or Vulkan device is available.
     """
     if kind == "classic":
         return ClassicRenderer(rig.resized(image_size), object_name)

@@ -1,7 +1,7 @@
-"""The set around the hand: cameras, lights, backdrop and distractors, and how to dress it.
+"""The scene to render: hand and object with cameras, lights, room and distractors.
 
-`build_studio` compiles a scene with everything that an appearance can change; `dress` writes one
-appearance into the model, always from the nominal values, so that nothing drifts.
+`build_render_scene` compiles it with every element that an appearance can change;
+`apply_appearance` sets all of these elements, so no state of the previous appearance remains.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from opendactyl.render.appearance.config import (
     Surface,
 )
 from opendactyl.render.appearance.textures import TEXTURE_SIZE, backdrop_texture
-from opendactyl.render.meshes.simplify import cast_fewer_shadows, simplify_hand
+from opendactyl.render.meshes.simplify import reduce_shadow_casters, simplify_hand
 from opendactyl.sim.hands import names
 from opendactyl.sim.hands.hand_frame import WORLD_FROM_HAND, to_world
 from opendactyl.sim.objects.shipped import object_spec
@@ -32,7 +32,7 @@ from opendactyl.sim.scene import Scene, scene_spec
 FLOOR_HEIGHT = -0.35
 """Height of the floor in metres, in the hand frame."""
 ROOM = 2.5
-"""Half the room's width in metres; the walls stand behind the cameras."""
+"""Half the width of the room in metres; the walls are behind the cameras."""
 NEAR, FAR = 0.02, 12.0
 """Distances of the clipping planes in metres."""
 FLOOR_TEXTURE, WALL_TEXTURE = 0, 1
@@ -52,35 +52,35 @@ _SHAPES = {
 
 @dataclass(frozen=True, eq=False)
 class RenderScene:
-    """A compiled scene with a set around it."""
+    """A compiled scene with the elements that an appearance changes."""
 
     scene: Scene
     rig: Rig
     obj: ObjectSpec
     textures: NDArray[np.uint8]
-    """The textures of floor and wall as last dressed (2, S, S, 3)."""
+    """Textures (2, S, S, 3) of floor and walls in the current appearance."""
 
     @property
     def model(self) -> mujoco.MjModel:
-        """The scene's model."""
+        """The model of the scene."""
         return self.scene.model
 
 
 def build_render_scene(rig: Rig, object_name: str, *, full_meshes: bool = False) -> RenderScene:
-    """Compiles hand, object, the rig's cameras, a pool of lights and distractors, and a room.
+    """Compiles hand, object, cameras, the maximum number of lights and distractors, and a room.
 
     Args:
-        rig: the cameras, in the resolution to render.
-        object_name: a key of `sim.objects.OBJECTS`.
-        full_meshes: keep the hand's meshes as they come, and let everything cast shadows, instead
-            of drawing what gives the same picture sooner.
+        rig: the cameras, at the resolution to render.
+        object_name: a key of `sim.objects.shipped.OBJECTS`.
+        full_meshes: do not simplify the hand's meshes, and let all geoms cast shadows; slower, with
+            nearly the same images.
     """
     spec = scene_spec(object_name)
     _add_cameras(spec, rig)
     _add_room(spec)
     if not full_meshes:
         simplify_hand(spec, rig)
-        cast_fewer_shadows(spec)
+        reduce_shadow_casters(spec)
     for number in range(MAX_LIGHTS):
         spec.worldbody.add_light(
             name=f"light{number}", type=mujoco.mjtLightType.mjLIGHT_SPOT, castshadow=number == 0
@@ -95,12 +95,12 @@ def build_render_scene(rig: Rig, object_name: str, *, full_meshes: bool = False)
     visual.headlight.diffuse = [0.0, 0.0, 0.0]
     visual.headlight.specular = [0.0, 0.0, 0.0]
     visual.map.znear, visual.map.zfar = NEAR, FAR
-    # A small map over the hand alone: finer than a large one over the whole cone, and cheaper.
+    # A small shadow map of the hand only is finer and cheaper than a large one of the whole cone.
     visual.quality.shadowsize, visual.map.shadowscale = 384, 0.25
-    # Lights are computed at corners, but no box here is large enough to need more of them.
+    # Boxes are lit per vertex; all of them are too small to need subdivision.
     visual.quality.numquads = 1
     spec.stat.extent, spec.stat.center = 1.0, WORLD_FROM_HAND[:3, 3]
-    # Screen-space ambient occlusion costs much and is noisy; read by the filament renderer alone.
+    # Screen-space ambient occlusion is slow and noisy; only the filament renderer reads this.
     spec.add_numeric(name="filament.ao.enabled", data=[0])
     scene = Scene.compile(spec, object_name)
     textures = np.zeros((2, TEXTURE_SIZE, TEXTURE_SIZE, 3), dtype=np.uint8)
@@ -140,7 +140,7 @@ def _add_room(spec: mujoco.MjSpec) -> None:
 
 
 def true_cameras(rig: Rig, appearance: Appearance) -> tuple[Camera, ...]:
-    """The rig's cameras as jittered by an appearance."""
+    """The cameras of the rig with the jitter of an appearance."""
     cameras = []
     for camera, offset, rotvec, fovy in zip(
         rig.cameras,
@@ -162,15 +162,15 @@ def true_cameras(rig: Rig, appearance: Appearance) -> tuple[Camera, ...]:
 
 
 def apply_appearance(render_scene: RenderScene, appearance: Appearance) -> None:
-    """Writes an appearance into the studio's model and textures; nothing of the last one stays."""
-    _place_cameras(render_scene, true_cameras(render_scene.rig, appearance))
-    _place_lights(render_scene.model, appearance)
-    _paint(render_scene.model, names.PREFIX + "MatViz", appearance.hand)
+    """Sets the model and textures to an appearance, independently of the previous one."""
+    _set_cameras(render_scene, true_cameras(render_scene.rig, appearance))
+    _set_lights(render_scene.model, appearance)
+    _set_material(render_scene.model, names.PREFIX + "MatViz", appearance.hand)
     for number, (face, letter) in enumerate(zip(appearance.faces, appearance.letters, strict=True)):
-        _paint(render_scene.model, f"object:face{number}", face)
+        _set_material(render_scene.model, f"object:face{number}", face)
         surface = Surface(rgb=letter, metallic=face.metallic, gloss=face.gloss)
-        _paint(render_scene.model, f"object:letter{number}", surface)
-    _place_distractors(render_scene.model, appearance)
+        _set_material(render_scene.model, f"object:letter{number}", surface)
+    _set_distractors(render_scene.model, appearance)
     for name, backdrop in (("floor", appearance.floor), ("wall", appearance.wall)):
         render_scene.model.mat_texrepeat[render_scene.model.material(name).id] = (
             2 * ROOM / backdrop.tile
@@ -179,8 +179,8 @@ def apply_appearance(render_scene: RenderScene, appearance: Appearance) -> None:
     render_scene.textures[WALL_TEXTURE] = backdrop_texture(appearance.wall)
 
 
-def _place_cameras(render_scene: RenderScene, cameras: tuple[Camera, ...]) -> None:
-    flip = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV's camera axes to MuJoCo's.
+def _set_cameras(render_scene: RenderScene, cameras: tuple[Camera, ...]) -> None:
+    flip = np.diag([1.0, -1.0, -1.0, 1.0])  # from OpenCV's camera axes to MuJoCo's
     model = render_scene.model
     for camera in cameras:
         number = model.camera(camera.name).id
@@ -198,14 +198,14 @@ def _place_cameras(render_scene: RenderScene, cameras: tuple[Camera, ...]) -> No
         ]
 
 
-def _place_lights(model: mujoco.MjModel, appearance: Appearance) -> None:
+def _set_lights(model: mujoco.MjModel, appearance: Appearance) -> None:
     for name in ("active", "ambient", "castshadow", "pos", "diffuse", "specular", "cutoff"):
         getattr(model, f"light_{name}")[:] = 0
     model.light_dir[:] = (0.0, 0.0, -1.0)
-    places = np.array([light.position for light in appearance.lights])
-    directions = -places @ WORLD_FROM_HAND[:3, :3].T
-    count = len(places)
-    model.light_pos[:count] = transform_points(WORLD_FROM_HAND, places)
+    positions = np.array([light.position for light in appearance.lights])
+    directions = -positions @ WORLD_FROM_HAND[:3, :3].T
+    count = len(positions)
+    model.light_pos[:count] = transform_points(WORLD_FROM_HAND, positions)
     model.light_dir[:count] = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     model.light_active[:count] = 1
     model.light_castshadow[0] = int(appearance.shadow)
@@ -216,7 +216,7 @@ def _place_lights(model: mujoco.MjModel, appearance: Appearance) -> None:
         model.light_ambient[number] = appearance.ambient / len(appearance.lights)
 
 
-def _paint(model: mujoco.MjModel, material: str, surface: Surface) -> None:
+def _set_material(model: mujoco.MjModel, material: str, surface: Surface) -> None:
     number = model.material(material).id
     model.mat_rgba[number, :3] = surface.rgb
     model.mat_specular[number] = surface.metallic
@@ -226,12 +226,12 @@ def _paint(model: mujoco.MjModel, material: str, surface: Surface) -> None:
     model.mat_reflectance[number] = 0.0
 
 
-def _place_distractors(model: mujoco.MjModel, appearance: Appearance) -> None:
+def _set_distractors(model: mujoco.MjModel, appearance: Appearance) -> None:
     solids = [*appearance.distractors, *[_HIDDEN] * MAX_DISTRACTORS][:MAX_DISTRACTORS]
-    places, turns = to_world([s.position for s in solids], [s.quaternion for s in solids])
+    positions, quats = to_world([s.position for s in solids], [s.quaternion for s in solids])
     for number, solid in enumerate(solids):
         geom = model.geom(f"distractor{number}")
-        geom.pos, geom.quat = places[number], turns[number]
+        geom.pos, geom.quat = positions[number], quats[number]
         geom.type = _SHAPES[solid.shape]
         geom.size = solid.size
         geom.rbound = float(np.linalg.norm(solid.size))

@@ -111,7 +111,7 @@ def _write_sample(
     label = sample.label
     state = State(label.joints, label.position, label.quaternion)
     renderer.render(state, Appearance.from_dict(label.appearance))
-    whole = renderer.object_alone()
+    whole = renderer.unoccluded_mask()
     visible = (renderer.segment() == OBJECT) & whole
     for view, camera in enumerate(label.true_cameras):
         name, key = camera.name, str(number)

@@ -1,1 +1,1 @@
-"""Appearance randomization: ranges, sampling, procedural textures."""
+"""Appearance randomization: ranges, sampling and procedural textures."""

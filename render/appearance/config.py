@@ -1,8 +1,8 @@
-"""Appearance randomization as data: what is drawn, from which range, and after which source.
+"""Appearance randomization as data: quantities, ranges, distributions and their sources.
 
-`AppearanceConfig` holds the ranges, `sample_appearance` draws one frozen `Appearance` from them;
-`studio.dress` puts it into a model. The fields are the documentation: `docs/randomization.md` is
-made from them.
+`AppearanceConfig` holds the ranges, `sample_appearance` samples an `Appearance`, and
+`apply_appearance` writes it into a model. The table in `docs/randomization.md` is generated from
+the fields.
 """
 
 import dataclasses
@@ -32,12 +32,12 @@ LIMITS = {
     "background_tile": (1e-3, math.inf),
     "distractors": (0, MAX_DISTRACTORS),
 }
-"""What the values may be, where it is not simply from 0 on."""
+"""Limits of values that are not limited to [0, inf)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AppearanceConfig:
-    """The ranges appearances are drawn from. The defaults are the `dactyl` preset."""
+    """Ranges of the appearance randomization. The defaults are the `dactyl` preset."""
 
     camera_position: float = randomized(
         0.005, "camera position, each axis (m)", "± uniform", "ORRB renderer_config.json"
@@ -55,7 +55,7 @@ class AppearanceConfig:
     light_elevation: Range = randomized(
         (0.1, 1.0),
         "sine of the light's elevation",
-        "uniform (half-sphere, not at its rim)",
+        "uniform (hemisphere without its rim)",
         "after D18 Table 9",
     )
     light_cone: Range = randomized((27.0, 33.0), "light cone, half angle (deg)", "uniform", "ORRB")
@@ -64,40 +64,40 @@ class AppearanceConfig:
     )
     light_total: Range = randomized(
         (0.5, 2.0),
-        "total light intensity (diffuse sum; Dactyl's units are Unity's)",
+        "total light intensity (sum of diffuse; D18 uses Unity's units)",
         "uniform",
         "after D18 Table 9",
     )
     light_ambient: Range = randomized((0.1, 0.4), "ambient light", "uniform", "ours")
     shadow: float = randomized(
-        0.5, "share of samples whose brightest light casts shadows", "", "ours"
+        0.5, "probability that the brightest light casts shadows", "", "ours"
     )
     hand_random: bool = randomized(True, "hand colour, any RGB", "uniform in RGB", "D18 Table 9")
     hand_metallic: Range = randomized((0.05, 0.25), "hand metallic", "uniform", "D18 Table 9")
     hand_gloss: Range = randomized((0.0, 1.0), "hand glossiness", "uniform", "D18 Table 9")
-    face_hue: float = randomized(0.01, "face hue (turns)", "± uniform", "D18 Table 9")
+    face_hue: float = randomized(0.01, "face hue (1 is a full circle)", "± uniform", "D18 Table 9")
     face_saturation: float = randomized(0.15, "face saturation", "± uniform", "D18 Table 9")
     face_value: float = randomized(0.15, "face value", "± uniform", "D18 Table 9")
     face_metallic: Range = randomized((0.05, 0.15), "face metallic", "uniform", "D18 Table 9")
     face_gloss: Range = randomized((0.05, 0.15), "face glossiness", "uniform", "D18 Table 9")
-    letter_hue: float = randomized(0.02, "letter hue (turns)", "± uniform", "ORRB")
-    letter_saturation: float = randomized(0.0, "letter saturation (at 0, hue is moot)", "", "ORRB")
+    letter_hue: float = randomized(0.02, "letter hue (1 is a full circle)", "± uniform", "ORRB")
+    letter_saturation: float = randomized(0.0, "letter saturation (0: no hue)", "", "ORRB")
     letter_value: Range = randomized((0.5, 1.0), "letter value", "uniform", "ORRB")
     background_random: bool = randomized(
         True, "floor and wall colour, any RGB", "uniform in RGB", "ours"
     )
     background_texture: float = randomized(
-        0.5, "share of floors and walls with a procedural texture", "", "after DR17"
+        0.5, "probability of a procedural texture, for floor and walls each", "", "after DR17"
     )
     background_tile: Range = randomized(
         (5.0, 5.0), "side of a texture's tile (m)", "log-uniform", "ours"
     )
     distractors: tuple[int, int] = randomized(
-        (0, 0), "objects around the hand", "uniform", "after DR17"
+        (0, 0), "number of distractor objects around the hand", "uniform", "after DR17"
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be drawn."""
+        """Checks that every range can be sampled."""
         check_ranges("appearance", self, LIMITS)
 
 
@@ -137,18 +137,18 @@ PRESETS: dict[str, AppearanceConfig] = {
         distractors=(1, MAX_DISTRACTORS),
     ),
 }
-"""`calibrated` has zero width, `dactyl` is D18 Table 9 with ORRB's camera widths, `wide` has
-Table 9's camera widths, and textures and distractors at full strength."""
+"""`calibrated` is not randomized, `dactyl` is D18 Table 9 with ORRB's camera ranges, `wide` has the
+camera ranges of Table 9, textures in every image, and distractors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """One spot light aimed at the palm."""
+    """A spot light aimed at the palm."""
 
     position: tuple[float, float, float]
     """In metres, in the hand frame."""
     intensity: float
-    """Diffuse intensity; all lights' add up to the drawn total."""
+    """Diffuse intensity; those of all lights sum to the sampled total."""
     cone: float
     """Half angle in degrees."""
 
@@ -164,7 +164,7 @@ class Surface:
 
 @dataclass(frozen=True, kw_only=True)
 class Backdrop:
-    """A procedural texture: two colours, a pattern, its scale and its own seed."""
+    """A procedural texture of floor or walls: two colours, a pattern, its scale and its seed."""
 
     pattern: str
     """`flat`, `gradient`, `stripes`, `checker`, `noise` or `clouds`."""
@@ -173,13 +173,13 @@ class Backdrop:
     scale: int
     """Number of stripes, checks or noise cells along a side."""
     tile: float
-    """Side of the square that the texture covers, in metres; it repeats."""
+    """Side of the square that the texture covers, in metres; the texture repeats."""
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distractor:
-    """A coloured solid somewhere around the hand."""
+    """A coloured solid near the hand."""
 
     shape: str
     """`box`, `sphere` or `capsule`."""
@@ -192,14 +192,14 @@ class Distractor:
 
 @dataclass(frozen=True, kw_only=True)
 class Appearance:
-    """One drawn appearance; everything but the state that decides an image."""
+    """A sampled appearance. Together with a state it determines an image."""
 
     camera_offset: tuple[tuple[float, float, float], ...]
-    """Per camera: displacement in metres, in the hand frame."""
+    """Displacement of each camera in the hand frame, in metres."""
     camera_rotvec: tuple[tuple[float, float, float], ...]
-    """Per camera: small rotation vector in radians, in the camera frame."""
+    """Rotation vector of each camera in the camera frame, in radians."""
     camera_fovy: tuple[float, ...]
-    """Per camera: what is added to the vertical field of view, in radians."""
+    """Offset of each camera's vertical field of view, in radians."""
     lights: tuple[Light, ...]
     ambient: float
     shadow: bool
@@ -212,15 +212,15 @@ class Appearance:
     distractors: tuple[Distractor, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-able form, saved with the image it made."""
+        """JSON-serialisable form, saved in the label."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Appearance":
-        """The inverse of `to_dict`."""
-        parts = {key: _tuples(item) for key, item in value.items()}
+        """Inverse of `to_dict`."""
+        values = {key: _tuples(item) for key, item in value.items()}
         return cls(
-            **parts
+            **values
             | {
                 "lights": tuple(Light(**_tuples(x)) for x in value["lights"]),
                 "hand": Surface(**_tuples(value["hand"])),
@@ -241,9 +241,9 @@ def _tuples(value: Any) -> Any:
 
 
 def load_appearance(name: str) -> AppearanceConfig:
-    """A preset by name, or a TOML file whose keys replace those of its `preset` (default dactyl).
+    """Loads a preset by name, or a TOML file whose keys override its `preset` (default dactyl).
 
     Raises:
-        InputError: no such preset or file, or the file has an unknown key or a wrong value.
+        InputError: no such preset or file, or the file has an unknown key or an invalid value.
     """
     return load_preset("appearance", name, PRESETS)

@@ -1,4 +1,4 @@
-"""Draws one appearance from the ranges of a configuration."""
+"""Sampling of appearances."""
 
 import colorsys
 
@@ -28,7 +28,7 @@ _PATTERNS = ("gradient", "stripes", "checker", "noise", "clouds")
 def sample_appearance(
     rng: np.random.Generator, config: AppearanceConfig, *, views: int, obj: ObjectSpec
 ) -> Appearance:
-    """Draws an appearance for a rig of `views` cameras that looks at `thing`."""
+    """Samples an appearance for a rig of `views` cameras and an object."""
     axes = rng.standard_normal((views, 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     angles = rng.uniform(0.0, 1.0, (views, 1)) * config.camera_rotation
@@ -75,7 +75,7 @@ def _lights(rng: np.random.Generator, config: AppearanceConfig) -> tuple[Light, 
     lights = []
     fixed = config.light_elevation[0] == config.light_elevation[1]
     for number in range(count):
-        # Without width the lights stand evenly around the hand.
+        # Without randomization the lights are evenly spaced around the hand.
         azimuth = 2 * np.pi * (number / count if fixed else rng.random())
         sine = _uniform(rng, config.light_elevation)
         cosine = np.sqrt(1 - sine**2)
@@ -122,7 +122,7 @@ def _backdrop(rng: np.random.Generator, config: AppearanceConfig, nominal: Rgb) 
 
 
 def _distractor(rng: np.random.Generator) -> Distractor:
-    """Beside or below the hand, out of the cones in which the cameras see the object."""
+    """Samples a solid beside or below the hand, outside the cameras' views of the object."""
     azimuth, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.16, 0.5)
     height = rng.uniform(-0.28, -0.12)
     return Distractor(

@@ -1,4 +1,4 @@
-"""Procedural textures for floor and walls: every seed gives another, none is stored."""
+"""Procedural textures for floor and walls, generated from a seed."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,17 +6,17 @@ from numpy.typing import NDArray
 from opendactyl.render.appearance.config import Backdrop
 
 TEXTURE_SIZE = 64
-"""Side of a texture in pixels."""
+"""Width and height of a texture in pixels."""
 OCTAVES = 4
-"""Layers of noise in `clouds`, each twice as fine and half as strong as the one before."""
+"""Octaves of noise in `clouds`; frequency doubles and amplitude halves from one to the next."""
 
 Blend = NDArray[np.float64]
 
 
 def backdrop_texture(backdrop: Backdrop, size: int = TEXTURE_SIZE) -> NDArray[np.uint8]:
-    """The texture (size, size, 3) of a backdrop, from its first colour to its second.
+    """The texture (size, size, 3) of a backdrop, a blend of its two colours.
 
-    `stripes`, `checker`, `noise` and `clouds` repeat without a seam.
+    `stripes`, `checker`, `noise` and `clouds` tile seamlessly.
     """
     rng = np.random.default_rng(backdrop.seed)
     blend = _blend(backdrop, rng, size)
@@ -26,13 +26,13 @@ def backdrop_texture(backdrop: Backdrop, size: int = TEXTURE_SIZE) -> NDArray[np
 
 
 def _blend(backdrop: Backdrop, rng: np.random.Generator, size: int) -> Blend:
-    """How much of the second colour (size, size) each pixel has, in [0, 1]."""
+    """Weight (size, size) of the second colour in each pixel, in [0, 1]."""
     y, x = np.mgrid[0:size, 0:size] / size
     if backdrop.pattern == "flat":
         return np.zeros((size, size))
     if backdrop.pattern == "gradient":
         angle = rng.uniform(0, 2 * np.pi)
-        return _stretched(x * np.cos(angle) + y * np.sin(angle))
+        return _rescaled(x * np.cos(angle) + y * np.sin(angle))
     if backdrop.pattern == "stripes":
         across, along = rng.permutation([backdrop.scale, int(rng.integers(0, 4))])
         sharpness = rng.uniform(0.5, 8.0)
@@ -45,11 +45,11 @@ def _blend(backdrop: Backdrop, rng: np.random.Generator, size: int) -> Blend:
     if backdrop.pattern == "noise":
         return _noise(rng, backdrop.scale, size)
     layers = (_noise(rng, min(2 * 2**n, size), size) / 2**n for n in range(OCTAVES))
-    return _stretched(np.sum(list(layers), axis=0))
+    return _rescaled(np.sum(list(layers), axis=0))
 
 
 def _noise(rng: np.random.Generator, cells: int, size: int) -> Blend:
-    """Value noise that repeats: random cell corners, linear between them (size, size)."""
+    """Periodic value noise (size, size): bilinear interpolation of random values on a grid."""
     corners = rng.random((cells, cells))
     corners = np.pad(corners, (0, 1), mode="wrap")
     u = np.linspace(0, cells, size, endpoint=False)
@@ -58,6 +58,6 @@ def _noise(rng: np.random.Generator, cells: int, size: int) -> Blend:
     return rows[:, i] * (1 - f) + rows[:, i + 1] * f
 
 
-def _stretched(values: Blend) -> Blend:
-    """Values scaled to fill [0, 1]."""
+def _rescaled(values: Blend) -> Blend:
+    """Values rescaled to [0, 1]."""
     return (values - values.min()) / (values.max() - values.min())

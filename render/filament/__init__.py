@@ -1,1 +1,1 @@
-"""MuJoCo's physically based renderer, Filament on Vulkan."""
+"""MuJoCo's physically based renderer: Filament on Vulkan."""

@@ -1,4 +1,4 @@
-"""What a scene in Filament is built from and seen by: context, textures, buffers, cameras."""
+"""Elements of a Filament scene: context, textures, render targets and cameras."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.transforms import invert_pose
 from opendactyl.render.filament.vulkan import count_devices
@@ -17,50 +17,52 @@ from opendactyl.sim.hands.hand_frame import WORLD_FROM_HAND
 
 
 def make_context() -> Any:
-    """A Filament context; it serves one scene, for a second one's first picture would fail.
+    """Creates a Filament context. Use it for one scene: the first image of a second one fails.
 
     Raises:
-        InputError: Filament or a Vulkan driver is missing.
+        EnvironmentFailure: MuJoCo was built without Filament, or there is no Vulkan device.
     """
     try:
         # Without this import, creating a context aborts the process.
-        import mujoco.render_scene.window  # noqa: F401  # pyright: ignore[reportMissingImports]
+        import mujoco.studio.window  # noqa: F401  # pyright: ignore[reportMissingImports]
         from mujoco import mjrf
     except ImportError as error:
-        raise InputError(f"no filament renderer in this MuJoCo ({error}); use classic") from error
+        raise EnvironmentFailure(
+            f"this MuJoCo has no filament renderer ({error}); use the classic renderer"
+        ) from error
     count_devices()
     config = mjrf.ContextConfig()
     config.graphics_api = mjrf.GraphicsApi.GRAPHICS_API_VULKAN
-    with _silence():
+    with _suppress_output():
         return mjrf.Context(config)
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Keeps a library's greetings off the terminal."""
-    # Where the output is no terminal, C keeps it back; it must not come out on the wrong side.
+def _suppress_output() -> Iterator[None]:
+    """Discards what a C library prints to stdout and stderr."""
+    # C buffers its output unless it is a terminal, hence the flush before each redirection.
     flush = ctypes.CDLL(None).fflush
     flush(None)
-    kept = [(number, os.dup(number)) for number in (1, 2)]
-    with open(os.devnull, "w") as nowhere:
-        for number, _ in kept:
-            os.dup2(nowhere.fileno(), number)
+    copies = [(number, os.dup(number)) for number in (1, 2)]
+    with open(os.devnull, "w") as null:
+        for number, _ in copies:
+            os.dup2(null.fileno(), number)
     try:
         yield
     finally:
         flush(None)
-        for number, copy in kept:
+        for number, copy in copies:
             os.dup2(copy, number)
             os.close(copy)
 
 
 class Target:
-    """A buffer to render into, and the array its pixels are read into."""
+    """A render target, and the array that its pixels are read into."""
 
     def __init__(
         self, filament: Any, height: int, width: int, kind: str, dtype: type, channels: int
     ) -> None:
-        """Makes both of one size; `kind` is one of Filament's pixel formats."""
+        """Creates both; sizes are in pixels, `kind` is one of Filament's pixel formats."""
         from mujoco import mjrf
 
         config = mjrf.RenderTargetConfig()
@@ -75,7 +77,7 @@ class Target:
 
 
 def upload(texture: Any, content: bytes) -> None:
-    """Gives a texture its pixels, or the content of a KTX file."""
+    """Uploads pixels, or the content of a KTX file, to a texture."""
     from mujoco import mjrf
 
     data = mjrf.TextureData()
@@ -84,7 +86,7 @@ def upload(texture: Any, content: bytes) -> None:
 
 
 def frustum(camera: Camera) -> dict[str, Any]:
-    """A camera in the world as OpenGL describes one: exact for any principal point."""
+    """A camera's pose in the world and its OpenGL frustum, exact for any principal point."""
     world_from_cam = WORLD_FROM_HAND @ invert_pose(camera.cam_from_hand)
     fx, fy, cx, cy = camera.K[[0, 1, 0, 1], [0, 1, 2, 2]]
     return {

@@ -1,7 +1,4 @@
-"""The scene in Filament: its solids, lights and textures, and pictures of it.
-
-It follows a studio's model, as dressed, and knows nothing of states and labels.
-"""
+"""The scene in Filament: renderables, lights and textures, updated from a `RenderScene`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +15,9 @@ from opendactyl.render.scene import RenderScene
 from opendactyl.sim.scene import HAND_GROUP, OBJECT_GROUP
 
 CANDELA = 170_000.0
-"""Luminous intensity of a light of intensity 1, chosen to look as bright as in `classic`."""
+"""Luminous intensity of a light of intensity 1, chosen to match the brightness of `classic`."""
 ENVIRONMENT = 16_000.0
-"""Illuminance by the environment for an ambient of 1, in lux; chosen likewise."""
+"""Illuminance of the environment for an ambient intensity of 1, in lux; chosen likewise."""
 BULB_RADIUS = 0.02
 """Radius of a light in metres."""
 SHADOW_MAP = 512
@@ -31,27 +28,27 @@ _AXES = {
     mujoco.mjtGeom.mjGEOM_SPHERE: (0, 0, 0),
     mujoco.mjtGeom.mjGEOM_CAPSULE: (0, 0, 1),
 }
-"""Which of MuJoCo's sizes of a geom is Filament's along x, y and z."""
+"""Indices of MuJoCo's geom sizes that are Filament's sizes along x, y and z."""
 
 
 class FilamentScene:
-    """A studio in Filament, and buffers that its cameras' pictures are read into."""
+    """A `RenderScene` in Filament, with its render targets."""
 
     def __init__(self, render_scene: RenderScene, sizes: dict[str, tuple[int, int]]) -> None:
-        """Builds everything.
+        """Builds the scene.
 
         Args:
-            render_scene: what is shown; its model is followed.
-            sizes: height and width of the row of views for each of the buffers `picture`, `ids`
-                and `depth`.
+            render_scene: the scene to render.
+            sizes: height and width of the row of views, in pixels, for each of the targets `image`,
+                `ids` and `depth`.
 
         Raises:
-            InputError: Filament or a Vulkan driver is missing.
+            EnvironmentFailure: MuJoCo was built without Filament, or there is no Vulkan device.
         """
         self._filament = make_context()
         self.render_scene = render_scene
         self._build_scene()
-        kinds = {"picture": ("RGB8", np.uint8, 3), "ids": ("RGB8", np.uint8, 3),
+        kinds = {"image": ("RGB8", np.uint8, 3), "ids": ("RGB8", np.uint8, 3),
                  "depth": ("R32F", np.float32, 1)}  # fmt: skip
         self._targets = {
             name: Target(self._filament, *sizes[name], *kind) for name, kind in kinds.items()
@@ -64,15 +61,17 @@ class FilamentScene:
         self._scene = self._filament.create_scene(mjrf.SceneParams())
         self._scene.configure_from_model(model)
         self._resources = mjrf.ModelResources(self._filament, model)
-        self._solids = mjrf.ModelRenderables(self._scene, self._resources)
+        self._renderables = mjrf.ModelRenderables(self._scene, self._resources)
         self._lights = [
             self._add_light(type=mjrf.LightType.LIGHT_SPOT, bulb_radius=BULB_RADIUS,
                             cast_shadow=True, softness=1.0, shadow_map_size=SHADOW_MAP, range=10.0)
             for _ in range(MAX_LIGHTS)
         ]  # fmt: skip
         assets = Path(str(mujoco.__file__)).parent / "studio" / "assets"
-        self._sky = self._texture((assets / "ibl.ktx").read_bytes(), None)
-        self._environment = self._add_light(type=mjrf.LightType.LIGHT_IMAGE, texture=self._sky)
+        self._sky_texture = self._texture((assets / "ibl.ktx").read_bytes(), None)
+        self._environment = self._add_light(
+            type=mjrf.LightType.LIGHT_IMAGE, texture=self._sky_texture
+        )
         size = self.render_scene.textures.shape[1]
         self._textures = [
             self._texture(texture.tobytes(), size) for texture in self.render_scene.textures
@@ -104,15 +103,15 @@ class FilamentScene:
         upload(texture, content)
         return texture
 
-    def follow(self, data: mujoco.MjData, appearance: Appearance) -> None:
-        """Takes over the model's look and the places of all solids."""
-        # Solids are drawn in the order they entered the scene, which decides between equal depths.
+    def update(self, data: mujoco.MjData, appearance: Appearance) -> None:
+        """Updates poses, materials, lights and textures from the model and `data`."""
+        # Renderables are drawn in the order of insertion, which decides between equal depths.
         self.show(data, [])
         self.show(data, [0, HAND_GROUP, OBJECT_GROUP])
-        self._place_lights(appearance)
-        self._paint_room()
+        self._update_lights(appearance)
+        self._update_room()
 
-    def _place_lights(self, appearance: Appearance) -> None:
+    def _update_lights(self, appearance: Appearance) -> None:
         model = self.render_scene.model
         for number, light in enumerate(self._lights):
             active = number < len(appearance.lights)
@@ -126,39 +125,39 @@ class FilamentScene:
             light.set_cast_shadow(bool(model.light_castshadow[number]))
         self._environment.set_intensity(appearance.ambient * ENVIRONMENT)
 
-    def _paint_room(self) -> None:
-        """What `ModelRenderables` does not follow: textures, and the shapes of distractors."""
+    def _update_room(self) -> None:
+        """Updates what `ModelRenderables` does not: textures and the shapes of distractors."""
         model = self.render_scene.model
         for texture, pixels in zip(self._textures, self.render_scene.textures, strict=True):
             upload(texture, pixels.tobytes())
         for name in ("floor", "wall0", "wall1", "wall2", "wall3"):
-            solid = self._solid(model.geom(name).id)
-            material = solid.get_material()
+            renderable = self._renderable(model.geom(name).id)
+            material = renderable.get_material()
             material.color_texture = self._textures[name != "floor"]
             repeat = model.mat_texrepeat[int(model.geom(name).matid[0])]
             material.uv_scale = np.array([*repeat, 1.0])
-            solid.set_material(material)
+            renderable.set_material(material)
         for number in range(MAX_DISTRACTORS):
             geom = model.geom(f"distractor{number}")
             shape = mujoco.mjtGeom(int(geom.type[0]))
-            solid = self._solid(geom.id)
-            solid.set_geom_mesh(shape, *_ROUND)
-            solid.set_size(geom.size[list(_AXES[shape])])
+            renderable = self._renderable(geom.id)
+            renderable.set_geom_mesh(shape, *_ROUND)
+            renderable.set_size(geom.size[list(_AXES[shape])])
 
-    def _solid(self, geom: int) -> Any:
-        return self._solids.get_renderable(mujoco.mjtObj.mjOBJ_GEOM, geom)
+    def _renderable(self, geom: int) -> Any:
+        return self._renderables.get_renderable(mujoco.mjtObj.mjOBJ_GEOM, geom)
 
     def show(self, data: mujoco.MjData, groups: list[int]) -> None:
-        """Shows the solids of some groups where `data` has them, and no others."""
+        """Shows the geoms of the given groups only, with the poses in `data`."""
         option = mujoco.MjvOption()
         option.geomgroup[:] = 0
         option.geomgroup[groups] = 1
         option.sitegroup[:] = 0
-        self._solids.set_options(option)
-        self._solids.update(data)
+        self._renderables.set_options(option)
+        self._renderables.update(data)
 
-    def shoot(self, target_name: str, mode: str, cameras: Sequence[Camera]) -> NDArray[Any]:
-        """One row of views (H, V*W, ...), all in one read-back; `mode` is one of Filament's."""
+    def render(self, target_name: str, mode: str, cameras: Sequence[Camera]) -> NDArray[Any]:
+        """Renders a row of views (H, V*W, ...), read back once; `mode` is a Filament draw mode."""
         from mujoco import mjrf
 
         target = self._targets[target_name]
@@ -177,11 +176,11 @@ class FilamentScene:
         return target.pixels
 
     def close(self) -> None:
-        """Frees the context and all in it."""
+        """Frees the context and its resources."""
         for light in (*self._lights, self._environment):
             self._scene.remove_light(light)
-        # Children before what they refer to.
-        del self._targets, self._solids, self._resources, self._lights, self._environment
-        del self._textures, self._sky, self._scene
+        # Resources before the objects that they refer to.
+        del self._targets, self._renderables, self._resources, self._lights, self._environment
+        del self._textures, self._sky_texture, self._scene
         self._filament.flush()
         del self._filament

@@ -1,18 +1,18 @@
-"""Asks Vulkan's loader for devices, because Filament ends the process where there is none."""
+"""Check for Vulkan devices, because Filament aborts the process without one."""
 
 import ctypes
 import ctypes.util
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure
 
-REMEDY = "apt-get install mesa-vulkan-drivers, or use the classic renderer"
+REMEDY = "apt-get install libvulkan1 mesa-vulkan-drivers, or use the classic renderer"
 _SUCCESS = 0
 _CREATE_INSTANCE = 1
 """The structure type of `_InstanceInfo`."""
 
 
 class _InstanceInfo(ctypes.Structure):
-    """VkInstanceCreateInfo; everything but its type may be zero."""
+    """VkInstanceCreateInfo; all fields except the type may be zero."""
 
     _fields_ = (
         ("type", ctypes.c_uint32),
@@ -27,21 +27,24 @@ class _InstanceInfo(ctypes.Structure):
 
 
 def count_devices() -> int:
-    """The number of Vulkan devices, a software rasteriser among them; at least 1.
+    """The number of Vulkan devices, including software rasterisers; at least 1.
 
     Raises:
-        InputError: there is no Vulkan loader, no driver or no device; says which.
+        EnvironmentFailure: there is no Vulkan loader, driver or device.
     """
     name = ctypes.util.find_library("vulkan")
     if name is None:
-        raise InputError(f"no Vulkan loader (libvulkan1) here: {REMEDY}")
-    vulkan = ctypes.CDLL(name)
+        raise EnvironmentFailure(f"no Vulkan loader is installed: {REMEDY}")
+    try:
+        vulkan = ctypes.CDLL(name)
+    except OSError as error:
+        raise EnvironmentFailure(f"the Vulkan loader is broken ({error}): {REMEDY}") from error
     instance, info = ctypes.c_void_p(), _InstanceInfo(type=_CREATE_INSTANCE)
     if vulkan.vkCreateInstance(ctypes.byref(info), None, ctypes.byref(instance)) != _SUCCESS:
-        raise InputError(f"no Vulkan driver works here: {REMEDY}")
+        raise EnvironmentFailure(f"no Vulkan driver works: {REMEDY}")
     count = ctypes.c_uint32()
     result = vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
     vulkan.vkDestroyInstance(instance, None)
     if result != _SUCCESS or count.value == 0:
-        raise InputError(f"Vulkan finds no device here: {REMEDY}")
+        raise EnvironmentFailure(f"Vulkan finds no device: {REMEDY}")
     return count.value

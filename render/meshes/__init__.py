@@ -1,1 +1,1 @@
-"""Visual meshes with fewer faces, and which faces the cameras can show."""
+"""Simplification of visual meshes, and visibility of mesh faces."""

@@ -1,4 +1,4 @@
-"""A hand that is cheaper to draw: rendering time is dominated by its 41,000 mesh faces."""
+"""Simplification of the hand's meshes, whose 41,000 faces dominate the rendering time."""
 
 import fast_simplification
 import mujoco
@@ -6,25 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rig import Rig
-from opendactyl.render.meshes.visibility import seen_by, seen_from_outside
+from opendactyl.render.meshes.visibility import visible_from_outside, visible_from_rig
 from opendactyl.sim.hands.hand_frame import points_to_hand
 
 KEEP = 0.4
-"""The share of a mesh's faces to aim at; a mesh keeps more when its surface would suffer."""
+"""Target fraction of a mesh's faces; a mesh keeps more where the error would be too large."""
 AGGRESSION = 2
-"""How much surface error a collapse may add, from 0 to 10. Above it a picture is further from one
-with all faces than MuJoCo's own default quality is."""
+"""Aggressiveness of the edge collapse, from 0 to 10.
+
+Above 2, images differ more from those with all faces than images of MuJoCo's default quality do.
+"""
 SMALLEST = 300
-"""Meshes of fewer faces than this are left alone."""
+"""Meshes with fewer faces are not simplified."""
 
 
 def simplify_hand(spec: mujoco.MjSpec, rig: Rig | None = None) -> None:
-    """Replaces every large visual mesh of the spec by one with fewer faces.
+    """Replaces the large visual meshes of the spec by meshes with fewer faces.
 
-    A mesh that moves is coarsened by quadric edge collapse to a share `KEEP`. The forearm, which
-    does not, loses what the cameras of `rig` cannot show, or without a rig what cannot be seen from
-    outside: it is full of machinery, and its outside is made of edges that a collapse would blur.
-    Both are deterministic. Meshes that collide are left alone.
+    Moving meshes are simplified to a fraction `KEEP` by quadric edge collapse. The static forearm
+    keeps the faces that are visible to the cameras of `rig`, or from outside if no rig is given:
+    most of its faces are internal, and edge collapse would blur its sharp edges. Both methods are
+    deterministic. Collision meshes are not changed.
     """
     model = spec.compile()
     colliding = {g.meshname for g in spec.geoms if g.contype or g.conaffinity}
@@ -36,16 +38,16 @@ def simplify_hand(spec: mujoco.MjSpec, rig: Rig | None = None) -> None:
             continue
         vertices = model.mesh_vert[start : start + count]
         triangles = model.mesh_face[first : first + faces]
-        fixed = _fixed_in_hand(model, number, vertices)
-        if fixed is not None:
-            corners = fixed[triangles]
-            seen = seen_from_outside(corners) if rig is None else seen_by(rig, corners)
-            triangles = triangles[seen]
+        static = _static_vertices(model, number, vertices)
+        if static is not None:
+            corners = static[triangles]
+            visible = visible_from_rig(rig, corners) if rig else visible_from_outside(corners)
+            triangles = triangles[visible]
         else:
             vertices, triangles, *_ = fast_simplification.simplify(
                 vertices, triangles, target_count=max(int(KEEP * faces), SMALLEST), agg=AGGRESSION
             )
-        # The compiler centred and turned the vertices; undo it, so that geoms stay in place.
+        # Undo the compiler's transform of the vertices, so that the poses of geoms stay valid.
         rotation = np.empty(9)
         mujoco.mju_quat2Mat(rotation, model.mesh_quat[number])
         vertices = vertices @ rotation.reshape(3, 3).T + model.mesh_pos[number]
@@ -57,27 +59,27 @@ def simplify_hand(spec: mujoco.MjSpec, rig: Rig | None = None) -> None:
         spec.delete(mesh)
 
 
-def _fixed_in_hand(
+def _static_vertices(
     model: mujoco.MjModel, mesh: int, vertices: NDArray[np.float32]
 ) -> NDArray[np.float64] | None:
-    """A mesh's vertices (N, 3) in the hand frame, if its only use is a part that never moves."""
+    """Vertices (N, 3) in the hand frame of a mesh whose only geom is static, else None."""
     is_mesh = model.geom_type == mujoco.mjtGeom.mjGEOM_MESH
     geoms = np.flatnonzero(is_mesh & (model.geom_dataid == mesh))
     if len(geoms) != 1 or model.body_weldid[model.geom_bodyid[geoms[0]]] != 0:
         return None
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    turned = vertices.astype(np.float64) @ data.geom_xmat[geoms[0]].reshape(3, 3).T
-    return points_to_hand(turned + data.geom_xpos[geoms[0]])
+    rotated = vertices.astype(np.float64) @ data.geom_xmat[geoms[0]].reshape(3, 3).T
+    return points_to_hand(rotated + data.geom_xpos[geoms[0]])
 
 
-def cast_fewer_shadows(spec: mujoco.MjSpec) -> None:
-    """Leaves the room, and plates and letters on the object, out of the shadow map.
+def reduce_shadow_casters(spec: mujoco.MjSpec) -> None:
+    """Excludes the room, and the plates and letters of the object, from the shadow map.
 
-    Walls shade nothing, the object's core shades what its faces do, and thin boxes so close to one
-    another only speckle each other.
+    The walls cast no visible shadow, the object's core casts that of its faces, and thin boxes at
+    small distances cause speckles (shadow acne).
     """
     for geom in spec.geoms:
-        on_core = geom.name.startswith(("object:face", "object:letter"))
-        if on_core or geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
+        on_object = geom.name.startswith(("object:face", "object:letter"))
+        if on_object or geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             geom.castshadow = False

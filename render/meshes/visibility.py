@@ -1,4 +1,4 @@
-"""Which faces of a mesh can be seen from where."""
+"""Visibility of mesh faces from given viewpoints, by point sampling."""
 
 import functools
 from collections.abc import Iterator
@@ -10,108 +10,106 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.transforms import invert_pose, transform_points
 
 CELL = 1.5e-3
-"""Width in metres, at a mesh's distance, of the cells whose nearest points are seen."""
-DEPTH_SLACK = 0.3
-"""How far behind the nearest point of a cell a point still counts as seen, in cells."""
+"""Cell width of the depth buffer in metres, at the distance of the mesh."""
+DEPTH_TOLERANCE = 0.3
+"""Depth behind the nearest point of a cell within which points are visible, in cell widths."""
 POINTS = 300_000
-"""Points spread over a mesh's faces."""
-AROUND, DISTANCE = 48, 2.0
-"""From how many sides a mesh is looked at when cameras may be anywhere, and from how far (m)."""
-PLAY, PLAY_ANGLE, PLAYS = 0.01, np.deg2rad(4.0), 8
-"""How far the cameras of a rig may stray, in metres along each axis and in radians, which is more
-than any preset lets them; and from how many places within that a mesh is looked at."""
+"""Number of points sampled on a mesh."""
+DIRECTIONS, DISTANCE = 48, 2.0
+"""Number of viewpoints around a mesh when no rig is given, and their distance in metres."""
+JITTER, JITTER_ANGLE, SAMPLES = 0.01, np.deg2rad(4.0), 8
+"""Assumed jitter of a rig's cameras, in metres along each axis and in radians, larger than in any
+preset; and the number of sampled poses per camera."""
 
-Eye = tuple[tuple[tuple[float, ...], ...], float]
-"""A camera's pose in the frame of the mesh's points (4, 4), and the tangent of half its view."""
+Viewpoint = tuple[tuple[tuple[float, ...], ...], float]
+"""A camera pose in the frame of the mesh (4, 4), and the tangent of half the field of view."""
 
 
-def seen_by(rig: Rig, corners: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which faces (F,) with corners (F, 3, 3) in the hand frame the rig's cameras may show.
+def visible_from_rig(rig: Rig, corners: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mask (F,) of the faces, with corners (F, 3, 3) in the hand frame, visible to the cameras.
 
-    Every camera may be displaced by up to `PLAY` along each axis and turned by `PLAY_ANGLE`.
+    A camera may be displaced by up to `JITTER` along each axis and rotated by `JITTER_ANGLE`.
     """
     rng = np.random.default_rng(0)
-    eyes = []
+    viewpoints = []
     for camera in rig.cameras:
         reach = np.maximum(camera.K[:2, 2], [camera.width, camera.height] - camera.K[:2, 2])
-        half = np.arctan((reach / camera.K[[0, 1], [0, 1]]).max()) + PLAY_ANGLE
-        for _ in range(PLAYS):
+        half = np.arctan((reach / camera.K[[0, 1], [0, 1]]).max()) + JITTER_ANGLE
+        for _ in range(SAMPLES):
             pose = invert_pose(camera.cam_from_hand)
-            pose[:3, 3] += rng.uniform(-PLAY, PLAY, 3)
-            eyes.append((_hashable(pose), float(np.tan(half))))
-    return _seen(corners, tuple(eyes))
+            pose[:3, 3] += rng.uniform(-JITTER, JITTER, 3)
+            viewpoints.append((_hashable(pose), float(np.tan(half))))
+    return _visible(corners, tuple(viewpoints))
 
 
-def seen_from_outside(corners: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which faces (F,) with corners (F, 3, 3) can be seen from anywhere outside."""
-    eyes = []
+def visible_from_outside(corners: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mask (F,) of the faces, with corners (F, 3, 3), visible from viewpoints in all directions."""
+    viewpoints = []
     for direction in _directions():
         across = np.cross(direction, np.eye(3)[np.abs(direction).argmin()])
         across /= np.linalg.norm(across)
         pose = np.eye(4)
         pose[:3, :3] = np.stack([across, np.cross(direction, across), direction], axis=1)
         pose[:3, 3] = corners.mean(axis=(0, 1)) - DISTANCE * direction
-        eyes.append((_hashable(pose), np.inf))
-    return _seen(corners, tuple(eyes))
+        viewpoints.append((_hashable(pose), np.inf))
+    return _visible(corners, tuple(viewpoints))
 
 
 def _hashable(pose: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in pose.tolist())
 
 
-def _seen(corners: NDArray[np.float64], eyes: tuple[Eye, ...]) -> NDArray[np.bool_]:
-    return np.frombuffer(_look(corners.tobytes(), eyes), dtype=bool)
+def _visible(corners: NDArray[np.float64], viewpoints: tuple[Viewpoint, ...]) -> NDArray[np.bool_]:
+    return np.frombuffer(_compute_visible(corners.tobytes(), viewpoints), dtype=bool)
 
 
-@functools.cache
-def _look(corners: bytes, eyes: tuple[Eye, ...]) -> bytes:
-    """Which faces have a point in some eye's view that no other point of the mesh hides.
-
-    Renderers are opened again and again with the same hand, so the answer is kept.
-    """
+@functools.cache  # renderers are opened repeatedly with the same hand
+def _compute_visible(corners: bytes, viewpoints: tuple[Viewpoint, ...]) -> bytes:
+    """Mask of the faces with a point that is not occluded from at least one viewpoint."""
     faces = np.frombuffer(corners).reshape(-1, 3, 3)
-    points, face = _spread(faces)
-    seen = np.zeros(len(faces), dtype=bool)
-    for pose, tangent in eyes:
-        inside = transform_points(invert_pose(pose), points)
-        depth = inside[:, 2]
-        ahead = depth > 0
-        plane = inside[:, :2] / np.where(ahead, depth, 1.0)[:, None]
-        ahead &= (np.abs(plane) < tangent).all(axis=1)
-        if ahead.any():
-            seen[face[ahead][_nearest(plane[ahead], depth[ahead])]] = True
-    return seen.tobytes()
+    points, face = _sample_points(faces)
+    visible = np.zeros(len(faces), dtype=bool)
+    for pose, tangent in viewpoints:
+        in_camera = transform_points(invert_pose(pose), points)
+        depth = in_camera[:, 2]
+        in_view = depth > 0
+        plane = in_camera[:, :2] / np.where(in_view, depth, 1.0)[:, None]
+        in_view &= (np.abs(plane) < tangent).all(axis=1)
+        if in_view.any():
+            visible[face[in_view][_nearest(plane[in_view], depth[in_view])]] = True
+    return visible.tobytes()
 
 
 def _nearest(plane: NDArray[np.float64], depth: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points (P,), seen at `plane` (P, 2) a metre away, are the first of their cell."""
+    """Mask (P,) of the nearest points in each cell, for points `plane` (P, 2) at unit depth."""
     cell = np.floor(plane * (np.median(depth) / CELL)).astype(np.int64)
     cell -= cell.min(axis=0)
     key = cell[:, 0] * (cell[:, 1].max() + 1) + cell[:, 1]
     nearest = np.full(key.max() + 1, np.inf)
     np.minimum.at(nearest, key, depth)
-    return depth <= nearest[key] + DEPTH_SLACK * CELL
+    return depth <= nearest[key] + DEPTH_TOLERANCE * CELL
 
 
-def _spread(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Points (P, 3) spread evenly over faces (F, 3, 3), one at least on each, and whose they are.
+def _sample_points(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Points (P, 3) distributed evenly over faces (F, 3, 3), and the face index (P,) of each.
 
-    Places in a face come from the R2 sequence (Roberts 2018), which leaves no gaps.
+    Every face has at least one. Positions within faces are a low-discrepancy sequence (R2, Roberts
+    2018).
     """
     sides = corners[:, 1:] - corners[:, :1]
-    share = np.cumsum(np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1))
-    face = np.searchsorted(share, (np.arange(POINTS) + 0.5) / POINTS * share[-1])
+    area = np.cumsum(np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1))
+    face = np.searchsorted(area, (np.arange(POINTS) + 0.5) / POINTS * area[-1])
     uv = np.arange(1, POINTS + 1)[:, None] * [0.7548776662466927, 0.5698402909980532] % 1
     outside = uv.sum(axis=1) > 1
     uv[outside] = 1 - uv[outside]
     points = corners[face, 0] + np.einsum("pk,pki->pi", uv, sides[face])
-    everyone = np.arange(len(corners))
-    return np.concatenate([points, corners.mean(axis=1)]), np.concatenate([face, everyone])
+    every_face = np.arange(len(corners))
+    return np.concatenate([points, corners.mean(axis=1)]), np.concatenate([face, every_face])
 
 
 def _directions() -> Iterator[NDArray[np.float64]]:
-    """Unit vectors (3,) spread evenly over the sphere, on a golden spiral."""
-    number = np.arange(AROUND) + 0.5
-    height, turn = 1 - 2 * number / AROUND, np.pi * (1 + np.sqrt(5)) * number
+    """Unit vectors (3,) distributed evenly over the sphere, on a golden spiral."""
+    number = np.arange(DIRECTIONS) + 0.5
+    height, angle = 1 - 2 * number / DIRECTIONS, np.pi * (1 + np.sqrt(5)) * number
     radius = np.sqrt(1 - height**2)
-    yield from np.stack([radius * np.cos(turn), radius * np.sin(turn), height], axis=1)
+    yield from np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)

@@ -1,1 +1,1 @@
-"""MuJoCo's OpenGL renderer, and the choice of its backend."""
+"""MuJoCo's OpenGL renderer and the selection of its backend."""

@@ -1,6 +1,7 @@
-"""MuJoCo's OpenGL renderer, headless: all views side by side, one read-back."""
+"""MuJoCo's OpenGL renderer, headless: all views in one framebuffer, read back once."""
 
 import os
+import warnings
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,35 +11,41 @@ from mujoco.rendering.classic import gl_context
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
-from opendactyl.render.base import OBJECT, fraction_visible, geom_classes
+from opendactyl.render.base import OBJECT, geom_classes, mask_ratio
 from opendactyl.render.scene import apply_appearance, build_render_scene, true_cameras
 from opendactyl.sim.scene import COLLISION_GROUP, HAND_GROUP, OBJECT_GROUP
 from opendactyl.sim.state import State
 
 SUPERSAMPLING = 2
-"""Pictures are rendered this many times larger in each direction and averaged.
+"""Factor in each direction by which images are rendered larger before they are averaged.
 
-It costs less than MuJoCo's default multisampling on a CPU and smooths shading and textures too,
-not only edges.
+On a CPU it is faster than MuJoCo's default multisampling, and it also smooths shading and textures.
 """
 
 
-def _open_context(width: int, height: int) -> Any:
-    try:
-        return gl_context.GLContext(width, height)
-    except Exception as error:
-        backend = os.environ.get("MUJOCO_GL", "")
-        raise InputError(
-            f"MUJOCO_GL={backend} gives no OpenGL context ({error}); run `opendactyl doctor`"
-        ) from error
+def _open_context(model: mujoco.MjModel, width: int, height: int) -> tuple[Any, mujoco.MjrContext]:
+    """Opens an OpenGL context and MuJoCo's rendering context in it, for a framebuffer in pixels."""
+    with warnings.catch_warnings(record=True) as reported:  # GLFW reports its errors as warnings
+        warnings.simplefilter("always")
+        try:
+            gl = gl_context.GLContext(width, height)
+            gl.make_current()
+            return gl, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        except Exception as error:
+            backend = os.environ.get("MUJOCO_GL", "")
+            reason = reported[0].message if reported else error
+            raise EnvironmentFailure(
+                f"MUJOCO_GL={backend} cannot open an OpenGL context ({reason}); "
+                "run `opendactyl doctor`"
+            ) from error
 
 
 class ClassicRenderer:
-    """Renders with MuJoCo's own OpenGL; `MUJOCO_GL` decides how the context is made."""
+    """Renders with MuJoCo's OpenGL; `MUJOCO_GL` selects the backend."""
 
     def __init__(
         self,
@@ -48,11 +55,22 @@ class ClassicRenderer:
         full_meshes: bool = False,
         supersampling: int = SUPERSAMPLING,
     ) -> None:
-        """Opens a graphics context for a rig whose cameras all have one size."""
+        """Opens a graphics context.
+
+        Args:
+            rig: the cameras, all with the same image size.
+            object_name: a key of `sim.objects.shipped.OBJECTS`.
+            full_meshes: do not simplify the hand's meshes and the shadows.
+            supersampling: factor by which images are rendered larger.
+
+        Raises:
+            InputError: the image sizes differ, or there is no such object.
+            EnvironmentFailure: no OpenGL context can be opened.
+        """
         if len({(camera.width, camera.height) for camera in rig.cameras}) != 1:
-            raise InputError("the cameras of a rig must have one image size to be rendered")
+            raise InputError("all cameras of a rig must have the same image size")
         self._context: mujoco.MjrContext | None = None
-        self._gl = None
+        self._gl: Any = None
         self.rig = rig
         self.render_scene = build_render_scene(rig, object_name, full_meshes=full_meshes)
         self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
@@ -61,12 +79,9 @@ class ClassicRenderer:
         width, height = self._width * len(rig.cameras) * supersampling, self._height * supersampling
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
         model.vis.quality.offsamples = 0
-        self._gl = _open_context(width, height)
-        self._gl.make_current()
-        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
-        context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
-        self._context = context
+        self._gl, self._context = _open_context(model, width, height)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self._data = mujoco.MjData(model)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 10)
         self._texture_ids = [model.texture(name).id for name in ("floor", "wall")]
@@ -75,7 +90,7 @@ class ClassicRenderer:
     def render(
         self, state: State, appearance: Appearance, out: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8]:
-        """Renders a state (V, H, W, 3), into `out` when given."""
+        """Renders a state to images (V, H, W, 3), in `out` if given."""
         model, data = self.render_scene.model, self._data
         self._make_current()
         apply_appearance(self.render_scene, appearance)
@@ -84,8 +99,8 @@ class ClassicRenderer:
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
         self._draw(hide_hand=False)
-        wide = Image.fromarray(self._read_wide(self._scale)).reduce(self._scale)
-        pixels = self._split(np.asarray(wide))
+        framebuffer = Image.fromarray(self._read_framebuffer(self._scale))
+        pixels = self._split(np.asarray(framebuffer.reduce(self._scale)))
         if out is None:
             return pixels
         out[...] = pixels
@@ -97,11 +112,11 @@ class ClassicRenderer:
         return self._classes[self._ids(hide_hand=False)]
 
     def visible_fraction(self) -> NDArray[np.float64]:
-        """Per view (V,): the object's visible pixels over those it would have unoccluded."""
-        return fraction_visible(self.segment(), self.object_alone())
+        """Ratio (V,) of the object's visible pixels to those of its unoccluded mask."""
+        return mask_ratio(self.segment(), self.unoccluded_mask())
 
-    def object_alone(self) -> NDArray[np.bool_]:
-        """Where the object of the last frame would be seen (V, H, W) if nothing else was there."""
+    def unoccluded_mask(self) -> NDArray[np.bool_]:
+        """Mask (V, H, W) of the object in the last rendered frame, without occluders."""
         return self._classes[self._ids(hide_hand=True)] == OBJECT
 
     def depth(self) -> NDArray[np.float32]:
@@ -110,16 +125,16 @@ class ClassicRenderer:
         self._draw(hide_hand=False, ids=True)
         shape = (self._height, self._width * len(self.rig.cameras))
         buffer = np.empty(shape, dtype=np.float32)
-        mujoco.mjr_readPixels(None, buffer, self._whole(1), self._context)
+        mujoco.mjr_readPixels(None, buffer, self._viewport(1), self._context)
         model = self.render_scene.model
         near = model.vis.map.znear * model.stat.extent
         far = model.vis.map.zfar * model.stat.extent
-        # Reversed depth: 1 at the near plane, 0 at the far one.
+        # Reversed depth: 1 at the near plane, 0 at the far plane.
         metres = near * far / (near + buffer.astype(np.float64) * (far - near))
         return self._split(metres.astype(np.float32))
 
     def cameras(self, appearance: Appearance) -> tuple[Camera, ...]:
-        """The true cameras: the rig's as jittered by an appearance."""
+        """The true cameras: those of the rig with the jitter of an appearance."""
         return true_cameras(self.rig, appearance)
 
     def _make_current(self) -> None:
@@ -134,7 +149,7 @@ class ClassicRenderer:
             model.tex_data[start : start + texture.size] = texture.ravel()
             mujoco.mjr_uploadTexture(model, self._context, number)
 
-    def _whole(self, scale: int) -> mujoco.MjrRect:
+    def _viewport(self, scale: int) -> mujoco.MjrRect:
         return mujoco.MjrRect(
             0, 0, self._width * len(self.rig.cameras) * scale, self._height * scale
         )
@@ -165,25 +180,25 @@ class ClassicRenderer:
             rect = mujoco.MjrRect(number * width, 0, width, height)
             mujoco.mjr_render(rect, scene, self._context)
 
-    def _read_wide(self, scale: int) -> NDArray[np.uint8]:
-        """The row of views as OpenGL has it, bottom up (H, V*W, 3)."""
-        whole = self._whole(scale)
-        buffer = np.empty((whole.height, whole.width, 3), dtype=np.uint8)
-        mujoco.mjr_readPixels(buffer, None, whole, self._context)
+    def _read_framebuffer(self, scale: int) -> NDArray[np.uint8]:
+        """The framebuffer (H, V*W, 3): a row of views, bottom row first."""
+        viewport = self._viewport(scale)
+        buffer = np.empty((viewport.height, viewport.width, 3), dtype=np.uint8)
+        mujoco.mjr_readPixels(buffer, None, viewport, self._context)
         return buffer
 
-    def _split(self, wide: NDArray[Any]) -> NDArray[Any]:
-        """Upright views (V, H, W, ...) of OpenGL's bottom-up row of views (H, V*W, ...)."""
-        views = wide[::-1].reshape(
-            self._height, len(self.rig.cameras), self._width, *wide.shape[2:]
+    def _split(self, framebuffer: NDArray[Any]) -> NDArray[Any]:
+        """Views (V, H, W, ...), top row first, of a framebuffer (H, V*W, ...)."""
+        views = framebuffer[::-1].reshape(
+            self._height, len(self.rig.cameras), self._width, *framebuffer.shape[2:]
         )
         return np.ascontiguousarray(np.swapaxes(views, 0, 1))
 
     def _ids(self, *, hide_hand: bool) -> NDArray[np.int64]:
-        """Geom ids (V, H, W) of the last state; -1 is the background."""
+        """Geom ids (V, H, W) of the last rendered state; -1 is the background."""
         self._make_current()
         self._draw(hide_hand=hide_hand, ids=True)
-        pixels = self._split(self._read_wide(1)).astype(np.int64)
+        pixels = self._split(self._read_framebuffer(1)).astype(np.int64)
         codes = pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)
         lookup = np.full(self._scene.ngeom + 2, -1, dtype=np.int64)
         for geom in self._scene.geoms[: self._scene.ngeom]:
@@ -192,7 +207,7 @@ class ClassicRenderer:
         return lookup[np.minimum(codes, len(lookup) - 1)]
 
     def close(self) -> None:
-        """Frees the graphics context; a second call does nothing."""
+        """Frees the graphics context. Further calls have no effect."""
         if self._context is not None and self._gl is not None:
             self._gl.make_current()
             self._context.free()

@@ -1,8 +1,10 @@
-"""Renderers: pictures that agree with geometry, whatever was rendered before."""
+"""Renderers: images agree with the geometry and are independent of previous ones."""
 
 import dataclasses
 import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,7 @@ import pytest
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.transforms import pose_matrix, transform_points
-from opendactyl.render.appearance.config import (
-    PRESETS,
-)
+from opendactyl.render.appearance.config import PRESETS
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.base import OBJECT
 from opendactyl.render.factory import make_renderer
@@ -29,7 +29,7 @@ MODEL_FIELDS = (
 )  # fmt: skip
 
 
-def look(preset="dactyl", seed=0):
+def sample(preset="dactyl", seed=0):
     rng = np.random.default_rng(seed)
     return sample_appearance(rng, PRESETS[preset], views=3, obj=BLOCK)
 
@@ -46,15 +46,15 @@ def states(scene):
 
 
 def test_same_state_and_appearance_give_the_same_bytes(renderer, states):
-    first = renderer.render(states[0], look())
-    renderer.render(states[1], look("wide", 5))
+    first = renderer.render(states[0], sample())
+    renderer.render(states[1], sample("wide", 5))
     out = np.empty_like(first)
-    assert renderer.render(states[0], look(), out) is out
+    assert renderer.render(states[0], sample(), out) is out
     np.testing.assert_array_equal(out, first)
 
 
-def test_images_are_neither_black_nor_blown_out_nor_alike(renderer, states):
-    images = renderer.render(states[0], look("calibrated"))
+def test_images_are_exposed_and_differ_between_views(renderer, states):
+    images = renderer.render(states[0], sample("calibrated"))
     assert images.shape == (3, 96, 96, 3)
     assert images.dtype == np.uint8
     for image in images:
@@ -64,16 +64,16 @@ def test_images_are_neither_black_nor_blown_out_nor_alike(renderer, states):
 
 
 @pytest.mark.parametrize("kind", ["classic", "filament"])
-def test_projected_corners_frame_the_rendered_object_to_half_a_pixel(kind, states):
-    fine = 4  # Masks of 200-pixel views, looked at in quarter pixels.
+def test_projected_corners_bound_the_mask_within_half_a_pixel(kind, states):
+    fine = 4  # masks of 200-pixel views, at a resolution of a quarter pixel
     with make_renderer(kind, rig=load_rig("dactyl"), image_size=200 * fine) as renderer:
         for seed, state in enumerate(states[:2]):
-            appearance = look(seed=seed)
+            appearance = sample(seed=seed)
             renderer.render(state, appearance)
             pose = pose_matrix(state.position, state.quaternion)
             corners = transform_points(pose, BLOCK.corners)
             cameras = renderer.cameras(appearance)
-            for camera, mask in zip(cameras, renderer.object_alone(), strict=True):
+            for camera, mask in zip(cameras, renderer.unoccluded_mask(), strict=True):
                 rows, columns = np.nonzero(mask)
                 pixels, depth = camera.project(corners)
                 assert np.all(depth > 0.3)
@@ -83,14 +83,14 @@ def test_projected_corners_frame_the_rendered_object_to_half_a_pixel(kind, state
 
 
 @pytest.mark.parametrize("kind", ["classic", "filament"])
-def test_an_off_centre_principal_point_moves_the_picture(kind, states):
+def test_principal_point_offset_shifts_the_image(kind, states):
     rig = load_rig("dactyl").resized(128)
-    moved = Rig(rig.name, tuple(shifted(camera) for camera in rig.cameras))
+    offset = Rig(rig.name, tuple(shifted(camera) for camera in rig.cameras))
     masks = []
-    for one in (rig, moved):
-        with make_renderer(kind, rig=one, image_size=128) as renderer:
-            renderer.render(states[0], look("calibrated"))
-            masks.append(renderer.object_alone())
+    for cameras in (rig, offset):
+        with make_renderer(kind, rig=cameras, image_size=128) as renderer:
+            renderer.render(states[0], sample("calibrated"))
+            masks.append(renderer.unoccluded_mask())
     np.testing.assert_array_equal(np.roll(masks[0], (-7, 5), axis=(1, 2)), masks[1])
 
 
@@ -100,62 +100,62 @@ def shifted(camera):
     return dataclasses.replace(camera, K=intrinsics)
 
 
-def test_segments_and_depth_agree_with_geometry(renderer, states):
-    appearance = look("calibrated")
+def test_segmentation_and_depth_agree_with_geometry(renderer, states):
+    appearance = sample("calibrated")
     renderer.render(states[0], appearance)
     classes, depth = renderer.segment(), renderer.depth()
     assert set(np.unique(classes)) == {0, 1, 2}
-    for camera, seen, metres in zip(renderer.cameras(appearance), classes, depth, strict=True):
+    for camera, segment, metres in zip(renderer.cameras(appearance), classes, depth, strict=True):
         _, centre = camera.project(states[0].position)
-        on_block = metres[seen == OBJECT]
+        on_block = metres[segment == OBJECT]
         assert abs(np.median(on_block) - centre) < 0.05
-        assert np.all(metres[seen == 0] > on_block.min())
+        assert np.all(metres[segment == 0] > on_block.min())
 
 
-def test_visible_fraction_is_one_without_a_hand_in_the_way(renderer, states):
-    renderer.render(states[0], look("calibrated"))
+def test_visible_fraction_is_one_without_occlusion(renderer, states):
+    renderer.render(states[0], sample("calibrated"))
     fraction = renderer.visible_fraction()
     assert fraction.shape == (3,)
     assert np.all((fraction > 0) & (fraction <= 1))
     lifted = dataclasses.replace(states[0], position=np.array([0.0, 0.0, 0.12]))
-    renderer.render(lifted, look("calibrated"))
+    renderer.render(lifted, sample("calibrated"))
     assert renderer.visible_fraction()[2] == pytest.approx(1.0, abs=0.02)
 
 
-def test_nothing_of_an_appearance_stays_for_the_next(renderer):
+def test_appearances_are_independent_of_previous_ones(renderer):
     model = renderer.render_scene.model
 
-    def everything():
+    def model_fields():
         return np.concatenate(
             [np.asarray(getattr(model, name), dtype=float).ravel() for name in MODEL_FIELDS]
         )
 
-    apply_appearance(renderer.render_scene, look())
-    before = everything()
-    apply_appearance(renderer.render_scene, look("wide", 3))
-    assert not np.array_equal(everything(), before)
-    apply_appearance(renderer.render_scene, look())
-    np.testing.assert_array_equal(everything(), before)
+    apply_appearance(renderer.render_scene, sample())
+    before = model_fields()
+    apply_appearance(renderer.render_scene, sample("wide", 3))
+    assert not np.array_equal(model_fields(), before)
+    apply_appearance(renderer.render_scene, sample())
+    np.testing.assert_array_equal(model_fields(), before)
 
 
 def test_distractors_never_cover_a_whole_view(renderer, states):
-    seen = 0
+    covered_views = 0
     for seed in range(12):
-        appearance = look("wide", seed)
-        bare = dataclasses.replace(appearance, distractors=())
-        renderer.render(states[0], bare)
+        appearance = sample("wide", seed)
+        without_distractors = dataclasses.replace(appearance, distractors=())
+        renderer.render(states[0], without_distractors)
         without, fractions = renderer.depth(), renderer.visible_fraction()
         renderer.render(states[0], appearance)
         covered = np.mean(renderer.depth() < without - 1e-3, axis=(1, 2))
-        seen += bool(np.any(covered > 0))
+        covered_views += bool(np.any(covered > 0))
         assert np.all(covered < 0.5)
         assert np.any(renderer.visible_fraction() > 0.5 * fractions)
-    assert seen > 3
+    assert covered_views > 3
 
 
 @pytest.mark.parametrize("times", [15, pytest.param(500, marks=pytest.mark.slow)])
-def test_renderers_leave_no_memory_behind(states, times):
-    rig, appearance = load_rig("dactyl"), look()
+def test_renderers_do_not_leak_memory_or_files(states, times):
+    rig, appearance = load_rig("dactyl"), sample()
 
     def cycles(count):
         for _ in range(count):
@@ -171,14 +171,46 @@ def test_renderers_leave_no_memory_behind(states, times):
     assert files_after <= files_before
 
 
-def test_closed_renderers_say_so(states):
+def test_closed_renderer_raises(states):
     renderer = make_renderer(rig=load_rig("dactyl"), image_size=32)
     renderer.close()
     renderer.close()
     with pytest.raises(RuntimeError, match="closed"):
-        renderer.render(states[0], look())
+        renderer.render(states[0], sample())
 
 
-def test_unknown_renderer():
+def test_unknown_renderer_lists_the_known_ones():
     with pytest.raises(InputError, match="classic"):
         make_renderer("raytraced", rig=load_rig("dactyl"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"MUJOCO_GL": "glfw"}, "DISPLAY"),
+        ({"MUJOCO_GL": "disable"}, "GLContext"),
+        ({"MUJOCO_GL": "egl", "MUJOCO_EGL_DEVICE_ID": "99"}, "MUJOCO_EGL_DEVICE_ID"),
+        ({"MUJOCO_GL": "egl", "__EGL_VENDOR_LIBRARY_FILENAMES": "/nonexistent.json"}, "EGL"),
+    ],
+    ids=["glfw without display", "disabled", "unknown device", "no driver"],
+)
+def test_contexts_that_cannot_be_opened_are_failures_of_the_environment(environment, reason):
+    program = (
+        "from opendactyl.core.errors import EnvironmentFailure\n"
+        "from opendactyl.geometry.rig import load_rig\n"
+        "from opendactyl.render.factory import make_renderer\n"
+        "try:\n"
+        "    make_renderer(rig=load_rig('dactyl'), image_size=32)\n"
+        "except EnvironmentFailure as error:\n"
+        "    print(error)\n"
+    )
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    inherited = {key: value for key, value in os.environ.items() if key not in displays}
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        capture_output=True, text=True, check=False, env=inherited | environment,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert f"MUJOCO_GL={environment['MUJOCO_GL']} cannot open an OpenGL context" in result.stdout
+    assert reason in result.stdout
+    assert result.stderr == ""

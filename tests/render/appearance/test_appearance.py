@@ -1,32 +1,27 @@
-"""Appearances: what is drawn, within which limits, and how files say it."""
+"""Appearances: sampled values and their ranges, textures, and configuration files."""
 
 import numpy as np
 import pytest
 
 from opendactyl.core.errors import InputError
-from opendactyl.render.appearance.config import (
-    PRESETS,
-    Appearance,
-    Backdrop,
-    load_appearance,
-)
+from opendactyl.render.appearance.config import PRESETS, Appearance, Backdrop, load_appearance
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.appearance.textures import backdrop_texture
 from opendactyl.sim.objects.shipped import object_spec
 
 
-def look(preset="dactyl", seed=0):
+def sample(preset="dactyl", seed=0):
     rng = np.random.default_rng(seed)
     return sample_appearance(rng, PRESETS[preset], views=3, obj=object_spec("block"))
 
 
-def test_appearance_survives_json():
+def test_dict_round_trip():
     for preset in PRESETS:
-        appearance = look(preset, 7)
+        appearance = sample(preset, 7)
         assert Appearance.from_dict(appearance.to_dict()) == appearance
 
 
-def test_calibrated_has_no_width():
+def test_calibrated_is_not_randomized():
     fixed = {
         "lights",
         "ambient",
@@ -37,14 +32,14 @@ def test_calibrated_has_no_width():
         "camera_offset",
         "camera_fovy",
     }
-    a, b = look("calibrated", 1).to_dict(), look("calibrated", 2).to_dict()
+    a, b = sample("calibrated", 1).to_dict(), sample("calibrated", 2).to_dict()
     assert all(a[key] == b[key] for key in fixed)
 
 
-def test_drawn_values_stay_in_their_ranges():
+def test_sampled_values_are_in_their_ranges():
     config = PRESETS["dactyl"]
     for seed in range(50):
-        a = look(seed=seed)
+        a = sample(seed=seed)
         assert 4 <= len(a.lights) <= 6
         total = sum(light.intensity for light in a.lights)
         assert config.light_total[0] - 1e-9 <= total <= config.light_total[1] + 1e-9
@@ -53,14 +48,14 @@ def test_drawn_values_stay_in_their_ranges():
         assert all(light.position[2] > 0 for light in a.lights)
 
 
-def test_textures_differ_by_the_thousand():
-    drawn = [look("wide", seed) for seed in range(500)]
-    backdrops = [b for a in drawn for b in (a.floor, a.wall)]
+def test_a_thousand_textures_differ():
+    appearances = [sample("wide", seed) for seed in range(500)]
+    backdrops = [b for a in appearances for b in (a.floor, a.wall)]
     assert len({backdrop_texture(b, 16).tobytes() for b in backdrops}) >= 1000 - 10
     assert {b.pattern for b in backdrops} == {"gradient", "stripes", "checker", "noise", "clouds"}
 
 
-def test_repeating_textures_have_no_seam():
+def test_textures_tile_seamlessly():
     for pattern in ("noise", "clouds"):
         backdrop = Backdrop(
             pattern=pattern, first=(0, 0, 0), second=(1, 1, 1), scale=4, tile=1.0, seed=3
@@ -91,7 +86,7 @@ def test_appearance_files(tmp_path):
         "shadow = true", "hand_random = 1",
     ],
 )  # fmt: skip
-def test_values_that_cannot_be_drawn_are_named(tmp_path, line):
+def test_invalid_values_are_named(tmp_path, line):
     path = tmp_path / "mine.toml"
     path.write_text(line + "\n")
     with pytest.raises(InputError, match=line.split(" ")[0]):
