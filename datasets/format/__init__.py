@@ -1,1 +1,1 @@
-"""What is on disk: labels, shards, the manifest."""
+"""The files of a dataset: labels, shards, the manifest."""

@@ -1,4 +1,4 @@
-"""What a sample's label says, and its JSON form."""
+"""The label of a sample, and its JSON form."""
 
 import json
 from dataclasses import dataclass
@@ -7,23 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.core.atomic_files import refuse_constant
 from opendactyl.core.errors import InputError
+from opendactyl.datasets.format.files import parse_json
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.transforms import pose_matrix, transform_points
 
 SCHEMA_VERSION = 1
-"""Raised whenever a label's meaning changes; readers refuse other versions."""
+"""Incremented when the meaning of a label changes; readers reject other versions."""
 CORNER_TOLERANCE = 0.01
-"""Pixels between a label's corners, which are rounded, and those that its pose gives."""
-UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What JSON that is no label or no manifest makes of the code that reads it."""
+"""Allowed distance in pixels between the stored, rounded corners and the projected ones."""
+INVALID_DATA = (
+    InputError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+)  # fmt: skip
+"""What parsing raises for JSON that is not a label or a manifest."""
 
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """The truth about one sample: V views, K corners, all poses in the hand frame."""
+    """The ground truth of one sample: V views, K corners, all poses in the hand frame."""
 
     index: int
     """The sample's number in its dataset."""
@@ -34,32 +36,36 @@ class Label:
     joints: NDArray[np.float64]
     """Joint angles (24,) in radians."""
     source: str
-    """Where the state came from: `settled`, `random`, `policy` or `mined`."""
+    """The source of the state: `settled`, `random`, `policy` or `mined`."""
     cameras: tuple[Camera, ...]
-    """The nominal cameras: what a rig knows."""
+    """The nominal cameras, as in the rig file."""
     true_cameras: tuple[Camera, ...]
-    """The cameras the images were made with."""
+    """The jittered cameras that rendered the images."""
     corners: NDArray[np.float64]
-    """The object's corners (V, K, 2) in pixels, through the true cameras."""
+    """The object's corners (V, K, 2) in pixels, projected by the true cameras."""
     visible_fraction: NDArray[np.float64]
-    """Per view (V,): the share of the object that nothing hides."""
+    """Per view (V,): the fraction of the object's pixels that are not occluded."""
     appearance: dict[str, Any]
     """The appearance sample."""
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points (K, 3) of the object through the true cameras: (V, K, 2), 0 to 1 across a view."""
+        """Projects points (K, 3) of the object frame by the true cameras.
+
+        Returns:
+            Normalised image points (V, K, 2), from 0 to 1 across the image.
+        """
         pose = pose_matrix(self.position, self.quaternion)
-        return self._places(transform_points(pose, points))[0]
+        return self._image_points(transform_points(pose, points))[0]
 
     def project_fixed(self, in_hand: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The same for points (K, 3) of the hand frame; infinite behind a camera."""
-        places, depth = self._places(in_hand)
-        return np.where(depth[..., None] > 0, places, np.inf)
+        """Like `project`, for points (K, 3) of the hand frame; infinite behind a camera."""
+        points, depth = self._image_points(in_hand)
+        return np.where(depth[..., None] > 0, points, np.inf)
 
-    def _places(self, in_hand: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    def _image_points(self, in_hand: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         size = [(camera.width, camera.height) for camera in self.true_cameras]
-        seen = [camera.project(in_hand) for camera in self.true_cameras]
-        pixels, depth = (np.stack(part) for part in zip(*seen, strict=True))
+        views = [camera.project(in_hand) for camera in self.true_cameras]
+        pixels, depth = (np.stack(values) for values in zip(*views, strict=True))
         return pixels / np.array(size)[:, None], depth
 
     def to_json(self) -> bytes:
@@ -92,21 +98,21 @@ class Label:
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> "Label":
-        """The inverse of `to_json`; `where` names the sample in errors.
+        """The inverse of `to_json`; error messages begin with `where`.
 
         Raises:
-            InputError: the JSON is broken, of another schema version, or not a label.
+            InputError: the JSON is damaged, has another schema version, or is not a label.
         """
         try:
-            value = json.loads(data, parse_constant=refuse_constant)
+            value = parse_json(data)
             if value["schema"] != SCHEMA_VERSION:
                 raise ValueError(
                     f"label schema {value['schema']!r}, this version reads {SCHEMA_VERSION}; "
-                    "make the dataset again"
+                    "generate the dataset again"
                 )
             cameras = value["cameras"]
             return cls(
-                index=whole(value["index"]),
+                index=natural(value["index"]),
                 position=finite_array(value["position"], (3,)),
                 quaternion=finite_array(value["quaternion"], (4,)),
                 joints=finite_array(value["joints"], (24,)),
@@ -117,53 +123,61 @@ class Label:
                 visible_fraction=finite_array(value["visible_fraction"], (len(cameras),)),
                 appearance=dict(value["appearance"]),
             )
-        except UNUSABLE as error:
+        except INVALID_DATA as error:
             raise InputError(f"{where} has no valid label ({error!r:.300})") from error
 
     def check(self, corners: NDArray[np.float64]) -> None:
-        """Raises a `ValueError` unless the label agrees with itself.
+        """Raises a `ValueError` unless the label is consistent.
 
         Args:
             corners: the object's corners (K, 3) in the object frame.
         """
         if abs(np.linalg.norm(self.quaternion) - 1) > 1e-6 or self.quaternion[0] < 0:
-            raise ValueError(f"its quaternion {self.quaternion.tolist()} is none, or has w < 0")
+            raise ValueError(
+                f"quaternion must have unit norm and w ≥ 0, got {self.quaternion.tolist()}"
+            )
         if np.any(self.visible_fraction < 0) or np.any(self.visible_fraction > 1):
-            raise ValueError("a visible fraction is not from 0 to 1")
+            raise ValueError(
+                f"visible fraction must be from 0 to 1, got {self.visible_fraction.tolist()}"
+            )
         size = np.array([(camera.width, camera.height) for camera in self.true_cameras])
         with np.errstate(all="ignore"):
             expected = self.project(corners) * size[:, None]
         if expected.shape != self.corners.shape or not np.allclose(
             expected, self.corners, rtol=0, atol=CORNER_TOLERANCE
         ):
-            raise ValueError("its corners are not where its pose and its cameras put them")
+            raise ValueError("corners differ from those projected from pose and cameras")
 
 
-def whole(value: Any) -> int:
-    """A whole number that is not negative; a `ValueError` otherwise."""
+def natural(value: Any) -> int:
+    """Returns a non-negative integer; raises a `ValueError` for anything else."""
     if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} stands where a whole number belongs")
+        raise ValueError(f"expected a non-negative integer, got {value!r}")
     return value
 
 
 def finite_array(value: Any, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
-    """An array of the given shape, None standing for any length; a `ValueError` otherwise."""
+    """Returns an array of the given shape, where None allows any length.
+
+    Raises:
+        ValueError: another shape, NaN or infinity.
+    """
     array = np.array(value, dtype=np.float64)
     fits = array.ndim == len(shape) and all(
         want in (None, have) for want, have in zip(shape, array.shape, strict=True)
     )
     if not fits or not np.all(np.isfinite(array)):
-        raise ValueError(f"an array of shape {array.shape} stands where {shape} belongs")
+        raise ValueError(f"expected finite numbers of shape {shape}, got shape {array.shape}")
     return array
 
 
 def _cameras(values: list[dict[str, Any]], kind: str) -> tuple[Camera, ...]:
-    # A rig refuses cameras that no image could come from, and two of one name.
+    # `Rig` rejects impossible cameras and duplicate names.
     cameras = (
         Camera(
             str(value["name"]),
-            whole(value["width"]),
-            whole(value["height"]),
+            natural(value["width"]),
+            natural(value["height"]),
             finite_array(value["K" + kind], (3, 3)),
             finite_array(value["cam_from_hand" + kind], (4, 4)),
         )

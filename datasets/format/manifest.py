@@ -1,61 +1,81 @@
-"""A dataset's manifest: what it holds, how it was made, and the checksum of every shard."""
+"""The manifest of a dataset: its content, its settings, and the checksum of every shard."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from opendactyl.core.atomic_files import read_json, sha256, write_json
+from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from opendactyl.core.atomic_files import sha256, write_json
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.format.label import SCHEMA_VERSION, UNUSABLE, finite_array, whole
+from opendactyl.datasets.format.files import exists, parse_json, read_optional
+from opendactyl.datasets.format.label import INVALID_DATA, SCHEMA_VERSION
 from opendactyl.datasets.format.shards import MAX_SAMPLES, Sample, read_shard
 from opendactyl.geometry.rig import Rig
 
 MANIFEST_NAME = "manifest.json"
 CARD_NAMES = ("README.md", "samples.png", "statistics.png")
-"""The dataset card: its text, a contact sheet and histograms."""
+"""Files of the dataset card: text, contact sheet and histograms."""
+
+_Natural = Annotated[int, Field(strict=True, ge=0)]
+_FileName = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Shard:
-    """One shard as the manifest knows it."""
+    """The entry of one shard."""
 
-    name: str
+    name: _FileName
     """File name, relative to the manifest."""
-    start: int
+    start: _Natural
     """Index of its first sample."""
-    stop: int
+    stop: _Natural
     """One past the index of its last sample."""
     sha256: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Manifest:
-    """The contents of `manifest.json`."""
+    """The content of `manifest.json`."""
 
-    seed: int
-    num_samples: int
+    seed: _Natural
+    num_samples: _Natural
     object: str
-    """A key of `sim.objects.OBJECTS`."""
-    keypoints: list[list[float]]
+    """Name of a shipped object."""
+    keypoints: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat]]
     """The object's corners and face centres (K + F, 3) in the object frame, in metres."""
-    num_corners: int
-    """How many of the keypoints are corners; they come first."""
+    num_corners: _Natural
+    """The number of corners among the keypoints; corners come first."""
     rig: dict[str, Any]
     """The nominal cameras at the dataset's image size (`Rig.to_dict`)."""
     config: dict[str, Any]
-    """The resolved settings that decide the samples."""
+    """The resolved settings that determine the samples."""
     config_hash: str
     made_with: dict[str, str]
-    """Renderer, GL backend and library versions."""
-    shards: list[Shard]
+    """Renderer, GL backend and driver, library versions, version of the generation."""
+    shards: Annotated[list[Shard], Field(min_length=1)]
     repeats: str = ""
-    """What the same command gives again on one type of machine."""
+    """What the same command reproduces on one type of machine."""
     schema: int = SCHEMA_VERSION
 
     def load_rig(self) -> Rig:
         """The nominal cameras."""
         return Rig.from_dict(self.rig)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.load_rig()
+        if self.num_corners > len(self.keypoints):
+            raise ValueError(f"{self.num_corners} corners among {len(self.keypoints)} keypoints")
+        end = 0
+        for shard in self.shards:
+            if shard.start != end or not 0 < shard.stop - shard.start <= MAX_SAMPLES:
+                raise ValueError(f"shard {shard.name!r} does not follow the previous one")
+            end = shard.stop
+        if end != self.num_samples:
+            raise ValueError(f"the shards hold {end} samples, not {self.num_samples}")
+        return self
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -69,76 +89,69 @@ def load_manifest(folder: str | Path) -> Manifest:
     """Reads the manifest of the dataset in `folder`.
 
     Raises:
-        InputError: there is no finished dataset, or it is of another schema version.
+        InputError: there is no finished dataset, its manifest is not permitted to be read, is
+            damaged, or has another schema version.
+        EnvironmentFailure: the disk failed.
     """
-    folder = Path(folder)
-    path = folder / MANIFEST_NAME
-    if not path.exists():
+    path = Path(folder) / MANIFEST_NAME
+    data = read_optional(path)
+    if data is None:
         raise InputError(
             f"{folder} holds no finished dataset ({MANIFEST_NAME} is missing); "
             "make one with `opendactyl dataset`, or finish it with --resume"
         )
     try:
-        value = read_json(path)
+        value = parse_json(data)
         if value["schema"] != SCHEMA_VERSION:
             raise ValueError(
                 f"it has schema {value['schema']!r}, this version reads {SCHEMA_VERSION}; "
-                "make the dataset again"
+                "generate the dataset again"
             )
-        manifest = Manifest(**value | {"shards": [Shard(**shard) for shard in value["shards"]]})
-        _check(manifest)
-    except UNUSABLE as error:
+        return _MANIFEST.validate_python(value)
+    except INVALID_DATA as error:
         raise InputError(
-            f"{path} is no dataset manifest ({error!r:.300}); delete it, and the command that made "
-            "the dataset makes another with --resume, from the shards that are there"
+            f"{path} is not a valid dataset manifest ({_reason(error)}); delete it, and run the "
+            "command that made the dataset with --resume: it is rebuilt from the finished shards"
         ) from error
-    return manifest
 
 
-def _check(manifest: Manifest) -> None:
-    """Raises a `ValueError` unless the shards follow one another and the keypoints are points."""
-    count = len(finite_array(manifest.keypoints, (None, 3)))
-    if not whole(manifest.num_corners) <= count or not isinstance(manifest.config, dict):
-        raise ValueError("its keypoints or its settings are not those of a dataset")
-    whole(manifest.seed)
-    manifest.load_rig()
-    end = 0
-    for shard in manifest.shards:
-        plain = Path(shard.name).name == shard.name and not shard.name.startswith(".")
-        size = whole(shard.stop) - whole(shard.start)
-        if not plain or shard.start != end or not 0 < size <= MAX_SAMPLES:
-            raise ValueError(f"its shard {shard.name!r} does not follow the one before")
-        end = shard.stop
-    if not end:
-        raise ValueError("it holds no samples")
-    if end != manifest.num_samples:
-        raise ValueError(f"its shards hold {end} samples, not {manifest.num_samples}")
+_MANIFEST = TypeAdapter(Manifest)
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return f"{error!r:.300}"
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def check_shard(folder: Path, shard: Shard) -> Path:
-    """The path of a shard whose checksum holds.
+    """The path of a shard, after its checksum was verified.
 
     Raises:
-        InputError: the shard is missing or its bytes are not those of the manifest.
+        InputError: the shard is missing, or its checksum is not the manifest's.
+        EnvironmentFailure: the disk failed.
     """
     path = folder / shard.name
-    if not path.exists():
+    if not exists(path):
         raise InputError(
-            f"the shard {path} is missing; `opendactyl dataset --repair {folder}` makes it again"
+            f"the shard {path} is missing; "
+            f"`opendactyl dataset --repair {folder}` generates it again"
         )
     if sha256(path) != shard.sha256:
         raise InputError(
             f"the shard {path} is damaged: its checksum is not the manifest's; "
-            f"`opendactyl dataset --repair {folder}` makes it again"
+            f"`opendactyl dataset --repair {folder}` generates it again"
         )
     return path
 
 
 def read_samples(folder: str | Path, manifest: Manifest, shard: Shard) -> Iterator[Sample]:
-    """Reads one shard's samples: all of them, in order, seen by the manifest's cameras.
+    """Reads all samples of one shard in order.
 
     Raises:
-        InputError: the shard is damaged or does not hold what the manifest says.
+        InputError: the shard is damaged, or its samples or cameras are not the manifest's.
     """
     path = check_shard(Path(folder), shard)
     views = [
@@ -148,15 +161,17 @@ def read_samples(folder: str | Path, manifest: Manifest, shard: Shard) -> Iterat
     for sample in read_shard(path):
         label = sample.label
         if label.index != expected or expected >= shard.stop:
-            raise InputError(f"{path} holds sample {label.index} where {expected} belongs")
+            raise InputError(f"{path} holds sample {label.index}, expected {expected}")
         if [(camera.name, camera.width, camera.height) for camera in label.cameras] != views:
-            raise InputError(f"{path}: sample {expected} was not seen by the cameras {views}")
+            raise InputError(f"{path}: the cameras of sample {expected} are not {views}")
         if (sample.masks is not None) != bool(manifest.config.get("masks")):
-            raise InputError(f"{path}: sample {expected} and the manifest disagree about masks")
+            raise InputError(
+                f"{path}: sample {expected} and the manifest differ in whether masks are stored"
+            )
         yield sample
         expected += 1
     if expected != shard.stop:
-        raise InputError(f"{path} lacks the samples {expected} to {shard.stop - 1}")
+        raise InputError(f"{path}: samples {expected} to {shard.stop - 1} are missing")
 
 
 def iterate_samples(folder: str | Path) -> Iterator[Sample]:

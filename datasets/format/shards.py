@@ -1,8 +1,8 @@
-"""Shards: tar files in WebDataset's layout, the same bytes for the same samples.
+"""Shards: tar files in WebDataset's layout; equal samples give equal bytes.
 
 Sample 12 of a three-camera rig is `00000012.left.jpg`, `00000012.right.jpg`, `00000012.top.jpg`
 (or `.png`), `00000012.left.mask.png` and so on when masks are stored, and `00000012.json`, in this
-order. Tar headers carry no time and no user.
+order. Tar headers contain no time and no user.
 """
 
 import hashlib
@@ -20,16 +20,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from opendactyl.core.atomic_files import open_atomic
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_error
 from opendactyl.datasets.format.label import Label
 
 MAX_MEMBER_BYTES = 64 * 2**20
 MAX_SAMPLE_BYTES = 256 * 2**20
-"""No image or label is larger; a member that claims to be is refused before it is read."""
+"""Limits of one file and of all files of a sample; larger members are rejected unread."""
 MAX_SAMPLES = 1000
-"""No shard has more samples."""
+"""Largest number of samples in a shard."""
 MAX_FILES = 128
-"""No sample has more files."""
+"""Largest number of files of a sample."""
+_REPAIR = "`opendactyl dataset --repair` generates it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Sample:
     images: NDArray[np.uint8]
     label: Label
     masks: NDArray[np.uint8] | None = None
-    """The class of each pixel (V, H, W), when stored: 0 background, 1 hand, 2 object."""
+    """The class of each pixel (V, H, W), if stored: 0 background, 1 hand, 2 object."""
 
 
 def shard_name(number: int) -> str:
@@ -48,7 +49,7 @@ def shard_name(number: int) -> str:
 
 
 class _Hashed(io.BufferedIOBase):
-    """Passes bytes on to a file and keeps their checksum: a shard need not fit into memory."""
+    """Writes to a file and hashes what it writes, so that a shard need not fit into memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -60,7 +61,7 @@ class _Hashed(io.BufferedIOBase):
 
 
 def write_shard(path: Path, samples: Iterable[Sample], *, jpeg_quality: int | None = 95) -> str:
-    """Writes samples to a tar file, atomically; images are PNG without a JPEG quality.
+    """Writes samples to a tar file atomically. Images are PNG if `jpeg_quality` is None.
 
     Returns:
         The file's SHA-256 checksum.
@@ -93,9 +94,9 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def encode_image(image: NDArray[np.uint8], quality: int | None) -> bytes:
-    """Bytes of an image (H, W, 3) or (H, W): PNG, or JPEG when there is a quality.
+    """Encodes an image (H, W, 3) or (H, W) as PNG, or as JPEG if a quality is given.
 
-    The JPEG has no chroma subsampling: letters are small.
+    JPEG is written without chroma subsampling, which would blur the small letters.
     """
     buffer = io.BytesIO()
     if quality is None:
@@ -109,20 +110,21 @@ def read_shard(path: Path) -> Iterator[Sample]:
     """Reads the samples of a shard in order.
 
     Raises:
-        InputError: the shard is missing, truncated, or holds what no shard of ours would.
+        InputError: the shard is missing, damaged, or has files that no shard contains.
+        EnvironmentFailure: the disk failed.
     """
     for members, name in _members(path):
         yield _sample(members, name, path)
 
 
 def _members(path: Path) -> Iterator[tuple[dict[str, bytes], str]]:
-    """The files of each sample, and the name of its label, which comes last."""
+    """Yields the files of each sample, and the name of its label, which comes last."""
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             pending: dict[str, bytes] = {}
             for member in tar:
                 if member.name in pending:
-                    raise InputError(f"{path} holds {member.name} twice; make it again")
+                    raise InputError(f"{path} contains {member.name} twice; {_REPAIR}")
                 pending[member.name] = _read_member(tar, member, path)
                 if sum(map(len, pending.values())) > MAX_SAMPLE_BYTES:
                     raise InputError(f"{path}: a sample has over {MAX_SAMPLE_BYTES} bytes")
@@ -130,34 +132,34 @@ def _members(path: Path) -> Iterator[tuple[dict[str, bytes], str]]:
                     yield pending, member.name
                     pending = {}
                 elif len(pending) > MAX_FILES:
-                    raise InputError(f"{path} has {len(pending)} files without a label")
+                    raise InputError(f"{path} has {len(pending)} files without a label; {_REPAIR}")
             if pending:
-                raise InputError(f"{path} ends in the middle of a sample; make it again")
+                raise InputError(f"{path} ends in the middle of a sample; {_REPAIR}")
             _check_end(file, tar.offset, path)
-    except InputError:
-        raise
-    except (tarfile.TarError, EOFError, OSError, ValueError, RecursionError) as error:
-        raise InputError(f"cannot read the shard {path}: {error}; make it again") from error
+    except OSError as error:
+        raise file_error(f"cannot read the shard {path}", error, _REPAIR) from error
+    except (tarfile.TarError, EOFError, ValueError, RecursionError) as error:
+        raise InputError(f"the shard {path} is damaged ({error}); {_REPAIR}") from error
 
 
 def _check_end(file: BinaryIO, offset: int, path: Path) -> None:
-    """Python takes a broken header for the end; the true end is a kilobyte of zeros or more."""
+    """Checks for the kilobyte of zeros that ends a tar: `tarfile` takes a damaged header for it."""
     file.seek(offset)
     longest = tarfile.RECORDSIZE + tarfile.BLOCKSIZE
     rest = file.read(longest + 1)
     if not 2 * tarfile.BLOCKSIZE <= len(rest) <= longest or any(rest):
-        raise InputError(f"{path} is damaged at byte {offset}; make it again")
+        raise InputError(f"{path} is damaged at byte {offset}; {_REPAIR}")
 
 
 def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
     regular = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
     plain = regular and "/" not in member.name and "\\" not in member.name
     if not plain or member.name.startswith(".") or member.size > MAX_MEMBER_BYTES:
-        raise InputError(f"{path} holds {member.name!r}, which no shard of OpenDactyl does")
+        raise InputError(f"{path} contains {member.name!r}, which is not a file of a sample")
     file = tar.extractfile(member)
     data = file.read() if file is not None else b""
     if len(data) != member.size:
-        raise InputError(f"{path} is truncated at {member.name}; make it again")
+        raise InputError(f"{path} is truncated at {member.name}; {_REPAIR}")
     return data
 
 
@@ -166,21 +168,21 @@ def _sample(members: dict[str, bytes], name: str, path: Path) -> Sample:
     label = Label.from_json(members.pop(name), where)
     stem = name.removesuffix(".json")
     if stem != f"{label.index:08d}":
-        raise InputError(f"{where} is labelled as sample {label.index}; make it again")
+        raise InputError(f"{where} is labelled as sample {label.index}; {_REPAIR}")
     images, masks = [], []
     for camera in label.cameras:
         start = f"{stem}.{camera.name}"
         data = members.pop(f"{start}.jpg", None) or members.pop(f"{start}.png", None)
         if data is None:
-            raise InputError(f"{where} has no image of camera {camera.name!r}; make it again")
+            raise InputError(f"{where} has no image of camera {camera.name!r}; {_REPAIR}")
         images.append(_decode(data, (camera.width, camera.height), "RGB", where))
         mask = members.pop(f"{start}.mask.png", None)
         if mask is not None:
             masks.append(_decode(mask, (camera.width, camera.height), "L", where))
     if members or len(masks) not in (0, len(images)):
-        raise InputError(f"{where} has not the files of a sample; make it again")
+        raise InputError(f"{where} has extra files, or masks of some views only; {_REPAIR}")
     if len({image.shape for image in images}) != 1:
-        raise InputError(f"{where} has no images, or images of several sizes; make it again")
+        raise InputError(f"{where} has no images, or images of several sizes; {_REPAIR}")
     return Sample(np.stack(images), label, np.stack(masks) if masks else None)
 
 
@@ -188,7 +190,7 @@ _UNDECODABLE = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
     Image.DecompressionBombError, Image.DecompressionBombWarning,
 )  # fmt: skip
-"""What Pillow raises for bytes that are no image."""
+"""What Pillow raises for bytes that are not an image."""
 
 
 def _decode(data: bytes, size: tuple[int, int], mode: str, where: str) -> NDArray[np.uint8]:
@@ -197,17 +199,11 @@ def _decode(data: bytes, size: tuple[int, int], mode: str, where: str) -> NDArra
             if image.size != size:
                 raise InputError(f"{where}: an image is {image.size}, not {size}")
             return np.asarray(image.convert(mode))
-    except InputError:
-        raise
     except _UNDECODABLE as error:
         raise InputError(f"{where}: an image cannot be decoded ({error})") from error
 
 
 def read_labels(path: Path) -> Iterator[Label]:
-    """Reads the labels of a shard in order, without decoding an image.
-
-    Raises:
-        InputError: as `read_shard`.
-    """
+    """Reads the labels of a shard in order, without decoding images. Raises as `read_shard`."""
     for members, name in _members(path):
         yield Label.from_json(members[name], f"{path}:{name}")

@@ -1,1 +1,1 @@
-"""How a dataset is made: states, images and labels, by local or Ray workers."""
+"""Dataset generation: states, images and labels, by local or Ray workers."""

@@ -1,8 +1,9 @@
-"""What a dataset is made from: the verb's settings, and their resolved form.
+"""Settings of a dataset, as given on the command line and resolved.
 
-Imports neither MuJoCo nor GL, so that a process can read a recipe before it chooses a backend.
+Imports neither MuJoCo nor GL, so that a process can read a config before it chooses a backend.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,13 +15,17 @@ from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.render.appearance.config import AppearanceConfig, load_appearance
 
 IMAGE_FORMATS = ("jpeg", "png")
-HOW_NOT_WHAT = ("out", "workers", "resume", "ray", "upload")
-"""Settings that change no byte of a shard."""
+RUN_SETTINGS = ("out", "workers", "resume", "ray", "upload")
+"""Settings that do not change the bytes of a shard."""
+GENERATION_VERSION = 1
+"""Incremented when the same settings give other bytes. An unfinished dataset of another version is
+refused: its shards would come from two versions."""
+LIBRARIES = ("opendactyl", "mujoco", "gymnasium-robotics", "fast-simplification", "numpy", "pillow")
+"""Libraries that determine the bytes of a shard."""
 
 
-def library_versions() -> dict[str, str]:
-    """The versions of what decides a shard's bytes."""
-    names = ("opendactyl", "mujoco", "gymnasium-robotics", "fast-simplification", "numpy", "pillow")
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """The installed versions of libraries."""
     return {name: version(name) for name in names}
 
 
@@ -33,14 +38,14 @@ class DatasetConfig:
     num_samples: int = 20_000
     """Number of samples."""
     seed: int = 0
-    """Seed; sample i depends on the seed and i, and on nothing else."""
+    """Seed; sample i depends on the seed and on i only."""
     workers: int = 0
     """Worker processes; 0 is one per core."""
     renderer: str = "classic"
     """`classic` or `filament`."""
     states: str = "settled"
-    """Where states come from: settled, random, policy:BUNDLE, or mined:BUNDLE, which are those that
-    the bundle's estimator gets wrong while its policy acts by sight."""
+    """Source of the states: settled, random, policy:BUNDLE (roll-outs of its policy), or
+    mined:BUNDLE (those in which its estimator, which the policy acts on, has the largest error)."""
     appearance: str = "dactyl"
     """Appearance preset (dactyl, calibrated, wide) or a TOML file."""
     rig: str = "dactyl"
@@ -56,17 +61,17 @@ class DatasetConfig:
     jpeg_quality: int = 95
     """JPEG quality of the images."""
     masks: bool = False
-    """Store the classes of all pixels too; random backgrounds in training need them."""
+    """Also store the class of each pixel; random backgrounds in training need it."""
     ray: str = ""
-    """Spread the shards over a Ray cluster: its address, or auto."""
+    """Generate the shards on a Ray cluster: its address, or auto."""
     upload: str = ""
-    """Copy each complete shard to this fsspec URL as well (without --out, into
-    train and val there)."""
+    """Also copy each complete shard to this fsspec URL (without --out, to its
+    subfolders train and val)."""
     resume: bool = False
-    """Continue an interrupted dataset, or start what is not there yet."""
+    """Continue an interrupted dataset, or start a new one if there is none."""
 
     def check(self) -> None:
-        """Raises an `InputError` for settings that no dataset can have."""
+        """Raises an `InputError` for invalid settings."""
         from opendactyl.render.base import RENDERERS
 
         bounds = {
@@ -95,41 +100,41 @@ class DatasetConfig:
         return -(-self.num_samples // self.shard_size)
 
     def bounds(self, number: int) -> tuple[int, int]:
-        """First index, and one past the last, of shard `number`."""
+        """Index of the first sample of shard `number`, and one past its last."""
         start = number * self.shard_size
         return start, min(start + self.shard_size, self.num_samples)
 
 
 @dataclass(frozen=True, eq=False)
 class ResolvedConfig:
-    """Settings with everything they name looked up: enough to make any shard anywhere."""
+    """Settings with rig, appearance and source resolved: enough to generate any shard anywhere."""
 
     config: DatasetConfig
     rig: Rig
     """The nominal cameras at the dataset's image size."""
     ranges: AppearanceConfig
     fingerprint: str = ""
-    """That of the state source."""
+    """Fingerprint of the state source."""
 
     @classmethod
     def resolve(cls, config: DatasetConfig) -> Self:
-        """Looks up the rig and the appearance that the settings name."""
+        """Loads the rig and the appearance that the settings name."""
         config.check()
         rig = load_rig(config.rig).resized(config.image_size)
         return cls(config, rig, load_appearance(config.appearance))
 
     @classmethod
     def from_content(cls, content: dict[str, Any], config: DatasetConfig) -> Self:
-        """The inverse of `content`; `config` says how and where.
+        """The inverse of `content`; `RUN_SETTINGS` are taken from `config`.
 
         Raises:
-            InputError: the content is not that of a dataset.
+            InputError: the content does not describe a dataset.
         """
         try:
-            looked_up = ("rig", "appearance", "states_sha256")
-            values = {k: v for k, v in content.items() if k not in looked_up}
-            how = {name: getattr(config, name) for name in HOW_NOT_WHAT}
-            settings = DatasetConfig(**values | how)
+            resolved = ("rig", "appearance", "states_sha256")
+            values = {k: v for k, v in content.items() if k not in resolved}
+            run = {name: getattr(config, name) for name in RUN_SETTINGS}
+            settings = DatasetConfig(**values | run)
             settings.check()
             ranges: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v
@@ -138,17 +143,20 @@ class ResolvedConfig:
             rig, fingerprint = Rig.from_dict(content["rig"]), content.get("states_sha256", "")
             return cls(settings, rig, AppearanceConfig(**ranges), fingerprint)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(
                 f"{config.out} was made by another version of OpenDactyl ({error}); "
-                "make the dataset again"
+                "generate the dataset again"
             ) from error
 
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that determine the bytes of the shards."""
+        loaded = ("onnxruntime",) if self.fingerprint else ()  # networks of a bundle
+        return installed_versions((*LIBRARIES, *loaded))
+
     def content(self) -> dict[str, Any]:
-        """The settings that decide the samples' bytes, resolved, JSON-able."""
+        """The resolved settings that determine the bytes of the samples, as JSON values."""
         plain = to_plain(self.config)
-        for name in HOW_NOT_WHAT:
+        for name in RUN_SETTINGS:
             del plain[name]
         if self.fingerprint:
             plain["states_sha256"] = self.fingerprint

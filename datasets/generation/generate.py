@@ -1,4 +1,4 @@
-"""Dataset generation: whoever makes the shards, the bytes are the same."""
+"""Dataset generation; the bytes do not depend on the number or kind of workers."""
 
 import dataclasses
 import os
@@ -12,6 +12,7 @@ from tqdm import tqdm
 from opendactyl.core.atomic_files import json_hash, sha256
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import CONFIG_NAME, new_folder, open_run
+from opendactyl.datasets.format.files import exists, read_json_optional
 from opendactyl.datasets.format.manifest import (
     CARD_NAMES,
     MANIFEST_NAME,
@@ -21,17 +22,15 @@ from opendactyl.datasets.format.manifest import (
     write_manifest,
 )
 from opendactyl.datasets.format.shards import shard_name
-from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig, library_versions
-from opendactyl.datasets.generation.local_workers import pool_shards
-from opendactyl.datasets.generation.progress import (
-    checksums_promised,
-    checksums_so_far,
-    enter,
-    lock,
+from opendactyl.datasets.generation.config import (
+    GENERATION_VERSION,
+    DatasetConfig,
+    ResolvedConfig,
 )
+from opendactyl.datasets.generation.local_workers import pool_shards
+from opendactyl.datasets.generation.progress import Progress, check_generation, lock
 from opendactyl.datasets.generation.ray_workers import ray_shards
-from opendactyl.datasets.generation.shard_builder import MakeSource
-from opendactyl.datasets.generation.state_sources import state_source
+from opendactyl.datasets.generation.shard_builder import MakeSource, open_source
 from opendactyl.datasets.generation.upload import Uploader
 from opendactyl.render.filament.vulkan import count_devices
 from opendactyl.render.opengl.backend import choose
@@ -46,19 +45,21 @@ def generate(
     make_source: MakeSource | None = None,
     write_card: WriteCard | None = None,
 ) -> Path:
-    """Makes a dataset, or finishes one.
+    """Generates a dataset, or finishes one.
 
     Args:
         config: the settings.
-        make_source: builds the state source in each worker, for sources this room does not know;
+        make_source: builds the state source in each worker, for sources from outside this package;
             must be picklable.
-        write_card: writes the dataset card; without it there is none.
+        write_card: writes the dataset card; None writes no card.
 
     Returns:
         The dataset's folder.
 
     Raises:
-        InputError: bad settings, or a folder that holds something else.
+        InputError: invalid settings, or a folder that is in use or holds something else.
+        EnvironmentFailure: disk, GL driver, workers, cluster or store failed; what is finished
+            stays, and `resume` continues from it.
     """
     config.check()
     object_spec(config.object)
@@ -70,12 +71,12 @@ def generate_resolved(
     make_source: MakeSource | None = None,
     write_card: WriteCard | None = None,
 ) -> Path:
-    """Like `generate`, for settings with everything they name looked up."""
+    """Like `generate`, for resolved settings."""
     config = resolved.config
-    fingerprint = _fingerprint(config, make_source)
+    fingerprint = open_source(config, make_source).fingerprint
     resolved = dataclasses.replace(resolved, fingerprint=fingerprint)
-    if not config.ray and not (config.out / MANIFEST_NAME).exists():
-        _ready(config)  # where the renderer does not work, no folder stays behind
+    if not config.ray and not exists(config.out / MANIFEST_NAME):
+        _check_renderer(config)  # before a folder is created
     new_folder(config.out, resume=config.resume)
     with lock(config.out):
         open_run(config.out, resolved.content(), resume=True)
@@ -92,7 +93,7 @@ def repair(
     make_source: MakeSource | None = None,
     write_card: WriteCard | None = None,
 ) -> tuple[str, ...]:
-    """Makes the missing and damaged shards of a finished dataset again; returns their names.
+    """Generates the missing and damaged shards of a finished dataset again; returns their names.
 
     Args:
         folder: the dataset.
@@ -103,28 +104,23 @@ def repair(
         write_card: as in `generate`.
 
     Raises:
-        InputError: the dataset is unfinished, or a shard comes out other than it was.
+        InputError: the dataset is unfinished, or a shard gets another checksum than before.
+        EnvironmentFailure: as in `generate`; a shard that cannot be read is not repaired.
     """
     manifest = load_manifest(folder)
     config = DatasetConfig(out=folder, workers=workers, ray=ray, upload=upload, resume=True)
     resolved = ResolvedConfig.from_content(manifest.config, config)
-    if _fingerprint(resolved.config, make_source) != resolved.fingerprint:
+    if open_source(resolved.config, make_source).fingerprint != resolved.fingerprint:
         raise InputError(
-            f"{resolved.config.states} is not what {folder} was made with; put the old one back"
+            f"{resolved.config.states} has changed since {folder} was made; restore that bundle"
         )
     with lock(folder):
-        broken = _broken(resolved, {s.name: s.sha256 for s in manifest.shards})
-        _finish(resolved, make_source, write_card)
+        broken = _finish(resolved, make_source, write_card)
     return tuple(shard_name(number) for number in broken)
 
 
-def _fingerprint(config: DatasetConfig, make_source: MakeSource | None) -> str:
-    source = make_source() if make_source else state_source(config.states, config.object)
-    return source.fingerprint
-
-
-def _ready(config: DatasetConfig) -> None:
-    """Chooses a GL backend if the renderer wants one; an `InputError` where it does not work."""
+def _check_renderer(config: DatasetConfig) -> None:
+    """Chooses a GL backend if the renderer needs one; raises if the renderer does not work."""
     if config.renderer == "filament":
         count_devices()
     else:
@@ -133,53 +129,67 @@ def _ready(config: DatasetConfig) -> None:
 
 def _finish(
     resolved: ResolvedConfig, make_source: MakeSource | None, write_card: WriteCard | None
-) -> None:
-    """Makes what is missing or damaged, then the manifest and the card."""
+) -> list[int]:
+    """Generates missing and damaged shards, manifest and card; returns the shards' numbers."""
     out = resolved.config.out
     uploader = Uploader(resolved.config.upload, out) if resolved.config.upload else None
-    promised = checksums_promised(out)
-    sums = promised or checksums_so_far(out)
-    broken = _broken(resolved, sums)
-    if not resolved.config.ray and (broken or not promised):
-        _ready(resolved.config)  # for the workers, which are told by the environment
-    sound = {k: v for k, v in sums.items() if k not in map(shard_name, broken)}
-    _make(resolved, make_source, broken, sound, uploader)
-    made = checksums_so_far(out) if broken or not promised else promised
-    differing = [name for name, checksum in promised.items() if made[name] != checksum]
-    if differing and _is_exact(resolved):
-        raise InputError(
-            f"{differing[0]} came out other than {out / MANIFEST_NAME} promises: the machine, the "
-            "renderer or a library is another one than that dataset was made with; make it again"
-        )
-    if differing or not promised:
-        write_manifest(out, _manifest(resolved, made))
-    if write_card and (broken or not (out / CARD_NAMES[0]).exists()):
+    finished = _finished(out)
+    expected = {shard.name: shard.sha256 for shard in finished.shards} if finished else {}
+    versions = resolved.versions()
+    progress = Progress(out, versions, {**expected}) if finished else Progress.read(out, versions)
+    broken = _broken(resolved, progress.sums)
+    if finished and broken:
+        check_generation(finished.made_with.get("generation", "1"), out)
+    if not resolved.config.ray and (broken or not finished):
+        _check_renderer(resolved.config)  # sets MUJOCO_GL, which the workers inherit
+    for number in broken:
+        progress.sums.pop(shard_name(number), None)
+    _make(resolved, make_source, broken, progress, uploader)
+    if _has_changed(resolved, expected, progress.sums) or not finished:
+        write_manifest(out, _manifest(resolved, progress))
+    if write_card and (broken or not exists(out / CARD_NAMES[0])):
         write_card(out)
     if uploader:
-        card = [name for name in CARD_NAMES if (out / name).exists()]
-        uploader.finish(made, (CONFIG_NAME, *card))
+        card = [name for name in CARD_NAMES if exists(out / name)]
+        uploader.finish(progress.sums, (CONFIG_NAME, *card))
+    return broken
 
 
-def _is_exact(resolved: ResolvedConfig) -> bool:
+def _finished(out: Path) -> Manifest | None:
+    """The manifest of a finished dataset; None if it is missing or not valid JSON."""
+    return None if read_json_optional(out / MANIFEST_NAME) is None else load_manifest(out)
+
+
+def _has_changed(resolved: ResolvedConfig, old: dict[str, str], new: dict[str, str]) -> bool:
+    """Whether checksums differ from those of the manifest; an error if the renderer is exact."""
     from opendactyl.render.base import EXACT
 
-    return resolved.config.renderer in EXACT
+    changed = [name for name, checksum in old.items() if new[name] != checksum]
+    if changed and resolved.config.renderer in EXACT:
+        raise InputError(
+            f"{changed[0]} has another checksum than in {resolved.config.out / MANIFEST_NAME}: the "
+            "machine, the renderer or a library is not the one that made the dataset; generate it "
+            "again"
+        )
+    return bool(changed)
 
 
 def _broken(resolved: ResolvedConfig, sums: dict[str, str]) -> list[int]:
-    out = resolved.config.out
+    """The shards that are missing or have another checksum; an unreadable shard is an error."""
 
-    def sound(name: str) -> bool:
-        return name in sums and (out / name).is_file() and sha256(out / name) == sums[name]
+    def is_intact(number: int) -> bool:
+        name = shard_name(number)
+        path = resolved.config.out / name
+        return name in sums and exists(path) and sha256(path) == sums[name]
 
-    return [n for n in range(resolved.config.shard_count) if not sound(shard_name(n))]
+    return [n for n in range(resolved.config.shard_count) if not is_intact(n)]
 
 
 def _make(
     resolved: ResolvedConfig,
     make_source: MakeSource | None,
     numbers: list[int],
-    sums: dict[str, str],
+    progress: Progress,
     uploader: Uploader | None,
 ) -> None:
     config = dataclasses.replace(resolved.config, out=resolved.config.out.resolve())
@@ -189,26 +199,25 @@ def _make(
     with tqdm(
         total=config.num_samples, initial=done, unit="sample", desc=str(resolved.config.out)
     ) as bar:
-        show = _shown(bar, done)
-        elsewhere = dataclasses.replace(resolved, config=config)
-        with closing(engine(elsewhere, make_source, numbers, show)) as finished:
-            for number, checksum in finished:
-                sums[shard_name(number)] = checksum
-                enter(config.out, sums)
+        report = _reporter(bar, done)
+        absolute = dataclasses.replace(resolved, config=config)
+        with closing(engine(absolute, make_source, numbers, report)) as shards:
+            for shard in shards:
+                progress.add(shard)
                 if uploader:
-                    uploader.put(shard_name(number), checksum)
-        show(todo)
+                    uploader.put(shard_name(shard.number), shard.sha256)
+        report(todo)
 
 
-def _shown(bar: "tqdm[Any]", done: int) -> Callable[[int], None]:
-    def show(made: int) -> None:
+def _reporter(bar: "tqdm[Any]", done: int) -> Callable[[int], None]:
+    def report(made: int) -> None:
         bar.n = min(done + made, bar.total)
         bar.refresh()
 
-    return show
+    return report
 
 
-def _manifest(resolved: ResolvedConfig, sums: dict[str, str]) -> Manifest:
+def _manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
     from opendactyl.render.base import REPEATS
 
     config, content = resolved.config, resolved.content()
@@ -224,7 +233,15 @@ def _manifest(resolved: ResolvedConfig, sums: dict[str, str]) -> Manifest:
         rig=content["rig"],
         config=content,
         config_hash=json_hash(content),
-        made_with={"renderer": config.renderer, "gl": gl} | library_versions(),
+        made_with={
+            "renderer": config.renderer,
+            "gl": gl,
+            "generation": str(GENERATION_VERSION),
+            **(progress.graphics or {}),
+            **progress.versions,
+        },
         repeats=REPEATS[config.renderer],
-        shards=[Shard(name, *config.bounds(n), sums[name]) for n, name in enumerate(names)],
+        shards=[
+            Shard(name, *config.bounds(n), progress.sums[name]) for n, name in enumerate(names)
+        ],
     )

@@ -1,41 +1,42 @@
-"""Shards made by worker processes of this machine."""
+"""Shard generation by worker processes of this machine."""
 
 import multiprocessing
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
 from typing import Any
 
 from opendactyl.core.cpu import cores
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.core.worker_process import obey_parent
 from opendactyl.datasets.format.shards import shard_name
 from opendactyl.datasets.generation.config import ResolvedConfig
+from opendactyl.datasets.generation.progress import FinishedShard, FinishedShards
 from opendactyl.datasets.generation.shard_builder import MakeSource, ShardMaker
 
 MAX_RESTARTS = 20
-"""Worker processes that die are replaced this often before the run gives up."""
-
-Finished = Generator[tuple[int, str], None, None]
-"""Numbers and SHA-256 checksums of shards, as they get finished."""
+"""The run fails after workers have died this often."""
 
 
 def pool_shards(
     resolved: ResolvedConfig,
     make_source: MakeSource | None,
     numbers: list[int],
-    tick: Callable[[int], None],
-) -> Finished:
-    """Makes shards in worker processes; one that dies costs all of them the shard at hand.
+    report: Callable[[int], None],
+) -> FinishedShards:
+    """Generates shards in worker processes; a worker crash restarts every shard in flight.
 
-    The pool begins anew then, for Python gives up a pool that lost a process.
+    All workers are restarted, because `ProcessPoolExecutor` is unusable once a process has died.
 
     Args:
         resolved: the dataset.
         make_source: see `generate`.
-        numbers: the shards to make.
-        tick: called now and then with the number of samples made so far.
+        numbers: the shards to generate.
+        report: called regularly with the number of samples generated so far.
+
+    Raises:
+        InputError: see `ShardMaker`.
+        EnvironmentFailure: workers died `MAX_RESTARTS` times.
     """
     missing = set(numbers)
     context = multiprocessing.get_context("spawn")
@@ -47,10 +48,10 @@ def pool_shards(
             workers, context, initializer=_start_worker, initargs=(resolved, make_source, counter)
         )
         try:
-            futures = {pool.submit(_make_shard, number): number for number in sorted(missing)}
-            for number, checksum in _follow(futures, partial(_tell, tick, counter)):
-                missing.discard(number)
-                yield number, checksum
+            futures = [pool.submit(_make_shard, number) for number in sorted(missing)]
+            for shard in _results(futures, lambda: report(counter.value)):
+                missing.discard(shard.number)
+                yield shard
             return
         except BrokenProcessPool:
             continue
@@ -60,9 +61,9 @@ def pool_shards(
                 for child in set(multiprocessing.active_children()) - before:
                     child.kill()
                     child.join()
-    raise InputError(
-        f"worker processes died {MAX_RESTARTS} times, last while {_names(missing)} were due; "
-        "memory is the likeliest reason: continue with --resume and fewer --workers"
+    raise EnvironmentFailure(
+        f"worker processes died {MAX_RESTARTS} times, last while generating {_names(missing)}; "
+        "probably out of memory: continue with --resume and fewer --workers"
     )
 
 
@@ -71,17 +72,13 @@ def _names(numbers: set[int]) -> str:
     return ", ".join(shown) + (" …" if len(numbers) > 3 else "")
 
 
-def _tell(tick: Callable[[int], None], counter: Any) -> None:
-    tick(counter.value)
-
-
-def _follow(futures: dict[Future[str], int], tick: Callable[[], None]) -> Finished:
+def _results(futures: list[Future[FinishedShard]], report: Callable[[], None]) -> FinishedShards:
     pending = set(futures)
     while pending:
         finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-        tick()
+        report()
         for future in finished:
-            yield futures[future], future.result()
+            yield future.result()
 
 
 _worker: dict[str, Any] = {}
@@ -92,8 +89,8 @@ def _start_worker(resolved: ResolvedConfig, make_source: MakeSource | None, coun
     _worker.update(resolved=resolved, make_source=make_source, counter=counter)
 
 
-def _make_shard(number: int) -> str:
-    if "maker" not in _worker:  # Here, so that its errors reach the parent.
+def _make_shard(number: int) -> FinishedShard:
+    if "maker" not in _worker:  # not in the initializer: its exceptions do not reach the parent
         _worker["maker"] = ShardMaker(_worker["resolved"], _worker["make_source"])
     return _worker["maker"].write(number, _count)
 

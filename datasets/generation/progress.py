@@ -1,80 +1,147 @@
-"""What of a dataset is finished, shard by shard, and which process may write it."""
+"""Progress of an unfinished dataset, shard by shard, and the lock on its folder.
 
-import fcntl
-from collections.abc import Iterator
+Imports neither MuJoCo nor GL.
+"""
+
+import contextlib
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from opendactyl.core.atomic_files import read_json, write_json
-from opendactyl.core.errors import InputError
-from opendactyl.datasets.format.manifest import MANIFEST_NAME, load_manifest
-from opendactyl.datasets.generation.config import library_versions
+from filelock import FileLock, Timeout
 
-JOURNAL_NAME = ".shards.json"
-"""Checksums of the shards finished so far: what is not in it, or differs, is made again."""
+from opendactyl.core.atomic_files import write_json
+from opendactyl.core.errors import EnvironmentFailure, InputError, file_error
+from opendactyl.datasets.format.files import read_json_optional
+from opendactyl.datasets.format.shards import shard_name
+from opendactyl.datasets.generation.config import GENERATION_VERSION
+
+PROGRESS_NAME = ".shards.json"
+"""Checksums of the finished shards, and what generated them."""
+LOCK_NAME = ".lock"
+
+
+class FinishedShard(NamedTuple):
+    """What a worker reports of a shard it has written."""
+
+    number: int
+    sha256: str
+    graphics: dict[str, str]
+    """The OpenGL driver that rendered it, see `ShardMaker.graphics`."""
+
+
+FinishedShards = Generator[FinishedShard, None, None]
 
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Holds a lock that the kernel releases when the process dies.
+    """Holds a lock on a dataset's folder, which the kernel releases when the process dies.
 
     Raises:
-        InputError: the folder cannot be written, or another process is writing it.
+        InputError: the folder is not writable, or another process is writing to it.
+        EnvironmentFailure: the disk is full or failed.
     """
+    # A soft lock would survive the death of its process.
+    held = FileLock(folder / LOCK_NAME, blocking=False, fallback_to_soft=False)
     try:
-        file = (folder / ".lock").open("w")
-    except OSError as error:
+        held.acquire()
+    except Timeout as error:
         raise InputError(
-            f"cannot write to {folder}: {error.strerror}; name a folder that is writable"
+            f"another process is writing {folder}; wait for it, or name another folder"
         ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+    except OSError as error:
+        remedy = "name a folder that is writable"
+        raise file_error(f"cannot write to {folder}", error, remedy) from error
+    try:
+        _remove_temporary_files(folder)  # left by a process that was killed
+        yield
+    finally:
+        _remove_temporary_files(folder)
+        held.release()
+
+
+def _remove_temporary_files(folder: Path) -> None:
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+@dataclass
+class Progress:
+    """The finished shards of a dataset; each new one is recorded on disk at once."""
+
+    out: Path
+    versions: dict[str, str]
+    """Library versions, see `ResolvedConfig.versions`."""
+    sums: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the finished shards by file name."""
+    graphics: dict[str, str] | None = None
+    """The OpenGL driver of all of them; None before the first."""
+
+    @classmethod
+    def read(cls, out: Path, versions: dict[str, str]) -> "Progress":
+        """Reads the progress of the dataset in `out`; without a whole file nothing is finished.
+
+        Raises:
+            InputError: the finished shards came from other versions, or may not be read.
+            EnvironmentFailure: the disk failed.
+        """
+        match read_json_optional(out / PROGRESS_NAME):
+            case {
+                "made_with": dict(made_with), "shards": dict(sums), "generation": version,
+                "gl": dict(graphics),
+            }:  # fmt: skip
+                check_generation(version, out)
+            case {"made_with": dict(made_with), "shards": dict()}:
+                raise InputError(
+                    f"{out} was begun by an earlier version of OpenDactyl, which did not record "
+                    "its OpenGL driver; finish it with that version, or delete it and start again"
+                )
+            case _:
+                return cls(out, versions)
+        if made_with != versions:
             raise InputError(
-                f"another process is writing {folder}; wait for it, or name another folder"
-            ) from error
-        _clear(folder)  # what a process that was killed had begun to write
-        try:
-            yield
-        finally:
-            _clear(folder)
+                f"{out} was begun with {made_with}, installed is {versions}; "
+                "finish it with those, or delete it and start again"
+            )
+        return cls(out, versions, sums, graphics)
+
+    def add(self, shard: FinishedShard) -> None:
+        """Records a finished shard.
+
+        Raises:
+            EnvironmentFailure: another OpenGL driver rendered it than the shards before, which
+                may change bytes, or the disk is full.
+        """
+        name = shard_name(shard.number)
+        if self.graphics not in (None, shard.graphics):
+            raise EnvironmentFailure(
+                f"{name} was rendered with {_text(shard.graphics)}, the other shards of {self.out} "
+                f"with {_text(self.graphics)}; their bytes would differ: finish it on machines "
+                "with one OpenGL driver, or delete it and start again"
+            )
+        self.graphics = shard.graphics
+        self.sums[name] = shard.sha256
+        value = {
+            "made_with": self.versions,
+            "shards": self.sums,
+            "generation": GENERATION_VERSION,
+            "gl": self.graphics,
+        }
+        write_json(self.out / PROGRESS_NAME, value)
 
 
-def _clear(folder: Path) -> None:
-    for leftover in folder.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+def _text(graphics: dict[str, str] | None) -> str:
+    return ", ".join((graphics or {}).values()) or "another renderer"
 
 
-def checksums_promised(out: Path) -> dict[str, str]:
-    """The checksums of a finished dataset's manifest; none when there is no whole manifest."""
-    try:
-        read_json(out / MANIFEST_NAME)
-    except InputError:
-        return {}
-    return {shard.name: shard.sha256 for shard in load_manifest(out).shards}
-
-
-def checksums_so_far(out: Path) -> dict[str, str]:
-    """Checksums of the shards that are finished.
-
-    Raises:
-        InputError: they were made with other versions: not all shards would be alike.
-    """
-    try:
-        value = read_json(out / JOURNAL_NAME)
-    except InputError:
-        return {}
-    if not isinstance(value, dict) or set(value) != {"made_with", "shards"}:
-        return {}
-    if value["made_with"] != library_versions():
+def check_generation(version: object, out: Path) -> None:
+    """Raises an `InputError` unless the shards in `out` are of this `GENERATION_VERSION`."""
+    if str(version) != str(GENERATION_VERSION):
         raise InputError(
-            f"{out} was begun with {value['made_with']}, installed is {library_versions()}; "
-            "finish it with those, or delete it and begin anew"
+            f"{out} is of version {version} of the generation, this OpenDactyl generates version "
+            f"{GENERATION_VERSION}, with other bytes; finish or repair it with the OpenDactyl that "
+            "began it, or delete it and start again"
         )
-    return value["shards"]
-
-
-def enter(out: Path, sums: dict[str, str]) -> None:
-    """Writes down the checksums, by name, of all shards finished so far."""
-    write_json(out / JOURNAL_NAME, {"made_with": library_versions(), "shards": sums})

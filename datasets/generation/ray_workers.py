@@ -1,4 +1,4 @@
-"""Shards made on a Ray cluster whose nodes share the output folder.
+"""Shard generation on a Ray cluster whose nodes share the output folder.
 
 Imports neither MuJoCo nor GL: each node chooses its own GL backend before it does.
 """
@@ -10,46 +10,52 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opendactyl.core.atomic_files import sha256
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError, OpenDactylError
+from opendactyl.datasets.format.files import exists
 from opendactyl.datasets.format.shards import shard_name
-from opendactyl.datasets.generation.config import ResolvedConfig, library_versions
+from opendactyl.datasets.generation.config import ResolvedConfig, installed_versions
+from opendactyl.datasets.generation.progress import FinishedShard, FinishedShards
 
 _log = logging.getLogger(__name__)
 
-if TYPE_CHECKING:
-    from opendactyl.datasets.generation.local_workers import Finished
-
 RETRIES = 20
-"""How often a shard is tried again when its node or worker is lost."""
-SILENCE_SECONDS = 60
-"""After so long without a finished shard the user is told."""
-PATIENCE = 30
-"""Seconds until a shard made elsewhere must be seen here; network file systems take their time."""
+"""Retries of a shard whose node or worker was lost."""
+STALL_SECONDS = 60
+"""A warning is logged after this long without a finished shard."""
+VISIBLE_SECONDS = 30
+"""Time for a shard to appear in this machine's view of the shared folder."""
 
 
 def ray_shards(
-    resolved: ResolvedConfig, make_source: Any, numbers: list[int], tick: Callable[[int], None]
-) -> "Finished":
-    """Makes shards as Ray tasks; a lost node costs only the shards it had not finished.
+    resolved: ResolvedConfig, make_source: Any, numbers: list[int], report: Callable[[int], None]
+) -> FinishedShards:
+    """Generates shards as Ray tasks; a lost node restarts its unfinished shards elsewhere.
+
+    Args:
+        resolved: the dataset.
+        make_source: see `generate`.
+        numbers: the shards to generate.
+        report: called after each shard with the number of samples generated so far.
 
     Raises:
-        InputError: Ray is not installed, there is no cluster at the address, its nodes have other
-            versions of the libraries that decide the bytes, or do not share the output folder.
+        InputError: Ray is not installed, the address is malformed, or the nodes do not share the
+            output folder or the bundle that states come from.
+        EnvironmentFailure: the cluster cannot be reached, or its nodes have other library versions.
     """
     try:
         import ray
     except ImportError as error:
         raise InputError("--ray needs Ray: pip install 'opendactyl[cluster]'") from error
-    ours = not ray.is_initialized()
-    if ours:
+    connect = not ray.is_initialized()
+    if connect:
         _connect(resolved.config.ray)
     try:
-        yield from _collect(resolved, make_source, numbers, tick)
+        yield from _collect(resolved, make_source, numbers, report)
     finally:
-        if ours:
+        if connect:
             ray.shutdown()
 
 
@@ -58,87 +64,84 @@ def _connect(address: str) -> None:
 
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(
+    except ValueError as error:
+        raise InputError(f"--ray is {address!r} ({error}); use HOST:PORT or auto") from error
+    except (ConnectionError, RuntimeError) as error:
+        raise EnvironmentFailure(
             f"no Ray cluster at {address!r} ({error}); start one with "
-            "`ray start --head`, or leave --ray out"
+            "`ray start --head`, or omit --ray"
         ) from error
 
 
 def _collect(
-    resolved: ResolvedConfig, make_source: Any, numbers: list[int], tick: Callable[[int], None]
-) -> "Finished":
+    resolved: ResolvedConfig, make_source: Any, numbers: list[int], report: Callable[[int], None]
+) -> FinishedShards:
     import ray
     from ray.exceptions import RayError
 
-    # Pickled by hand: a source may import MuJoCo, which must wait for the choice of a backend.
+    # Pickled here: unpickling a source may import MuJoCo, before which the node must choose a
+    # backend.
     kind = resolved.config.renderer
-    job = ray.put((pickle.dumps((resolved, make_source)), kind, library_versions()))
+    job = ray.put((pickle.dumps((resolved, make_source)), kind, resolved.versions()))
     make = ray.remote(num_cpus=1, max_retries=RETRIES)(_make_shard)
     pending = {make.remote(job, number): number for number in numbers}
-    made, drawn_by = 0, set[str]()
+    made = 0
     try:
         while pending:
-            finished, _ = ray.wait(list(pending), num_returns=1, timeout=SILENCE_SECONDS)
+            finished, _ = ray.wait(list(pending), num_returns=1, timeout=STALL_SECONDS)
             if not finished:
-                _log.warning("no shard for %d s; has the cluster a free CPU?", SILENCE_SECONDS)
+                _log.warning("no shard for %d s; has the cluster a free CPU?", STALL_SECONDS)
                 continue
             (done,) = finished
-            number = pending.pop(done)
-            checksum, gl = _result(done, number)
-            drawn_by.add(gl)
-            if len(drawn_by) > 1:
-                raise InputError(
-                    f"the nodes draw with different graphics, {' and '.join(sorted(drawn_by))}; "
-                    "their bytes would differ: use nodes of one kind"
-                )
-            _await(Path(resolved.config.out) / shard_name(number), checksum)
-            yield number, checksum
-            start, stop = resolved.config.bounds(number)
+            shard = _result(done, pending.pop(done))
+            _wait_until_visible(Path(resolved.config.out) / shard_name(shard.number), shard.sha256)
+            yield shard
+            start, stop = resolved.config.bounds(shard.number)
             made += stop - start
-            tick(made)
+            report(made)
     finally:
         for task in pending:
             with contextlib.suppress(RayError):
                 ray.cancel(task, force=True)
 
 
-def _result(task: Any, number: int) -> tuple[str, str]:
+def _result(task: Any, number: int) -> FinishedShard:
     import ray
     from ray.exceptions import RayError, RayTaskError
 
     try:
         return ray.get(task)
     except RayTaskError as error:
-        if isinstance(error.cause, InputError):
+        if isinstance(error.cause, OpenDactylError):
             raise error.cause from None
         raise
     except RayError as error:
-        raise InputError(
-            f"the cluster could not make {shard_name(number)} ({error}); continue with --resume"
+        raise EnvironmentFailure(
+            f"the cluster failed to generate {shard_name(number)} ({error}); continue with --resume"
         ) from error
 
 
-def _await(path: Path, checksum: str) -> None:
-    for _ in range(PATIENCE):
-        if path.is_file() and sha256(path) == checksum:
+def _wait_until_visible(path: Path, checksum: str) -> None:
+    for _ in range(VISIBLE_SECONDS):
+        if exists(path) and sha256(path) == checksum:
             return
         time.sleep(1.0)
     raise InputError(
-        f"{path} was made on the cluster and is not seen here; --out must be a folder that all "
-        "nodes share under the same name"
+        f"{path} was written on the cluster but does not exist here; --out must be a folder that "
+        "all nodes share under the same path"
     )
 
 
 _makers: dict[bytes, Any] = {}
 
 
-def _make_shard(job: tuple[bytes, str, dict[str, str]], number: int) -> tuple[str, str]:
-    """Makes a shard on a node; returns its checksum and what drew it."""
+def _make_shard(job: tuple[bytes, str, dict[str, str]], number: int) -> FinishedShard:
+    """Generates a shard on a node."""
     config_and_source, kind, versions = job
-    if library_versions() != versions:
-        raise InputError(
-            f"node {platform.node()} has {library_versions()}, this machine has {versions}; "
+    installed = installed_versions(versions)
+    if installed != versions:
+        raise EnvironmentFailure(
+            f"node {platform.node()} has {installed}, this machine has {versions}; "
             "install the same versions on every node"
         )
     if config_and_source not in _makers:
@@ -152,14 +155,4 @@ def _make_shard(job: tuple[bytes, str, dict[str, str]], number: int) -> tuple[st
             maker.close()
         _makers.clear()
         _makers[config_and_source] = ShardMaker(*pickle.loads(config_and_source))
-    checksum = _makers[config_and_source].write(number, lambda: None)
-    return checksum, _drawn_by(kind)
-
-
-def _drawn_by(kind: str) -> str:
-    """The graphics that a renderer has just used: of OpenGL, other makes give other bytes."""
-    if kind != "classic":
-        return kind
-    from OpenGL import GL
-
-    return str(GL.glGetString(GL.GL_RENDERER) or b"unknown", "ascii", "replace")
+    return _makers[config_and_source].write(number, lambda: None)

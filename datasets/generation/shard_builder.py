@@ -1,15 +1,18 @@
-"""One shard's samples: states, their images and their labels."""
+"""Generation of one shard: states, images and labels."""
 
 import functools
 import os
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.label import Label
 from opendactyl.datasets.format.shards import Sample, shard_name, write_shard
-from opendactyl.datasets.generation.config import ResolvedConfig
+from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig
+from opendactyl.datasets.generation.progress import FinishedShard
 from opendactyl.datasets.generation.state_sources import (
     APPEARANCE_STREAM,
     StateSource,
@@ -23,38 +26,69 @@ from opendactyl.render.factory import make_renderer
 from opendactyl.sim.objects.shipped import object_spec
 
 MakeSource = Callable[[], StateSource]
+"""Builds the state source in a worker; picklable."""
 
 
 class ShardMaker:
-    """Makes any shard of a dataset; owns a graphics context and a state source."""
+    """Generates any shard of a dataset; owns a graphics context and a state source."""
+
+    graphics: dict[str, str]
+    """Vendor, renderer and version of the OpenGL driver; empty for other renderers."""
 
     def __init__(self, resolved: ResolvedConfig, make_source: MakeSource | None) -> None:
-        """Opens the renderer and the source."""
-        # llvmpipe's own threads only get in the way of one process per core.
-        os.environ.setdefault("LP_NUM_THREADS", "0")
-        config = resolved.config
-        self._resolved = resolved
-        self._source = make_source() if make_source else state_source(config.states, config.object)
-        self._renderer = open_renderer(resolved)
+        """Opens the state source and the renderer.
 
-    def write(self, number: int, count: Callable[[], None]) -> str:
-        """Writes shard `number`, calling `count` after each sample; returns its SHA-256."""
+        Raises:
+            InputError: the source is not the one that `resolved` was made with.
+        """
+        # One process per core: llvmpipe's own threads would compete with the other processes.
+        os.environ.setdefault("LP_NUM_THREADS", "0")
+        self._resolved = resolved
+        self._source = open_source(resolved.config, make_source)
+        if self._source.fingerprint != resolved.fingerprint:
+            raise InputError(
+                f"{resolved.config.states} on {platform.node()} has the checksum "
+                f"{self._source.fingerprint!r}, the dataset is generated with "
+                f"{resolved.fingerprint!r}; restore the bundle, with the same files on every node"
+            )
+        self._renderer = open_renderer(resolved)
+        self.graphics = _gl_driver() if resolved.config.renderer == "classic" else {}
+
+    def write(self, number: int, count: Callable[[], None]) -> FinishedShard:
+        """Writes shard `number`, calling `count` after each sample."""
         config = self._resolved.config
         path = Path(config.out) / shard_name(number)
         samples = make_samples(self._resolved, self._source, self._renderer, *config.bounds(number))
-        return write_shard(
+        checksum = write_shard(
             path,
             _counted(samples, count),
             jpeg_quality=config.jpeg_quality if config.image_format == "jpeg" else None,
         )
+        return FinishedShard(number, checksum, self.graphics)
 
     def close(self) -> None:
         """Frees the graphics context."""
         self._renderer.close()
 
 
+def open_source(config: DatasetConfig, make_source: MakeSource | None) -> StateSource:
+    """The state source of a dataset: that of `make_source`, or the one that `--states` names."""
+    return make_source() if make_source else state_source(config.states, config.object)
+
+
+def _gl_driver() -> dict[str, str]:
+    """Vendor, renderer and version of the current OpenGL context."""
+    from OpenGL import GL
+
+    names = {"gl_vendor": GL.GL_VENDOR, "gl_renderer": GL.GL_RENDERER, "gl_version": GL.GL_VERSION}
+    return {
+        key: str(GL.glGetString(name) or b"unknown", "ascii", "replace")
+        for key, name in names.items()
+    }
+
+
 def open_renderer(resolved: ResolvedConfig) -> Renderer:
-    """The renderer a recipe asks for."""
+    """The renderer that a dataset's settings name."""
     config = resolved.config
     return make_renderer(
         config.renderer,
@@ -73,15 +107,15 @@ def _counted(samples: Iterator[Sample], count: Callable[[], None]) -> Iterator[S
 def make_samples(
     resolved: ResolvedConfig, source: StateSource, renderer: Renderer, start: int, stop: int
 ) -> Iterator[Sample]:
-    """Renders the samples `start` to `stop` of a dataset, which are a shard's bounds."""
+    """Renders the samples `start` to `stop` of a dataset, the bounds of a shard."""
     config = resolved.config
     obj = object_spec(config.object)
-    draw = functools.partial(
+    sample = functools.partial(
         sample_appearance, config=resolved.ranges, views=len(resolved.rig.cameras), obj=obj
     )
     states = source.states(config.seed, start, stop)
     for index, state in zip(range(start, stop), states, strict=True):
-        appearance = draw(sample_rng(config.seed, index, APPEARANCE_STREAM))
+        appearance = sample(sample_rng(config.seed, index, APPEARANCE_STREAM))
         images = renderer.render(state, appearance)
         cameras = renderer.cameras(appearance)
         pose = pose_matrix(state.position, state.quaternion)

@@ -1,4 +1,4 @@
-"""Where states come from."""
+"""Sources of states: `settled` and `random`."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -7,26 +7,27 @@ import numpy as np
 
 from opendactyl.core.errors import InputError
 from opendactyl.sim.initial_states import random_state, settled_state
-from opendactyl.sim.scene import Scene, load_scene
+from opendactyl.sim.scene import load_scene
 from opendactyl.sim.state import State
 
 STATE_STREAM, APPEARANCE_STREAM = 0, 1
-"""Each sample has a generator per purpose, so that one's draws never shift another's."""
+"""Each sample has one generator per purpose, so that the number of samples that one purpose takes
+does not affect another."""
 
 
 def sample_rng(seed: int, index: int, stream: int) -> np.random.Generator:
-    """The generator of one purpose of one sample: it depends on nothing else."""
+    """The random generator for one purpose (stream) of one sample."""
     return np.random.default_rng(np.random.SeedSequence([seed, index, stream]))
 
 
 class StateSource(Protocol):
-    """Makes the states of a dataset, a shard's worth at a time."""
+    """Generates the states of a dataset, shard by shard."""
 
     name: str
-    """What the labels call it."""
+    """Its name in the labels."""
     fingerprint: str
-    """A checksum of what the source was loaded from, empty when it was from nothing: a dataset
-    begun with one policy is not continued with another of the same name."""
+    """A checksum of the files that the source was loaded from, empty if there are none. A dataset
+    is not continued with a source of another fingerprint."""
 
     def states(self, seed: int, start: int, stop: int) -> Iterator[State]:
         """The states of samples `start` to `stop`, which are the bounds of a shard."""
@@ -34,7 +35,7 @@ class StateSource(Protocol):
 
 
 class SettledStates:
-    """The object lies in the hand under physics while the fingers move."""
+    """Simulated states: the object lies in the hand while the fingers move."""
 
     name = "settled"
     fingerprint = ""
@@ -50,14 +51,14 @@ class SettledStates:
 
 
 class RandomStates:
-    """The object placed freely over the palm, orientation uniform on SO(3)."""
+    """The object in a random pose over the palm, orientation uniform on SO(3)."""
 
     name = "random"
     fingerprint = ""
 
     def __init__(self, object_name: str) -> None:
         """Loads the scene."""
-        self._scene: Scene = load_scene(object_name)
+        self._scene = load_scene(object_name)
 
     def states(self, seed: int, start: int, stop: int) -> Iterator[State]:
         """The states of samples `start` to `stop`."""
@@ -72,10 +73,10 @@ def state_source(name: str, object_name: str) -> StateSource:
     """The source `settled` or `random`.
 
     Raises:
-        InputError: there is no such source.
+        InputError: another name.
     """
     if name not in _SOURCES:
         raise InputError(
-            f"no states {name!r}; name one of {', '.join(_SOURCES)}, policy:BUNDLE, mined:BUNDLE"
+            f"no states {name!r}; use {', '.join(_SOURCES)}, policy:BUNDLE or mined:BUNDLE"
         )
     return _SOURCES[name](object_name)

@@ -1,4 +1,4 @@
-"""A dataset's health: every checksum, label and image."""
+"""Verification of every checksum, label and image of a dataset."""
 
 from pathlib import Path
 
@@ -7,21 +7,22 @@ from tqdm import tqdm
 
 from opendactyl.core.atomic_files import json_hash
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.format.label import UNUSABLE, Label
+from opendactyl.datasets.format.label import INVALID_DATA, Label
 from opendactyl.datasets.format.manifest import MANIFEST_NAME, Manifest, load_manifest, read_samples
 from opendactyl.render.appearance.config import Appearance
 
 
 def verify(folder: Path) -> list[str]:
-    """Reads a dataset completely; returns one line for each shard that is broken.
+    """Reads a dataset completely; returns one line for each faulty shard.
 
     Raises:
-        InputError: there is no finished dataset, or its manifest is of another version.
+        InputError: there is no finished dataset, or its manifest has another version.
+        EnvironmentFailure: the disk failed.
     """
     manifest = load_manifest(folder)
     faults = []
     if json_hash(manifest.config) != manifest.config_hash:
-        faults.append(f"{folder / MANIFEST_NAME}: the settings are not those of its config_hash")
+        faults.append(f"{folder / MANIFEST_NAME}: the settings do not match config_hash")
     with tqdm(total=manifest.num_samples, unit="sample", desc=f"verifying {folder}") as bar:
         for shard in manifest.shards:
             try:
@@ -37,5 +38,5 @@ def _check(manifest: Manifest, label: Label, where: str) -> None:
     try:
         label.check(np.array(manifest.keypoints[: manifest.num_corners]))
         Appearance.from_dict(label.appearance)
-    except UNUSABLE as error:
-        raise InputError(f"{where}: the label of sample {label.index} is wrong: {error}") from error
+    except INVALID_DATA as error:
+        raise InputError(f"{where}: invalid label of sample {label.index}: {error}") from error
