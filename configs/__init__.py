@@ -1,1 +1,1 @@
-"""Files people copy and edit: camera rigs."""
+"""Configuration files to copy and edit: camera rigs."""

@@ -1,11 +1,12 @@
-"""Writes the parts of the documentation that are made from the code: `make docs`.
+"""Generates the tables and images of the documentation: `make docs`.
 
     python -P scripts/make_docs.py [--pictures]
 
-Tables stand between `<!-- table: NAME -->` and `<!-- end of table -->`. With `--pictures` it
-renders the contact sheets of `docs/images` as well, one for each preset and renderer.
+Tables are delimited by `<!-- table: NAME -->` and `<!-- end of table -->`. `--pictures` also
+renders the contact sheets of `docs/images`, one for each preset and renderer.
 """
 
+import argparse
 import io
 import re
 import sys
@@ -16,7 +17,7 @@ from PIL import Image
 
 from opendactyl.core.atomic_files import write_bytes, write_text
 from opendactyl.core.config_fields import markdown
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.datasets.loading.augmentation import AugmentConfig
 from opendactyl.geometry.rig import load_rig
 from opendactyl.policy.randomization.config import PRESETS as PHYSICS
@@ -30,22 +31,22 @@ TABLES = {
     "physics": lambda: markdown(PHYSICS),
 }
 SAMPLES = 8
-"""Rows of a contact sheet."""
+"""Number of states in a contact sheet."""
 IMAGE_SIZE = 128
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def with_tables(text: str) -> str:
-    """A page with every table made anew.
+    """A document with all tables regenerated.
 
     Raises:
-        KeyError: the page names a table that is not in `TABLES`.
+        KeyError: a table of the document is not in `TABLES`.
     """
     return _TABLE.sub(lambda m: m[1] + TABLES[m[2]]() + m[3], text)
 
 
 def contact_sheet(kind: str, preset: str, object_name: str = "block") -> bytes:
-    """Rows of three views each as PNG: settled states in appearances of a preset."""
+    """PNG with the views of settled states, rendered with sampled appearances of a preset."""
     from opendactyl.render.appearance.sampling import sample_appearance
     from opendactyl.render.factory import make_renderer
     from opendactyl.sim.initial_states import settled_state
@@ -70,7 +71,7 @@ def contact_sheet(kind: str, preset: str, object_name: str = "block") -> bytes:
 
 
 def write_pictures() -> None:
-    """Writes a sheet for each preset and renderer; skips renderers that do not work here."""
+    """Writes a sheet for each preset and renderer, except renderers that cannot be opened."""
     choose()
     for kind in ("classic", "filament"):
         sheets = (*((preset, "block") for preset in APPEARANCES), ("dactyl", "prism"))
@@ -78,19 +79,22 @@ def write_pictures() -> None:
             name = f"{kind}-{preset}" + ("" if object_name == "block" else f"-{object_name}")
             try:
                 sheet = contact_sheet(kind, preset, object_name)
-            except InputError as error:
+            except EnvironmentFailure as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 continue
             write_bytes(DOCS / "images" / f"{name}.png", sheet)
 
 
 def main() -> None:
-    """Writes the tables, and the pictures if asked to."""
-    for report in sorted(DOCS.glob("*.md")):
-        text = report.read_text(encoding="utf-8")
-        if (fresh := with_tables(text)) != text:
-            write_text(report, fresh)
-    if "--pictures" in sys.argv[1:]:
+    """Writes the tables, and the images with `--pictures`."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--pictures", action="store_true", help="render the contact sheets as well")
+    pictures = parser.parse_args().pictures
+    for document in sorted(DOCS.glob("*.md")):
+        text = document.read_text(encoding="utf-8")
+        if (updated := with_tables(text)) != text:
+            write_text(document, updated)
+    if pictures:
         write_pictures()
 
 

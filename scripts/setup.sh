@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what OpenDactyl needs: system packages when allowed to, then a virtual environment.
+# Installs system packages, if permitted, then a virtual environment with the Python packages.
 # usage: scripts/setup.sh VENV PYTHON
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +11,7 @@ trap 'rm -f "$log"' EXIT
 
 say() { echo "setup: $*" >&2; }
 
-# Whether this user may install: root, or sudo, which may ask where somebody can type a password.
+# Whether this user may install: root, or sudo, which asks for a password only on a terminal.
 may_install() {
 	[ "$(id -u)" = 0 ] && return
 	command -v sudo >/dev/null || return 1
@@ -21,14 +21,14 @@ may_install() {
 	sudo -v
 }
 
-# Runs a command as root; what it prints goes into the log.
+# Runs a command as root; its output goes into the log.
 as_root() {
 	local sudo=(sudo -n)
 	[ "$(id -u)" = 0 ] && sudo=()
 	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1
 }
 
-# The given packages that are not installed, less those this release does not have.
+# The given packages that are not installed and that this release has.
 missing() {
 	local package lists=no
 	apt-cache show libc6 >/dev/null 2>&1 && lists=yes
@@ -43,28 +43,28 @@ install_system() {
 	mapfile -t packages < <(missing "$@")
 	((${#packages[@]})) || return 0
 	if may_install "${packages[@]}"; then
-		as_root apt-get update -qq || true # one source may fail while another has it all
+		as_root apt-get update -qq || true # one source may fail while another has all packages
 		mapfile -t packages < <(missing "$@")
 		((${#packages[@]})) || return 0
 		say "installing ${packages[*]}"
 		as_root apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 \
 			"${packages[@]}" && return
-		say "apt-get could not: $(grep '^E:' "$log" | tail -1)"
+		say "apt-get failed: $(grep '^E:' "$log" | tail -1)"
 	fi
-	say "an administrator has to install what is missing; the doctor tells what works without:"
+	say "an administrator has to install these packages; make doctor says what works without:"
 	say "    sudo apt-get install ${packages[*]}"
 }
 
 make_venv() {
 	if [ -n "$(ls -A "$venv" 2>/dev/null)" ] && [ ! -e "$venv/pyvenv.cfg" ]; then
-		say "$venv holds something else than a virtual environment; name another folder: VENV="
+		say "$venv exists and is not a virtual environment; name another folder: VENV="
 		exit 2
 	fi
 	"$python" -m venv --clear "$venv" >>"$log" 2>&1 && return
-	# Debian splits ensurepip off; a pip that is there already can do its work.
+	# Debian packages ensurepip separately; an installed pip can replace it.
 	"$python" -m venv --clear --without-pip "$venv" >>"$log" 2>&1 &&
 		"$python" -m pip --python "$venv/bin/python" install -qq pip >>"$log" 2>&1 && return
-	say "$python cannot make a virtual environment here: sudo apt-get install $name-venv"
+	say "$python cannot create a virtual environment: sudo apt-get install $name-venv"
 	exit 2
 }
 
@@ -75,7 +75,7 @@ fi
 if command -v apt-get >/dev/null; then
 	install_system "${system[@]}"
 else
-	say "this is no Debian or Ubuntu; install EGL, OSMesa and a Vulkan driver yourself"
+	say "this is not Debian or Ubuntu; install EGL, OSMesa and a Vulkan driver yourself"
 fi
 
 if ! command -v "$python" >/dev/null; then
@@ -86,7 +86,7 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
 	say "$("$python" --version) is too old; name 3.11 or newer: make setup PYTHON=python3.12"
 	exit 2
 fi
-# An environment whose making broke off has a python, but no pip.
+# An environment whose creation was interrupted has a python, but no pip.
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
 
 if [ -e "$venv/.installed" ]; then
@@ -94,11 +94,11 @@ if [ -e "$venv/.installed" ]; then
 else
 	say "installing Python packages into $venv (several GB, some minutes)"
 fi
-# -qq: what pip and setuptools warn about is the machine's settings, and nothing to act on.
+# -qq: warnings of pip and setuptools about the machine's settings need no action.
 pip=("$venv/bin/python" -m pip install -qq --disable-pip-version-check)
 if ! "${pip[@]}" --upgrade pip || ! "${pip[@]}" -e '.[sim,train,cluster,bench,dev]'; then
-	say "the Python packages could not be installed; mend the above and run make setup again"
+	say "the Python packages could not be installed; correct the above and run make setup again"
 	exit 1
 fi
 touch "$venv/.installed"
-say "done; make doctor tells which parts of this machine work"
+say "done; make doctor checks which parts of this machine work"

@@ -79,9 +79,10 @@ class ClassicRenderer:
         width, height = self._width * len(rig.cameras) * supersampling, self._height * supersampling
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
         model.vis.quality.offsamples = 0
-        self._gl, self._context = _open_context(model, width, height)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        self._gl, context = _open_context(model, width, height)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
+        context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        self._context = context
         self._data = mujoco.MjData(model)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 10)
         self._texture_ids = [model.texture(name).id for name in ("floor", "wall")]

@@ -1,4 +1,4 @@
-"""The tables in the documentation are those that the code makes."""
+"""The tables in the documentation are up to date."""
 
 import dataclasses
 import runpy
@@ -20,29 +20,29 @@ def make_docs():
     return runpy.run_path(str(ROOT / "scripts" / "make_docs.py"))
 
 
-def rows(page):
+def rows(name):
     return [
-        line for line in (DOCS / page).read_text(encoding="utf-8").splitlines() if "| `" in line
+        line for line in (DOCS / name).read_text(encoding="utf-8").splitlines() if "| `" in line
     ]
 
 
-def test_every_table_is_made_from_the_code(make_docs):
-    made = []
-    for page in DOCS.glob("*.md"):
-        text = page.read_text(encoding="utf-8")
-        assert text == make_docs["with_tables"](text), page
-        made += make_docs["_TABLE"].findall(text)
-    assert sorted(name for _, name, _ in made) == sorted(make_docs["TABLES"])
+def test_tables_are_up_to_date(make_docs):
+    found = []
+    for document in DOCS.glob("*.md"):
+        text = document.read_text(encoding="utf-8")
+        assert text == make_docs["with_tables"](text), f"{document}: run `make docs`"
+        found += make_docs["_TABLE"].findall(text)
+    assert sorted(name for _, name, _ in found) == sorted(make_docs["TABLES"])
 
 
-def test_a_table_that_was_edited_is_noticed(make_docs):
+def test_edited_tables_are_regenerated(make_docs):
     text = (DOCS / "physics.md").read_text(encoding="utf-8")
     changed = text.replace("| `object_mass` |", "| `object_weight` |")
     assert changed != text
     assert make_docs["with_tables"](changed) == text
 
 
-def test_every_key_has_a_row_with_its_range_in_each_preset():
+def test_every_field_has_a_row_with_its_range_per_preset():
     settings = (*dataclasses.fields(AppearanceConfig), *dataclasses.fields(AugmentConfig))
     cells = {row.split("`")[1]: row.split(" | ") for row in rows("randomization.md")}
     assert set(cells) == {field.name for field in settings}
@@ -52,6 +52,6 @@ def test_every_key_has_a_row_with_its_range_in_each_preset():
 
 
 @pytest.mark.parametrize("config", [AppearanceConfig(), AugmentConfig(), RandomizationConfig()])
-def test_every_row_names_quantity_and_source(config):
+def test_rows_have_a_quantity_and_a_source(config):
     assert len(table(config)) == len(dataclasses.fields(config))
     assert all(what and source for what, _, _, source in table(config))
