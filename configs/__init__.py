@@ -1,1 +1,1 @@
-"""Configuration files to copy and edit: camera rigs."""
+"""Files people copy and edit: camera rigs."""

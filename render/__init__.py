@@ -1,1 +1,1 @@
-"""Rendering of states: appearance randomization and the renderers."""
+"""Images from states: appearance randomization, the renderers, contact sheets."""

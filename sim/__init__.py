@@ -1,1 +1,1 @@
-"""The MuJoCo model of the hand and its object: names, scene and states."""
+"""The hand and its object in MuJoCo: names and orders, the scene, states."""
