@@ -1,1 +1,1 @@
-"""A dataset for others: BOP, the dataset card, contact sheets."""
+"""Export of datasets: BOP format, dataset cards, contact sheets."""

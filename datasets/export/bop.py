@@ -1,8 +1,8 @@
-"""Export to BOP's scenewise format, for the tools of the pose-estimation field.
+"""Export to the scenewise format of BOP, the benchmark for 6D object pose estimation.
 
-A shard becomes a scene, a camera a sensor suffix (`rgb_left`, `scene_gt_left.json`). BOP counts in
-millimetres and puts pixel centres at whole numbers; ours are at +0.5. Cameras are the true ones,
-the hand frame is BOP's world. Counts and boxes end at the border of the image.
+A shard becomes a scene, a camera a sensor suffix (`rgb_left`, `scene_gt_left.json`). BOP uses
+millimetres and pixel centres at integers; OpenDactyl's are at +0.5. The true cameras are exported,
+and the hand frame is BOP's world frame. Pixel counts and boxes end at the border of the image.
 """
 
 from collections import defaultdict
@@ -36,10 +36,10 @@ Tables = defaultdict[str, dict[str, Any]]
 
 
 def export_bop(folder: Path, out: Path) -> Path:
-    """Writes a dataset in BOP's format; masks are rendered anew from the labels.
+    """Writes a dataset in BOP's format; masks are rendered from the labels.
 
     Raises:
-        InputError: the dataset is unfinished or damaged, or `out` holds something.
+        InputError: the dataset is unfinished or damaged, or `out` is not empty.
     """
     manifest = load_manifest(folder)
     resolved = ResolvedConfig.from_content(manifest.config, DatasetConfig(out=folder))
@@ -64,7 +64,7 @@ def export_bop(folder: Path, out: Path) -> Path:
 
 
 def _write_targets(out: Path, manifest: Manifest) -> None:
-    """BOP's detection targets: image by image, and all views of a sample together."""
+    """BOP's detection targets: one image per entry, and all views of a sample per entry."""
     frames = [
         (scene, number)
         for scene, shard in enumerate(manifest.shards)
@@ -72,11 +72,11 @@ def _write_targets(out: Path, manifest: Manifest) -> None:
     ]
     names = manifest.load_rig().names
     single = [{"scene_id": scene, "im_id": number} for scene, number in frames]
-    together = [
+    multiview = [
         {"scene_id": scene, "im_id": [[name, number] for name in names]} for scene, number in frames
     ]
     write_json(out / f"{SPLIT}_targets_bop24.json", single)
-    write_json(out / f"{SPLIT}_targets_multiview_bop25.json", together)
+    write_json(out / f"{SPLIT}_targets_multiview_bop25.json", multiview)
 
 
 def _info_text(folder: Path, manifest: Manifest) -> str:
@@ -84,9 +84,10 @@ def _info_text(folder: Path, manifest: Manifest) -> str:
 
 Made by OpenDactyl from the {manifest.num_samples} samples of `{folder.name}` (settings
 {manifest.config_hash[:16]}, seed {manifest.seed}). Synthetic colour images, no depth. Each scene
-is a shard, each image number a sample seen by the cameras {", ".join(manifest.load_rig().names)}
-at once. World coordinates are those of the hand. Object {OBJECT_ID}: its coloured and lettered
-faces leave it no symmetry. Silhouettes, boxes and counts end at the border of the image.
+is a shard, each image number a sample, with one image per camera
+({", ".join(manifest.load_rig().names)}). The world frame is the hand frame. Object {OBJECT_ID} has
+no symmetry: its faces differ in colour and letter. Silhouettes, boxes and counts end at the border
+of the image.
 """
 
 
@@ -99,7 +100,7 @@ def _sensor(camera: Camera) -> dict[str, Any]:
 
 
 def bop_intrinsics(camera: Camera) -> NDArray[np.float64]:
-    """Intrinsics (3, 3) for pixel centres at whole numbers."""
+    """Intrinsics (3, 3) for pixel centres at integers."""
     shift = np.zeros((3, 3))
     shift[:2, 2] = HALF_PIXEL
     return camera.K - shift
@@ -147,19 +148,19 @@ def _pose(camera: Camera, label: Label) -> dict[str, Any]:
 
 
 def _info(whole: NDArray[np.bool_], visible: NDArray[np.bool_]) -> dict[str, Any]:
-    pixels, seen = int(whole.sum()), int(visible.sum())
+    pixels, visible_pixels = int(whole.sum()), int(visible.sum())
     return {
         "bbox_obj": _box(whole),
         "bbox_visib": _box(visible),
         "px_count_all": pixels,
         "px_count_valid": pixels,
-        "px_count_visib": seen,
-        "visib_fract": seen / max(pixels, 1),
+        "px_count_visib": visible_pixels,
+        "visib_fract": visible_pixels / max(pixels, 1),
     }
 
 
 def _box(mask: NDArray[np.bool_]) -> list[int]:
-    """(x, y, width, height) of a mask; -1 throughout when it is empty."""
+    """(x, y, width, height) of a mask; all -1 if it is empty."""
     rows, columns = np.nonzero(mask)
     if not len(rows):
         return [-1, -1, -1, -1]

@@ -1,4 +1,4 @@
-"""The object as BOP wants it: a coloured PLY in millimetres, and its size."""
+"""The object model in BOP's format: a coloured PLY in millimetres, and its dimensions."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.objects.spec import ObjectSpec
 
 PLAIN = (0.5, 0.5, 0.5)
-"""The colour of a facet that no coloured face lies on."""
+"""The colour of facets without a coloured face."""
 
 HEADER = """ply
 format ascii 1.0
@@ -31,7 +31,7 @@ end_header
 
 
 def write_models(folder: Path, object_name: str, number: int) -> None:
-    """Writes `obj_000001.ply` and `models_info.json`; coloured faces leave no symmetry."""
+    """Writes `obj_000001.ply` and `models_info.json`; the coloured faces leave no symmetry."""
     obj = object_spec(object_name)
     corners = 1000.0 * obj.corners
     hull = ConvexHull(corners)

@@ -1,4 +1,4 @@
-"""The card of a dataset: README.md, a contact sheet and histograms, beside its shards."""
+"""The card of a dataset: README.md, a contact sheet and histograms, in its folder."""
 
 import io
 from pathlib import Path
@@ -17,7 +17,7 @@ README, SHEET, STATISTICS = CARD_NAMES
 SHEET_ROWS = 6
 VISIBLE = "visible"
 HIDDEN_PERCENT = 10
-"""An object of which less can be seen in every view is as good as invisible."""
+"""The card counts samples whose object is less visible than this in every view."""
 
 
 def write_card(folder: Path) -> Path:
@@ -32,7 +32,7 @@ def write_card(folder: Path) -> Path:
 
 
 def _columns(folder: Path, manifest: Manifest) -> dict[str, NDArray[np.float64]]:
-    """What is drawn as a histogram, by its title."""
+    """The values of each histogram, by title."""
     rows = [
         np.concatenate(
             [
@@ -63,7 +63,7 @@ def _lighting(appearance: dict[str, Any]) -> list[float]:
 
 
 def _histograms(columns: dict[str, NDArray[np.float64]]) -> bytes:
-    # Matplotlib takes a while to import, and only a finished dataset needs it.
+    # Imported here because it is slow, and only needed for a finished dataset.
     from matplotlib.figure import Figure
 
     across = 5
@@ -96,9 +96,9 @@ def _text(manifest: Manifest, columns: dict[str, NDArray[np.float64]]) -> str:
 {size} x {size} pixels, {len(manifest.shards)} shards in WebDataset's layout, label schema
 {manifest.schema}. States: {config["states"]}. Seed {manifest.seed}. Made with {made_with}.
 
-Poses are in the hand frame, in metres; quaternions are wxyz. Each label holds the nominal cameras,
-which a rig knows, and the true ones, which made the image. `manifest.json` has the settings and
-the checksum of each shard; `opendactyl dataset --verify` checks them.
+Poses are in the hand frame, in metres; quaternions are wxyz. Each label contains the nominal
+cameras of the rig and the true, jittered ones that rendered the images. `manifest.json` has the
+settings and the checksum of each shard; `opendactyl dataset --verify` checks them.
 
 In {hidden} of {manifest.num_samples} samples less than {HIDDEN_PERCENT} % of the object is visible
 in every view.

@@ -1,4 +1,4 @@
-"""Contact sheets: samples as they are on disk, with the label drawn on."""
+"""Contact sheets: stored samples with the label drawn on them."""
 
 import io
 from itertools import islice
@@ -22,7 +22,7 @@ def write_contact_sheet(folder: Path, out: Path, count: int, *, augment: bool = 
         folder: the dataset.
         out: the PNG to write.
         count: number of samples.
-        augment: show the images as the augmentation of training leaves them.
+        augment: apply the augmentation of training to the images.
 
     Raises:
         InputError: the dataset is unfinished or damaged, or `count` is not positive.
@@ -39,17 +39,19 @@ def write_contact_sheet(folder: Path, out: Path, count: int, *, augment: bool = 
 def _row(sample: Sample, augment: bool) -> NDArray[np.uint8]:
     images, label = sample.images, sample.label
     if augment:
-        # Albumentations takes a second to import, which a plain sheet need not pay.
+        # Imported here because albumentations takes a second to import.
         from opendactyl.datasets.loading.augmentation import Augmentation, AugmentConfig
 
         images = Augmentation(AugmentConfig())(
             images, np.random.default_rng(label.index), sample.masks
         )
     views = []
-    for camera, image, seen in zip(label.true_cameras, images, label.visible_fraction, strict=True):
+    for camera, image, visible in zip(
+        label.true_cameras, images, label.visible_fraction, strict=True
+    ):
         picture = Image.fromarray(image)
         draw_pose(picture, camera, label.position, label.quaternion)
-        text = f"{label.index} {camera.name} {seen:.0%}"
+        text = f"{label.index} {camera.name} {visible:.0%}"
         ImageDraw.Draw(picture).text((3, 1), text, fill=(255, 255, 255))
         views.append(np.asarray(picture))
     return np.concatenate(views, axis=1)

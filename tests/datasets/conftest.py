@@ -5,6 +5,6 @@ import pytest
 
 @pytest.fixture
 def copy(dataset, tmp_path):
-    """A dataset to damage, without what other tests have decoded of it."""
+    """A copy of the dataset that may be damaged, without its cache."""
     shutil.copytree(dataset, tmp_path / "copy", ignore=shutil.ignore_patterns(".cache"))
     return tmp_path / "copy"

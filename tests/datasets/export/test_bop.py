@@ -1,4 +1,4 @@
-"""BOP export, read by a reader that shares nothing with the writer but the documented format."""
+"""BOP export, checked by an independent reader of the documented format."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ def read_ply(path):
 
 
 def views(bop):
-    """Every view of the export: its camera, its pose, its info and its files."""
+    """Yields camera, pose, info and images of each exported view."""
     for scene in sorted((bop / "test").iterdir()):
         for camera in CAMERAS:
             poses = read(scene / f"scene_gt_{camera}.json")
@@ -64,41 +64,43 @@ def views(bop):
 
 
 def inside_hull(points, size):
-    """Which pixels (H, W), their centres at whole numbers, lie in the hull of points (N, 2)."""
+    """Which pixels (H, W), with centres at integers, lie in the hull of points (N, 2)."""
     rows, columns = np.mgrid[:size, :size]
     pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
     return np.all(pixels @ ConvexHull(points).equations.T <= 0, axis=-1)
 
 
-def test_reprojected_poses_meet_the_masks(bop):
+def test_reprojected_models_overlap_the_masks(bop):
     vertices = read_ply(bop / "models" / "obj_000001.ply")[0]
     agreement = []
     for camera, pose, _, pictures in views(bop):
         R, t = np.reshape(pose["cam_R_m2c"], (3, 3)), np.array(pose["cam_t_m2c"])
         pixels = (vertices @ R.T + t) @ np.reshape(camera["cam_K"], (3, 3)).T
-        drawn = inside_hull(pixels[:, :2] / pixels[:, 2:], 64)
+        projected = inside_hull(pixels[:, :2] / pixels[:, 2:], 64)
         mask = pictures["mask"] == 255
-        agreement.append(np.sum(drawn & mask) / np.sum(drawn | mask))
+        agreement.append(np.sum(projected & mask) / np.sum(projected | mask))
     assert len(agreement) == 36
     # Pixels on the outline may fall on either side; half a pixel of shift would leave 0.89.
     assert np.min(agreement) > 0.97
     assert np.mean(agreement) > 0.985
 
 
-def test_half_a_pixel_would_be_noticed(bop):
-    """The reader tells BOP's whole-numbered pixel centres from others: no systematic shift."""
+def test_pixel_centres_are_at_integers(bop):
+    """Otherwise the projection would be shifted by half a pixel."""
     vertices = read_ply(bop / "models" / "obj_000001.ply")[0]
     shifts = []
     for camera, pose, _, pictures in views(bop):
         R, t = np.reshape(pose["cam_R_m2c"], (3, 3)), np.array(pose["cam_t_m2c"])
         pixels = (vertices @ R.T + t) @ np.reshape(camera["cam_K"], (3, 3)).T
-        drawn = inside_hull(pixels[:, :2] / pixels[:, 2:], 64)
-        shifts.append([np.mean(np.nonzero(m), axis=1) for m in (drawn, pictures["mask"] == 255)])
+        projected = inside_hull(pixels[:, :2] / pixels[:, 2:], 64)
+        shifts.append(
+            [np.mean(np.nonzero(m), axis=1) for m in (projected, pictures["mask"] == 255)]
+        )
     shifts = np.diff(shifts, axis=1)[:, 0]
     assert np.abs(shifts.mean(axis=0)).max() < 0.1
 
 
-def test_info_is_what_the_masks_show(bop):
+def test_info_agrees_with_the_masks(bop):
     for _, _, info, pictures in views(bop):
         whole, visible = pictures["mask"] == 255, pictures["mask_visib"] == 255
         assert set(np.unique(pictures["mask"])) <= {0, 255}
@@ -114,7 +116,7 @@ def test_info_is_what_the_masks_show(bop):
             assert all([inner[0].any(), inner[-1].any(), inner[:, 0].any(), inner[:, -1].any()])
 
 
-def test_images_cameras_and_visibility_are_the_dataset_s(bop, dataset):
+def test_images_cameras_and_visibility_equal_the_dataset(bop, dataset):
     samples = list(iterate_samples(dataset))
     # Scenes of four samples, camera by camera.
     order = [
@@ -128,7 +130,7 @@ def test_images_cameras_and_visibility_are_the_dataset_s(bop, dataset):
         np.testing.assert_allclose(world + camera["cam_t_w2c"], pose["cam_t_m2c"], atol=1e-6)
 
 
-def test_the_model_is_the_block_without_symmetries(bop):
+def test_the_model_is_a_block_without_symmetries(bop):
     vertices, normals, colours, triangles = read_ply(bop / "models" / "obj_000001.ply")
     np.testing.assert_allclose(np.ptp(vertices, axis=0), 57.0)
     corners = vertices[triangles]
@@ -160,7 +162,7 @@ def test_targets_name_every_frame_once(bop, dataset):
     assert sensor["cx"] == pytest.approx(nominal.K[0, 2] - 0.5)
 
 
-def test_the_command_exports_and_refuses(dataset, tmp_path):
+def test_damaged_datasets_and_used_folders_are_refused(dataset, tmp_path):
     with pytest.raises(InputError, match="not empty"):
         export_bop(dataset, dataset)
     broken = tmp_path / "broken"

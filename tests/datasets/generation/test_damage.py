@@ -1,4 +1,4 @@
-"""Datasets that were damaged, or made to do damage, are refused by name."""
+"""Damaged and malicious datasets are rejected with an error that names the file."""
 
 import io
 import json
@@ -65,7 +65,7 @@ def test_hostile_members_are_refused(tmp_path, member):
         list(read_shard(path))
 
 
-def test_headers_that_upset_pythons_reader_are_refused(tmp_path):
+def test_headers_that_crash_tarfile_are_refused(tmp_path):
     long_name = tarfile.TarInfo("././@LongLink")
     long_name.type, long_name.size = tarfile.GNUTYPE_LONGNAME, 0
     sparse = b"30 GNU.sparse.map=a,b\n"
@@ -81,8 +81,8 @@ def test_headers_that_upset_pythons_reader_are_refused(tmp_path):
             list(read_shard(tmp_path / "hostile.tar"))
 
 
-def test_a_broken_header_is_not_the_end(dataset, tmp_path):
-    """Python's tar reader stops there without a word."""
+def test_a_damaged_header_is_not_taken_for_the_end(dataset, tmp_path):
+    """Python's tar reader stops there without an error."""
     data = bytearray((dataset / "shard-000000.tar").read_bytes())
     with tarfile.open(dataset / "shard-000000.tar") as tar:
         fifth = tar.getmembers()[4]
@@ -96,7 +96,7 @@ def test_a_broken_header_is_not_the_end(dataset, tmp_path):
 
 
 def test_hostile_samples_are_refused(dataset, tmp_path):
-    """Sound tar files with wrong members: doubled, missing, no image, an image of another size."""
+    """Valid tar files with wrong members: doubled, missing, not an image, another size."""
     with tarfile.open(dataset / "shard-000000.tar") as tar:
         files = {m.name: tar.extractfile(m).read() for m in tar.getmembers()[:4]}
     large = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Datasets: the same bytes whoever makes them, and what their labels say."""
+"""Generation of datasets: reproducible bytes, and the content of labels."""
 
 import dataclasses
 import functools
@@ -34,14 +34,14 @@ def config(out, **options):
     return DatasetConfig(out=out, **settings | options)
 
 
-def test_three_workers_make_the_same_bytes_as_one(dataset, tmp_path):
+def test_the_number_of_workers_does_not_change_bytes(dataset, tmp_path):
     other = generate(config(tmp_path / "other", workers=3))
     assert load_manifest(other).shards == load_manifest(dataset).shards
     for shard in load_manifest(dataset).shards:
         assert (other / shard.name).read_bytes() == (dataset / shard.name).read_bytes()
 
 
-def test_a_sample_depends_on_seed_and_index_alone(dataset, tmp_path):
+def test_a_sample_depends_on_seed_and_index_only(dataset, tmp_path):
     longer = generate(config(tmp_path / "longer", num_samples=5, shard_size=5))
     ours = next(iter(read_shard(dataset / "shard-000000.tar")))
     theirs = next(iter(read_shard(longer / "shard-000000.tar")))
@@ -50,8 +50,8 @@ def test_a_sample_depends_on_seed_and_index_alone(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("renderer", ["classic", "filament"])
-def test_the_order_of_work_changes_nothing(tmp_path, renderer):
-    """One maker, its shards backwards: nothing of one sample is left in the next."""
+def test_the_order_of_shards_does_not_change_bytes(tmp_path, renderer):
+    """One maker, shards in reverse order: no state is carried from sample to sample."""
     sums = {}
     folders = (("up", (0, 1)), ("down", (1, 0)))
     for name, order in folders:
@@ -73,14 +73,14 @@ def test_the_order_of_work_changes_nothing(tmp_path, renderer):
     sample = next(iter(read_shard(tmp_path / "up" / "shard-000000.tar")))
     assert sample.label.source == "random"
     assert sample.masks is not None and sample.masks.shape == (3, 48, 48)
-    # 0 background, 1 hand, 2 object: what is seen of it is what the label says.
+    # 0 background, 1 hand, 2 object: its visibility agrees with the label.
     assert set(np.unique(sample.masks)) == {0, 1, 2}
-    seen = np.sum(sample.masks == 2, axis=(1, 2)) > 0
-    np.testing.assert_array_equal(seen, sample.label.visible_fraction > 0)
+    visible = np.sum(sample.masks == 2, axis=(1, 2)) > 0
+    np.testing.assert_array_equal(visible, sample.label.visible_fraction > 0)
 
 
-def test_a_given_source_is_used_and_remembered(dataset, bundle, tmp_path):
-    """Roll-outs of a policy: a shard is their unit, and another policy is not taken for theirs."""
+def test_roll_out_states_are_reproducible_and_bound_to_their_bundle(dataset, bundle, tmp_path):
+    """The unit of roll-outs is a shard; a dataset is not continued with another policy."""
     source = functools.partial(RolloutStates, bundle)
     settings = config(tmp_path / "data", states=f"policy:{bundle}", image_size=32)
     resolved = dataclasses.replace(
@@ -105,7 +105,7 @@ def test_a_given_source_is_used_and_remembered(dataset, bundle, tmp_path):
         generate(dataclasses.replace(settings, resume=True), other)
 
 
-def test_random_states_are_uniform_and_overlap_nothing(scene):
+def test_random_states_are_uniform_without_overlap(scene):
     import mujoco
 
     data = mujoco.MjData(scene.model)
@@ -120,7 +120,7 @@ def test_random_states_are_uniform_and_overlap_nothing(scene):
     np.testing.assert_allclose(np.mean(np.square(rotations), axis=0), 1 / 3, atol=0.07)
 
 
-def test_labels_say_what_the_images_show(dataset):
+def test_labels_agree_with_the_images(dataset):
     for shard in load_manifest(dataset).shards:
         for sample in read_shard(check_shard(dataset, shard)):
             label = sample.label
@@ -137,7 +137,7 @@ def test_labels_say_what_the_images_show(dataset):
             assert all(0 < offset < 0.05 for offset in offsets)
 
 
-def test_tar_headers_carry_no_time_and_no_user(dataset):
+def test_tar_headers_contain_no_time_and_no_user(dataset):
     with tarfile.open(dataset / "shard-000000.tar") as tar:
         members = tar.getmembers()
     assert [m.name for m in members[:4]] == [
@@ -147,14 +147,14 @@ def test_tar_headers_carry_no_time_and_no_user(dataset):
 
 
 @pytest.mark.parametrize("name", ["settled", "random"])
-def test_state_sources_repeat(name):
+def test_state_sources_are_reproducible(name):
     source = state_source(name, "block")
     first = [s.to_dict() for s in source.states(3, 5, 8)]
     assert first[1:] == [s.to_dict() for s in source.states(3, 6, 8)]
     assert first != [s.to_dict() for s in source.states(4, 5, 8)]
 
 
-def test_a_folder_in_use_or_of_other_settings_is_refused(dataset):
+def test_a_folder_with_other_content_or_settings_is_refused(dataset):
     before = (dataset / "manifest.json").read_bytes()
     with pytest.raises(InputError, match="not empty"):
         generate(config(dataset))
@@ -164,7 +164,7 @@ def test_a_folder_in_use_or_of_other_settings_is_refused(dataset):
 
 
 def test_webdataset_reads_the_shards(dataset, tmp_path):
-    """In a process of its own, for it leaves files open."""
+    """In a separate process, because it leaves files open."""
     code = """
 import sys, numpy, webdataset
 out, *shards = sys.argv[1:]
@@ -188,16 +188,6 @@ def test_a_dataset_of_the_prism(tmp_path):
     data = open_dataset(folder, 64)
     assert data.landmarks.shape[2] == len(manifest.keypoints)
     assert (data.visible_fraction.max(axis=1) > 0.1).all()
-
-
-def test_a_dataset_begun_with_other_versions_is_not_finished_with_these(tmp_path, monkeypatch):
-    folder = generate(config(tmp_path / "data"))
-    (folder / "manifest.json").unlink()
-    telemetry = read_json(folder / ".shards.json")
-    telemetry["made_with"]["mujoco"] = "0.1"
-    (folder / ".shards.json").write_text(json.dumps(telemetry))
-    with pytest.raises(InputError, match=r"'mujoco': '0\.1'.*finish it with those"):
-        generate(config(folder, resume=True))
 
 
 def test_impossible_settings_are_refused(tmp_path):

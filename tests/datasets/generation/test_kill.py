@@ -1,6 +1,6 @@
-"""The generator killed at random moments, again and again: nothing lost, nothing doubled.
+"""The generator is killed at random moments: no sample is lost or doubled.
 
-OPENDACTYL_KILLS sets how often (default 100).
+OPENDACTYL_KILLS sets the number of kills (default 100).
 """
 
 import os
@@ -33,7 +33,7 @@ def generator(out):
 
 
 def wait_until_gone(group, seconds=20.0):
-    """Waits for all processes of a killed generator; its workers notice by themselves."""
+    """Waits for all processes of a killed generator; its workers end by themselves."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -41,11 +41,11 @@ def wait_until_gone(group, seconds=20.0):
         except ProcessLookupError:
             return
         time.sleep(0.02)
-    pytest.fail("workers of a killed generator live on")
+    pytest.fail("workers of a killed generator still run")
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_lose_and_double_nothing(tmp_path):
+def test_kills_at_random_moments_lose_or_double_no_sample(tmp_path):
     began = time.monotonic()
     assert generator(tmp_path / "whole").wait() == 0
     whole = time.monotonic() - began
@@ -60,7 +60,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(tmp_path):
         kills += process.wait() == -signal.SIGKILL
         wait_until_gone(process.pid)
         if (out / "manifest.json").exists():
-            # This round is complete, by chance; the kills go on in the next folder.
+            # This dataset was finished before the kill; continue in the next folder.
             compare(out, tmp_path / "whole")
             rounds += 1
             out = tmp_path / f"killed-{rounds}"
@@ -70,7 +70,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(tmp_path):
 
 
 def compare(folder, reference):
-    """Manifest and shards are those of an uninterrupted run; each sample is there once."""
+    """Manifest and shards equal those of an uninterrupted run; each sample occurs once."""
     assert (folder / "manifest.json").read_bytes() == (reference / "manifest.json").read_bytes()
     names = {shard.name for shard in load_manifest(reference).shards}
     assert {path.name for path in folder.glob("*.tar")} == names

@@ -1,4 +1,4 @@
-"""What can go wrong on a disk: nothing is lost, and the error says what to do."""
+"""Faults of disks and processes: no shard is lost, and the error names the remedy."""
 
 import fcntl
 import json
@@ -14,8 +14,9 @@ import pytest
 
 from opendactyl.cli.main import main
 from opendactyl.core.atomic_files import json_hash, sha256
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.datasets.format.manifest import load_manifest
+from opendactyl.datasets.generation import local_workers
 from opendactyl.datasets.generation.config import ResolvedConfig
 from opendactyl.datasets.generation.generate import DatasetConfig, generate, repair
 from opendactyl.datasets.generation.local_workers import pool_shards
@@ -32,7 +33,7 @@ def config(out, **options):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Mounts a disk of its own of the given size, and changes it later."""
+    """Mounts a tmpfs with the given options, and remounts it when called again."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -52,7 +53,7 @@ def same_shards(folder, dataset):
 
 
 def relabel(folder, change):
-    """Puts another label into a shard, with a manifest that agrees: only reading can tell."""
+    """Changes a label in a shard and the checksum in the manifest: only reading detects it."""
     import io
     import tarfile
 
@@ -70,7 +71,7 @@ def relabel(folder, change):
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_verify_finds_a_sound_dataset_sound(dataset, capsys):
+def test_verify_accepts_an_intact_dataset(dataset, capsys):
     assert verify(dataset) == []
     with pytest.raises(SystemExit) as stop:
         main(["dataset", "--verify", str(dataset)])
@@ -89,14 +90,14 @@ def test_verify_finds_a_sound_dataset_sound(dataset, capsys):
         ({"index": 6}, "labelled as sample 6"),
     ],
 )
-def test_verify_reads_what_labels_mean(copy, change, said):
+def test_verify_checks_the_content_of_labels(copy, change, said):
     relabel(copy, lambda label: label | change)
     (fault,) = verify(copy)
     assert SHARDS[1] in fault
     assert said in fault
 
 
-def test_verify_minds_the_settings(copy):
+def test_verify_checks_the_settings(copy):
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["config"]["seed"] = 7
     (copy / "manifest.json").write_text(json.dumps(manifest))
@@ -104,7 +105,7 @@ def test_verify_minds_the_settings(copy):
     assert json_hash(manifest["config"]) != manifest["config_hash"]
 
 
-def test_repair_makes_exactly_the_broken_shards(dataset, copy, capsys):
+def test_repair_generates_exactly_the_broken_shards(dataset, copy, capsys):
     (copy / SHARDS[0]).write_bytes((dataset / SHARDS[0]).read_bytes()[:-3000])
     flipped = bytearray((dataset / SHARDS[2]).read_bytes())
     flipped[4000] ^= 1
@@ -126,7 +127,7 @@ def test_repair_makes_exactly_the_broken_shards(dataset, copy, capsys):
     assert repair(copy) == ()
 
 
-def test_a_half_written_manifest_is_named_and_made_again(dataset, copy):
+def test_a_half_written_manifest_is_named_and_rebuilt(dataset, copy):
     manifest = copy / "manifest.json"
     manifest.write_bytes(manifest.read_bytes()[:500])
     (copy / SHARDS[1]).unlink()
@@ -142,8 +143,8 @@ def test_a_half_written_manifest_is_named_and_made_again(dataset, copy):
     assert not list(copy.glob(".*.tmp"))
 
 
-def test_a_shard_that_comes_out_otherwise_is_an_error(copy):
-    """As on another machine, or after an update of the renderer."""
+def test_a_repaired_shard_with_another_checksum_is_an_error(copy):
+    """As on another machine, or after a renderer update."""
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["shards"][2]["sha256"] = "0" * 64
     (copy / "manifest.json").write_text(json.dumps(manifest))
@@ -152,7 +153,7 @@ def test_a_shard_that_comes_out_otherwise_is_an_error(copy):
     assert json.loads((copy / "manifest.json").read_text()) == manifest
 
 
-def test_two_generators_on_one_folder_and_a_kill_that_frees_it(copy):
+def test_a_second_generator_is_refused_until_the_first_dies(copy):
     code = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); "
     other = subprocess.Popen(
         [sys.executable, "-c", code + "print(flush=True); time.sleep(60)", copy / ".lock"],
@@ -167,19 +168,28 @@ def test_two_generators_on_one_folder_and_a_kill_that_frees_it(copy):
         other.wait()
     generate(config(copy, resume=True))
     with (copy / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds on to it
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released
 
 
-def test_a_worker_that_dies_is_replaced_and_its_shard_made_again(dataset, tmp_path):
+def test_a_dead_worker_is_replaced_and_its_shard_generated_again(dataset, tmp_path):
     resolved = ResolvedConfig.resolve(config(tmp_path))
     made = {}
-    for number, checksum in pool_shards(resolved, None, [0, 1, 2], lambda _: None):
+    for shard in pool_shards(resolved, None, [0, 1, 2], lambda _: None):
         if not made:
             (worker,) = multiprocessing.active_children()
             worker.kill()
-        made[number] = checksum
+        made[shard.number] = shard.sha256
     assert same_shards(tmp_path, dataset)
     assert made == {n: s.sha256 for n, s in enumerate(load_manifest(dataset).shards)}
+
+
+def test_workers_that_keep_dying_are_a_failure_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_workers, "MAX_RESTARTS", 1)
+    resolved = ResolvedConfig.resolve(config(tmp_path))
+    with pytest.raises(EnvironmentFailure, match=r"died 1 times.*shard-00000[12].*--resume"):
+        for _ in pool_shards(resolved, None, [0, 1, 2], lambda _: None):
+            (worker,) = multiprocessing.active_children()
+            worker.kill()
 
 
 def test_ctrl_c_leaves_a_folder_that_resumes(dataset, tmp_path):
@@ -207,7 +217,7 @@ def test_ctrl_c_leaves_a_folder_that_resumes(dataset, tmp_path):
 def test_a_full_disk_is_an_error_and_resumes(dataset, small_disk):
     size = (dataset / SHARDS[0]).stat().st_size
     folder = small_disk(f"size={size + size // 2}")
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(EnvironmentFailure, match="No space left"):
         generate(config(folder / "data"))
     assert not (folder / "data" / "manifest.json").exists()
     assert not list((folder / "data").glob(".*.tmp"))
