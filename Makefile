@@ -4,7 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# A worker a core; idle ones take over tests of busy ones.
+# One worker per core; idle workers take tests from busy ones.
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 
 # The checkout root must not shadow installed packages such as Hugging Face's `datasets`.
@@ -19,7 +19,7 @@ help:  ## list the targets
 	@echo
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F '\t' '{printf "  %-14s %s\n", $$1, $$2}'
 
-setup: $(STAMP)  ## install what is needed; `make demo` and `make test` do it too
+setup: $(STAMP)  ## install everything; `make demo` and `make test` do it too
 
 $(STAMP): pyproject.toml scripts/setup.sh
 	bash scripts/setup.sh "$(VENV)" "$(PYTHON)"
@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml scripts/setup.sh
 doctor dataset preview train-vision eval-vision train-policy export evaluate run view demo bench: $(STAMP)
 	$(BIN)/opendactyl $@ $(ARGS)
 
-doctor:        ## say which parts of this machine work
+doctor:        ## check which parts of this machine work
 dataset:       ## render data/train and data/val
 preview:       ## draw a contact sheet
 train-vision:  ## train the pose estimator (an hour by default)
@@ -35,15 +35,15 @@ eval-vision:   ## measure the estimator
 train-policy:  ## train the control policy (an hour by default)
 export:        ## join both into exports/bundle
 evaluate:      ## count consecutive goals in closed loop
-run:           ## film the closed loop
-view:          ## watch the closed loop in a browser
-demo:          ## all of it in one go, at a small size
-bench:         ## measure speed against other ways, in one run
+run:           ## record a video of the closed loop
+view:          ## show the closed loop in a browser
+demo:          ## run the whole chain at a small size
+bench:         ## compare speed with other implementations
 
 ablation: $(STAMP)  ## compare variants of the estimator: ARGS="base views-1"
 	$(BIN)/python -m opendactyl.benchmarks.studies.ablations $(ARGS)
 
-docs: $(STAMP)  ## write the tables of the docs from the code; ARGS=--pictures renders too
+docs: $(STAMP)  ## generate the tables of the docs; ARGS=--pictures: images
 	$(BIN)/python scripts/make_docs.py $(ARGS)
 
 test: $(STAMP)  ## run the default tests
@@ -65,11 +65,11 @@ format: $(STAMP)  ## format the code
 lint: $(STAMP)  ## lint the code
 	$(BIN)/ruff check .
 
-# The link lets the checker see the folders as the packages they are.
+# Through the link, the type checker finds the folders under their package names.
 type: $(STAMP)  ## check types
 	mkdir -p build/types && ln -sfn ../.. build/types/opendactyl
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-clean:  ## remove what tests and builds leave; keeps data, runs, exports
+clean:  ## remove outputs of tests and builds; keeps data, runs, exports
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

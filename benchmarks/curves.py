@@ -1,7 +1,8 @@
-"""The long curves as a page with a plot for each."""
+"""The long curves as an HTML page with a plot for each."""
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -9,11 +10,13 @@ from opendactyl.benchmarks.measure import Row
 from opendactyl.core.html_report import HtmlReport
 
 
-def write_page(rows: list[Row], path: Path) -> None:
+def write_page(rows: list[Row], machine: dict[str, Any], path: Path) -> None:
     """Writes all rows as a table, and rows named `suite/what_NUMBER` as curves over the number."""
     report = HtmlReport("Benchmarks")
     report.text(
-        "Every ratio was taken in one run, side by side; above 1 means that ours is better."
+        "Every ratio was taken in one run, side by side; above 1 means that ours is better. "
+        f"Machine: {machine['cores']} cores, {machine['processor']}, "
+        f"{machine['instruction_set']}."
     )
     report.table(
         ["row", "ours", "peer", "unit", "ratio", "peer is"],
@@ -25,13 +28,13 @@ def write_page(rows: list[Row], path: Path) -> None:
 
 
 def group_curves(rows: list[Row]) -> dict[str, dict[int, Row]]:
-    """Rows by what they vary, then by its value in rising order."""
+    """Rows by the name of their parameter, then by its value in rising order."""
     curves: dict[str, dict[int, Row]] = defaultdict(dict)
     for row in rows:
-        what, _, value = row.name.rpartition("_")
-        if what and value.isdigit():
-            curves[what][int(value)] = row
-    return {what: dict(sorted(points.items())) for what, points in curves.items()}
+        name, _, value = row.name.rpartition("_")
+        if name and value.isdigit():
+            curves[name][int(value)] = row
+    return {name: dict(sorted(points.items())) for name, points in curves.items()}
 
 
 def _plot(name: str, curve: dict[int, Row]) -> Figure:

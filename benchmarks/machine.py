@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""Description of the machine that figures were measured on."""
 
 import importlib.metadata
 import os
@@ -8,6 +8,16 @@ from typing import Any
 
 from opendactyl.core.cpu import cores
 
+_CPUINFO = Path("/proc/cpuinfo")
+_INSTRUCTION_SETS = {
+    "AMX bf16": "amx_bf16",
+    "AVX-512 bf16": "avx512_bf16",
+    "AVX-512": "avx512f",
+    "AVX2": "avx2",
+    "SVE": "sve",
+    "NEON": "asimd",
+}
+"""Linux's flags of instruction sets, from the widest to the narrowest."""
 _PACKAGES = (
     "opendactyl", "numpy", "mujoco", "torch", "torchrl", "lightning", "onnxruntime",
     "gymnasium-robotics", "stable-baselines3", "sb3-contrib",
@@ -15,9 +25,10 @@ _PACKAGES = (
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, memory, accelerator, software versions, and what else kept it busy."""
+    """Processor, cores, memory, accelerator, software versions, and the load at the start."""
     return {
-        "processor": _processor(),
+        "processor": _cpuinfo("model name") or platform.processor(),
+        "instruction_set": instruction_set(),
         "cores": cores(),
         "memory_gib": round(_memory_bytes() / 2**30, 1),
         "accelerator": _accelerator(),
@@ -29,13 +40,21 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def instruction_set() -> str:
+    """The widest vector or matrix extension of the processor, on which speed depends."""
+    flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
+    names = (name for name, flag in _INSTRUCTION_SETS.items() if flag in flags)
+    return next(names, platform.machine())
+
+
+def _cpuinfo(key: str) -> str:
+    """The first value of a key in Linux's list of processors; empty without one."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = _CPUINFO.read_text().splitlines()
     except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        return ""
+    pairs = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in pairs if name.strip() == key), "")
 
 
 def _memory_bytes() -> int:

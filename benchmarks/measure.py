@@ -1,4 +1,4 @@
-"""How two jobs are compared: in turns, on the same cores, in one run."""
+"""Comparison of two jobs: alternating, on the same cores, in one run."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 Job = Callable[[], float]
-"""Does a portion of work and returns how many units it did."""
+"""Does a portion of work; returns the number of units."""
 Task = Callable[[], None]
 
 
@@ -20,15 +20,15 @@ class Row:
     ours: float
     """Our figure."""
     peer: float
-    """The figure ours is compared with."""
+    """The figure of the peer."""
     peer_name: str
-    """What the peer is."""
+    """Description of the peer."""
     unit: str
     """The unit of both figures."""
     lower_is_better: bool = False
-    """Whether the smaller figure wins, as with latencies."""
+    """Whether a smaller figure is better, as with latencies."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """What else was measured; joins the row in the JSON file."""
+    """Further measurements; they join the row in the JSON file."""
 
     @property
     def ratio(self) -> float:
@@ -47,17 +47,25 @@ class Row:
             **self.extra,
         }
 
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Row":
+        """The row of a `to_dict`."""
+        extra = dict(value)
+        named = {key: extra.pop(key) for key in ("name", "ours", "peer", "peer_name", "unit")}
+        lower = (named["ours"] < named["peer"]) == (extra.pop("ratio") > 1)
+        return cls(**named, lower_is_better=lower, extra=extra)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How much time a suite may take."""
+    """The measuring time of a suite."""
 
     seconds: float = 30.0
-    """Seconds of measuring for each side of a comparison."""
+    """Measuring time for each side of a comparison."""
     full: bool = False
     """Measure the long curves as well."""
     bundle: Path | None = None
-    """The bundle whose latency is measured; None is one of untrained networks."""
+    """The bundle whose latency is measured; None stands for untrained networks."""
 
 
 def speed(job: Job, portions: int) -> float:
@@ -72,8 +80,8 @@ def side_by_side(
 ) -> tuple[float, float]:
     """Units a second of two jobs, each run for `seconds`.
 
-    They take turns, whoever had less time next, so that both meet the same disturbances. The
-    first portion of each is not counted, nor is what `prepare` does before each portion of either.
+    They alternate, the one with less time first, so that both meet the same disturbances. The first
+    portion of each is not counted, nor are the calls of `prepare` before each portion.
     """
     ready = prepare or (lambda: None, lambda: None)
     jobs, units, spent = (ours, peer), [0.0, 0.0], [0.0, 0.0]
@@ -81,9 +89,9 @@ def side_by_side(
         before()
         job()
     while min(spent) < seconds:
-        turn = 0 if spent[0] <= spent[1] else 1
-        ready[turn]()
+        number = 0 if spent[0] <= spent[1] else 1
+        ready[number]()
         began = time.perf_counter()
-        units[turn] += jobs[turn]()
-        spent[turn] += time.perf_counter() - began
+        units[number] += jobs[number]()
+        spent[number] += time.perf_counter() - began
     return units[0] / spent[0], units[1] / spent[1]

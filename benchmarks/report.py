@@ -1,4 +1,4 @@
-"""Runs suites and keeps what they found, in a file and as a table."""
+"""Runs suites and writes their rows to a file and as tables."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -8,50 +8,72 @@ from typing import Any
 from opendactyl.benchmarks.curves import write_page
 from opendactyl.benchmarks.machine import describe_machine
 from opendactyl.benchmarks.measure import Budget, Row
-from opendactyl.core.atomic_files import write_json
+from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.core.errors import InputError
+from opendactyl.core.run_dir import check_same
 
 SUITES = ("render", "env", "vision", "policy", "loop")
 HEADERS = ("row", "ours", "peer", "unit", "ratio")
 
 
 def run_suites(
-    names: tuple[str, ...], budget: Budget, out: Path, say: Callable[[str], None]
+    names: tuple[str, ...],
+    budget: Budget,
+    out: Path,
+    say: Callable[[str], None],
+    *,
+    resume: bool = False,
 ) -> dict[str, Any]:
-    """Runs suites one after the other; after each, `out` holds everything measured so far.
+    """Runs suites one after the other; after each, `out` holds all rows measured so far.
 
-    With the long curves comes a page with their plots, beside `out`.
+    With the long curves, an HTML page with their plots is written beside `out`.
 
     Args:
         names: keys of `SUITES`.
-        budget: how much time each may take.
-        out: the JSON file to write, which must not exist.
+        budget: the measuring time of each.
+        out: the JSON file to write, which must not exist unless `resume` is set.
         say: called with the name of each suite that starts, and with each finished table.
+        resume: keep the suites that `out` has; it must be of the same machine and settings.
 
     Raises:
-        InputError: `out` exists, or there is no such suite.
+        InputError: `out` exists or cannot be continued, or there is no such suite.
     """
     unknown = [name for name in names if name not in SUITES]
     if unknown:
         raise InputError(f"no suite {unknown[0]!r}; the suites are {', '.join(SUITES)}, all")
-    if out.exists():
-        raise InputError(f"{out} exists; name another file with --out, or delete it first")
-    result: dict[str, Any] = {"machine": describe_machine(), "rows": []}
-    measured: list[Row] = []
+    if out.exists() and not resume:
+        raise InputError(
+            f"{out} exists; continue it with --resume, name another file with --out, or delete it"
+        )
+    settings = {"full": budget.full, "seconds": budget.seconds}
+    machine = describe_machine()
+    rows = _measured(out, machine | settings) if out.exists() else []
+    result: dict[str, Any] = {"machine": machine, "settings": settings}
     for name in names:
-        say(f"suite {name} …")
-        rows: list[Row] = import_module(f"opendactyl.benchmarks.suites.{name}").run(budget)
-        measured += rows
-        result["rows"] = [row.to_dict() for row in measured]
-        write_json(out, result)
-        say(table(rows))
+        if any(row.name.startswith(f"{name}/") for row in rows):
+            continue
+        say(f"suite {name} ({machine['cores']} cores, {machine['instruction_set']}) …")
+        new: list[Row] = import_module(f"opendactyl.benchmarks.suites.{name}").run(budget)
+        rows += new
+        write_json(out, result | {"rows": [row.to_dict() for row in rows]})
+        say(table(new))
     if budget.full:
-        write_page(measured, out.with_suffix(".html"))
-    return result
+        write_page(rows, machine, out.with_suffix(".html"))
+    return result | {"rows": [row.to_dict() for row in rows]}
+
+
+def _measured(out: Path, expected: dict[str, Any]) -> list[Row]:
+    """The rows of a file, which must have been measured on the same machine."""
+    old = read_json(out)
+    if not isinstance(old, dict) or not {"machine", "settings", "rows"} <= set(old):
+        raise InputError(f"{out} is not a file of `bench` that can be continued; name another")
+    varying = {"load_average_at_start": expected["load_average_at_start"]}
+    check_same(old["machine"] | old["settings"] | varying, expected, out)
+    return [Row.from_dict(row) for row in old["rows"]]
 
 
 def table(rows: list[Row]) -> str:
-    """Rows as aligned text; what each is compared with follows below."""
+    """Rows as aligned text, with the peer of each below."""
     cells = [
         (row.name, f"{row.ours:,.1f}", f"{row.peer:,.1f}", row.unit, f"{row.ratio:.2f}")
         for row in rows

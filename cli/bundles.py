@@ -1,4 +1,4 @@
-"""Which bundle a verb uses when none is named."""
+"""The bundle that a verb uses when the user names none."""
 
 import dataclasses
 from pathlib import Path
@@ -11,31 +11,31 @@ T = TypeVar("T", bound=Any)
 
 EXPORTED = Path("exports/bundle")
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
-"""What comes with the checkout."""
+"""The bundles and weights of the checkout."""
 
 
 def shipped_bundle(task: str = "") -> Path | None:
-    """The bundle that comes with the checkout for a task, else for the hardest that has one."""
+    """The shipped bundle for a task, or by default for the hardest task that has one."""
     candidates = [SHIPPED / t for t in (task, *reversed(TASKS)) if t]
     return next((c for c in candidates if (c / "manifest.json").exists()), None)
 
 
 def shipped_weights() -> Path | None:
-    """The folder of the weights that come with the checkout, from which training can go on."""
+    """The folder of the shipped weights, from which training can continue."""
     folder = SHIPPED / "weights"
     return folder if folder.exists() else None
 
 
 def default_bundle(task: str = "") -> Path | None:
-    """The bundle that was exported here, else the one that ships."""
+    """The bundle in `exports/bundle`, otherwise the shipped one."""
     return EXPORTED if (EXPORTED / "manifest.json").exists() else shipped_bundle(task)
 
 
 def with_bundle(config: T, argv: list[str]) -> T:
-    """The configuration with `bundle` set, if the user named none; prints which.
+    """Sets `bundle` of a configuration to the default, and prints it, unless the user named one.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no bundle.
     """
     if any(word.startswith("--bundle") for word in argv):
         return config

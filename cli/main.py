@@ -1,50 +1,60 @@
-"""`opendactyl VERB`: finds the verb, imports what it needs, turns bad input into one line."""
+"""`opendactyl VERB`: imports the verb's module, runs it and sets the exit status.
+
+Exit statuses: 0, those of `opendactyl.core.errors` (1, 2 and 3), and 130 after Ctrl-C.
+"""
 
 import importlib
 import os
 import sys
 from importlib.metadata import version
 
-from opendactyl.cli.verb_list import RESUMABLE, VERBS
-from opendactyl.core.errors import InputError, fail, one_line_errors
+from opendactyl.cli.verb_list import CHOOSES_GL, RESUMABLE, VERBS
+from opendactyl.core.errors import DEBUG_VARIABLE, InputError, one_line_errors, take_debug_option
+from opendactyl.render.opengl import backend
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line; exits with 0, with 2 for bad input, or with what a verb asks for."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_help())
-        sys.exit(0)
-    if arguments[0] == "--version":
-        print(version("opendactyl"))
-        sys.exit(0)
-    verb = arguments[0]
-    if verb not in VERBS:
-        fail(f"no verb {verb!r}; the verbs are {', '.join(VERBS)}")
+    """The command line; exits the process."""
+    verb, *options = take_debug_option(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
         with one_line_errors():
-            status = _run(verb, arguments[1:])
-            sys.stdout.flush()
-            sys.exit(status)
+            try:
+                status = _run(verb, options)
+            finally:
+                sys.stdout.flush()
+        sys.exit(status)
     except BrokenPipeError:
-        # Whoever reads the output has seen enough; flushing the rest at the end must not fail.
+        # The reader, such as `head`, has closed the pipe; the flush at exit must not fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
-        further = "; --resume goes on from here" if verb in RESUMABLE else ""
+        further = "; continue with --resume" if verb in RESUMABLE else ""
         print(f"interrupted{further}", file=sys.stderr)
         sys.exit(130)
 
 
-def _run(verb: str, argv: list[str]) -> int:
-    """Imports a verb and runs it; its exit status."""
+def _run(verb: str, options: list[str]) -> int:
+    """Imports a verb and runs it; returns its exit status."""
+    if verb in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if verb == "--version":
+        print(version("opendactyl"))
+        return 0
+    if verb not in VERBS:
+        raise InputError(f"no verb {verb!r}; the verbs are {', '.join(VERBS)}")
     # albumentations looks up its newest version on the net unless this is set.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    # Threads of torch that wait by spinning take the cores from those that simulate.
+    # Idle threads of torch that spin would take cores from the simulation.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if {"-h", "--help"} & set(options):
+        backend.disable()
+    elif verb not in CHOOSES_GL:
+        backend.requested()
+        backend.disable()
     try:
         module = importlib.import_module(f"opendactyl.cli.verbs.{verb.replace('-', '_')}")
-        return module.main(argv) or 0
+        return module.main(options) or 0
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("opendactyl"):
             raise
@@ -59,11 +69,15 @@ def _help() -> str:
     lines = [f"  {verb:<{width}}{what}" for verb, what in VERBS.items()]
     return "\n".join(
         [
-            "usage: opendactyl VERB [options]",
+            "usage: opendactyl [--debug] VERB [options]",
             "",
             *lines,
             "",
-            "`opendactyl VERB --help` has its options.",
+            "`opendactyl VERB --help` lists a verb's options. --debug, or the environment variable",
+            f"{DEBUG_VARIABLE}=1, prints the traceback of an error.",
+            "",
+            "exit status: 0 success, 2 wrong input, 3 failure of the environment (disk, driver,",
+            "worker, cluster, a diverged training), 1 internal error, 130 interrupted",
         ]
     )
 

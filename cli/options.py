@@ -1,56 +1,55 @@
-"""Options of a verb: a frozen dataclass in, its values from the command line out."""
+"""Options of a verb: a dataclass defines them, tyro parses them."""
 
-import contextlib
-import io
-import os
-import re
-import sys
 from typing import TypeVar
 
 import tyro
 
 from opendactyl.core.config_fields import former_options
-from opendactyl.core.errors import InputError
-from opendactyl.render.opengl.backend import choose
+from opendactyl.render.opengl import backend
 
 T = TypeVar("T")
 
 
-def choose_backend(argv: list[str]) -> None:
-    """Chooses how to draw, before anything imports MuJoCo; help is had without."""
-    if not {"-h", "--help"} & set(argv):
-        choose()
+def choose_backend(argv: list[str], *, renders: bool = True) -> None:
+    """Settles MUJOCO_GL; call it before anything imports MuJoCo.
+
+    Args:
+        argv: the verb's arguments; with `--help` among them nothing is rendered.
+        renders: whether the command renders with OpenGL.
+
+    Raises:
+        InputError: MUJOCO_GL has an unknown value, or disables what the command needs.
+        EnvironmentFailure: no OpenGL context can be opened.
+    """
+    if {"-h", "--help"} & set(argv):
+        backend.disable()
+    elif renders:
+        backend.choose()
+    else:
+        backend.requested()
+        backend.disable()
 
 
 def parse(
     config: type[T], verb: str, argv: list[str], description: str, default: T | None = None
 ) -> T:
-    """Reads a verb's options; `default` has the values of those that are not given.
+    """Parses a verb's options; exits with status 2 and tyro's message if one is wrong.
 
-    Raises:
-        InputError: an option is unknown or a value is wrong.
+    Args:
+        config: the dataclass of the options.
+        verb: the verb's name, for messages.
+        argv: the verb's arguments; former names of options are accepted.
+        description: the first paragraph of the help.
+        default: the values of the options that are not given.
     """
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(
-                config,
-                prog=f"opendactyl {verb}",
-                description=description,
-                args=_with_present_names(config, argv),
-                default=tyro.MISSING_NONPROP if default is None else default,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise InputError(_one_line(said.getvalue(), verb)) from None
-    except BrokenPipeError:
-        # Whoever read the help, `head` say, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    finally:
-        sys.stdout.flush()
+    return tyro.cli(
+        config,
+        prog=f"opendactyl {verb}",
+        description=description,
+        args=_with_present_names(config, argv),
+        default=tyro.MISSING_NONPROP if default is None else default,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
 
 
 def _with_present_names(config: type, argv: list[str]) -> list[str]:
@@ -64,24 +63,10 @@ def _with_present_names(config: type, argv: list[str]) -> list[str]:
 
 
 def value_of(option: str, argv: list[str]) -> str | None:
-    """The value given to an option, if it is given: for what has to be known before the rest."""
+    """The value given to an option, or None: for options that are needed before the parsing."""
     for number, word in enumerate(argv):
         if word == option and number + 1 < len(argv):
             return argv[number + 1]
         if word.startswith(option + "="):
             return word.split("=", 1)[1]
     return None
-
-
-def _one_line(text: str, verb: str) -> str:
-    """The substance of a boxed message: what is wrong, and the option that was meant."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    rows = [row.strip("│ ") for row in plain.splitlines() if not row.startswith(("╭", "╰"))]
-    parts = re.split(r"\n[─-]+\n", "\n".join(rows))
-    # Where the terminal has no Unicode, the box has no border, and its title is a part.
-    what, *more = parts if plain.startswith("╭") else parts[1:] or parts
-    what = " ".join(what.split()).rstrip(".")
-    similar = [part for part in more if part.startswith(("Perhaps", "Arguments similar"))]
-    meant = re.findall(r"^(--[\w-]+)", "\n".join(similar), re.MULTILINE)
-    guess = f"did you mean {' or '.join(dict.fromkeys(meant))}? " if meant else ""
-    return f"{verb}: {what}; {guess}`opendactyl {verb} --help` lists the options"

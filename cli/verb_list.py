@@ -1,19 +1,21 @@
 """The verbs of the command line."""
 
 VERBS = {
-    "doctor": "say which parts of this machine work, and what to do about the others",
+    "doctor": "check which parts of this machine work, with remedies for the others",
     "dataset": "render a labelled dataset",
     "preview": "draw a contact sheet of a dataset",
     "train-vision": "train the pose estimator",
-    "eval-vision": "measure an estimator on a dataset it has not seen",
+    "eval-vision": "measure an estimator on held-out data",
     "train-policy": "train the control policy",
     "export": "join a vision run and a policy run into a bundle",
     "evaluate": "count consecutive goals of a bundle in closed loop",
-    "run": "film a bundle at work",
-    "view": "watch a bundle at work in a browser",
-    "bench": "measure speed against other ways, side by side in one run",
-    "demo": "all of it in one go, at a small size",
+    "run": "record a video of a bundle in closed loop",
+    "view": "show a bundle in closed loop in a browser",
+    "bench": "compare speed with other implementations, side by side in one run",
+    "demo": "run the whole chain at a small size",
 }
-"""Every verb, with what it does."""
-RESUMABLE = ("dataset", "train-vision", "train-policy", "evaluate", "demo")
-"""Verbs that go on with --resume where they were interrupted."""
+"""Every verb, with its description."""
+RESUMABLE = ("dataset", "train-vision", "train-policy", "evaluate", "bench", "demo")
+"""Verbs that continue an interrupted run with --resume."""
+CHOOSES_GL = ("doctor", "dataset", "train-vision", "evaluate", "run", "view", "bench", "demo")
+"""Verbs that may render, and choose the OpenGL backend themselves; MuJoCo gets none in others."""

@@ -1,1 +1,5 @@
 """Shared foundations: atomic files, errors, signals, run folders, worker processes, reports."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,7 +1,7 @@
 """Writes that are complete or absent, and checksums.
 
 Every write goes to a temporary name in the target's folder, is flushed to disk and then renamed,
-so that a reader or a resumed run never meets half a file.
+so that no reader or resumed run finds an incomplete file.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from opendactyl.core.errors import InputError, file_error
 
 @contextmanager
 def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
-    """A new file that takes the name `path` once the block has ended without an error.
+    """Opens a temporary file that is renamed to `path` when the block ends without an error.
 
     Missing parent folders are created. The permissions follow the umask, as those of `open` do.
 
@@ -78,7 +78,7 @@ def replace_folder(folder: Path, out: Path) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Reads a JSON file; NaN and infinity, which JSON does not know, are refused.
+    """Reads a JSON file; NaN and infinity, which are not JSON, are refused.
 
     Raises:
         InputError: the file is missing, not permitted or not JSON.

@@ -1,6 +1,6 @@
 """Randomization ranges as data: dataclass fields with meaning, distribution and source; presets.
 
-The fields are the documentation: `table` lists them, and the tables in the docs are made from it.
+The tables in the documentation are generated from the fields.
 """
 
 import dataclasses
@@ -16,17 +16,17 @@ T = TypeVar("T", bound=Any)
 
 
 def renamed(default: T, old: str) -> T:
-    """A dataclass field whose former name stays valid: as an option, and as the key in files.
+    """A dataclass field whose former name stays valid, as an option and as the key in files.
 
     Args:
-        default: its value.
+        default: its default value.
         old: the former name, in snake case.
     """
     return dataclasses.field(default=default, metadata={"key": old})
 
 
 def former_options(config: type) -> dict[str, str]:
-    """The options that renamed fields of a dataclass had before, and what they are called now."""
+    """The former options of a dataclass's renamed fields, mapped to the present ones."""
     fields = [f for f in dataclasses.fields(config) if "key" in f.metadata]
     return {_option(f.metadata["key"]): _option(f.name) for f in fields}
 
@@ -39,7 +39,7 @@ def randomized(default: Any, what: str, distribution: str, source: str) -> Any:
     """A dataclass field that holds the range, or another parameter, of a randomized quantity.
 
     Args:
-        default: its value.
+        default: its default value.
         what: the quantity and its unit.
         distribution: the distribution; empty for a probability or a switch.
         source: the paper or program that the range is taken from.
@@ -59,7 +59,7 @@ def check_ranges(what: str, config: Any, limits: Mapping[str, tuple[float, float
     """Checks that every range can be sampled.
 
     Args:
-        what: what is randomized, for messages.
+        what: the subject of the settings, for messages.
         config: a dataclass of fields made by `randomized`.
         limits: the smallest and largest value of fields whose limits are not 0 and infinity.
 
@@ -123,7 +123,7 @@ def markdown(configs: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    """A switch, number or range as a table shows it; a range without width is a number."""
+    """The text of a bool, number or range in a table; an empty range is one number."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     values = value if isinstance(value, tuple) else (value,)
@@ -134,7 +134,7 @@ def load_preset(what: str, name: str, presets: Mapping[str, T]) -> T:
     """A preset by name, or a TOML file whose keys replace those of its `preset` (default dactyl).
 
     Args:
-        what: what the settings are for, used in messages.
+        what: the subject of the settings, for messages.
         name: the preset's name, or the path of a .toml file.
         presets: frozen dataclasses of one type, by name.
 

@@ -1,10 +1,10 @@
-"""The errors a command ends with, and their exit statuses.
+"""Errors that end a command, and their exit statuses.
 
 | error | cause | exit status |
 |---|---|---|
-| `InputError` | something the user gave; the message says how to correct it | 2 |
+| `InputError` | the user's input; the message says how to correct it | 2 |
 | `EnvironmentFailure` | disk, driver, worker process, cluster, or a training that diverged | 3 |
-| anything else | a fault of OpenDactyl | 1 |
+| any other | a fault of OpenDactyl | 1 |
 
 `--debug`, or the environment variable `OPENDACTYL_DEBUG=1`, prints the traceback of all three.
 """
@@ -15,7 +15,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 DEBUG_VARIABLE = "OPENDACTYL_DEBUG"
 INTERNAL_STATUS, INPUT_STATUS, ENVIRONMENT_STATUS = 1, 2, 3
@@ -25,11 +24,11 @@ _SYSTEM_ERRNOS = frozenset(
         errno.ENFILE, errno.EAGAIN, errno.ESTALE, errno.ENODEV, errno.ENXIO,
     }
 )  # fmt: skip
-"""Error numbers that say something about the machine, not about a path the user gave."""
+"""Error numbers that are caused by the machine, not by a path that the user gave."""
 
 
 class OpenDactylError(Exception):
-    """Base of the two errors that are no fault of OpenDactyl. The command prints one line."""
+    """Base of the errors that the command reports in one line, without calling them internal."""
 
     status = INTERNAL_STATUS
 
@@ -77,15 +76,29 @@ def debugging() -> bool:
     return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
 
 
+def take_debug_option(argv: list[str]) -> list[str]:
+    """Removes `--debug` from the arguments; it sets the variable, which subprocesses inherit."""
+    if "--debug" in argv:
+        os.environ[DEBUG_VARIABLE] = "1"
+    return [word for word in argv if word != "--debug"]
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the command with one line on stderr, and the exit status of the error."""
+    """Ends the command with one line on stderr and the exit status of the error.
+
+    A `BrokenPipeError` passes: the reader of the output has closed it.
+    """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if debugging():
             traceback.print_exception(error)
-        fail(*_line_and_status(error))
+        message, status = _line_and_status(error)
+        print(f"opendactyl: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(status)
 
 
 def _line_and_status(error: Exception) -> tuple[str, int]:
@@ -102,9 +115,3 @@ def _line_and_status(error: Exception) -> tuple[str, int]:
         f"traceback that --debug or {DEBUG_VARIABLE}=1 prints",
         INTERNAL_STATUS,
     )
-
-
-def fail(message: str, status: int = INPUT_STATUS) -> NoReturn:
-    """Ends the command with one line on stderr and an exit status."""
-    print(f"opendactyl: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(status)

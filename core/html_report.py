@@ -1,4 +1,4 @@
-"""Reports as one self-contained HTML file, which can be mailed and opens without a network."""
+"""Reports as one self-contained HTML file, without links to other files."""
 
 import base64
 import html
@@ -36,7 +36,7 @@ class HtmlReport:
     def __init__(self, title: str) -> None:
         """Starts a report with a title."""
         self._title = title
-        self._parts = [f"<h1>{_inline(title)}</h1>"]
+        self._blocks = [f"<h1>{_inline(title)}</h1>"]
 
     def heading(self, text: str) -> Self:
         """Starts a section."""
@@ -74,7 +74,7 @@ class HtmlReport:
         return self.image(buffer.getvalue(), caption)
 
     def image(self, image: "bytes | NDArray[np.uint8]", caption: str = "") -> Self:
-        """Adds a picture.
+        """Adds an image.
 
         Args:
             image: the bytes of a PNG or JPEG file, or an array (H, W, 3), uint8.
@@ -91,7 +91,7 @@ class HtmlReport:
 
     def write(self, path: str | Path) -> None:
         """Writes the report, atomically."""
-        body = "\n".join(self._parts)
+        body = "\n".join(self._blocks)
         write_text(
             path,
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -100,8 +100,8 @@ class HtmlReport:
             f"<body>\n{body}\n</body>\n</html>\n",
         )
 
-    def _add(self, part: str) -> Self:
-        self._parts.append(part)
+    def _add(self, block: str) -> Self:
+        self._blocks.append(block)
         return self
 
 

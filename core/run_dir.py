@@ -1,4 +1,4 @@
-"""Folders that hold a command's output: started once, resumed with the same settings only."""
+"""Output folders of commands: created once, resumed with equal settings only."""
 
 import dataclasses
 from pathlib import Path
@@ -14,7 +14,8 @@ def new_folder(out: str | Path, *, resume: bool = False) -> Path:
     """Creates the folder `out`, or accepts it when it is empty or `resume` is set.
 
     Raises:
-        InputError: `out` is a file, cannot be made, or holds something and `resume` is not set.
+        InputError: `out` is a file, cannot be created, or is not empty and `resume` is not set.
+        EnvironmentFailure: the disk failed.
     """
     out = Path(out)
     try:
@@ -36,7 +37,7 @@ def open_run(out: str | Path, config: dict[str, Any], *, resume: bool) -> Path:
     Args:
         out: the folder.
         config: the resolved settings, JSON-able (see `to_plain`).
-        resume: continue a run that is there, which must have been started with equal settings.
+        resume: continue an existing run, which must have equal settings.
 
     Raises:
         InputError: the folder is not empty and `resume` is not set, or it holds other settings.
@@ -46,7 +47,7 @@ def open_run(out: str | Path, config: dict[str, Any], *, resume: bool) -> Path:
     if path.exists():
         old = read_json(path)
         if not isinstance(old, dict):
-            raise InputError(f"{path} holds no settings; delete it, or name another folder")
+            raise InputError(f"{path} contains no settings; delete it, or name another folder")
         check_same(old, config, path)
     else:
         write_json(path, config)
@@ -68,7 +69,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
 
 
 def to_plain(value: Any) -> Any:
-    """Turns dataclasses, paths, tuples and numpy scalars into what JSON can hold.
+    """Converts dataclasses, paths, tuples and numpy values to JSON types.
 
     Fields made by `config_fields.renamed` keep their former name as key.
     """

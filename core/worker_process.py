@@ -10,8 +10,8 @@ import threading
 def obey_parent() -> None:
     """Ignores Ctrl-C, and ends the process when its parent ends. Call it first in a worker.
 
-    Ctrl-C reaches the whole process group, and the parent alone decides how to stop. Workers of a
-    parent that was killed would wait for work forever.
+    Ctrl-C reaches the whole process group, but only the parent decides how to stop. The workers of
+    a parent that was killed would otherwise never end.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Set-up says what it may not do, and touches nothing that it did not make."""
+"""Set-up names the packages it may not install, and changes no folder of the user."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ ABSENT = INSTALLED | {"dpkg_query": "exit 1"}
 OLD_PYTHON = '[ "$1" = --version ] && echo Python 3.9.2; [[ $2 == "import ensurepip" ]]'
 
 
-def test_who_may_not_install_is_told_what_to_ask_for(machine, tmp_path):
+def test_without_permission_it_names_the_packages(machine, tmp_path):
     done = machine(tmp_path / "v", "/no/python", id="echo 1000", sudo="exit 1", **ABSENT)
     assert "sudo apt-get install libegl1 libgl1 libgles2 libosmesa6 mesa-vulkan-drivers" in (
         done.stderr
@@ -47,7 +47,7 @@ def test_who_may_not_install_is_told_what_to_ask_for(machine, tmp_path):
     assert done.returncode == 2
 
 
-def test_root_installs_what_is_missing(machine, tmp_path):
+def test_root_installs_missing_packages(machine, tmp_path):
     done = machine(tmp_path / "v", "/no/python", id="echo 0", **ABSENT | {"apt_get": "exit 0"})
     calls = (tmp_path / "calls").read_text()
     assert "apt-get install -y -qq" in calls
@@ -55,13 +55,13 @@ def test_root_installs_what_is_missing(machine, tmp_path):
     assert "administrator" not in done.stderr
 
 
-def test_a_package_that_the_release_has_not_is_left_out(machine, tmp_path):
+def test_packages_that_the_release_lacks_are_skipped(machine, tmp_path):
     without = ABSENT | {"apt_cache": "[[ $2 != libosmesa6 ]]"}
     done = machine(tmp_path / "v", "/no/python", id="echo 1000", **without)
     assert "sudo apt-get install libegl1 libgl1 libgles2 mesa-vulkan-drivers\n" in done.stderr
 
 
-def test_where_all_is_installed_nothing_is_asked_for(machine, tmp_path):
+def test_with_all_packages_installed_apt_is_not_called(machine, tmp_path):
     done = machine(tmp_path / "v", "/no/python", id="echo 0", **INSTALLED)
     assert "apt-get" not in (tmp_path / "calls").read_text()
     assert done.stderr == (
@@ -71,28 +71,28 @@ def test_where_all_is_installed_nothing_is_asked_for(machine, tmp_path):
     assert done.returncode == 2
 
 
-def test_an_old_python_is_named(machine, tmp_path):
+def test_an_old_python_is_refused(machine, tmp_path):
     done = machine(tmp_path / "v", "python3", id="echo 0", python3=OLD_PYTHON, **INSTALLED)
     assert "Python 3.9.2 is too old; name 3.11 or newer" in done.stderr
     assert done.returncode == 2
     assert not (tmp_path / "v").exists()
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(machine, tmp_path):
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters/love.txt").write_text("dear")
-    done = machine(tmp_path / "letters", "python3", id="echo 0", python3="exit 0", **INSTALLED)
-    assert "holds something else than a virtual environment" in done.stderr
+def test_another_folder_is_not_overwritten(machine, tmp_path):
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents/letter.txt").write_text("dear")
+    done = machine(tmp_path / "documents", "python3", id="echo 0", python3="exit 0", **INSTALLED)
+    assert "is not a virtual environment" in done.stderr
     assert done.returncode == 2
-    assert (tmp_path / "letters/love.txt").read_text() == "dear"
+    assert (tmp_path / "documents/letter.txt").read_text() == "dear"
 
 
-def test_without_venv_the_package_is_named(machine, tmp_path):
-    """Debian's python3 has a venv module that fails, for want of ensurepip."""
+def test_without_venv_it_names_the_package(machine, tmp_path):
+    """Debian's python3 has a venv module that fails without ensurepip."""
     broken = '[[ $1 == "-c" && $2 != *ensurepip* ]]'
     done = machine(tmp_path / "v", "python3", id="echo 1000", python3=broken, **ABSENT)
     assert "mesa-vulkan-drivers python3 python3-venv" in done.stderr
-    assert "cannot make a virtual environment here: sudo apt-get install python3-venv" in (
+    assert "cannot create a virtual environment: sudo apt-get install python3-venv" in (
         done.stderr
     )
     assert done.returncode == 2

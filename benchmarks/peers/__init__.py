@@ -1,1 +1,1 @@
-"""The peers that the suites compare with."""
+"""Other implementations that the suites compare with."""

@@ -1,4 +1,4 @@
-"""Gymnasium-Robotics' hand as its users run it: `AsyncVectorEnv`, one process a simulation."""
+"""Gymnasium-Robotics' hand as a peer: `AsyncVectorEnv`, one process for each simulation."""
 
 import os
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ _STEPS = 50
 
 
 class GymnasiumHands:
-    """`HandManipulateBlock-v1` in some worker processes, under uniformly random actions."""
+    """`HandManipulateBlock-v1` in several worker processes, with uniformly random actions."""
 
     NAME: ClassVar[str] = "gymnasium-robotics HandManipulateBlock-v1, AsyncVectorEnv"
     SUBSTEP_MS: ClassVar[float] = 2.0
-    MENDED: ClassVar[str] = (
+    PATCHED: ClassVar[str] = (
         "mujoco_utils.robot_get_obs, which fails on MuJoCo 4: it compares joint types by `in`"
     )
 
@@ -32,7 +32,7 @@ class GymnasiumHands:
         self._seconds_per_step = workers * PERIOD
 
     def simulated_seconds(self) -> float:
-        """Takes some steps; returns the simulated time over all workers."""
+        """Takes `_STEPS` steps; returns the simulated time summed over all workers."""
         for _ in range(_STEPS):
             self._envs.step(self._envs.action_space.sample())
         return _STEPS * self._seconds_per_step
@@ -46,23 +46,23 @@ class GymnasiumHands:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps what workers print at start-up off the terminal; their errors still reach us."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Hides what workers print at start-up; their exceptions still arrive."""
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
 
 
 PERIOD = 0.04
-"""Simulated seconds of one of its steps: 20 physics steps of 2 ms."""
+"""Simulated seconds of a step of the peer: 20 physics steps of 2 ms."""
 
 
 def make_hand() -> "gymnasium.Env[Any, Any]":
-    """One environment, with the function mended that fails on MuJoCo 4."""
+    """One environment, with a replacement for the function that fails on MuJoCo 4."""
     import gymnasium_robotics
     from gymnasium_robotics.utils import mujoco_utils
 
@@ -76,7 +76,7 @@ def make_hand() -> "gymnasium.Env[Any, Any]":
 def robot_get_obs(
     model: mujoco.MjModel, data: mujoco.MjData, joint_names: list[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positions and velocities of the robot's joints, all of them hinges, looked up by name."""
+    """Positions and velocities of the robot's joints, all hinges, by name."""
     numbers = [
         mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name)
         for name in joint_names

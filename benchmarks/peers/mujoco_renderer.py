@@ -1,4 +1,4 @@
-"""The loop anybody would write first: one `mujoco.Renderer`, default quality, full meshes."""
+"""The plain loop as a peer: one `mujoco.Renderer`, default quality, full meshes."""
 
 from types import TracebackType
 from typing import Self
@@ -15,11 +15,11 @@ from opendactyl.sim.scene import COLLISION_GROUP, HAND_GROUP, OBJECT_GROUP
 from opendactyl.sim.state import State
 
 
-class ObviousRenderer:
-    """Renders the same scene, lights, shadows and textures as ours, one camera after the other."""
+class PlainRenderer:
+    """Renders the same scene, lights, shadows and textures as `classic`, camera by camera."""
 
     def __init__(self, rig: Rig, *, supersampling: int = 1) -> None:
-        """Opens a renderer; `supersampling` above 1 makes the reference that both are judged by."""
+        """Opens a renderer; with `supersampling` above 1 it renders the reference of both sides."""
         self._scale = supersampling
         self._rig = rig
         self._render_scene = build_render_scene(rig, "block", full_meshes=True)

@@ -1,4 +1,4 @@
-"""The training loop anybody would write first: float32, JPEG files decoded on every pass."""
+"""The plain training loop as a peer: float32, JPEG files decoded on every pass."""
 
 import time
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ JPEG_QUALITY = 95
 
 
 class JpegFolder(Dataset[Item]):
-    """A dataset as single JPEG files and labels in memory."""
+    """A dataset as JPEG files, with labels in memory."""
 
     def __init__(self, data: Path, out: Path, config: VisionConfig) -> None:
         """Unpacks the shards of `data` into `out`."""
@@ -53,7 +53,7 @@ class JpegFolder(Dataset[Item]):
         return len(self._items)
 
     def __getitem__(self, index: int) -> Item:
-        """Decodes, downsizes and augments one sample."""
+        """Decodes, resizes and augments one sample."""
         paths, item = self._items[index]
         size = (self._size, self._size)
         views = [
@@ -82,7 +82,7 @@ class PlainTraining:
         )
 
     def train_for(self, seconds: float, *, warm_up: int) -> tuple[int, float]:
-        """Trains for some seconds after `warm_up` batches: samples, and the seconds they took."""
+        """Trains for some seconds after `warm_up` batches; returns samples and elapsed seconds."""
         batches = self._batches()
         for _ in range(warm_up):
             self._step(next(batches))

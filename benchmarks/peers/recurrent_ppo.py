@@ -1,4 +1,4 @@
-"""sb3-contrib's RecurrentPPO in our environment, with a network of our size."""
+"""sb3-contrib's RecurrentPPO in the environment of `train-policy`, with an equal network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from opendactyl.sim.hands import names
 
 
 class RecurrentPeer:
-    """The peer, one iteration at a time."""
+    """RecurrentPPO, run one iteration at a time."""
 
     def __init__(self, env: HandEnv, config: PolicyConfig) -> None:
         """Builds RecurrentPPO with the settings of `config`."""
@@ -61,7 +61,7 @@ class RecurrentPeer:
 
 
 class DenseFeatures(BaseFeaturesExtractor):
-    """The dense layer in front of the memory."""
+    """The dense layer before the LSTM."""
 
     def __init__(self, observation_space: gymnasium.Space[Any], features_dim: int) -> None:
         """A layer of `features_dim` units."""
@@ -75,7 +75,7 @@ class DenseFeatures(BaseFeaturesExtractor):
 
 
 class HandVecEnv(VecEnv):
-    """Our environment as Stable-Baselines3 wants it."""
+    """`HandEnv` with the interface of Stable-Baselines3."""
 
     def __init__(self, env: HandEnv) -> None:
         """Wraps an environment in training mode."""
@@ -89,15 +89,15 @@ class HandVecEnv(VecEnv):
         )
 
     def reset(self) -> NDArray[np.float32]:
-        """Starts every episode anew."""
+        """Starts a new episode in every simulation."""
         return self._env.reset()[0]
 
     def step_async(self, actions: NDArray[np.int64]) -> None:
-        """Takes note of the actions."""
+        """Stores the actions (B, 20) for `step_wait`."""
         self._bins = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Takes the actions; ended episodes carry the observation before their restart."""
+        """Steps with the stored actions; `infos` has the last observation of ended episodes."""
         step = self._env.step(self._bins)
         done = step.terminated | step.truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -109,24 +109,24 @@ class HandVecEnv(VecEnv):
         return step.policy, step.reward, done, infos
 
     def close(self) -> None:
-        """Nothing to close."""
+        """No-op."""
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The same attribute for every simulation."""
+        """The attribute of this object, for every simulation."""
         return [getattr(self, attr_name)] * self.num_envs
 
     def set_attr(self, attr_name: str, value: object, indices: VecEnvIndices = None) -> None:
-        """No simulation has attributes of its own."""
+        """Not supported: simulations have no attributes of their own."""
         raise NotImplementedError
 
     def env_method(
         self, method_name: str, *args: object, indices: VecEnvIndices = None, **kwargs: object
     ) -> list[Any]:
-        """No simulation has methods of its own."""
+        """Not supported: simulations have no methods of their own."""
         raise NotImplementedError
 
     def env_is_wrapped(
         self, wrapper_class: type[Any], indices: VecEnvIndices = None
     ) -> Sequence[bool]:
-        """No simulation is wrapped."""
+        """False: simulations have no wrappers."""
         return [False] * self.num_envs

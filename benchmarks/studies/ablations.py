@@ -1,15 +1,16 @@
-"""What each choice of the estimator is worth: one change at a time, equal steps, the same tests.
+"""Ablations of the estimator: one change at a time, equal training steps, the same tests.
 
     python -P -m opendactyl.benchmarks.studies.ablations base views-1 head-6d
 
-renders what is missing, trains each variant for `--steps`, tests it on samples of the training
-renderer and of the one nobody trains on, and rewrites the table of all variants trained so far.
-Figures compare with each other only. Steps are counted, not minutes: a machine that others share
-is not as fast at one hour as at the next.
+renders the missing data, trains each variant for `--steps`, tests it on samples of the training
+renderer and of a held-out one, and rewrites the table of all variants trained so far. Its figures
+compare with each other only. The budget is in steps, not minutes, because the speed of a shared
+machine varies.
 """
 
 import dataclasses
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from opendactyl.control.evaluation.policy_states import rollout_source
 from opendactyl.core.atomic_files import read_json, write_text
-from opendactyl.core.errors import InputError, one_line_errors
+from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
 from opendactyl.core.run_dir import open_run, to_plain
-from opendactyl.datasets.export.card import write_card
 from opendactyl.datasets.generation.config import DatasetConfig
-from opendactyl.datasets.generation.generate import generate
+from opendactyl.render.opengl.backend import choose
 from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.train import train
@@ -31,14 +30,14 @@ from opendactyl.vision.training.train import train
 TRAIN_SEED, VAL_SEED = 3000, 3001
 VAL_SAMPLES = 500
 MOST_MINUTES = 24 * 60.0
-"""No variant is to be ended by the clock."""
+"""Longer than any variant takes: `--steps` ends the training."""
 DONE = "tested"
-"""The file that says that a variant was trained and tested."""
+"""The file that marks a variant as trained and tested."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One change from the base."""
+    """A variant of the base."""
 
     states: str = "settled"
     """States of the training data: settled, random or policy."""
@@ -61,12 +60,12 @@ VARIANTS = {
     "model-keypoint": Variant(settings={"model": "keypoint"}),
     "model-dactyl": Variant(settings={"model": "dactyl"}),
 }
-"""Each differs from `base` in one thing."""
+"""Each differs from `base` in one setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestSet:
-    """What all variants are tested on."""
+    """A dataset that all variants are tested on."""
 
     seed: int
     samples: int
@@ -89,22 +88,22 @@ class AblationConfig:
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ("base",)
     """Variants to train."""
     out: Path = Path("runs/ablations")
-    """Folder for the data they share, their runs and table.md."""
+    """Folder for the shared data, the runs and table.md."""
     steps: int = 800
-    """Training steps of each, of 64 samples: 15 to 25 minutes on two cores."""
+    """Training steps of each variant, of 64 samples: 15 to 25 minutes on two cores."""
     samples: int = 8000
-    """Training samples of each."""
+    """Training samples of each variant."""
     bundle: Path = Path("pretrained/reorient")
-    """Whose policy makes the states `policy`."""
+    """Bundle whose policy generates the states `policy`."""
     image_size: int = 128
-    """Width and height the networks see."""
+    """Width and height of the input images."""
 
 
 def run(config: AblationConfig) -> str:
-    """Trains and tests the variants that are not there yet; returns the table.
+    """Trains and tests the variants that are missing; returns the table.
 
     Raises:
-        InputError: there is no such variant, or others were made here with other settings.
+        InputError: there is no such variant, or the folder has variants of other settings.
     """
     if config.steps < 1:
         raise InputError(f"--steps is {config.steps}; it must be at least 1")
@@ -131,7 +130,7 @@ def run(config: AblationConfig) -> str:
 def _train(config: AblationConfig, variant: Variant, folder: Path) -> Path:
     training = _dataset(config, variant.states, seed=TRAIN_SEED, samples=config.samples,
                         appearance=variant.appearance)  # fmt: skip
-    # Validation follows the training's appearance: nothing else may be known of the others.
+    # Validation data has the training's appearance, so that no test data selects a checkpoint.
     val = _dataset(config, variant.states, seed=VAL_SEED, samples=VAL_SAMPLES,
                    appearance=variant.appearance)  # fmt: skip
     settings = VisionConfig(
@@ -142,7 +141,11 @@ def _train(config: AblationConfig, variant: Variant, folder: Path) -> Path:
 
 
 def _dataset(config: AblationConfig, states: str, **settings: Any) -> Path:
-    """The dataset of these settings, rendered if it is not there."""
+    """The dataset of these settings, which is rendered if it is missing."""
+    from opendactyl.control.evaluation.policy_states import rollout_source
+    from opendactyl.datasets.export.card import write_card
+    from opendactyl.datasets.generation.generate import generate
+
     samples = settings.pop("samples")
     name = "-".join([states, *(str(value) for value in settings.values()), str(samples)])
     source = f"policy:{config.bundle}" if states == "policy" else states
@@ -171,4 +174,11 @@ def make_table(out: Path) -> str:
 if __name__ == "__main__":
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with one_line_errors():
-        print(run(tyro.cli(AblationConfig, description=__doc__)))
+        config = tyro.cli(
+            AblationConfig,
+            prog="python -m opendactyl.benchmarks.studies.ablations",
+            description=__doc__,
+            args=take_debug_option(sys.argv[1:]),
+        )
+        choose()  # before anything imports MuJoCo
+        print(run(config))

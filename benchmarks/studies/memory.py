@@ -1,14 +1,14 @@
-"""What a memory is worth under randomized physics: LSTM against its feed-forward twin.
+"""Effect of the policy's memory under randomized physics: LSTM against feed-forward.
 
     python -P -m opendactyl.benchmarks.studies.memory \
         --teacher pretrained/weights/policy-spin.safetensors
 
-For each seed one policy of either kind is cloned from the same teacher and trained on by PPO, with
-the same number of actions, then both run the same episodes. In simulation, OpenAI report for D18,
-the LSTM turned about twice as often; that is the claim under test. What is there already is not
-trained again.
+For each seed, one policy of each kind is distilled from the same teacher and trained further by PPO
+with the same number of actions, then both run the same episodes. The claim under test is that of
+D18: in simulation the LSTM reached about twice as many goals. Finished runs are not repeated.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +17,17 @@ import tyro
 
 from opendactyl.control.evaluation.goal_statistics import RESAMPLES
 from opendactyl.core.atomic_files import read_json, write_json, write_text
-from opendactyl.core.errors import one_line_errors
+from opendactyl.core.errors import one_line_errors, take_debug_option
 from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.models.policy.actor_critic import MEMORIES
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.interface.observations import LAYOUTS, layout_size
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.config import PolicyConfig
-from opendactyl.policy.training.evaluation import whole_episodes
-from opendactyl.policy.training.train import train
+from opendactyl.render.opengl import backend
 
 EPISODE_SEED = 800_000
-"""Of the episodes that are counted: nothing trains on it."""
+"""Seed of the evaluation episodes; no training uses it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,26 +35,26 @@ class MemoryConfig:
     """Settings of the comparison."""
 
     teacher: Path
-    """Whom both learn from: a run's teacher, or the .safetensors file of a policy."""
+    """Teacher of both: a run, or the .safetensors file of a policy."""
     task: str = "spin"
     """spin, face-up or reorient."""
     randomization: str = "dactyl"
     """Physics and observation randomization."""
     actions: int = 1_500_000
-    """Actions for each policy; two fifths of them clone."""
+    """Training actions of each policy; two fifths of them are distillation."""
     seeds: int = 3
-    """Policies of either kind."""
+    """Policies of each kind."""
     episodes: int = 100
-    """Episodes for each policy, the same for all."""
+    """Evaluation episodes, the same for every policy."""
     out: Path = Path("runs/memory")
     """Folder for the runs and table.md."""
 
 
 def run(config: MemoryConfig) -> str:
-    """Trains and evaluates what is not there yet; returns the table.
+    """Trains and evaluates the policies that are missing; returns the table.
 
     Raises:
-        InputError: what is there was made with other settings.
+        InputError: the folder has policies of other settings.
     """
     settings = {k: v for k, v in to_plain(config).items() if k not in ("out", "seeds")}
     open_run(config.out, settings, resume=True)
@@ -72,7 +71,10 @@ def run(config: MemoryConfig) -> str:
 
 
 def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:
-    """Consecutive goals of one policy, trained if it is not there."""
+    """Consecutive goals of one policy, which is trained if it is missing."""
+    from opendactyl.policy.training.evaluation import whole_episodes
+    from opendactyl.policy.training.train import train
+
     settings = PolicyConfig(
         task=config.task, memory=memory, randomization=config.randomization, seed=seed, out=folder,
         teacher=config.teacher, teacher_fraction=0.0, distillation_fraction=0.4,
@@ -121,4 +123,12 @@ def _resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 if __name__ == "__main__":
     with one_line_errors():
-        print(run(tyro.cli(MemoryConfig, description=__doc__)))
+        config = tyro.cli(
+            MemoryConfig,
+            prog="python -m opendactyl.benchmarks.studies.memory",
+            description=__doc__,
+            args=take_debug_option(sys.argv[1:]),
+        )
+        backend.requested()
+        backend.disable()  # before anything imports MuJoCo
+        print(run(config))

@@ -1,1 +1,1 @@
-"""One module a suite of `opendactyl bench`."""
+"""The suites of `opendactyl bench`, one module each."""

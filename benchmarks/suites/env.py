@@ -7,10 +7,10 @@ from opendactyl.core.cpu import cores
 from opendactyl.sim.hands import names
 
 SIMULATIONS = 512
-"""As many as `train-policy` runs."""
+"""The default of `train-policy`."""
 WARM_UP = 4
-"""Chunks of actions before the clock starts: by then all hands have begun an episode anew, and the
-states that episodes share have been made, which a training does once."""
+"""Chunks of actions before the measurement: enough for every simulation to start a second episode,
+and for the initial states, which a training computes once."""
 
 
 def run(budget: Budget) -> list[Row]:
@@ -42,7 +42,7 @@ def _raw_physics(seconds: float) -> Row:
 
 
 def _gymnasium_robotics(seconds: float) -> Row:
-    """Simulated seconds a second; the peer at the worker count that suits it best."""
+    """Simulated seconds a second; the peer with the number of workers that is fastest."""
     hands = RandomHands(SIMULATIONS)
     every = cores()
     trials = {count: _trial(count) for count in (1, every, 2 * every, 4 * every)}
@@ -58,7 +58,7 @@ def _gymnasium_robotics(seconds: float) -> Row:
             "peer_substep_ms": GymnasiumHands.SUBSTEP_MS,
             "peer_workers": best,
             "peer_by_workers": {str(count): round(value, 2) for count, value in trials.items()},
-            "peer_mended": GymnasiumHands.MENDED,
+            "peer_mended": GymnasiumHands.PATCHED,
         },
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ def _trial(workers: int) -> float:
 
 
 def _size(simulations: int, seconds: float) -> Row:
-    """How the speed changes with the number of simulations."""
+    """Speed with another number of simulations."""
     ours, peer = side_by_side(
         RandomHands(simulations).actions, RandomHands(SIMULATIONS).actions, seconds
     )

@@ -1,4 +1,4 @@
-"""Suite `loop`: from three images to joint targets, at the pace a robot would ask for them."""
+"""Suite `loop`: latency from three images to joint targets, at the control rate of a robot."""
 
 import tempfile
 import time
@@ -14,26 +14,26 @@ from opendactyl.control.runtime.controller import Controller
 from opendactyl.sim.hands.names import CONTROL_PERIOD, JOINTS
 
 WARM_UP = 10
-"""Actions before the clock counts."""
+"""Actions before the measurement."""
 
 
 @dataclass
 class Latencies:
-    """Milliseconds of each action, by part."""
+    """Milliseconds of each action, by stage."""
 
     estimate: list[float] = field(default_factory=list)
-    """Three images to a pose."""
+    """From three images to a pose."""
     policy: list[float] = field(default_factory=list)
     """Observation, policy, joint targets."""
 
     @property
     def total(self) -> np.ndarray:
-        """Both parts."""
+        """Both stages."""
         return np.add(self.estimate, self.policy)
 
 
 def run(budget: Budget) -> list[Row]:
-    """Measures a bundle; its weights do not matter for the time, its networks do."""
+    """Measures a bundle; the latency depends on its networks, not on their weights."""
     with tempfile.TemporaryDirectory(prefix="opendactyl-bench-") as folder:
         path = budget.bundle or untrained_bundle(Path(folder) / "bundle")
         bundle = load_bundle(path)
@@ -61,7 +61,7 @@ def run(budget: Budget) -> list[Row]:
 
 
 def pace(bundle: Bundle, actions: int) -> Latencies:
-    """Takes actions at the control rate on made-up images and measurements."""
+    """Takes actions at the control rate with random images and measurements."""
     rng = np.random.default_rng(0)
     controller, hand = Controller(bundle), np.array([0])
     fingertips, joints = rng.normal(0, 0.05, (1, 5, 3)), rng.normal(0, 0.3, (1, len(JOINTS)))
@@ -72,17 +72,17 @@ def pace(bundle: Bundle, actions: int) -> Latencies:
         images = rng.integers(0, 256, bundle.estimator.shape, dtype=np.uint8)
         began = time.perf_counter()
         pose = bundle.estimator.estimate(images)
-        seen = time.perf_counter()
+        estimated = time.perf_counter()
         controller.see(0, pose)
         controller.act(hand, fingertips, joints, controller.quaternion)
         if number >= WARM_UP:
-            latencies.estimate.append((seen - began) * 1000)
-            latencies.policy.append((time.perf_counter() - seen) * 1000)
-        # Pausing as a robot's loop does: caches go cold, clocks go down.
+            latencies.estimate.append((estimated - began) * 1000)
+            latencies.policy.append((time.perf_counter() - estimated) * 1000)
+        # A robot's loop pauses too, which cools caches and lowers clock rates.
         due = max(due + CONTROL_PERIOD, time.perf_counter())
         time.sleep(max(0.0, due - time.perf_counter()))
     return latencies
 
 
-def _percentile(values: np.ndarray | list[float], share: float) -> float:
-    return float(np.percentile(values, share))
+def _percentile(values: np.ndarray | list[float], percent: float) -> float:
+    return float(np.percentile(values, percent))

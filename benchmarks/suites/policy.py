@@ -1,4 +1,4 @@
-"""Suite `policy`: PPO with an LSTM, everything included, against sb3-contrib's RecurrentPPO."""
+"""Suite `policy`: PPO with an LSTM, from simulation to update, against RecurrentPPO."""
 
 import torch
 
@@ -12,12 +12,12 @@ from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.ppo import PPO
 
-TOGETHER = 16
-"""Iterations of ours that are measured at a time."""
+PORTION = 16
+"""Iterations of ours between two time measurements."""
 
 
 def run(budget: Budget) -> list[Row]:
-    """Measures all-in actions a second: simulation, inference and optimisation."""
+    """Measures actions a second, with simulation, inference and optimisation."""
     config = PolicyConfig()
     rows = [_against_sb3(config, budget.seconds, "policy/recurrent_ppo")]
     if budget.full:
@@ -28,10 +28,10 @@ def run(budget: Budget) -> list[Row]:
 
 
 class OurPPO:
-    """The recurrent stage of `train-policy`, `TOGETHER` iterations at a time.
+    """The recurrent stage of `train-policy`, `PORTION` iterations at a time.
 
-    The first batch of them is waited for, as only the first of a whole training is, and none is
-    under way when they end: the peer has the cores to itself.
+    Unlike in a training, the first batch of each portion is collected without an update beside it,
+    and none is being collected at its end, so that the peer has all cores.
     """
 
     def __init__(self, config: PolicyConfig) -> None:
@@ -56,11 +56,11 @@ class OurPPO:
         self._generator = torch.Generator().manual_seed(config.seed)
 
     def iterations(self) -> float:
-        """Collects batches and learns from them; returns the number of actions."""
+        """Collects batches and updates the agent; returns the number of actions."""
         actions = 0
         threads = torch.get_num_threads()
-        for left in reversed(range(TOGETHER)):
-            batch, _ = self._collector.collect(self._config.horizon, more=left > 0)
+        for remaining in reversed(range(PORTION)):
+            batch, _ = self._collector.collect(self._config.horizon, more=remaining > 0)
             self._learner.update(batch, self._generator)
             actions += batch.numel()
         torch.set_num_threads(threads)
@@ -68,15 +68,15 @@ class OurPPO:
 
 
 def make_env(config: PolicyConfig) -> HandEnv:
-    """The environment both sides learn in."""
+    """The environment of both sides."""
     return HandEnv(config.environment(), config.num_envs, seed=config.seed)
 
 
 def _against_sb3(config: PolicyConfig, seconds: float, name: str) -> Row:
     ours, peer = OurPPO(config), RecurrentPeer(make_env(config), config)
-    mine, theirs = side_by_side(ours.iterations, peer.iteration, seconds)
+    ours_speed, peer_speed = side_by_side(ours.iterations, peer.iteration, seconds)
     return Row(
-        name=name, ours=mine, peer=theirs, unit="actions/s",
+        name=name, ours=ours_speed, peer=peer_speed, unit="actions/s",
         peer_name="sb3-contrib RecurrentPPO, same environment, network, epochs and minibatches",
         extra={
             "simulations": config.num_envs,

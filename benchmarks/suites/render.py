@@ -1,4 +1,4 @@
-"""Suite `render`: images a second against the obvious loop, at equal or better quality."""
+"""Suite `render`: images a second against a plain `mujoco.Renderer`, at equal or better quality."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
-from opendactyl.benchmarks.peers.mujoco_renderer import ObviousRenderer
+from opendactyl.benchmarks.peers.mujoco_renderer import PlainRenderer
 from opendactyl.benchmarks.support.similarity import psnr, ssim
 from opendactyl.core.cpu import cores
 from opendactyl.geometry.rig import Rig, load_rig
@@ -24,17 +24,17 @@ from opendactyl.sim.scene import load_scene
 from opendactyl.sim.state import State
 
 IMAGE_SIZE = 200
-"""What Dactyl's network takes (D18 Table 12)."""
+"""Input size of Dactyl's network (D18 Table 12)."""
 SAMPLES = 64
-"""States and appearances, the same for both sides; they are gone through again and again."""
-JUDGED = 24
-"""How many of them are compared with the reference."""
+"""States and appearances, the same for both sides, rendered in a cycle."""
+COMPARED = 24
+"""The number of them that are compared with the reference."""
 REFERENCE_SUPERSAMPLING = 8
 PORTION = SAMPLES
-"""Samples a process renders between two looks at the clock: enough that the processes' waiting for
-each other at the end does not count."""
+"""Samples a process renders between two time measurements: enough that waiting for the slowest
+process is negligible."""
 STEADY_SAMPLES = 30_000
-"""With `full`: samples in a row, over which neither speed nor memory may drift."""
+"""With `full`: consecutive samples over which drift of speed and memory is measured."""
 PEER = "one mujoco.Renderer, default quality, a loop over the cameras"
 
 Sample = tuple[State, Appearance]
@@ -44,8 +44,11 @@ def run(budget: Budget) -> list[Row]:
     """Measures; images a second unless a row says otherwise."""
     rig = load_rig("dactyl").resized(IMAGE_SIZE)
     samples = draw_samples(rig, SAMPLES)
-    rows = [_against_obvious(Setting(rig=rig), samples, budget.seconds, "render/images_per_second")]
-    rows[0].extra.update(_quality(rig, samples[:JUDGED]))
+    rows = [
+        _against_peer(Setting(rig=rig, workers=workers), samples, budget.seconds, f"render/{name}")
+        for name, workers in (("images_per_second", 0), ("images_per_second_one_process", 1))
+    ]
+    rows[0].extra.update(_quality(rig, samples[:COMPARED]))
     if budget.full:
         rows += _curves(samples, budget.seconds / 3)
         rows.append(_steadiness(rig, samples))
@@ -68,11 +71,11 @@ def draw_samples(rig: Rig, count: int) -> list[Sample]:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is rendered, and by how many processes."""
+    """The rig and the number of processes."""
 
     rig: Rig
     workers: int = 0
-    """0 is one per core."""
+    """0 stands for one per core."""
 
     @property
     def processes(self) -> int:
@@ -80,27 +83,27 @@ class Setting:
         return self.workers or cores()
 
 
-def _against_obvious(setting: Setting, samples: list[Sample], seconds: float, name: str) -> Row:
+def _against_peer(setting: Setting, samples: list[Sample], seconds: float, name: str) -> Row:
     rig = setting.rig
-    with Farm(setting, samples) as farm, ObviousRenderer(rig) as obvious:
+    with RenderPool(setting, samples) as pool, PlainRenderer(rig) as plain:
         position = 0
 
         def loop() -> float:
             nonlocal position
             state, appearance = samples[position % len(samples)]
             position += 1
-            return len(obvious.render(state, appearance))
+            return len(plain.render(state, appearance))
 
-        ours, peer = side_by_side(farm.portion, loop, seconds)
-        extra = {"workers": setting.processes, "worker_peak_mib": farm.peak_mib()}
+        ours, peer = side_by_side(pool.portion, loop, seconds)
+        extra = {"workers": setting.processes, "worker_peak_mib": pool.peak_mib()}
     return Row(name=name, ours=ours, peer=peer, peer_name=PEER, unit="images/s", extra=extra)
 
 
-class Farm:
-    """Our renderer in one process a core, each with its own graphics context."""
+class RenderPool:
+    """The classic renderer in several processes, each with its own graphics context."""
 
     def __init__(self, setting: Setting, samples: list[Sample]) -> None:
-        """Starts the processes; every one of them holds all samples."""
+        """Starts the processes; each has all samples."""
         self._count = setting.processes
         self._peak = 0.0
         self._pool = ProcessPoolExecutor(
@@ -111,43 +114,43 @@ class Farm:
         )
 
     def portion(self) -> float:
-        """Renders some samples in every process; returns the number of images."""
+        """Renders `PORTION` samples in every process; returns the number of images."""
         done = list(self._pool.map(_render, [PORTION] * self._count))
         self._peak = max(self._peak, *(peak for _, peak in done))
         return sum(images for images, _ in done)
 
     def peak_mib(self) -> float:
-        """The largest memory a process has needed so far, in MiB."""
+        """The peak memory of any process so far, in MiB."""
         return self._peak
 
-    def __enter__(self) -> "Farm":
+    def __enter__(self) -> "RenderPool":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
 
-_process: dict[str, Any] = {}
+_worker: dict[str, Any] = {}
 
 
 def _open(rig: Rig, samples: list[Sample]) -> None:
-    # One process a core: the software rasteriser's own threads would only get in the way.
+    # With a process on each core, the software rasterizer's own threads only cost time.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     size = rig.cameras[0].width
-    _process["renderer"] = make_renderer("classic", rig=rig, image_size=size)
-    _process["samples"] = samples
-    _process["position"] = 0
+    _worker["renderer"] = make_renderer("classic", rig=rig, image_size=size)
+    _worker["samples"] = samples
+    _worker["position"] = 0
     shape = (len(rig.cameras), size, size, 3)
-    _process["out"] = np.empty(shape, dtype=np.uint8)
+    _worker["out"] = np.empty(shape, dtype=np.uint8)
 
 
 def _render(count: int) -> tuple[int, float]:
     """Renders samples; returns the number of images, and `_peak`."""
-    renderer, samples, out = (_process[key] for key in ("renderer", "samples", "out"))
+    renderer, samples, out = (_worker[key] for key in ("renderer", "samples", "out"))
     for _ in range(count):
-        state, appearance = samples[_process["position"] % len(samples)]
+        state, appearance = samples[_worker["position"] % len(samples)]
         renderer.render(state, appearance, out=out)
-        _process["position"] += 1
+        _worker["position"] += 1
     return count * len(out), _peak()
 
 
@@ -160,25 +163,25 @@ def _peak() -> float:
 
 
 def _quality(rig: Rig, samples: list[Sample]) -> dict[str, Any]:
-    """PSNR and SSIM of both against the supersampled reference."""
-    with ObviousRenderer(rig, supersampling=REFERENCE_SUPERSAMPLING) as best:
+    """PSNR and SSIM of both sides against the supersampled reference."""
+    with PlainRenderer(rig, supersampling=REFERENCE_SUPERSAMPLING) as best:
         reference = np.stack([best.render(*sample) for sample in samples])
-    with ObviousRenderer(rig) as obvious:
-        theirs = np.stack([obvious.render(*sample) for sample in samples])
+    with PlainRenderer(rig) as plain:
+        peer = np.stack([plain.render(*sample) for sample in samples])
     with make_renderer("classic", rig=rig, image_size=rig.cameras[0].width) as renderer:
         ours = np.stack([renderer.render(*sample) for sample in samples])
     return {
         "psnr_db": round(psnr(ours, reference), 2),
-        "psnr_db_peer": round(psnr(theirs, reference), 2),
+        "psnr_db_peer": round(psnr(peer, reference), 2),
         "ssim": round(ssim(ours, reference), 4),
-        "ssim_peer": round(ssim(theirs, reference), 4),
+        "ssim_peer": round(ssim(peer, reference), 4),
         "reference": f"full meshes, {REFERENCE_SUPERSAMPLING}x supersampled",
         "judged_images": len(samples) * len(rig.cameras),
     }
 
 
 def _curves(samples: list[Sample], seconds: float) -> list[Row]:
-    """How the speed changes with workers, pixels and cameras; each point against the same loop."""
+    """Speed over workers, pixels and cameras; each point against the same peer."""
     rig = load_rig("dactyl")
     settings = {
         f"workers_{count}": Setting(rig=rig.resized(IMAGE_SIZE), workers=count)
@@ -192,8 +195,8 @@ def _curves(samples: list[Sample], seconds: float) -> list[Row]:
     rows = []
     for name, setting in settings.items():
         views = len(setting.rig.cameras)
-        mine = samples if views == 3 else draw_samples(setting.rig, SAMPLES)
-        rows.append(_against_obvious(setting, mine, seconds, f"render/{name}"))
+        own = samples if views == 3 else draw_samples(setting.rig, SAMPLES)
+        rows.append(_against_peer(setting, own, seconds, f"render/{name}"))
     return rows
 
 
@@ -205,15 +208,15 @@ def _doublings(limit: int) -> list[int]:
 
 
 def _steadiness(rig: Rig, samples: list[Sample]) -> Row:
-    """The last tenth of many samples against the first; memory at both ends."""
-    with Farm(Setting(rig=rig), samples) as farm:
+    """Speed of the last tenth of a long run against the first; memory in both."""
+    with RenderPool(Setting(rig=rig), samples) as pool:
         per_portion = PORTION * Setting(rig=rig).processes
         portions = -(-STEADY_SAMPLES // (10 * per_portion))
-        farm.portion()
+        pool.portion()
         speeds, memory = [], []
         for _ in range(10):
-            speeds.append(speed(farm.portion, portions))
-            memory.append(farm.peak_mib())
+            speeds.append(speed(pool.portion, portions))
+            memory.append(pool.peak_mib())
     extra = {
         "first_peak_mib": memory[0],
         "last_peak_mib": memory[-1],

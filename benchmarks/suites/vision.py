@@ -1,10 +1,8 @@
-"""Suite `vision`: training speed against a plain loop, and the loader against training's need."""
+"""Suite `vision`: training against a plain loop, and the loader against a training step."""
 
 import dataclasses
-import itertools
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import lightning as L
@@ -13,16 +11,17 @@ import torch
 from opendactyl.benchmarks.measure import Budget, Row
 from opendactyl.benchmarks.peers.plain_torch import PlainTraining
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
-from opendactyl.datasets.loading.datamodule import Item, PoseDataModule
+from opendactyl.datasets.loading.datamodule import Item
 from opendactyl.models.pose.registry import POSE_NETWORKS
 from opendactyl.vision.training.config import VisionConfig
-from opendactyl.vision.training.train import build_module, build_trainer, make_data
+from opendactyl.vision.training.train import build_module, make_data
+from opendactyl.vision.training.trainer import build_trainer
 
 SAMPLES, VAL_SAMPLES = 512, 16
 ROUNDS = 2
-"""Both sides train in turns, this often each."""
+"""The two sides alternate this many times."""
 WARM_UP = 4
-"""Batches before the clock starts."""
+"""Batches before the measurement."""
 
 
 def run(budget: Budget) -> list[Row]:
@@ -39,10 +38,10 @@ def run(budget: Budget) -> list[Row]:
 
 
 def small_config(folder: Path, samples: int) -> VisionConfig:
-    """Training settings, as they come, on a dataset rendered into `folder`."""
+    """Default training settings, with a dataset rendered into `folder`."""
     for name, seed, count in (("train", 0, samples), ("val", 1, VAL_SAMPLES)):
         generate(DatasetConfig(out=folder / name, num_samples=count, seed=seed, shard_size=64))
-    # So long a run neither validates nor saves while it is measured.
+    # A run of this length neither validates nor saves within the measuring time.
     return VisionConfig(
         data=(folder / "train",), val_data=folder / "val", out=folder / "run", max_minutes=6000.0,
         accelerator="cpu", devices=1,
@@ -53,7 +52,7 @@ class Meter(L.Callback):
     """Counts samples for some seconds, then stops the training."""
 
     def __init__(self, seconds: float, batch_size: int) -> None:
-        """Starts to count after the warm-up."""
+        """Counts from the end of the warm-up."""
         self._seconds = seconds
         self._batch_size = batch_size
         self._began = 0.0
@@ -75,26 +74,22 @@ class Meter(L.Callback):
             trainer.should_stop = True
 
 
-class SameBatch:
+class RepeatedBatch(L.LightningDataModule):
     """One batch again and again: training without loading."""
 
     def __init__(self, batch: Item) -> None:
-        """Holds the batch."""
+        """Repeats `batch`."""
+        super().__init__()
         self._batch = batch
+        self.batch_size = len(batch["index"])
 
-    def __len__(self) -> int:
-        """More batches than anyone waits for."""
-        return 10**9
-
-    def __iter__(self) -> Iterator[Item]:
-        """The batch, as often as it is asked for."""
-        return itertools.repeat(self._batch)
+    def train_dataloader(self) -> list[Item]:
+        """More batches than any measurement takes."""
+        return [self._batch] * 1_000_000
 
 
-def train_for(
-    config: VisionConfig, seconds: float, batches: SameBatch | PoseDataModule | None = None
-) -> Meter:
-    """Trains as `train-vision` does, on the dataset or on given batches, and counts."""
+def train_for(config: VisionConfig, seconds: float, batch: Item | None = None) -> Meter:
+    """Trains as `train-vision` does, on the dataset or on one batch, and counts samples."""
     data = make_data(config)
     trainer, _ = build_trainer(config, config.out)
     meter = Meter(seconds, config.batch_size)
@@ -102,18 +97,18 @@ def train_for(
     progress = trainer.progress_bar_callback
     if progress is not None:
         progress.disable()
-    trainer.fit(build_module(config, data), batches or data)
+    trainer.fit(build_module(config, data), datamodule=RepeatedBatch(batch) if batch else data)
     return meter
 
 
 def _against_plain(config: VisionConfig, seconds: float, name: str) -> Row:
     data = make_data(config)
     plain = PlainTraining(config, build_module(config, data))
-    share = seconds / ROUNDS
+    round_seconds = seconds / ROUNDS
     ours_samples, ours_spent, peer_samples, peer_spent = 0.0, 0.0, 0.0, 0.0
     for _ in range(ROUNDS):
-        meter = train_for(config, share)
-        samples, spent = plain.train_for(share, warm_up=WARM_UP)
+        meter = train_for(config, round_seconds)
+        samples, spent = plain.train_for(round_seconds, warm_up=WARM_UP)
         ours_samples, ours_spent = ours_samples + meter.samples, ours_spent + meter.spent
         peer_samples, peer_spent = peer_samples + samples, peer_spent + spent
     return Row(
@@ -130,7 +125,7 @@ def _against_plain(config: VisionConfig, seconds: float, name: str) -> Row:
 
 
 def _loader(config: VisionConfig, seconds: float) -> Row:
-    """What the loader gives by itself against what a step without loading could take."""
+    """Speed of the loader alone against that of training without loading."""
     data = make_data(config)
     loader = data.train_dataloader()
     batch = next(iter(loader))
@@ -140,11 +135,11 @@ def _loader(config: VisionConfig, seconds: float) -> Row:
             samples += len(item["index"])
             if time.perf_counter() - began >= seconds:
                 break
-    given = samples / (time.perf_counter() - began)
-    meter = train_for(config, seconds, SameBatch(_as_tensors(batch)))
+    loaded = samples / (time.perf_counter() - began)
+    meter = train_for(config, seconds, _as_tensors(batch))
     return Row(
-        name="vision/loader", ours=given, peer=meter.samples / meter.spent, unit="samples/s",
-        peer_name="what training takes when nothing has to be loaded",
+        name="vision/loader", ours=loaded, peer=meter.samples / meter.spent, unit="samples/s",
+        peer_name="training on one batch, without loading",
         extra={"loader_processes": config.workers, "batch_size": config.batch_size},
     )  # fmt: skip
 

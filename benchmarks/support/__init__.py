@@ -1,1 +1,1 @@
-"""What several suites share: image similarity, untrained bundles, replayed actions."""
+"""Used by several suites: image similarity, untrained bundles, replayed actions."""

@@ -1,4 +1,4 @@
-"""The environment under random actions, and its physics alone: same states, same controls."""
+"""The environment with random actions, and its physics alone: same states, same controls."""
 
 import mujoco
 import numpy as np
@@ -10,14 +10,14 @@ from opendactyl.policy.interface.actions import BINS
 from opendactyl.sim.hands import names
 
 CHUNK = 25
-"""Actions between two looks at the clock."""
+"""Actions between two time measurements."""
 REPLAYED = 10
-"""Actions replayed at a time: what an episode draws for its physics is not put back, so that a long
-replay of randomized hands strays, lets objects fall and has less to do."""
+"""Actions replayed at a time. The physics that an episode samples is not restored, so a long replay
+of randomized hands diverges, drops objects and has less to compute."""
 
 
 class RandomHands:
-    """Our environment under uniformly random actions."""
+    """`HandEnv` with uniformly random actions."""
 
     def __init__(self, simulations: int, seed: int = 0, *, randomization: str = "none") -> None:
         """Starts the simulations on all cores."""
@@ -32,7 +32,7 @@ class RandomHands:
         return self._rng.integers(0, BINS, (self.env.num_envs, len(names.ACTUATORS)))
 
     def actions(self) -> float:
-        """Takes a chunk of actions; returns how many, over all simulations."""
+        """Takes a chunk of actions; returns their number over all simulations."""
         for _ in range(CHUNK):
             self.env.step(self.bins())
         return CHUNK * self.env.num_envs
@@ -43,13 +43,13 @@ class RandomHands:
 
 
 class Recorder:
-    """Acts, remembering the controls, and replays them in the very same batch.
+    """Takes actions, records the controls, and replays them in the same batch.
 
-    The batch is the environment's own, so simulations, threads and per-simulation model fields
-    are the same by construction. A replay starts where the chunk started (`rewind`); before the
-    environment acts again it gets its simulations back as it left them (`resume`). Where an episode
-    ended, a replay puts in the state that the next one began with: a block that lies where it fell
-    would be less work than one in the hand.
+    The batch is the environment's, so simulations, threads and per-simulation model fields are the
+    same by construction. A replay starts from the states at the start of the chunk (`rewind`);
+    `resume` restores the states at its end before the environment acts again. Where an episode
+    ended, a replay sets the initial state of the next one: a dropped object would be less to
+    compute than one in the hand.
     """
 
     def __init__(self, hands: RandomHands, chunk: int = REPLAYED) -> None:
@@ -63,20 +63,20 @@ class Recorder:
         self._starts: list[tuple[NDArray[np.intp], NDArray[np.float64]]] = []
 
     def resume(self) -> None:
-        """Gives the environment its simulations back, as it left them."""
+        """Restores the states at the end of the recorded chunk."""
         if self._after is not None:
-            self._put(self._after)
+            self._set_state(self._after)
 
     def rewind(self) -> None:
-        """Puts the simulations where the chunk started."""
-        self._put(self._before)
+        """Restores the states at the start of the recorded chunk."""
+        self._set_state(self._before)
 
-    def _put(self, state: NDArray[np.float64]) -> None:
+    def _set_state(self, state: NDArray[np.float64]) -> None:
         self.batch.state[:] = state
         self.batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
 
     def act(self) -> float:
-        """Takes a chunk of actions through the environment; returns how many."""
+        """Takes a chunk of actions in the environment; returns their number."""
         ctrl = self.batch.bind("ctrl")
         self._before[:] = self.batch.state
         self._starts = []
@@ -90,7 +90,7 @@ class Recorder:
         return self._chunk * self.batch.nsim
 
     def replay(self) -> float:
-        """Steps the batch through the recorded controls; returns how many actions that were."""
+        """Steps the batch with the recorded controls; returns the number of actions."""
         ctrl = self.batch.bind("ctrl")
         for controls, (ids, states) in zip(self._controls, self._starts, strict=True):
             ctrl[:] = controls

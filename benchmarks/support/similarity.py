@@ -1,4 +1,4 @@
-"""How alike two pictures are."""
+"""Similarity of images."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,9 @@ def ssim(images: Images, reference: Images) -> float:
     var_a = _window(a * a) - mean_a**2
     var_b = _window(b * b) - mean_b**2
     cov = _window(a * b) - mean_a * mean_b
-    likeness = (2 * mean_a * mean_b + c1) * (2 * cov + c2)
-    spread = (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
-    return float(np.mean(likeness / spread))
+    numerator = (2 * mean_a * mean_b + c1) * (2 * cov + c2)
+    denominator = (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+    return float(np.mean(numerator / denominator))
 
 
 def _window(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""A bundle of networks as they are before training, for timing where none was trained yet."""
+"""A bundle of untrained networks, for timing where there is no trained one."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def untrained_bundle(folder: Path) -> Path:
 
 
 def _policy_run(run: Path) -> Path:
-    """A run folder as `train-policy` leaves it, its training taken out."""
+    """A run folder like that of `train-policy`, with untrained weights."""
     config = PolicyConfig()
     size = layout_size(LAYOUTS[config.layout])
     agent = Agent(size, hidden=config.hidden, memory=config.memory, privileged=False)

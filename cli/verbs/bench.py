@@ -1,4 +1,4 @@
-"""`opendactyl bench`: measures speed against other ways, side by side in one run."""
+"""`opendactyl bench`: compares speed with other implementations, side by side in one run."""
 
 import logging
 import os
@@ -22,10 +22,14 @@ class BenchConfig:
     full: bool = False
     """Measure the long curves as well, and plot them in an HTML file beside the JSON one;
     without, a suite takes at most five minutes."""
+    seconds: float = 30.0
+    """Measuring time for each side of a comparison."""
+    resume: bool = False
+    """Continue an interrupted run: measure the suites that are not in the JSON file yet."""
 
 
 def main(argv: list[str]) -> None:
-    """Prints a table per suite and writes the JSON file."""
+    """Prints a table for each suite and writes the JSON file."""
     config = parse(
         BenchConfig,
         "bench",
@@ -33,7 +37,7 @@ def main(argv: list[str]) -> None:
         "Measures speed. Every row is a ratio taken in one run, above 1 when ours is better.",
     )
     choose()
-    # What the peers' packages have to say about themselves would drown the table.
+    # The warnings and logs of the other packages would hide the table.
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -41,5 +45,6 @@ def main(argv: list[str]) -> None:
     from opendactyl.benchmarks.report import SUITES, run_suites
 
     names = SUITES if config.suite == "all" else (config.suite,)
-    run_suites(names, Budget(full=config.full, bundle=default_bundle()), config.out, print)
+    budget = Budget(seconds=config.seconds, full=config.full, bundle=default_bundle())
+    run_suites(names, budget, config.out, print, resume=config.resume)
     print(f"rows in {config.out}")

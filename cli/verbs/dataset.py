@@ -1,4 +1,4 @@
-"""`opendactyl dataset`: renders a labelled dataset, and looks after finished ones."""
+"""`opendactyl dataset`: renders, verifies, repairs and converts labelled datasets."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import tyro
 from opendactyl.cli.options import parse
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.config import DatasetConfig
-from opendactyl.render.opengl.backend import choose
+from opendactyl.render.opengl import backend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,16 +18,16 @@ class DatasetCommand(DatasetConfig):
     """Settings of `dataset`."""
 
     verify: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Check every checksum, label and image of this dataset, and make nothing."""
+    """Check every checksum, label and image of this dataset, and render nothing."""
     repair: Annotated[Path | None, tyro.conf.arg(metavar="[DIR]")] = None
-    """Make the missing and damaged shards of this dataset, or of the one that --verify names,
+    """Render the missing and damaged shards of this dataset, or of the one that --verify names,
     again, and no others."""
     export_bop: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR OUT")] = ()
     """Write the dataset DIR in BOP's format into the folder OUT."""
 
 
 def main(argv: list[str]) -> None:
-    """Makes data/train and data/val, or the one folder that --out names."""
+    """Renders data/train and data/val, or the one folder that --out names."""
     command = parse(
         DatasetCommand,
         "dataset",
@@ -38,18 +38,22 @@ def main(argv: list[str]) -> None:
     if "--export-bop" in argv and len(command.export_bop) != 2:
         raise InputError(
             f"--export-bop got {len(command.export_bop)} folders; it takes two, DIR OUT: "
-            "the dataset, and where to write it"
+            "the dataset, and the folder to write"
         )
     if command.verify or command.repair or command.export_bop:
-        _look_after(command)
-        return
-    from opendactyl.datasets.export.card import write_card
-    from opendactyl.datasets.generation.generate import generate
+        _maintain(command)
+    else:
+        _render(command, argv)
 
+
+def _render(command: DatasetCommand, argv: list[str]) -> None:
     fields = dataclasses.fields(DatasetConfig)
     config = DatasetConfig(**{f.name: getattr(command, f.name) for f in fields})
+    _choose_backend(config.renderer, config.ray)
     config.check()
     from opendactyl.control.evaluation.policy_states import rollout_source
+    from opendactyl.datasets.export.card import write_card
+    from opendactyl.datasets.generation.generate import generate
 
     make_source = rollout_source(config.states, config.object)
     if any(word == "--out" or word.startswith("--out=") for word in argv):
@@ -68,8 +72,16 @@ def main(argv: list[str]) -> None:
         print(f"dataset in {generate(part, make_source, write_card)}")
 
 
+def _choose_backend(renderer: str, ray: str) -> None:
+    """Chooses one for `classic`; Filament uses Vulkan, and Ray's nodes choose their own."""
+    if renderer == "classic" and not ray:
+        backend.choose()
+    else:
+        backend.requested()
+
+
 def _with_folder(argv: list[str]) -> list[str]:
-    """A bare --repair means the dataset that --verify names."""
+    """The arguments with the folder of --verify added after a bare --repair."""
     if "--repair" not in argv or "--verify" not in argv[:-1]:
         return argv
     after = argv.index("--repair") + 1
@@ -78,15 +90,16 @@ def _with_folder(argv: list[str]) -> list[str]:
     return [*argv[:after], argv[argv.index("--verify") + 1], *argv[after:]]
 
 
-def _look_after(command: DatasetCommand) -> None:
+def _maintain(command: DatasetCommand) -> None:
     from opendactyl.datasets.format.manifest import load_manifest
 
+    made = load_manifest(command.repair).config if command.repair else {}
+    _choose_backend("classic" if command.export_bop else str(made.get("renderer")), command.ray)
     if command.repair:
         from opendactyl.control.evaluation.policy_states import rollout_source
         from opendactyl.datasets.export.card import write_card
         from opendactyl.datasets.generation.generate import repair
 
-        made = load_manifest(command.repair).config
         source = rollout_source(str(made.get("states")), str(made.get("object")))
         names = repair(
             command.repair,
@@ -105,7 +118,6 @@ def _look_after(command: DatasetCommand) -> None:
             raise InputError("; ".join(faults))
         print(f"{command.verify} is sound: {load_manifest(command.verify).num_samples} samples")
     if command.export_bop:
-        choose()
         from opendactyl.datasets.export.bop import export_bop
 
         print(f"BOP dataset in {export_bop(*command.export_bop)}")

@@ -1,4 +1,4 @@
-"""`opendactyl demo`: the whole chain at a small size, from images to a film."""
+"""`opendactyl demo`: the whole chain at a small size, from images to a video."""
 
 import subprocess
 import sys
@@ -11,8 +11,17 @@ from opendactyl.cli.bundles import shipped_weights
 from opendactyl.cli.options import parse
 from opendactyl.cli.verb_list import RESUMABLE
 from opendactyl.core.atomic_files import read_json
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import (
+    ENVIRONMENT_STATUS,
+    INPUT_STATUS,
+    EnvironmentFailure,
+    InputError,
+    OpenDactylError,
+)
 from opendactyl.core.run_dir import new_folder
+from opendactyl.render.opengl.backend import choose
+
+INTERRUPTED_STATUS = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,26 +29,26 @@ class DemoConfig:
     """Settings of `demo`."""
 
     out: Path = Path("demo")
-    """Folder for everything the demo makes."""
+    """Folder for all outputs."""
     samples: int = 3000
     """Training samples to render."""
     vision_minutes: float = 4.0
-    """Time for the estimator."""
+    """Training time of the estimator."""
     policy_minutes: float = 3.0
-    """Time for the policy."""
+    """Training time of the policy."""
     episodes: int = 6
     """Episodes of each evaluation."""
     seconds_per_goal: float = 8.0
-    """Time for each goal in both evaluations; `evaluate` gives ten times as much."""
+    """Time limit of each goal in both evaluations; the default of `evaluate` is ten times that."""
     from_scratch: bool = False
-    """Train fresh networks, which need hours, not minutes; otherwise training goes on from the
-    weights that ship."""
+    """Train from random weights, which needs hours, not minutes, instead of from the shipped
+    weights."""
     resume: bool = False
-    """Continue an interrupted demo, or start what is not there yet."""
+    """Continue an interrupted demo, or start a new one."""
 
 
 def main(argv: list[str]) -> None:
-    """Runs the verbs one after the other, as a user would."""
+    """Runs the verbs one after the other."""
     config = parse(
         DemoConfig,
         "demo",
@@ -49,14 +58,15 @@ def main(argv: list[str]) -> None:
     minutes = min(config.vision_minutes, config.policy_minutes)
     if config.samples < 10 or min(minutes, config.seconds_per_goal, config.episodes) <= 0:
         raise InputError("--samples must be at least 10, and times and episodes positive")
+    choose()
     out = new_folder(config.out, resume=config.resume)
     began = time.monotonic()
     for title, verb, options in _steps(config, out):
         print(f"\n== {title}", flush=True)
         _run(verb, options)
     print(_table(out, config.seconds_per_goal))
-    print(f"the demo took {(time.monotonic() - began) / 60:.1f} minutes; it left behind:")
-    for what, path in _artefacts(out):
+    print(f"the demo took {(time.monotonic() - began) / 60:.1f} minutes; its outputs are:")
+    for what, path in _outputs(out):
         print(f"  {what:<24}{path}")
 
 
@@ -67,29 +77,33 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
     size = max(config.samples // 10, 2)
     short = ["--episodes", config.episodes, "--seconds-per-goal", config.seconds_per_goal]
     short += ["--video-seconds", 0]
-    see = ["--data", data, "--val-data", val, "--out", vision]
-    see += ["--max-minutes", config.vision_minutes]
-    act = ["--out", policy, "--max-minutes", config.policy_minutes, "--num-envs", 256]
-    see_start, act_start = _starts(config)
+    estimator = ["--data", data, "--val-data", val, "--out", vision]
+    estimator += ["--max-minutes", config.vision_minutes]
+    controller = ["--out", policy, "--max-minutes", config.policy_minutes, "--num-envs", 256]
+    vision_start, policy_start = _initial_weights(config)
     loop = ["--bundle", bundle, "--pose"]
     steps = [
         ("render training data", "dataset", ["--out", data, "--num-samples", config.samples]),
         ("render validation data", "dataset", ["--out", val, "--num-samples", size, "--seed", 1]),
         ("draw a contact sheet", "preview", ["--data", data, "--out", out / "contact-sheet.png"]),
-        ("train the estimator", "train-vision", see + see_start),
-        ("train the policy", "train-policy", act + act_start),
+        ("train the estimator", "train-vision", estimator + vision_start),
+        ("train the policy", "train-policy", controller + policy_start),
         ("export", "export", ["--vision", vision, "--policy", policy, "--out", bundle]),
         (
-            "close the loop on the true pose",
+            "close the loop with the true pose",
             "evaluate",
             [*loop, "sim", "--out", out / "evaluate-sim", *short],
         ),
         (
-            "close the loop by sight",
+            "close the loop with the estimated pose",
             "evaluate",
             [*loop, "vision", "--out", out / "evaluate-vision", *short],
         ),
-        ("film it", "run", ["--bundle", bundle, "--seconds", 12, "--video", out / "run.mp4"]),
+        (
+            "record a video",
+            "run",
+            ["--bundle", bundle, "--seconds", 12, "--video", out / "run.mp4"],
+        ),
     ]
     return [
         (title, verb, [str(o) for o in options] + ["--resume"] * (verb in RESUMABLE))
@@ -97,30 +111,36 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def _starts(config: DemoConfig) -> tuple[list[Any], list[Any]]:
-    """Where the training of the estimator and that of the policy begin, as their options."""
+def _initial_weights(config: DemoConfig) -> tuple[list[Any], list[Any]]:
+    """Options of `train-vision` and of `train-policy` that name the initial weights."""
     if config.from_scratch:
         return ["--preset", "quick"], []
     weights = shipped_weights()
     if weights is None:
         raise InputError("this installation has no weights to start from; add --from-scratch")
-    # Steps small enough that minutes of training do not undo what hours have learned.
+    # Low learning rates, so that minutes of training do not undo hours of it.
     vision = ["--warm-start", weights / "pose.safetensors", "--learning-rate", 2e-4]
     policy = ["--warm-start", weights / "policy-spin.safetensors", "--learning-rate", 1e-4]
     return vision, [*policy, "--teacher-fraction", 0, "--distillation-fraction", 0, "--horizon", 32]
 
 
 def _run(verb: str, options: list[str]) -> None:
-    """Runs a verb in a process of its own, so that each starts with a clean slate."""
+    """Runs a verb in a subprocess; raises the error of its exit status."""
     command = [sys.executable, "-P", "-m", "opendactyl.cli.main", verb, *options]
     print("opendactyl", verb, *options, flush=True)
     status = subprocess.run(command, check=False).returncode
-    if status:
-        raise InputError(f"the step `opendactyl {verb}` ended with status {status}; see above")
+    if status == 0:
+        return
+    if status == INTERRUPTED_STATUS:
+        raise KeyboardInterrupt
+    kinds = {INPUT_STATUS: InputError, ENVIRONMENT_STATUS: EnvironmentFailure}
+    # A negative status is a signal, such as that of the kernel when memory runs out.
+    kind = EnvironmentFailure if status < 0 else kinds.get(status, OpenDactylError)
+    raise kind(f"the step `opendactyl {verb}` ended with status {status}; see above")
 
 
 def _table(out: Path, seconds_per_goal: float) -> str:
-    """What was measured."""
+    """The measured errors and goals."""
     vision = read_json(out / "vision/report/metrics.json")
     lines = [
         "",
@@ -139,13 +159,13 @@ def _table(out: Path, seconds_per_goal: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _artefacts(out: Path) -> list[tuple[str, Path]]:
+def _outputs(out: Path) -> list[tuple[str, Path]]:
     return [
         ("contact sheet", out / "contact-sheet.png"),
         ("estimator's report", out / "vision/report/report.html"),
         ("learning curves", out / "policy/metrics.csv"),
         ("bundle", out / "bundle"),
-        ("loop on the true pose", out / "evaluate-sim/report.html"),
-        ("loop by sight", out / "evaluate-vision/report.html"),
-        ("film", out / "run.mp4"),
+        ("loop, true pose", out / "evaluate-sim/report.html"),
+        ("loop, estimated pose", out / "evaluate-vision/report.html"),
+        ("video", out / "run.mp4"),
     ]

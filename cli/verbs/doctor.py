@@ -1,6 +1,7 @@
-"""`opendactyl doctor`: one line per part, ok or the remedy."""
+"""`opendactyl doctor`: one line for each part, with its state or the remedy."""
 
 import importlib.util
+import os
 import platform
 import subprocess
 import sys
@@ -8,36 +9,40 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from opendactyl.core.cpu import cores
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import ENVIRONMENT_STATUS, InputError
 from opendactyl.render.opengl.backend import (
     BACKENDS,
+    DISABLED,
+    HEADLESS,
     PROBE_SECONDS,
-    choose,
+    VARIABLE,
+    Probe,
     device_remedy,
     forbidden_devices,
     probe,
+    requested,
 )
 
 OK, WARN, FAIL = "ok", "--", "FAIL"
 NO_NVIDIA_EGL = (
-    "there is an NVIDIA GPU, but EGL draws on the CPU: install the driver's EGL library "
+    "there is an NVIDIA GPU, but EGL renders on the CPU: install the driver's EGL library "
     "(for a container, set NVIDIA_DRIVER_CAPABILITIES=all)"
 )
 _COUNT = """
 import sys
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import OpenDactylError
 from opendactyl.render.filament.vulkan import count_devices
 try:
     devices = count_devices()
     from mujoco import mjrf
     print(f"uses Vulkan ({devices} device(s))")
-except (InputError, ImportError) as error:
+except (OpenDactylError, ImportError) as error:
     sys.exit(str(error))
 """
 
 
 def main(argv: list[str]) -> int:
-    """Prints the findings; 1 if the main job cannot run."""
+    """Prints the findings; 3 if one of them is a failure, otherwise 0."""
     if argv:
         if argv[0] in ("-h", "--help"):
             print("usage: opendactyl doctor\n\n" + (__doc__ or ""))
@@ -47,7 +52,7 @@ def main(argv: list[str]) -> int:
     for status, part, detail in findings():
         failed |= status == FAIL
         print(f"{status:<5}{part:<19}{detail}")
-    return int(failed)
+    return ENVIRONMENT_STATUS if failed else 0
 
 
 def findings() -> Iterator[tuple[str, str, str]]:
@@ -67,7 +72,7 @@ def _packages() -> Iterator[tuple[str, str, str]]:
         ("hand model", "gymnasium_robotics", "sim"),
         ("vision training", "lightning", "train"),
         ("policy training", "torchrl", "train"),
-        ("films", "av", "sim"),
+        ("videos", "av", "sim"),
         ("viewer", "viser", "sim"),
         ("run time", "onnxruntime", ""),
     ):
@@ -86,25 +91,34 @@ def _graphics() -> Iterator[tuple[str, str, str]]:
         yield WARN, "gpu", device_remedy(device)
     if Path("/dev/nvidiactl").exists() and probes["egl"].software:
         yield WARN, "gpu", NO_NVIDIA_EGL
+    yield _classic(probes)
+
+
+def _classic(probes: dict[str, Probe]) -> tuple[str, str, str]:
+    """Which backend the classic renderer uses, as `backend.choose` decides."""
+    part = "classic renderer"
     try:
-        chosen = choose()
+        name = requested()
     except InputError as error:
-        yield FAIL, "classic renderer", str(error)
-        return
-    if not probes[chosen].ok:
-        works = [name for name, result in probes.items() if result.ok]
+        return FAIL, part, str(error)
+    if name in DISABLED:
+        return WARN, part, f"{VARIABLE}={name} turns it off; unset it to render"
+    works = [name for name in BACKENDS if probes[name].ok]
+    if name and name not in works:
         remedy = f"unset it, or set it to {' or '.join(works)}" if works else "see above"
-        yield FAIL, "classic renderer", f"MUJOCO_GL={chosen} does not work here; {remedy}"
-        return
-    kind = "software" if probes[chosen].software else "hardware"
-    yield OK, "classic renderer", f"uses {chosen} ({kind})"
+        return FAIL, part, f"{VARIABLE}={name} does not work here; {remedy}"
+    chosen = name or next((name for name in HEADLESS if name in works), "")
+    if not chosen:
+        return FAIL, part, "no backend works without a display; see above"
+    return OK, part, f"uses {chosen} ({'software' if probes[chosen].software else 'hardware'})"
 
 
 def _filament() -> tuple[str, str, str]:
-    """Asks in a process of its own: a broken Vulkan driver takes the process with it."""
+    """Tested in a subprocess, which a broken Vulkan driver may crash."""
     try:
         result = subprocess.run(
             [sys.executable, "-P", "-c", _COUNT],
+            env=os.environ | {VARIABLE: DISABLED[0]},
             capture_output=True, text=True, check=False, timeout=PROBE_SECONDS,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

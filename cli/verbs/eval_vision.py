@@ -1,4 +1,4 @@
-"""`opendactyl eval-vision`: measures an estimator on a dataset it has not seen."""
+"""`opendactyl eval-vision`: measures an estimator on held-out data."""
 
 from opendactyl.cli.options import parse
 from opendactyl.cli.verbs.train_vision import print_metrics

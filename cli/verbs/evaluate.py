@@ -1,12 +1,12 @@
 """`opendactyl evaluate`: counts consecutive goals of a bundle in closed loop."""
 
 from opendactyl.cli.bundles import with_bundle
-from opendactyl.cli.options import choose_backend, parse
+from opendactyl.cli.options import choose_backend, parse, value_of
 
 
 def main(argv: list[str]) -> None:
-    """Writes results.json and report.html, and prints the table."""
-    choose_backend(argv)
+    """Writes results.json and report.html, and prints a summary."""
+    choose_backend(argv, renders=_renders(argv))
     from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
     from opendactyl.control.viewer.video import record_median_video
 
@@ -32,6 +32,12 @@ def main(argv: list[str]) -> None:
     against = results.get("against")
     if against and against["ratio"] is not None:
         print(
-            f"{against['ratio']:.2f} of what the pose from {against['pose']} brings, in "
+            f"ratio {against['ratio']:.2f} to the pose from {against['pose']}, in "
             f"{against['n']} paired episodes"
         )
+
+
+def _renders(argv: list[str]) -> bool:
+    """Whether OpenGL is needed; found out before the parsing, whose dataclass imports MuJoCo."""
+    seconds = value_of("--video-seconds", argv) or value_of("--film-seconds", argv)
+    return value_of("--pose", argv) not in (None, "sim") or seconds not in ("0", "0.0")

@@ -26,12 +26,10 @@ def main(argv: list[str]) -> None:
         "Writes pose.onnx, policy.onnx, manifest.json and a model card.",
     )
     if config.check is not None:
-        raise InputError("export: --check BUNDLE stands alone; leave the other options out")
+        raise InputError("export: --check BUNDLE takes no other options; leave them out")
     if config.record:
         if dataclasses.replace(config, record=(), out=ExportConfig.out) != ExportConfig():
-            raise InputError(
-                "export: --record exports nothing; of the other options it takes --out"
-            )
+            raise InputError("export: --record exports nothing; it takes --out and no other option")
         from opendactyl.control.packaging.metrics import record
 
         record(config.out, config.record)
@@ -41,7 +39,7 @@ def main(argv: list[str]) -> None:
 
 
 def _check(argv: list[str]) -> None:
-    """Needs the base install only, which has no parser of options."""
+    """Works with the base install, which has no tyro."""
     from opendactyl.control.bundle.load import check_bundle
 
     words = argv[0].split("=", 1)[1:] + argv[1:]

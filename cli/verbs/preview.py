@@ -13,15 +13,15 @@ class PreviewConfig:
     data: Path = Path("data/train")
     """The dataset."""
     out: Path = Path("preview.png")
-    """The picture to write."""
+    """The image file to write."""
     samples: int = 12
     """Number of samples, one row each."""
     augment: bool = False
-    """Draw each sample after the augmentation of training, at the size it is stored in."""
+    """Draw each sample with the augmentation of training, at its stored size."""
 
 
 def main(argv: list[str]) -> None:
-    """Writes the picture."""
+    """Writes the image file."""
     config = parse(
         PreviewConfig, "preview", argv, "Draws samples with their labels: three views a row."
     )

@@ -1,4 +1,4 @@
-"""`opendactyl run`: films a bundle at work."""
+"""`opendactyl run`: records a video of a bundle in closed loop."""
 
 from opendactyl.cli.bundles import with_bundle
 from opendactyl.cli.options import choose_backend, parse
@@ -13,6 +13,6 @@ def main(argv: list[str]) -> None:
         RunConfig,
         "run",
         argv,
-        "Runs a bundle in closed loop and films it: scene, views, poses, goal.",
+        "Runs a bundle in closed loop and records a video: scene, views, poses, goal.",
     )
-    print(f"film in {record_video(with_bundle(config, argv))}")
+    print(f"video in {record_video(with_bundle(config, argv))}")

@@ -14,7 +14,7 @@ def main(argv: list[str]) -> None:
         PolicyConfig,
         "train-policy",
         argv,
-        "Trains an LSTM policy: a teacher that sees everything, cloning, then PPO.",
+        "Trains an LSTM policy: a teacher with privileged observations, distillation, then PPO.",
     )
     from opendactyl.policy.training.train import train
 

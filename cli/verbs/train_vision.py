@@ -4,7 +4,7 @@ import logging
 import warnings
 from pathlib import Path
 
-from opendactyl.cli.options import parse, value_of
+from opendactyl.cli.options import choose_backend, parse, value_of
 from opendactyl.core.errors import InputError
 
 
@@ -23,16 +23,17 @@ def main(argv: list[str]) -> None:
         "Trains the pose estimator on a dataset, under Lightning.",
         default=PRESETS[preset],
     )
+    choose_backend(argv, renders=config.mine is not None)
     from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
-    from opendactyl.vision.training.train import leads, train
+    from opendactyl.vision.training.train import is_rank_zero, train
 
-    # Its own chatter; importing Lightning sets the level, so this comes after.
+    # Importing Lightning sets the level, so this comes after.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     find_source = None
     if config.mine is not None:
         from opendactyl.control.evaluation.policy_states import rollout_source as find_source
     run = train(config, find_source)
-    if not leads():
+    if not is_rank_zero():
         return
     report = EvalConfig(model=run, data=config.val_data, out=run / "report", resume=True)
     metrics = evaluate(report)
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> None:
 
 
 def print_metrics(metrics: dict, out: Path) -> None:
-    """The two errors, and where the report is."""
+    """Prints the errors of rotation and position, and the report's path."""
     rotation, position = metrics["rotation_error_deg"], metrics["position_error_mm"]
     print(
         f"n = {metrics['n']}: "

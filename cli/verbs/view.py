@@ -1,11 +1,11 @@
-"""`opendactyl view`: the closed loop live in a browser."""
+"""`opendactyl view`: shows the closed loop live in a browser."""
 
 from opendactyl.cli.bundles import with_bundle
 from opendactyl.cli.options import choose_backend, parse
 
 
 def main(argv: list[str]) -> None:
-    """Serves the page until interrupted."""
+    """Serves the viewer until interrupted."""
     choose_backend(argv)
     from opendactyl.control.viewer.app import ViewConfig, view
 

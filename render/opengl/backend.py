@@ -1,7 +1,7 @@
-"""Which OpenGL backend MuJoCo uses: tried in processes of their own, chosen before the import.
+"""The OpenGL backend of MuJoCo: probed in subprocesses and chosen before MuJoCo is imported.
 
-MuJoCo reads `MUJOCO_GL` when it is imported and raises nothing for a wrong value, so this module
-imports neither MuJoCo nor anything that does.
+MuJoCo reads `MUJOCO_GL` when it is imported and raises for an unknown value, so this module imports
+neither MuJoCo nor anything that does.
 """
 
 import ctypes.util
@@ -11,15 +11,22 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
 
+VARIABLE = "MUJOCO_GL"
 BACKENDS = ("egl", "osmesa", "glfw")
-"""Valid values of MUJOCO_GL, in the order they are tried; `glfw` needs a display."""
+"""Values of MUJOCO_GL that render; `glfw` needs a display."""
+HEADLESS = ("egl", "osmesa")
+"""The backends to try, in this order, where MUJOCO_GL is not set."""
+DISABLED = ("disable", "disabled", "off", "false", "0")
+"""Values of MUJOCO_GL with which MuJoCo loads no OpenGL."""
 PACKAGES = "libegl1 libgl1 libgles2 libosmesa6 mesa-vulkan-drivers"
 EGL_DRIVERS = ("/usr/share/glvnd/egl_vendor.d", "/etc/glvnd/egl_vendor.d")
 DEVICES = Path("/dev/dri")
 PROBE_SECONDS = 120
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "softwarerasterizer")
+_PROBED = "OPENDACTYL_GL_PROBED"
+"""Environment variable: the backend that worked, so that child processes do not probe it again."""
 
 _PROBE = """
 import mujoco
@@ -33,7 +40,7 @@ context.free()
 
 @dataclass(frozen=True)
 class Probe:
-    """What trying a backend brought."""
+    """The result of opening an OpenGL context with a backend."""
 
     name: str
     ok: bool
@@ -42,16 +49,16 @@ class Probe:
 
     @property
     def software(self) -> bool:
-        """Whether the backend draws on the CPU."""
+        """Whether the backend renders on the CPU."""
         return any(word in self.detail.lower() for word in SOFTWARE)
 
 
 def probe(name: str) -> Probe:
-    """Tries one backend in a process of its own."""
+    """Opens a context with one backend, in a subprocess: a broken driver may crash it."""
     try:
         result = subprocess.run(
             [sys.executable, "-c", _PROBE],
-            env=os.environ | {"MUJOCO_GL": name, "PYTHONSAFEPATH": "1"},
+            env=os.environ | {VARIABLE: name, "PYTHONSAFEPATH": "1"},
             capture_output=True,
             text=True,
             timeout=PROBE_SECONDS,
@@ -65,13 +72,13 @@ def probe(name: str) -> Probe:
 
 
 def forbidden_devices() -> list[Path]:
-    """The GPUs' render nodes that this user may not open: drawing falls back to the CPU."""
+    """The GPUs' render nodes that this user may not open: rendering falls back to the CPU."""
     nodes = sorted(DEVICES.glob("renderD*"))
     return [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
 
 
 def device_remedy(device: Path) -> str:
-    """How to get the permission for a render node."""
+    """How to get permission for a render node."""
     try:
         group = device.group()
     except (KeyError, OSError):
@@ -80,40 +87,72 @@ def device_remedy(device: Path) -> str:
 
 
 def _remedy(name: str, stderr: str) -> str:
-    """Why a backend failed and what to do, from what is missing."""
+    """The cause of a failure and its remedy, from the parts of the system that are missing."""
     last = stderr.strip().splitlines()[-1] if stderr.strip() else "it crashed without a message"
     if "No module named" in last:
         return f"{last}: run `make setup`"
     if name == "glfw" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return "no display; not needed, since egl and osmesa draw without one"
+        return "no display; not needed, since egl and osmesa render without one"
     library = {"egl": "EGL", "osmesa": "OSMesa", "glfw": "GL"}[name]
     if ctypes.util.find_library(library) is None:
         return f"lib{library} is not installed: apt-get install {PACKAGES}"
     if name == "egl" and not any(f for d in EGL_DRIVERS for f in Path(d).glob("*.json")):
-        return "libEGL has no driver: apt-get install libegl-mesa0, or the GPU maker's driver"
+        return "libEGL has no driver: apt-get install libegl-mesa0, or the GPU vendor's driver"
     if name == "egl" and forbidden_devices():
         return device_remedy(forbidden_devices()[0])
     return f"{last} (apt-get install {PACKAGES})"
 
 
-def choose() -> str:
-    """Sets MUJOCO_GL to the first backend that works, unless it is set; returns its name.
+def requested() -> str:
+    """The value of MUJOCO_GL in lower case and without spaces; empty if it is not set.
 
     Raises:
-        InputError: MUJOCO_GL has an unknown value, or no backend works.
+        InputError: the value is unknown.
     """
-    given = os.environ.get("MUJOCO_GL", "").lower()
-    if given:
-        if given not in BACKENDS:
-            raise InputError(
-                f"MUJOCO_GL is {given!r}; it must be one of {', '.join(BACKENDS)}, or unset"
-            )
-        return given
-    tried = []
-    for name in ("egl", "osmesa"):
-        result = probe(name)
-        if result.ok:
-            os.environ["MUJOCO_GL"] = name
-            return name
-        tried.append(f"{name}: {result.detail}")
-    raise InputError(f"no OpenGL backend works ({'; '.join(tried)}); see `opendactyl doctor`")
+    value = os.environ.get(VARIABLE, "").strip().lower()
+    if value and value not in BACKENDS + DISABLED:
+        raise InputError(
+            f"{VARIABLE} is {value!r}; it must be one of {', '.join(BACKENDS)}, or unset, "
+            f"or {DISABLED[0]} for commands that render nothing"
+        )
+    return value
+
+
+def disable() -> None:
+    """Lets MuJoCo load no OpenGL in this process and its children, for what renders nothing."""
+    if "mujoco" not in sys.modules:  # once imported, it has read the variable
+        os.environ[VARIABLE] = DISABLED[0]
+
+
+def choose() -> str:
+    """Sets MUJOCO_GL to a backend that opens a context and returns its name.
+
+    That is the backend that the variable names, otherwise the first of `HEADLESS` that works.
+
+    Raises:
+        InputError: MUJOCO_GL has an unknown value, or disables OpenGL.
+        EnvironmentFailure: no context can be opened.
+    """
+    name = requested()
+    if name in DISABLED:
+        raise InputError(
+            f"{VARIABLE} is {name!r}, but this command renders; unset it, or set it to one of "
+            f"{', '.join(BACKENDS)}"
+        )
+    failures = []
+    for candidate in (name,) if name else HEADLESS:
+        if os.environ.get(_PROBED) != candidate:
+            result = probe(candidate)
+            if not result.ok:
+                failures.append(f"{candidate}: {result.detail}")
+                continue
+        os.environ[VARIABLE] = os.environ[_PROBED] = candidate
+        return candidate
+    if name:
+        raise EnvironmentFailure(
+            f"{VARIABLE}={name} opens no OpenGL context ({failures[0].partition(': ')[2]}); "
+            "unset it to try the other backends; `opendactyl doctor` says which work"
+        )
+    raise EnvironmentFailure(
+        f"no OpenGL backend works ({'; '.join(failures)}); see `opendactyl doctor`"
+    )

@@ -1,4 +1,4 @@
-"""The verb refuses what it cannot do before it measures anything, and draws the curves it has."""
+"""The verb `bench`: options, errors before anything is measured, and curves."""
 
 import os
 import subprocess
@@ -20,16 +20,24 @@ def _bench(*options, cwd):
 def test_help_lists_the_options(tmp_path):
     done = _bench("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for option in ("--suite", "--out", "--full"):
+    for option in ("--suite", "--out", "--full", "--resume"):
         assert option in done.stdout
 
 
-@pytest.mark.parametrize("options", [("--suite", "nosuch"), ("--speed",), ("--out", "kept.json")])
-def test_bad_usage_is_one_line_and_status_2(tmp_path, options):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--suite", "nosuch"), "opendactyl: no suite 'nosuch'"),
+        (("--speed",), "Unrecognized options: --speed"),
+        (("--out", "kept.json"), "opendactyl: kept.json exists; continue it with --resume"),
+        (("--out", "kept.json", "--resume"), "opendactyl: kept.json is not a file of `bench`"),
+    ],
+)
+def test_wrong_options_end_with_status_2(tmp_path, options, message):
     (tmp_path / "kept.json").write_text("{}")
     done = _bench(*options, cwd=tmp_path)
     assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["kept.json"]
     assert (tmp_path / "kept.json").read_text() == "{}"
 
@@ -38,7 +46,7 @@ def _row(name, ours):
     return Row(name=name, ours=ours, peer=10.0, peer_name="other", unit="images/s")
 
 
-def test_curves_are_found_by_name_and_drawn(tmp_path):
+def test_curves_are_found_by_name_and_plotted(tmp_path):
     rows = [
         _row("render/images_per_second", 50.0),
         _row("render/pixels_200", 20.0),
@@ -51,7 +59,9 @@ def test_curves_are_found_by_name_and_drawn(tmp_path):
         (64, 40.0),
         (200, 20.0),
     ]
-    write_page(rows, tmp_path / "bench.html")
+    machine = {"cores": 2, "processor": "CPU", "instruction_set": "AVX2"}
+    write_page(rows, machine, tmp_path / "bench.html")
     text = (tmp_path / "bench.html").read_text()
     assert text.count("<img") == 1
     assert "vision/plain_torch_dactyl" in text
+    assert "2 cores, CPU, AVX2" in text

@@ -1,11 +1,14 @@
-"""Ratios point the right way, turns are fair, and what was measured is kept."""
+"""Ratios, alternating measurements, the description of the machine, and the written file."""
 
 import json
+import platform
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from opendactyl.benchmarks import machine, report
 from opendactyl.benchmarks.machine import describe_machine
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
 from opendactyl.benchmarks.report import run_suites, table
@@ -18,18 +21,20 @@ def _row(**overrides):
     return Row(**values | overrides)
 
 
-def test_above_one_is_better_whatever_the_unit():
+def test_a_ratio_above_one_is_better_for_every_unit():
     assert _row().ratio == 2.0
     assert _row(lower_is_better=True).ratio == 0.5
 
 
-def test_a_row_has_the_keys_of_the_contract():
+def test_a_row_has_all_keys_and_can_be_read_back():
     value = _row(extra={"p50": 1.0}).to_dict()
     assert set(value) == {"name", "ours", "peer", "peer_name", "unit", "ratio", "p50"}
-    json.dumps(value)
+    assert Row.from_dict(json.loads(json.dumps(value))) == _row(extra={"p50": 1.0})
+    latency = _row(lower_is_better=True, extra={})
+    assert Row.from_dict(latency.to_dict()) == latency
 
 
-def test_turns_are_fair_and_the_first_portion_does_not_count():
+def test_both_sides_get_equal_time_and_the_first_portion_does_not_count():
     calls = []
 
     def job(name, seconds, units):
@@ -37,7 +42,7 @@ def test_turns_are_fair_and_the_first_portion_does_not_count():
 
         def work():
             calls.append(name)
-            # The first portion is ten times as slow, as first portions are.
+            # The first portion is ten times as slow, like a warm-up.
             time.sleep(seconds if first else 10 * seconds)
             first.append(1)
             return units
@@ -46,12 +51,12 @@ def test_turns_are_fair_and_the_first_portion_does_not_count():
 
     ours, peer = side_by_side(job("ours", 0.01, 4.0), job("peer", 0.03, 4.0), 0.3)
     assert 1.8 < ours / peer < 4.0
-    # Equal time, so about three times as many portions of the quick one.
+    # Equal time, so about three times as many portions of the faster one.
     assert calls.count("ours") > 2 * calls.count("peer") - 2
     assert calls[:2] == ["ours", "peer"]
 
 
-def test_preparing_is_not_counted():
+def test_preparation_is_not_counted():
     prepared = []
 
     def work():
@@ -75,7 +80,7 @@ def test_speed_counts_units():
     assert 200 < speed(work, 5) < 500
 
 
-def test_the_table_shows_every_row_and_its_peer():
+def test_the_table_has_every_row_and_its_peer():
     text = table([_row(), _row(name="c/d", ours=1234.5)])
     assert "a/b" in text
     assert "2.00" in text
@@ -84,7 +89,7 @@ def test_the_table_shows_every_row_and_its_peer():
     assert max(map(len, text.splitlines())) < 100
 
 
-def test_the_machine_is_described_without_naming_it():
+def test_the_machine_is_described_without_its_name():
     value = describe_machine()
     assert value["cores"] >= 1
     assert value["memory_gib"] > 0.1
@@ -94,6 +99,81 @@ def test_the_machine_is_described_without_naming_it():
     assert socket.gethostname() not in json.dumps(value) or len(socket.gethostname()) < 4
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("flags\t\t: fpu sse2 avx2 fma", "AVX2"),
+        ("flags\t\t: fpu avx2 avx512f avx512bw", "AVX-512"),
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16", "AVX-512 bf16"),
+        ("flags\t\t: avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "AMX bf16"),
+        ("Features\t: fp asimd", "NEON"),
+        ("flags\t\t: fpu sse2", platform.machine()),
+        ("", platform.machine()),
+    ],
+)
+def test_the_instruction_set_is_the_widest_one(tmp_path, monkeypatch, flags, expected):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: A CPU\n{flags}\n")
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
+    description = describe_machine()
+    assert description["instruction_set"] == expected
+    assert description["processor"] == "A CPU"
+
+
+def test_without_cpuinfo_the_architecture_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "none")
+    assert machine.instruction_set() == platform.machine()
+
+
+@pytest.fixture
+def suites(monkeypatch):
+    """Replaces the suites by ones that take no time; returns the names of those that ran."""
+    ran = []
+
+    def import_module(name):
+        suite = name.rpartition(".")[2]
+
+        def run(budget):
+            ran.append(suite)
+            if suite == "vision" and len(ran) == 2:
+                raise KeyboardInterrupt
+            return [_row(name=f"{suite}/speed", lower_is_better=suite == "loop")]
+
+        return SimpleNamespace(run=run)
+
+    monkeypatch.setattr(report, "import_module", import_module)
+    return ran
+
+
+def test_the_instruction_set_stands_above_each_table(suites, tmp_path):
+    lines = []
+    run_suites(("env",), Budget(), tmp_path / "bench.json", lines.append)
+    assert f"cores, {machine.instruction_set()})" in lines[0]
+    assert "env/speed" in lines[1]
+
+
+def test_an_interrupted_run_is_resumed(suites, tmp_path):
+    out = tmp_path / "bench.json"
+    names = ("env", "vision", "loop")
+    with pytest.raises(KeyboardInterrupt):
+        run_suites(names, Budget(), out, print)
+    result = run_suites(names, Budget(), out, print, resume=True)
+    assert suites == ["env", "vision", "vision", "loop"]
+    assert [row["name"] for row in result["rows"]] == [f"{name}/speed" for name in names]
+    assert [row["ratio"] for row in result["rows"]] == [2.0, 2.0, 0.5]
+    assert json.loads(out.read_text()) == result
+
+
+def test_other_settings_or_machines_are_not_continued(suites, tmp_path, monkeypatch):
+    out = tmp_path / "bench.json"
+    run_suites(("env",), Budget(), out, print)
+    with pytest.raises(InputError, match="full: False there, True now"):
+        run_suites(("loop",), Budget(full=True), out, print, resume=True)
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "none")
+    with pytest.raises(InputError, match="instruction_set"):
+        run_suites(("loop",), Budget(), out, print, resume=True)
+    assert suites == ["env"]
+
+
 def test_an_existing_file_is_not_overwritten(tmp_path):
     (tmp_path / "bench.json").write_text("{}")
     with pytest.raises(InputError, match="exists"):
@@ -101,7 +181,7 @@ def test_an_existing_file_is_not_overwritten(tmp_path):
     assert (tmp_path / "bench.json").read_text() == "{}"
 
 
-def test_an_unknown_suite_lists_the_others(tmp_path):
+def test_an_unknown_suite_lists_all_suites(tmp_path):
     with pytest.raises(InputError, match="render, env, vision, policy, loop"):
         run_suites(("speed",), Budget(), tmp_path / "bench.json", print)
     assert list(tmp_path.iterdir()) == []
@@ -114,7 +194,7 @@ def test_psnr_by_hand():
     assert psnr(a, a + np.uint8(10)) == pytest.approx(28.1308, abs=1e-3)
 
 
-def test_ssim_is_one_for_equal_pictures_and_falls_with_noise():
+def test_ssim_is_one_for_equal_images_and_falls_with_noise():
     rng = np.random.default_rng(0)
     a = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     assert ssim(a, a) == pytest.approx(1.0)
@@ -123,7 +203,7 @@ def test_ssim_is_one_for_equal_pictures_and_falls_with_noise():
     assert 1 > ssim(slightly, a) > ssim(strongly, a) > 0
 
 
-def test_ssim_of_flat_pictures_by_hand():
+def test_ssim_of_flat_images_by_hand():
     # Without variance only the means count: (2ab + c1) / (a² + b² + c1).
     a, b = (np.full((16, 16, 3), value, dtype=np.uint8) for value in (100, 150))
     c1 = (0.01 * 255) ** 2

@@ -1,8 +1,9 @@
-"""The command line, in a process of its own or, where it only has to refuse, in this one."""
+"""Fixtures that run the command line, in a subprocess or, for errors, in this process."""
 
 import os
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
@@ -11,7 +12,7 @@ from opendactyl.cli.main import main
 
 @pytest.fixture(scope="session")
 def opendactyl():
-    """Runs `opendactyl ARGUMENTS` in a folder, as a shell does."""
+    """Runs `opendactyl ARGUMENTS` in a folder, in a subprocess."""
 
     def run(*arguments, cwd, **environment):
         return subprocess.run(
@@ -32,8 +33,8 @@ def _contents(folder):
 
 
 @pytest.fixture
-def refused(tmp_path, monkeypatch, capsys):
-    """Runs a command that has to fail, in an own folder; returns its one line.
+def fails(tmp_path, monkeypatch, capsys):
+    """Runs a command that must fail, in an empty folder; returns its exit status and stderr.
 
     Neither that folder nor the ones named with `kept` may change.
     """
@@ -42,14 +43,39 @@ def refused(tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         folders = (tmp_path, *kept)
         before = [_contents(folder) for folder in folders]
-        with pytest.raises(SystemExit) as stop:
+        # The command sets environment variables, which must not remain in this process.
+        with pytest.raises(SystemExit) as stop, mock.patch.dict(os.environ):
             main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        # A progress bar ends in a carriage return; what is told stands after it.
-        lines = [line.split("\r")[-1] for line in said.err.strip().split("\n")]
-        assert stop.value.code == 2, said.err
-        assert len(lines) == 1 and lines[0].startswith("opendactyl: "), said.err
         assert [_contents(folder) for folder in folders] == before
+        return stop.value.code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def refused(fails):
+    """Runs a command that must fail with status 2 and one line on stderr; returns the line."""
+
+    def run(*arguments, kept=()):
+        status, stderr = fails(*arguments, kept=kept)
+        # A progress bar ends in a carriage return; the message follows it.
+        lines = [line.split("\r")[-1] for line in stderr.strip().split("\n")]
+        assert status == 2, stderr
+        assert len(lines) == 1 and lines[0].startswith("opendactyl: "), stderr
         return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def wrong_options(fails, monkeypatch):
+    """Runs a command with wrong options; returns tyro's message, without its box, as one line."""
+
+    def run(*arguments):
+        monkeypatch.setenv("COLUMNS", "100")
+        status, stderr = fails(*arguments)
+        assert status == 2, stderr
+        assert "Traceback" not in stderr
+        return " ".join(stderr.translate(dict.fromkeys(map(ord, "╭╮╰╯│─"), " ")).split())
 
     return run

@@ -1,4 +1,4 @@
-"""The whole chain as a user types it: no paths named, each verb finds what the one before left."""
+"""The whole chain with default paths: each verb finds the output of the one before."""
 
 import csv
 
@@ -23,7 +23,7 @@ TOY = (
      "--out", "runs/evaluate-vision"),
     ("run", "--seconds", 0.4),
 )  # fmt: skip
-"""Every step at the size of a toy; sizes are all that is named."""
+"""Every step at toy size; its options set sizes only."""
 
 
 @pytest.fixture(scope="session")
@@ -36,27 +36,27 @@ def workplace(home, once, opendactyl):
             done = opendactyl(*step, cwd=folder)
             assert done.returncode == 0, f"{step}: {done.stderr}"
             assert "Traceback" not in done.stderr
-            with (folder / "said.txt").open("a") as file:
+            with (folder / "output.txt").open("a") as file:
                 file.write(done.stdout)
 
     return once(home / "workplace", run_chain)
 
 
-def test_datasets_have_the_asked_size_and_different_seeds(workplace):
+def test_datasets_have_the_requested_size_and_different_seeds(workplace):
     train, val = (load_manifest(workplace / "data" / name) for name in ("train", "val"))
     assert (train.num_samples, val.num_samples) == (20, 2)
     assert [shard.name for shard in train.shards] == ["shard-000000.tar", "shard-000001.tar"]
     assert train.seed != val.seed
 
 
-def test_the_contact_sheet_shows_three_views_a_row(workplace):
+def test_the_contact_sheet_has_three_views_in_a_row(workplace):
     with Image.open(workplace / "preview.png") as sheet:
         assert sheet.size == (3 * 64, 2 * 64)
         assert np.asarray(sheet).std() > 20
 
 
 @pytest.mark.parametrize("run", ["vision", "policy-spin"])
-def test_training_leaves_settings_checkpoints_and_curves(workplace, run):
+def test_training_writes_settings_checkpoints_and_curves(workplace, run):
     run = workplace / "runs" / run
     assert read_json(run / "config.json")["seed"] == 0
     for name in ("last", "best"):
@@ -83,20 +83,20 @@ def test_the_loop_is_closed_with_both_pose_sources(workplace):
     assert sim["rotation_error_deg_in_loop"] == 0 < vision["rotation_error_deg_in_loop"]
 
 
-def test_the_film_has_its_frames(workplace):
+def test_the_video_has_all_frames(workplace):
     import imageio.v3 as iio
 
     assert iio.imread(workplace / "runs/run.mp4", plugin="pyav").shape[0] == 5
 
 
-def test_every_verb_said_where_its_work_lies(workplace):
-    said = (workplace / "said.txt").read_text()
-    for place in (
+def test_every_verb_prints_the_path_of_its_output(workplace):
+    output = (workplace / "output.txt").read_text()
+    for text in (
         "data/train", "data/val", "preview.png", "runs/vision/report/report.html",
         "runs/eval-vision/report.html", "runs/policy-spin", "bundle in exports/bundle",
         "using the bundle in exports/bundle", "runs/evaluate/report.html", "runs/run.mp4",
     ):  # fmt: skip
-        assert place in said
+        assert text in output
 
 
 INPUTS = {
@@ -114,10 +114,10 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("verb", OUTPUTS)
-def test_typing_it_again_overwrites_nothing(workplace, refused, verb):
+def test_running_it_again_overwrites_nothing(workplace, refused, verb):
     step = next(step for step in TOY if step[0] == verb)
     paths = INPUTS.get(verb, {}) | {"--out": OUTPUTS[verb]}
     named = [word for option, path in paths.items() for word in (option, workplace / path)]
-    said = refused(*step, *named, kept=[workplace])
-    assert "not empty" in said
-    assert "--resume" in said
+    message = refused(*step, *named, kept=[workplace])
+    assert "not empty" in message
+    assert "--resume" in message

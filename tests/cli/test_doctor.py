@@ -1,4 +1,4 @@
-"""The doctor: one line a part, and status 1 when the main job cannot run."""
+"""The doctor: one line for each part, and status 3 if one of them fails."""
 
 import pytest
 
@@ -8,16 +8,16 @@ from opendactyl.render.opengl.backend import Probe
 
 @pytest.fixture
 def probes(monkeypatch):
-    """Pretends that backends do or do not work."""
+    """Replaces the results of the backends' probes."""
 
-    def pretend(**results):
+    def replace(**results):
         monkeypatch.setattr(
             doctor,
             "probe",
             lambda name: Probe(name, *results.get(name, (False, f"lib{name} is not installed"))),
         )
 
-    return pretend
+    return replace
 
 
 def lines(capsys):
@@ -25,7 +25,7 @@ def lines(capsys):
     return status, capsys.readouterr().out.splitlines()
 
 
-def test_each_part_has_a_line_with_the_chosen_backend(opendactyl, tmp_path):
+def test_each_part_has_a_line(opendactyl, tmp_path):
     done = opendactyl("doctor", cwd=tmp_path, MUJOCO_GL="")
     assert done.returncode == 0, done.stdout
     parts = {line[5:24].strip(): line for line in done.stdout.splitlines()}
@@ -37,30 +37,43 @@ def test_each_part_has_a_line_with_the_chosen_backend(opendactyl, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_no_backend_at_all_is_a_failure(probes, capsys, monkeypatch):
+def test_no_working_backend_is_a_failure(probes, capsys, monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "egl")
     probes()
-    status, said = lines(capsys)
-    assert status == 1
-    assert any(line.startswith("FAIL classic renderer") for line in said)
-    assert "--   gl egl             libegl is not installed" in said
+    status, output = lines(capsys)
+    assert status == 3
+    assert any(line.startswith("FAIL classic renderer") for line in output)
+    assert "--   gl egl             libegl is not installed" in output
 
 
-def test_a_set_backend_that_fails_names_one_that_works(probes, capsys, monkeypatch):
+def test_a_requested_backend_that_fails_names_a_working_one(probes, capsys, monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "glfw")
     probes(osmesa=(True, "llvmpipe"))
-    status, said = lines(capsys)
-    assert status == 1
-    (failure,) = (line for line in said if line.startswith("FAIL"))
+    status, output = lines(capsys)
+    assert status == 3
+    (failure,) = (line for line in output if line.startswith("FAIL"))
     assert failure.endswith("MUJOCO_GL=glfw does not work here; unset it, or set it to osmesa")
 
 
-def test_an_unknown_backend_lists_the_valid_ones(probes, capsys, monkeypatch):
-    monkeypatch.setenv("MUJOCO_GL", "vulcan")
-    probes(egl=(True, "llvmpipe"))
-    status, said = lines(capsys)
-    assert status == 1
-    assert any("'vulcan'; it must be one of egl, osmesa, glfw" in line for line in said)
+@pytest.mark.parametrize(
+    ("value", "status", "line"),
+    [
+        (
+            "vulcan",
+            3,
+            "FAIL classic renderer   MUJOCO_GL is 'vulcan'; it must be one of egl, osmesa",
+        ),
+        (" Off ", 0, "--   classic renderer   MUJOCO_GL=off turns it off; unset it to render"),
+        (" OSMesa", 0, "ok   classic renderer   uses osmesa (software)"),
+        ("", 0, "ok   classic renderer   uses osmesa (software)"),
+    ],
+)
+def test_the_value_of_mujoco_gl_is_checked(probes, capsys, monkeypatch, value, status, line):
+    monkeypatch.setenv("MUJOCO_GL", value)
+    probes(osmesa=(True, "llvmpipe"))
+    ended, output = lines(capsys)
+    assert ended == status
+    assert [found[: len(line)] for found in output if "classic" in found] == [line]
 
 
 def test_a_missing_package_is_a_failure_with_its_remedy(monkeypatch, capsys):
@@ -68,6 +81,6 @@ def test_a_missing_package_is_a_failure_with_its_remedy(monkeypatch, capsys):
     monkeypatch.setattr(
         doctor.importlib.util, "find_spec", lambda name: None if name == "torchrl" else found(name)
     )
-    status, said = lines(capsys)
-    assert status == 1
-    assert 'FAIL policy training    torchrl is missing: pip install "opendactyl[train]"' in said
+    status, output = lines(capsys)
+    assert status == 3
+    assert 'FAIL policy training    torchrl is missing: pip install "opendactyl[train]"' in output

@@ -1,4 +1,4 @@
-"""Every verb explains itself, and the Makefile has a target of the same name for each."""
+"""Every verb has help with its options, and a target of the same name in the Makefile."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from opendactyl.cli.main import main
 from opendactyl.cli.verb_list import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
-# Options that scripts outside the repository rely on.
+# Options that external scripts depend on.
 OPTIONS = {
     "doctor": (),
     "dataset": (
@@ -34,38 +34,39 @@ OPTIONS = {
     ),
     "run": ("--bundle", "--pose", "--video"),
     "view": ("--bundle", "--port"),
-    "bench": ("--suite", "--out", "--full"),
+    "bench": ("--suite", "--out", "--full", "--resume"),
     "demo": ("--out", "--resume"),
 }  # fmt: skip
 
 
-def says(capsys, *arguments):
+def output_of(capsys, *arguments):
     with pytest.raises(SystemExit) as stop:
         main(list(arguments))
     assert stop.value.code == 0
-    said = capsys.readouterr()
-    assert not said.err
-    return said.out
+    captured = capsys.readouterr()
+    assert not captured.err
+    return captured.out
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_the_promised_options(capsys, monkeypatch, verb):
+def test_every_verb_has_help_with_its_options(capsys, monkeypatch, verb):
     monkeypatch.setenv("COLUMNS", "100")
-    help_text = says(capsys, verb, "--help")
+    help_text = output_of(capsys, verb, "--help")
     assert help_text.startswith(f"usage: opendactyl {verb}")
     for option in OPTIONS.get(verb, ()):
         assert re.search(rf"{option}(?![\w-])", help_text), option
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("help",)])
-def test_help_lists_every_verb(capsys, arguments):
-    help_text = says(capsys, *arguments)
+def test_help_lists_every_verb_and_the_debug_option(capsys, arguments):
+    help_text = output_of(capsys, *arguments)
     for verb, what in VERBS.items():
         assert re.search(rf"^  {verb} +{what}$", help_text, re.MULTILINE)
+    assert "--debug" in help_text and "OPENDACTYL_DEBUG=1" in help_text
 
 
-def test_version_is_the_distributions(capsys):
-    assert re.fullmatch(r"\d+\.\d+\.\d+\n", says(capsys, "--version"))
+def test_version_is_that_of_the_distribution(capsys):
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", output_of(capsys, "--version"))
 
 
 def test_every_module_with_a_main_is_a_verb():
@@ -77,7 +78,7 @@ def test_every_module_with_a_main_is_a_verb():
     assert modules == set(VERBS)
 
 
-def test_the_makefile_has_each_verb_and_calls_nothing_else():
+def test_the_makefile_has_a_target_for_each_verb():
     text = (ROOT / "Makefile").read_text()
     rule = re.search(
         r"^([a-z -]+): \$\(STAMP\)\n\t\$\(BIN\)/opendactyl \$@ \$\(ARGS\)$", text, re.M
@@ -96,6 +97,7 @@ def test_make_help_lists_every_target_once():
         "help",
         "setup",
         "ablation",
+        "docs",
         "test",
         "test-slow",
         "check",
@@ -108,7 +110,7 @@ def test_make_help_lists_every_target_once():
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_help_may_be_cut_short(tmp_path):
+def test_help_can_be_piped_to_head(tmp_path):
     command = f"{sys.executable} -P -m opendactyl.cli.main train-policy --help | head -n 1"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"], cwd=tmp_path, capture_output=True, text=True
@@ -117,7 +119,7 @@ def test_help_may_be_cut_short(tmp_path):
     assert not done.stderr
 
 
-def test_a_missing_part_is_named_with_its_remedy(tmp_path):
+def test_a_missing_package_is_named_with_its_remedy(tmp_path):
     code = (
         "import sys; sys.modules['tyro'] = None\n"
         "from opendactyl.cli.main import main\n"
@@ -131,7 +133,7 @@ def test_a_missing_part_is_named_with_its_remedy(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_reader_who_has_seen_enough_is_no_error(bundle):
+def test_a_closed_pipe_is_no_error(bundle):
     command = [sys.executable, "-P", "-m", "opendactyl.cli.main", "export", "--check", str(bundle)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()

@@ -27,8 +27,8 @@ def test_files_keep_the_key_of_a_renamed_setting():
     assert to_plain(Config(video_seconds=3.0)) == {"film_seconds": 3.0}
 
 
-def test_help_shows_the_present_name_alone(capsys):
+def test_help_has_only_the_present_name(capsys):
     with pytest.raises(SystemExit):
         parse(Config, "run", ["--help"], "Runs.")
-    shown = capsys.readouterr().out
-    assert "--video-seconds" in shown and "film" not in shown
+    output = capsys.readouterr().out
+    assert "--video-seconds" in output and "film" not in output

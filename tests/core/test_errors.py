@@ -28,20 +28,25 @@ def ending(error, capsys):
 )
 def test_errors_end_in_one_line_and_their_status(error, status, words, capsys, monkeypatch):
     monkeypatch.delenv("OPENDACTYL_DEBUG", raising=False)
-    code, said = ending(error, capsys)
+    code, stderr = ending(error, capsys)
     assert code == status
-    assert words in said
-    assert said.count("\n") == 1
-    assert ("--debug" in said) == (status == 1)
+    assert words in stderr
+    assert stderr.count("\n") == 1
+    assert ("--debug" in stderr) == (status == 1)
 
 
 @pytest.mark.parametrize("error", [InputError("a"), EnvironmentFailure("b"), RuntimeError("c")])
 def test_debug_prints_the_traceback(error, capsys, monkeypatch):
     monkeypatch.setenv("OPENDACTYL_DEBUG", "1")
-    code, said = ending(error, capsys)
+    code, stderr = ending(error, capsys)
     assert code in (1, 2, 3)
-    assert "Traceback" in said and "test_errors.py" in said
-    assert said.splitlines()[-1].startswith("opendactyl: ")
+    assert "Traceback" in stderr and "test_errors.py" in stderr
+    assert stderr.splitlines()[-1].startswith("opendactyl: ")
+
+
+def test_a_closed_pipe_passes():
+    with pytest.raises(BrokenPipeError), one_line_errors():
+        raise BrokenPipeError
 
 
 def test_neither_is_a_value_error():
@@ -57,7 +62,7 @@ def test_neither_is_a_value_error():
         (errno.EISDIR, InputError), (errno.ENAMETOOLONG, InputError),
     ],
 )  # fmt: skip
-def test_file_errors_are_told_apart(number, kind):
+def test_file_errors_are_classified_by_errno(number, kind):
     error = file_error("cannot write x", OSError(number, "why"))
     assert type(error) is kind
     assert str(error).startswith("cannot write x: why")

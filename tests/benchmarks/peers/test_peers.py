@@ -1,10 +1,15 @@
-"""The comparisons are fair: same physics, same pictures, same environment, same network."""
+"""Both sides have the same physics, images, environment and network; every suite runs."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 
 from opendactyl.benchmarks.suites.env import RandomHands
 from opendactyl.benchmarks.support.replay import Recorder
+from opendactyl.core.atomic_files import read_json
 from opendactyl.geometry.rig import load_rig
 from opendactyl.policy.training.config import PolicyConfig
 
@@ -38,7 +43,7 @@ def _qpos(batch, state):
     return qpos
 
 
-def test_the_environment_goes_on_as_if_no_replay_had_been():
+def test_a_replay_does_not_change_the_environment():
     with_replay, without = (Recorder(RandomHands(SIMULATIONS), chunk=3) for _ in range(2))
     for _ in range(3):
         with_replay.resume()
@@ -53,7 +58,7 @@ def test_the_environment_goes_on_as_if_no_replay_had_been():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_gymnasiums_hand_moves_once_it_is_mended():
+def test_gymnasiums_patched_hand_moves():
     from opendactyl.benchmarks.peers.gymnasium_hand import make_hand
 
     env = make_hand()
@@ -68,9 +73,9 @@ def test_gymnasiums_hand_moves_once_it_is_mended():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_peer_learns_in_our_environment_with_as_many_parameters():
+def test_the_peer_trains_in_our_environment_with_as_many_parameters():
     from opendactyl.benchmarks.peers.recurrent_ppo import HandVecEnv, RecurrentPeer
-    from opendactyl.benchmarks.suites.policy import TOGETHER, OurPPO, make_env
+    from opendactyl.benchmarks.suites.policy import PORTION, OurPPO, make_env
 
     config = PolicyConfig(num_envs=4, horizon=4, hidden=32, minibatches=2, epochs=1)
     env = HandVecEnv(make_env(config))
@@ -82,29 +87,29 @@ def test_the_peer_learns_in_our_environment_with_as_many_parameters():
     assert reward.shape == done.shape == (4,)
     assert len(infos) == 4
     ours, peer = OurPPO(config), RecurrentPeer(make_env(config), config)
-    assert ours.iterations() == TOGETHER * peer.iteration() == TOGETHER * 16
+    assert ours.iterations() == PORTION * peer.iteration() == PORTION * 16
     assert abs(ours.parameters / peer.parameters - 1) < 0.2
 
 
-def test_both_renderers_show_the_same_picture():
-    """The obvious loop and ours agree on cameras, lights, colours and state."""
-    from opendactyl.benchmarks.peers.mujoco_renderer import ObviousRenderer
+def test_both_renderers_render_the_same_image():
+    """The peer and `classic` agree on cameras, lights, colours and state."""
+    from opendactyl.benchmarks.peers.mujoco_renderer import PlainRenderer
     from opendactyl.benchmarks.suites.render import draw_samples
     from opendactyl.benchmarks.support.similarity import psnr
     from opendactyl.render.factory import make_renderer
 
     rig = load_rig("dactyl").resized(96)
     samples = draw_samples(rig, 2)
-    with ObviousRenderer(rig) as obvious:
-        theirs = [obvious.render(*sample) for sample in samples]
+    with PlainRenderer(rig) as plain:
+        peer = [plain.render(*sample) for sample in samples]
     with make_renderer("classic", rig=rig, image_size=96) as renderer:
         ours = [renderer.render(*sample) for sample in samples]
-    for a, b, other in zip(ours, theirs, theirs[::-1], strict=True):
+    for a, b, other in zip(ours, peer, peer[::-1], strict=True):
         assert a.shape == b.shape == (3, 96, 96, 3)
         assert psnr(a, b) > 27 > psnr(a, other)
 
 
-def test_the_loop_is_timed_part_by_part(tmp_path):
+def test_both_stages_of_the_loop_are_timed(tmp_path):
     from opendactyl.benchmarks.suites.loop import pace
     from opendactyl.benchmarks.support.untrained import untrained_bundle
     from opendactyl.control.bundle.load import load_bundle
@@ -118,24 +123,48 @@ def test_the_loop_is_timed_part_by_part(tmp_path):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_every_suite_gives_the_rows_of_the_contract(tmp_path, monkeypatch):
-    from opendactyl.benchmarks.measure import Budget
-    from opendactyl.benchmarks.report import SUITES, run_suites
-    from opendactyl.benchmarks.suites import vision as vision_suite
+def test_one_batch_trains_without_loading(dataset, val_dataset, tmp_path):
+    """The learning curve of a run needs the batch size of the data module."""
+    from opendactyl.benchmarks.suites.vision import RepeatedBatch, train_for
+    from opendactyl.vision.training.config import VisionConfig
+    from opendactyl.vision.training.train import make_data
 
-    monkeypatch.setattr(vision_suite, "SAMPLES", 128)
-    result = run_suites(SUITES, Budget(seconds=2.0), tmp_path / "bench.json", lambda _: None)
-    names = {row["name"] for row in result["rows"]}
-    assert names == {
-        "render/images_per_second",
-        "env/raw_physics",
-        "env/gymnasium_robotics",
-        "policy/recurrent_ppo",
-        "vision/plain_torch",
-        "vision/loader",
-        "loop/latency_ms",
+    config = VisionConfig(
+        data=(dataset,), val_data=val_dataset, out=tmp_path / "run", image_size=64, batch_size=4,
+        workers=0, accelerator="cpu", max_minutes=6000.0,
+    )  # fmt: skip
+    batch = {
+        key: torch.as_tensor(value)
+        for key, value in next(iter(make_data(config).train_dataloader())).items()
     }
-    assert all(row["ratio"] > 0 for row in result["rows"])
-    assert "p50" in next(row for row in result["rows"] if row["name"] == "loop/latency_ms")
+    assert RepeatedBatch(batch).batch_size == 4
+    meter = train_for(config, 0.2, batch)
+    assert meter.samples > 0 and meter.spent >= 0.2
+
+
+ROWS = {
+    "render": {"images_per_second", "images_per_second_one_process"},
+    "env": {"raw_physics", "gymnasium_robotics"},
+    "vision": {"plain_torch", "loader"},
+    "policy": {"recurrent_ppo"},
+    "loop": {"latency_ms"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", ROWS)
+def test_every_suite_runs_through_the_verb(suite, tmp_path):
+    command = [sys.executable, "-P", "-m", "opendactyl.cli.main", "bench", "--suite", suite]
+    done = subprocess.run(
+        [*command, "--seconds", "2", "--out", "bench.json"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in read_json(tmp_path / "bench.json")["rows"]}
+    assert set(rows) == {f"{suite}/{name}" for name in ROWS[suite]}
+    assert all(row["ratio"] > 0 for row in rows.values())
+    assert all(name in done.stdout for name in rows)
+    if suite == "render":
+        assert rows["render/images_per_second_one_process"]["workers"] == 1
+    if suite == "loop":
+        assert rows["loop/latency_ms"]["p50"] > 0

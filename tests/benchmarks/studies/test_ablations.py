@@ -9,7 +9,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.vision.training.config import VisionConfig
 
 
-def test_each_variant_differs_from_the_base_in_one_thing():
+def test_each_variant_differs_from_the_base_in_one_setting():
     base = Variant()
     for name, variant in VARIANTS.items():
         changed = [
@@ -29,7 +29,7 @@ def test_an_unknown_variant_lists_the_others(tmp_path):
 
 
 @pytest.mark.slow
-def test_variants_are_trained_tested_and_tabled(bundle, tmp_path, monkeypatch):
+def test_variants_are_trained_tested_and_listed(bundle, tmp_path, monkeypatch):
     tests = {name: dataclasses.replace(t, samples=4) for name, t in ablations.TESTS.items()}
     monkeypatch.setattr(ablations, "TESTS", tests)
     monkeypatch.setattr(ablations, "VAL_SAMPLES", 4)

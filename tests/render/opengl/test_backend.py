@@ -1,8 +1,10 @@
+import os
 import subprocess
+import sys
 
 import pytest
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.render.opengl import backend
 
 
@@ -24,7 +26,7 @@ def test_the_chosen_backend_works():
     assert result.ok, result.detail
 
 
-def test_unknown_backend_lists_the_valid_ones(monkeypatch):
+def test_an_unknown_value_lists_the_valid_ones(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "vulcan")
     with pytest.raises(InputError, match="egl, osmesa, glfw"):
         backend.choose()
@@ -42,7 +44,7 @@ def test_a_missing_library_names_the_packages(monkeypatch):
     assert "libOSMesa is not installed" in backend.probe("osmesa").detail
 
 
-def test_a_library_without_a_driver_is_told_from_one_that_is_missing(monkeypatch, tmp_path):
+def test_a_library_without_a_driver_differs_from_a_missing_one(monkeypatch, tmp_path):
     failing(monkeypatch)
     monkeypatch.setattr(backend, "EGL_DRIVERS", (str(tmp_path),))
     assert "libegl-mesa0" in backend.probe("egl").detail
@@ -65,7 +67,7 @@ def test_a_device_without_permission_names_the_group(monkeypatch, tmp_path):
     assert f"no permission for {node}: sudo usermod -aG {node.group()} $USER" in detail
 
 
-def test_no_mujoco_and_a_hanging_driver_are_said(monkeypatch):
+def test_a_missing_mujoco_and_a_hanging_driver_are_named(monkeypatch):
     failing(monkeypatch, stderr="ModuleNotFoundError: No module named 'mujoco'")
     assert "make setup" in backend.probe("egl").detail
 
@@ -76,8 +78,61 @@ def test_no_mujoco_and_a_hanging_driver_are_said(monkeypatch):
     assert "hangs" in backend.probe("egl").detail
 
 
-def test_nothing_works_is_said_with_every_reason(monkeypatch):
+@pytest.fixture
+def probes(monkeypatch):
+    """Replaces the probes: only the backends in the list work; returns the probed names."""
     monkeypatch.delenv("MUJOCO_GL", raising=False)
-    monkeypatch.setattr(backend, "probe", lambda name: backend.Probe(name, False, "broken"))
-    with pytest.raises(InputError, match="egl: broken; osmesa: broken"):
+    monkeypatch.setenv("OPENDACTYL_GL_PROBED", "")
+
+    def replace(*working):
+        probed = []
+
+        def probe(name):
+            probed.append(name)
+            return backend.Probe(name, name in working, "broken")
+
+        monkeypatch.setattr(backend, "probe", probe)
+        return probed
+
+    return replace
+
+
+def test_the_first_backend_that_works_is_chosen_and_probed_once(probes):
+    probed = probes("osmesa")
+    assert [backend.choose(), backend.choose()] == ["osmesa", "osmesa"]
+    assert probed == ["egl", "osmesa"]
+    assert os.environ["MUJOCO_GL"] == "osmesa"
+
+
+def test_every_failure_is_listed_if_none_works(probes):
+    probes()
+    with pytest.raises(EnvironmentFailure, match="egl: broken; osmesa: broken"):
         backend.choose()
+    assert "MUJOCO_GL" not in os.environ
+
+
+def test_a_requested_backend_must_open_a_context(probes, monkeypatch):
+    probed = probes("egl")
+    monkeypatch.setenv("MUJOCO_GL", "GLFW ")
+    with pytest.raises(EnvironmentFailure, match=r"MUJOCO_GL=glfw opens no OpenGL .*\(broken\)"):
+        backend.choose()
+    assert probed == ["glfw"]
+
+
+@pytest.mark.parametrize("value", [*backend.DISABLED, " Disable "])
+def test_rendering_needs_opengl(probes, monkeypatch, value):
+    probes("egl")
+    monkeypatch.setenv("MUJOCO_GL", value)
+    assert backend.requested() == value.strip().lower()
+    with pytest.raises(InputError, match="but this command renders"):
+        backend.choose()
+
+
+def test_mujoco_accepts_every_value():
+    for value in backend.DISABLED:
+        code = "import mujoco; print(hasattr(mujoco, 'GLContext'))"
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code], capture_output=True, text=True,
+            env=os.environ | {"MUJOCO_GL": value},
+        )  # fmt: skip
+        assert done.stdout == "False\n", done.stderr

@@ -1,0 +1,110 @@
+"""MUJOCO_GL: checked and chosen before any verb imports MuJoCo."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from opendactyl.cli.verb_list import CHOOSES_GL, VERBS
+
+ARGUMENTS = {
+    "dataset": ("--num-samples", "1"),
+    "export": ("--vision", "nowhere"),
+    "demo": ("--out", "."),
+    "evaluate": ("--pose", "vision"),
+}
+"""Arguments with which a verb gets as far as importing MuJoCo, if it does; the demo's folder is not
+empty."""
+STOP = """
+import os, sys
+
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mujoco":
+            raise SystemExit("MuJoCo is imported with MUJOCO_GL=" + os.environ.get("MUJOCO_GL", ""))
+
+sys.meta_path.insert(0, Stop())
+from opendactyl.cli.main import main
+from opendactyl.render.opengl import backend
+backend.probe = lambda name: backend.Probe(name, True, "llvmpipe")
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a verb in an empty folder, up to its first import of MuJoCo."""
+
+    def start(*arguments, **environment):
+        known = {
+            k: v for k, v in os.environ.items() if k not in ("MUJOCO_GL", "OPENDACTYL_GL_PROBED")
+        }
+        (tmp_path / "file").touch()
+        return subprocess.run(
+            [sys.executable, "-P", "-c", STOP, *arguments],
+            cwd=tmp_path, capture_output=True, text=True, check=False, env=known | environment,
+        )  # fmt: skip
+
+    return start
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "doctor"])
+def test_an_unknown_value_is_one_line(run, verb):
+    done = run(verb, *ARGUMENTS.get(verb, ()), MUJOCO_GL="vulcan")
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("opendactyl: MUJOCO_GL is 'vulcan'; it must be one of egl, osmesa, glfw")
+
+
+@pytest.mark.parametrize("verb", [*CHOOSES_GL[1:], "train-policy"])
+@pytest.mark.parametrize(("value", "chosen"), [("", "egl"), (" OSMesa ", "osmesa")])
+def test_the_backend_is_chosen_before_mujoco_is_imported(run, verb, value, chosen):
+    done = run(verb, *ARGUMENTS.get(verb, ()), MUJOCO_GL=value)
+    if verb == "train-policy":
+        chosen = "disable"
+    if verb in ("train-vision", "demo"):  # they import no MuJoCo themselves
+        assert "MuJoCo" not in done.stderr
+    else:
+        assert done.stderr == f"MuJoCo is imported with MUJOCO_GL={chosen}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_needs_no_opengl(run, verb):
+    done = run(verb, "--help", MUJOCO_GL="vulcan")
+    assert done.stderr in ("", "MuJoCo is imported with MUJOCO_GL=disable\n")
+
+
+@pytest.mark.parametrize("value", ["disable", " Disabled", "off", "FALSE", "0"])
+def test_what_renders_refuses_a_disabled_opengl(run, value):
+    for verb in ("dataset", "run"):
+        done = run(verb, MUJOCO_GL=value)
+        assert done.returncode == 2
+        assert "but this command renders" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", ["disable", " Off", "glfw"])
+@pytest.mark.parametrize(
+    "arguments",
+    [("train-policy",), ("evaluate", "--video-seconds", "0"), ("evaluate", "--film-seconds=0")],
+)
+def test_what_does_not_render_needs_no_opengl(run, arguments, value):
+    done = run(*arguments, MUJOCO_GL=value)
+    assert done.stderr == "MuJoCo is imported with MUJOCO_GL=disable\n"
+
+
+@pytest.mark.parametrize("verb", ["dataset", "run", "evaluate"])
+def test_a_backend_without_context_is_a_failure_of_the_environment(opendactyl, tmp_path, verb):
+    done = opendactyl(verb, cwd=tmp_path, MUJOCO_GL="glfw", DISPLAY="", WAYLAND_DISPLAY="")
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("opendactyl: MUJOCO_GL=glfw opens no OpenGL context (no display")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_true_pose_is_evaluated_without_opengl(opendactyl, bundle, tmp_path):
+    options = ("--bundle", bundle, "--episodes", 1, "--seconds-per-goal", 0.2)
+    done = opendactyl("evaluate", *options, "--video-seconds", 0, cwd=tmp_path, MUJOCO_GL="disable")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/evaluate/results.json").exists()
