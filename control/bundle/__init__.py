@@ -1,1 +1,1 @@
-"""A bundle on disk: manifest, loading, model card; numpy and onnxruntime only."""
+"""Bundles on disk: manifest, loading, model card; numpy and onnxruntime only."""

@@ -1,4 +1,4 @@
-"""A bundle: estimator, policy and the manifest that says how to use them.
+"""Loads bundles: estimator, policy, and the manifest that describes them.
 
 Loading and running one needs numpy and onnxruntime only.
 """
@@ -32,7 +32,7 @@ POSE_FILE, POLICY_FILE, MANIFEST_FILE, CARD_FILE = (
 
 @dataclass
 class PolicyMemory:
-    """The hidden state of B policies."""
+    """The recurrent state of B policies."""
 
     h: NDArray[np.float32]
     """(B, H)."""
@@ -41,19 +41,19 @@ class PolicyMemory:
 
 
 class PolicySession:
-    """An exported policy on onnxruntime."""
+    """Runs an exported policy on onnxruntime."""
 
     def __init__(self, path: Path, hidden: int, threads: int = 0, decision: str = "mean") -> None:
-        """Loads a `policy.onnx` with `hidden` units of memory.
+        """Loads a `policy.onnx`.
 
         Args:
             path: the file.
-            hidden: units of its memory.
-            threads: 0 is all cores.
-            decision: how bins come from its logits, see `interface.decide`.
+            hidden: size H of the recurrent state.
+            threads: number of threads; 0 is all cores.
+            decision: how logits become bins, see `policy.interface.actions.decide`.
 
         Raises:
-            InputError: the file is no ONNX model.
+            InputError: the file is not an ONNX model.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -63,32 +63,32 @@ class PolicySession:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise InputError(f"{path} is no ONNX model ({error})") from error
+            raise InputError(f"{path} is not an ONNX model ({error})") from error
         self._hidden, self._decision = hidden, decision
 
     @property
     def ports(self) -> dict[str, list[Any]]:
-        """Names and shapes of the network's inputs and outputs; free dimensions are words."""
+        """Names and shapes of inputs and outputs; dynamic dimensions are strings."""
         both = (*self._session.get_inputs(), *self._session.get_outputs())
         return {port.name: list(port.shape) for port in both}
 
     def initial_memory(self, batch: int = 1) -> PolicyMemory:
-        """The memory at the start of B episodes."""
+        """The state at the start of B episodes."""
         zeros = np.zeros((batch, self._hidden), dtype=np.float32)
         return PolicyMemory(zeros, zeros.copy())
 
     def act(
         self, observation: NDArray[np.float32], memory: PolicyMemory
     ) -> tuple[Array, PolicyMemory, NDArray[np.bool_]]:
-        """One action of B policies.
+        """Computes one action of B policies.
 
         Args:
-            observation: what they see (B, n).
-            memory: their memory before.
+            observation: observations (B, n).
+            memory: recurrent state before the action.
 
         Returns:
-            The bins (B, 20), the memory after, and whether both came from numbers (B,): where not,
-            neither may be used.
+            The bins (B, 20), the recurrent state after the action, and whether the network's
+            outputs are finite (B,); where they are not, neither may be used.
         """
         logits, h, c = (
             np.asarray(value)
@@ -97,9 +97,9 @@ class PolicySession:
                 {"observation": observation, "h": memory.h, "c": memory.c},
             )
         )
-        numbers = [logits.reshape(len(h), -1), h, c]
-        sane = np.isfinite(np.concatenate(numbers, axis=1)).all(axis=1)
-        return decide(logits, self._decision), PolicyMemory(h, c), np.asarray(sane)
+        outputs = [logits.reshape(len(h), -1), h, c]
+        finite = np.isfinite(np.concatenate(outputs, axis=1)).all(axis=1)
+        return decide(logits, self._decision), PolicyMemory(h, c), np.asarray(finite)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +111,11 @@ class Bundle:
     estimator: PoseEstimator
     policy: PolicySession
     rig: Rig
-    """The nominal cameras at the estimator's image size."""
+    """Nominal cameras at the estimator's image size."""
     layout: tuple[str, ...]
-    """What the policy sees, in order: keys of `policy.interface.FIELD_SIZES`."""
+    """Fields of the observation in order: keys of `policy.interface.observations.FIELD_SIZES`."""
     period: float
-    """Seconds between two actions."""
+    """Control period in seconds."""
 
     @property
     def task(self) -> str:
@@ -124,29 +124,34 @@ class Bundle:
 
     @property
     def object_name(self) -> str:
-        """The object both were trained with."""
+        """The object that estimator and policy were trained with."""
         return self.manifest["policy"]["object"]
 
     @property
     def identity(self) -> str:
-        """A checksum of everything that decides what it does; what was measured of it is not."""
-        deciding = {k: v for k, v in self.manifest.items() if k not in ("metrics", "training")}
-        deciding["pose"] = {k: v for k, v in deciding["pose"].items() if k != "agreement"}
-        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+        """Checksum of everything that determines its behaviour, without metrics and provenance."""
+        behaviour = {k: v for k, v in self.manifest.items() if k not in ("metrics", "training")}
+        behaviour["pose"] = {k: v for k, v in behaviour["pose"].items() if k != "agreement"}
+        return hashlib.sha256(json.dumps(behaviour, sort_keys=True).encode()).hexdigest()
 
     def decoder(self) -> ActionDecoder:
-        """A fresh decoder of the policy's actions."""
+        """Makes a decoder of the policy's actions."""
         return ActionDecoder.from_dict(self.manifest["policy"]["action"])
 
 
 def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
-    """Loads a bundle after checking its schema version, every checksum and its contract.
+    """Loads a bundle after checking its schema version, checksums and manifest.
+
+    Args:
+        path: folder of the bundle; files may be symbolic links.
+        threads: threads of onnxruntime; 0 is all cores.
 
     Raises:
-        InputError: there is no bundle, it is of another version, or a file was changed.
+        InputError: the folder is not a bundle of this version, or a file was changed.
+        EnvironmentFailure: the disk failed.
     """
     path = Path(path)
-    manifest = _sound_manifest(path)
+    manifest = _verified_manifest(path)
     rig = check_manifest(manifest, path / MANIFEST_FILE)
     policy = manifest["policy"]
     bundle = Bundle(
@@ -167,11 +172,11 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
     return bundle
 
 
-def _sound_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a bundle of this version whose files are what it says."""
+def _verified_manifest(path: Path) -> dict[str, Any]:
+    """Reads a manifest; checks its version and the checksums of the networks."""
     if not (path / MANIFEST_FILE).is_file():
         raise InputError(
-            f"{path} is no bundle ({MANIFEST_FILE} is missing); make one with `make export`"
+            f"{path} is not a bundle ({MANIFEST_FILE} is missing); make one with `make export`"
         )
     manifest = read_json(path / MANIFEST_FILE)
     version = manifest.get("schema") if isinstance(manifest, dict) else None
@@ -181,10 +186,10 @@ def _sound_manifest(path: Path) -> dict[str, Any]:
             "export it again"
         )
     for name in (POSE_FILE, POLICY_FILE):
-        given = manifest.get("sha256")
-        if not isinstance(given, dict) or name not in given:
+        checksums = manifest.get("sha256")
+        if not isinstance(checksums, dict) or name not in checksums:
             raise InputError(f"{path / MANIFEST_FILE} has no checksum of {name}; export it again")
-        if sha256(path / name) != given[name]:
+        if sha256(path / name) != checksums[name]:
             raise InputError(
                 f"the checksum of {path / name} is wrong: the file was changed or damaged"
             )
@@ -192,10 +197,10 @@ def _sound_manifest(path: Path) -> dict[str, Any]:
 
 
 def check_bundle(path: Path) -> str:
-    """Loads a bundle, runs both networks once, and returns its contract in words.
+    """Loads a bundle, runs both networks once, and returns a description of its contract.
 
     Raises:
-        InputError: something is wrong with it.
+        InputError: the bundle cannot be used.
     """
     bundle = load_bundle(path)
     images = np.zeros((1, *bundle.estimator.shape), dtype=np.uint8)
@@ -203,12 +208,12 @@ def check_bundle(path: Path) -> str:
     observation = np.zeros((1, inputs["observation"][1]), dtype=np.float32)
     try:
         position, quaternion, covariance = bundle.estimator.estimate_batch(images)
-        bins, _, sane = bundle.policy.act(observation, bundle.policy.initial_memory())
+        bins, _, finite = bundle.policy.act(observation, bundle.policy.initial_memory())
     except Exception as error:
-        raise InputError(f"{path}: a network does not run ({error})") from error
+        raise InputError(f"{path}: cannot run a network ({error})") from error
     shapes = [position.shape, quaternion.shape, covariance.shape, bins.shape]
     if shapes != [(1, 3), (1, 4), (1, 6, 6), (1, len(bundle.decoder().low))]:
         raise InputError(f"{path}: the networks' outputs have the shapes {shapes}")
-    if not sane.all():
+    if not finite.all():
         raise InputError(f"{path}: the policy's output is not finite")
-    return f"{path} is whole\n{describe(bundle.manifest)}"
+    return f"{path} is valid\n{describe(bundle.manifest)}"

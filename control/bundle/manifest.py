@@ -1,4 +1,4 @@
-"""The contract of a bundle: what a manifest must say, and how it reads."""
+"""The contract of a bundle: validation and description of its manifest."""
 
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,18 @@ from opendactyl.policy.interface.tasks import check_task
 from opendactyl.sim.hands.names import ACTUATORS, JOINTS
 
 _UNUSABLE = (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError)
-"""What reading a manifest raises when it holds something else."""
+"""Exceptions of reading a malformed manifest."""
 
 
 def check_manifest(manifest: dict[str, Any], path: Path) -> Rig:
-    """Checks everything the loop relies on; returns the rig.
+    """Checks everything that the loop depends on; returns the rig.
 
     Args:
         manifest: the contents of `manifest.json`.
-        path: where it stands, for messages.
+        path: its path, for messages.
 
     Raises:
-        InputError: something is missing or makes no sense.
+        InputError: a value is missing or invalid.
     """
     try:
         policy = manifest["policy"]
@@ -39,26 +39,30 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> Rig:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except _UNUSABLE as error:
-        raise InputError(f"{path} is no bundle manifest ({error!r}); export it again") from error
+        raise InputError(
+            f"{path} is not a valid manifest of a bundle ({error!r}); export it again"
+        ) from error
     limits = (decoder.low, decoder.high)
     if any(x.shape != (len(ACTUATORS),) or not (np.abs(x) <= np.pi).all() for x in limits):
         raise InputError(
-            f"{path}: the action needs {len(ACTUATORS)} lower and upper limits in radians, from "
-            "-pi to pi"
+            f"{path}: the action must have {len(ACTUATORS)} lower and upper limits in radians, "
+            "from -pi to pi"
         )
     if not (decoder.low < decoder.high).all():
-        raise InputError(f"{path}: an actuator's lower limit is not below its upper one")
+        raise InputError(f"{path}: an actuator's lower limit is not below its upper limit")
     if policy["action"].get("bins") != BINS:
-        raise InputError(f"{path}: actions have {policy['action'].get('bins')} bins, not {BINS}")
+        raise InputError(
+            f"{path}: actions have {policy['action'].get('bins')} bins, expected {BINS}"
+        )
     if not 0 < period < 10:
         raise InputError(f"{path}: the control period is {period} s")
     if joints != list(JOINTS):
-        raise InputError(f"{path} is for a hand with other joints: {joints}")
+        raise InputError(f"{path} was made for a hand with other joints: {joints}")
     return rig
 
 
 def _check_declared(manifest: dict[str, Any]) -> None:
-    """Reads the ports that the manifest declares, and what the description shows of them."""
+    """Reads what `check_ports` and `describe` need."""
     for network in (manifest["pose"], manifest["policy"]):
         for ports in (network["inputs"], network["outputs"]):
             for shape in ports.values():
@@ -75,7 +79,7 @@ def _check_observation(policy: dict[str, Any]) -> None:
     total = sum(f["size"] for f in fields)
     if policy["inputs"]["observation"] != ["batch", total]:
         raise InputError(
-            f"the fields of the observation add up to {total}, the policy takes "
+            f"the sizes of the observation's fields add up to {total}, the policy's input is "
             f"{policy['inputs']['observation']}"
         )
 
@@ -83,33 +87,33 @@ def _check_observation(policy: dict[str, Any]) -> None:
 def check_ports(
     manifest: dict[str, Any], images: tuple[int, ...], ports: dict[str, list[Any]], path: Path
 ) -> None:
-    """Checks that both networks are what the manifest says they are.
+    """Checks the inputs and outputs of both networks against the manifest.
 
     Args:
-        manifest: a checked manifest.
-        images: shape (V, H, W, 3) that the estimator takes.
+        manifest: a manifest that passed `check_manifest`.
+        images: the estimator's input shape (V, H, W, 3).
         ports: names and shapes of the policy's inputs and outputs.
         path: the bundle's folder, for messages.
 
     Raises:
-        InputError: they are not.
+        InputError: they differ.
     """
     cameras = manifest["rig"]["cameras"]
-    wanted = [(len(cameras), c["height"], c["width"], 3) for c in cameras]
-    if any(images != shape for shape in wanted):
+    expected = [(len(cameras), c["height"], c["width"], 3) for c in cameras]
+    if any(images != shape for shape in expected):
         raise InputError(
-            f"{path}: the estimator takes images {images}, the rig's cameras give {wanted[0]}"
+            f"{path}: the estimator takes images {images}, the rig's cameras give {expected[0]}"
         )
-    told = manifest["policy"]["inputs"] | manifest["policy"]["outputs"]
-    for name, shape in told.items():
+    declared = manifest["policy"]["inputs"] | manifest["policy"]["outputs"]
+    for name, shape in declared.items():
         if name not in ports or ports[name][1:] != shape[1:]:
             raise InputError(
-                f"{path}: the policy's {name} should be {shape}, but is {ports.get(name, 'absent')}"
+                f"{path}: the policy's {name} is {ports.get(name, 'absent')}, expected {shape}"
             )
 
 
 def describe(manifest: dict[str, Any]) -> str:
-    """The contract of a checked manifest, a line for each part."""
+    """Describes the contract of a valid manifest, one line per entry."""
     policy, pose = manifest["policy"], manifest["pose"]
     action = policy["action"]
     decision = ActionDecoder.from_dict(action).config.decision
@@ -129,7 +133,7 @@ def describe(manifest: dict[str, Any]) -> str:
         "units": manifest.get("units", "not stated"),
         "joints": ", ".join(manifest["joints"]),
     }
-    rows |= {f"{name} frame": what for name, what in manifest.get("frames", {}).items()}
+    rows |= {f"{name} frame": text for name, text in manifest.get("frames", {}).items()}
     rows |= {f"sha256 {name}": value for name, value in manifest["sha256"].items()}
     width = max(map(len, rows)) + 2
     return "\n".join(f"{name:<{width}}{value}" for name, value in rows.items())
@@ -140,8 +144,8 @@ def _ports(ports: dict[str, Any]) -> str:
 
 
 def source_name(config: dict[str, Any]) -> str:
-    """Where the pose came from in an evaluation of these settings, in words."""
-    parts = [config["pose"]]
+    """Describes the pose source in the settings of an evaluation."""
+    words = [config["pose"]]
     if config["pose"] == "vision":
-        parts += [config["renderer"], config["appearance"]]
-    return ", ".join([*parts, *(["fused"] if config["fuse"] else [])])
+        words += [config["renderer"], config["appearance"]]
+    return ", ".join([*words, *(["fused"] if config["fuse"] else [])])

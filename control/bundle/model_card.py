@@ -8,7 +8,7 @@ from opendactyl.policy.interface.actions import ActionDecoder
 
 
 def model_card(manifest: dict[str, Any]) -> str:
-    """The card as Markdown: what the bundle does, its contract, and what was measured."""
+    """Returns the card as Markdown: purpose, contract, measurements and limits."""
     policy, pose = manifest["policy"], manifest["pose"]
     decision = ActionDecoder.from_dict(policy["action"]).config.decision
     eight = " (8 bits)" if pose.get("quantized") else ""
@@ -16,9 +16,9 @@ def model_card(manifest: dict[str, Any]) -> str:
     fields = "\n".join(f"| {f['name']} | {f['size']} |" for f in policy["observation"])
     return f"""# OpenDactyl bundle: {policy["task"]} with the {policy["object"]}
 
-Turns the {policy["object"]} in a Shadow hand by sight, one action every
-{manifest["control_period_s"] * 1000:.0f} ms. `manifest.json` holds the whole contract; running it
-needs numpy and onnxruntime.
+Rotates the {policy["object"]} in a Shadow hand from camera images, one action every
+{manifest["control_period_s"] * 1000:.0f} ms. `manifest.json` holds the complete contract; running
+it needs numpy and onnxruntime.
 
 ## Files
 
@@ -32,7 +32,7 @@ The policy's action is the {_DECISIONS[decision]} of each actuator;
 `manifest.json` gives range, scaling ({policy["action"]["mode"]} targets) and smoothing
 ({policy["action"]["smoothing"]}).
 
-{_agreement(pose.get("agreement"))}## What the policy sees, in order
+{_agreement(pose.get("agreement"))}## Observation of the policy, in order
 
 | field | size |
 |---|---|
@@ -44,7 +44,7 @@ The policy's action is the {_DECISIONS[decision]} of each actuator;
 
 ## Limits
 
-Trained in simulation only, for this rig, this object and this hand. Not tried on a robot.
+Trained in simulation only, for this rig, object and hand. Not tested on a robot.
 """
 
 
@@ -65,18 +65,18 @@ def _agreement(measured: dict[str, float] | None) -> str:
 
 
 def _measured(metrics: dict[str, Any]) -> str:
-    parts = [_validation(metrics.get("vision")), *_sight(metrics), *_loop(metrics)]
-    return "\n\n".join(parts)
+    paragraphs = [_validation(metrics.get("vision")), *_vision(metrics), *_loop(metrics)]
+    return "\n\n".join(paragraphs)
 
 
-def _sight(metrics: dict[str, Any]) -> list[str]:
-    """A table of the estimator's errors on data it has not seen."""
+def _vision(metrics: dict[str, Any]) -> list[str]:
+    """A table of the estimator's errors on test data."""
     if not metrics.get("sight"):
         return []
     rows = [
         "Pose estimation on samples of other seeds (`opendactyl eval-vision`):\n",
         "| states | renderer | seed | n | rotation, mean (°) | median | position, mean (mm) "
-        "| median | 90 % regions hold (rotation, position) |",
+        "| median | coverage of 90 % regions (rotation, position) |",
         "|---" * 9 + "|",
     ]
     for row in metrics["sight"]:
@@ -91,7 +91,7 @@ def _sight(metrics: dict[str, Any]) -> list[str]:
 
 
 def _states(source: str) -> str:
-    """A source of states in words: of a policy's roll-outs, whose."""
+    """Describes a source of states; bundles by their folder's name."""
     kind, _, bundle = source.partition(":")
     return f"{kind} of {Path(bundle).name}" if bundle else kind
 
@@ -101,10 +101,10 @@ def _loop(metrics: dict[str, Any]) -> list[str]:
     if not metrics.get("loop"):
         return []
     rows = [
-        "Consecutive goals in simulation, at most 50, until a drop or too long without one "
+        "Consecutive goals in simulation, at most 50, until a drop or a time-out "
         "(`opendactyl evaluate`):\n",
-        "| task | pose | physics | seconds allowed | seed | n | mean | its 95 % interval | median "
-        "| drops | time-outs | seconds a goal |",
+        "| task | pose | physics | time-out (s) | seed | n | mean | 95 % interval | median "
+        "| drops | time-outs | seconds per goal |",
         "|---" * 12 + "|",
     ]
     for row in metrics["loop"]:
@@ -122,12 +122,13 @@ def _loop(metrics: dict[str, Any]) -> list[str]:
 def _validation(vision: dict[str, Any] | None) -> str:
     if vision is None:
         return (
-            "What was measured while it was trained is not told: there was no report, or the "
-            "export changed cameras or precision. `eval-vision` measures this bundle."
+            "There are no validation metrics: the run had no report, or the export changed cameras "
+            "or precision. `eval-vision` measures this bundle."
         )
     rotation, position = vision["rotation_error_deg"], vision["position_error_mm"]
     return (
-        f"Pose estimation on the n = {vision['n']} validation samples by which the checkpoint was "
-        f"chosen: rotation error mean {rotation['mean']:.2f}°, median {rotation['median']:.2f}°; "
-        f"position error mean {position['mean']:.2f} mm, median {position['median']:.2f} mm."
+        f"Pose estimation on the n = {vision['n']} validation samples that selected the "
+        f"checkpoint: rotation error mean {rotation['mean']:.2f}°, median "
+        f"{rotation['median']:.2f}°; position error mean {position['mean']:.2f} mm, median "
+        f"{position['median']:.2f} mm."
     )

@@ -1,1 +1,1 @@
-"""The closed loop in simulation: batched episodes, results and reports."""
+"""The closed loop in simulation: batched episodes, statistics and reports."""

@@ -1,4 +1,4 @@
-"""Runs evaluation episodes and keeps a record of each; those by sight in a process a core."""
+"""Runs evaluation episodes and records each; vision episodes run in one process per core."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from opendactyl.control.bundle.load import load_bundle
-from opendactyl.control.evaluation.batched_loop import Loop
+from opendactyl.control.evaluation.batched_loop import BatchedLoop
 from opendactyl.control.evaluation.episodes import (
     EpisodeConfig,
     make_cameras,
@@ -21,39 +21,42 @@ from opendactyl.control.evaluation.episodes import (
 )
 from opendactyl.control.evaluation.sim_adapters import SimCameras
 from opendactyl.core.cpu import cores
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.core.worker_process import obey_parent
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.reward import DIVERGED, DROPPED, FINISHED, TIMED_OUT
 
 BATCH = {"sim": 32, "vision": 2}
-"""Episodes that run at once; each is the same whatever runs beside it."""
+"""Episodes simulated together, by pose source; results do not depend on it."""
 OUTCOMES = {DROPPED: "drop", TIMED_OUT: "timeout", FINISHED: "finished", DIVERGED: "diverged"}
 VISIBILITY_EVERY = 10
-"""Actions between two looks at how much of the object the cameras see."""
+"""Actions between two measurements of the object's visible fraction."""
 
 Record = dict[str, Any]
-"""What became of an episode."""
+"""The results of an episode."""
 
 
 def run_episodes(
     config: EpisodeConfig, first: int, stop: int, workers: int = 0
 ) -> Iterator[list[Record]]:
-    """Runs episodes `first` to `stop` - 1; yields the records of a few at a time, in order.
+    """Runs episodes `first` to `stop` - 1; yields their records batch by batch, in order.
 
     Args:
-        config: what to run.
+        config: the settings.
         first: number of the first episode.
         stop: one past the number of the last.
-        workers: processes for episodes by sight; 0 is one a core.
+        workers: processes for vision episodes; 0 is one per core.
+
+    Raises:
+        EnvironmentFailure: a worker process died, or the renderer failed.
     """
     workers = 1 if config.pose == "sim" else workers or cores()
-    batches = share_out(first, stop, BATCH[config.pose], workers)
+    batches = split_batches(first, stop, BATCH[config.pose], workers)
     with tqdm(total=stop, initial=first, unit="episode", desc=config.pose) as bar:
         if not batches:
             return
         if config.pose == "sim":
-            runner = Runner(config)
+            runner = EpisodeRunner(config)
             for batch in batches:
                 yield runner.run(*batch, bar)
             return
@@ -62,20 +65,20 @@ def run_episodes(
             yield records
 
 
-def share_out(first: int, stop: int, size: int, workers: int) -> list[tuple[int, int]]:
-    """First episode and number of each batch; with several workers, the last ones go alone.
+def split_batches(first: int, stop: int, size: int, workers: int) -> list[tuple[int, int]]:
+    """First episode and number of episodes of each batch.
 
-    So no worker has two episodes ahead of it when the others have nothing left to do.
+    With several workers the last batches are single episodes, which balances the load at the end.
     """
-    alone = stop if workers == 1 else max(first, stop - workers * size)
-    together = [(start, min(size, alone - start)) for start in range(first, alone, size)]
-    return together + [(number, 1) for number in range(alone, stop)]
+    single = stop if workers == 1 else max(first, stop - workers * size)
+    batches = [(start, min(size, single - start)) for start in range(first, single, size)]
+    return batches + [(number, 1) for number in range(single, stop)]
 
 
 def _in_processes(
     config: EpisodeConfig, batches: list[tuple[int, int]], workers: int
 ) -> Iterator[list[Record]]:
-    # llvmpipe's own threads only get in the way of one process per core.
+    # llvmpipe's own threads slow down one process per core.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
@@ -84,8 +87,8 @@ def _in_processes(
     try:
         yield from pool.map(_run_batch, batches)
     except BrokenProcessPool as error:
-        raise InputError(
-            "a worker process died; memory is the likeliest reason: continue with --resume and "
+        raise EnvironmentFailure(
+            "a worker process died, most likely for lack of memory; continue with --resume and "
             "fewer --workers"
         ) from error
     finally:
@@ -103,28 +106,28 @@ def _start_worker(config: EpisodeConfig) -> None:
 
 
 def _run_batch(batch: tuple[int, int]) -> list[Record]:
-    if "runner" not in _worker:  # Here, so that its errors reach the parent.
-        _worker["runner"] = Runner(_worker["config"], threads=1)
+    if "runner" not in _worker:  # Not in the initializer: errors here reach the parent.
+        _worker["runner"] = EpisodeRunner(_worker["config"], threads=1)
     return _worker["runner"].run(*batch)
 
 
-class Runner:
-    """A bundle, and cameras for it to see through."""
+class EpisodeRunner:
+    """Runs episodes of one bundle in this process."""
 
     def __init__(self, config: EpisodeConfig, threads: int = 0) -> None:
-        """Loads the bundle and opens a renderer, if the pose is from sight."""
+        """Loads the bundle, and opens a renderer where the pose comes from vision."""
         self._config, self._threads = config, threads
         self._bundle = load_bundle(config.bundle, threads)
-        sight = config.pose == "vision"
-        self._renderer = open_renderer(config.renderer, self._bundle) if sight else None
+        vision = config.pose == "vision"
+        self._renderer = open_renderer(config.renderer, self._bundle) if vision else None
 
     def run(self, first: int, count: int, bar: "tqdm[Any] | None" = None) -> list[Record]:
-        """Runs `count` episodes from number `first` on to their ends; returns their records."""
+        """Runs `count` episodes from number `first` on; returns their records."""
         config, bundle = self._config, self._bundle
         env = make_env(config, bundle, count, first, self._threads)
         cameras = [self._cameras(env, number) for number in range(count)]
         sources = [make_source(config, bundle, env, i, cameras[i]) for i in range(count)]
-        loop = Loop(bundle, env, sources)
+        loop = BatchedLoop(bundle, env, sources)
         records: list[Record] = [
             {"episode": first + i, "actions": 0, "rotation_error_rad": 0.0,
              "position_error_m": 0.0, "visibility": []}
@@ -134,7 +137,7 @@ class Runner:
             which = np.flatnonzero(env.running)
             step = loop.step()
             for i in which:
-                _note(records[i], loop, int(i), cameras[i])
+                _record_action(records[i], loop, int(i), cameras[i])
                 if not env.running[i]:
                     records[i]["goals"] = int(step.goals[i])
                     records[i]["outcome"] = OUTCOMES[int(step.outcome[i])]
@@ -151,8 +154,10 @@ class Runner:
         return cameras
 
 
-def _note(record: Record, loop: Loop, number: int, cameras: SimCameras | None) -> None:
-    """Adds an action to an episode's record."""
+def _record_action(
+    record: Record, loop: BatchedLoop, number: int, cameras: SimCameras | None
+) -> None:
+    """Adds the last action to an episode's record."""
     rotation, position = float(loop.error_rad[number]), float(loop.error_m[number])
     record["actions"] += 1
     record["rotation_error_rad"] += rotation

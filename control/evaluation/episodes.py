@@ -1,4 +1,4 @@
-"""What evaluation, films and the viewer share: a bundle's episodes in simulation, and its poses."""
+"""Episodes of a bundle in simulation: settings, environment, cameras and pose source."""
 
 import math
 from dataclasses import dataclass
@@ -28,67 +28,67 @@ class EpisodeConfig:
     """Settings of episodes in simulation."""
 
     bundle: Path = Path("exports/bundle")
-    """The bundle whose estimator and policy act."""
+    """The bundle to run."""
     pose: str = "sim"
-    """Where the pose comes from: sim or vision."""
+    """Source of the pose: sim or vision."""
     fuse: bool = False
-    """Fuse the poses over time by their covariance and reject jumps."""
+    """Filter the poses by their covariance and reject jumps."""
     task: str = ""
     """spin, face-up or reorient; default the bundle's own."""
     randomization: str = "none"
-    """Physics and observation randomization, drawn once an episode: none, dactyl, vision, or a
+    """Physics and observation randomization, sampled once per episode: none, dactyl, vision, or a
     TOML file."""
     appearance: str = "dactyl"
-    """Appearance preset or TOML file, drawn once an episode."""
+    """Appearance preset or TOML file, sampled once per episode."""
     renderer: str = "classic"
-    """`classic` or `filament`, for the estimator's views."""
+    """`classic` or `filament`, for the estimator's images."""
     seed: int = 1000
-    """Seed of starts, goals and appearances."""
+    """Seed of initial states, goals and appearances."""
     seconds_per_goal: float = EVALUATION_SECONDS
     """An episode ends when a goal is not reached for this long."""
 
     def __post_init__(self) -> None:
-        """Refuses unknown names and impossible numbers."""
+        """Raises an `InputError` for unknown names and values out of range."""
         if self.pose not in POSE_SOURCES:
             raise InputError(f"no pose source {self.pose!r}; choose {' or '.join(POSE_SOURCES)}")
         if self.renderer not in RENDERERS:
             raise InputError(f"no renderer {self.renderer!r}; choose {' or '.join(RENDERERS)}")
         if self.task:
             check_task(self.task)
-        _ = self.ranges, self.look
+        _ = self.randomization_ranges, self.appearance_ranges
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; it must not be negative")
         if not 0 < self.seconds_per_goal < math.inf:
             raise InputError(f"--seconds-per-goal is {self.seconds_per_goal}; it must be positive")
 
     @cached_property
-    def ranges(self) -> RandomizationConfig:
-        """What `randomization` names, as it was when the settings were made."""
+    def randomization_ranges(self) -> RandomizationConfig:
+        """The ranges that `randomization` names, read once."""
         return load_randomization(self.randomization)
 
     @cached_property
-    def look(self) -> AppearanceConfig:
-        """What `appearance` names, likewise."""
+    def appearance_ranges(self) -> AppearanceConfig:
+        """The ranges that `appearance` names, read once."""
         return load_appearance(self.appearance)
 
 
 def make_env(
     config: EpisodeConfig, bundle: Bundle, count: int, first: int = 0, threads: int = 0
 ) -> HandEnv:
-    """An environment of `count` evaluation episodes, the first numbered `first`.
+    """Makes an environment of `count` evaluation episodes, the first with number `first`.
 
     Raises:
-        InputError: the bundle acts at another rate than the simulation.
+        InputError: the bundle's control period is not that of the simulation.
     """
     if abs(bundle.period - CONTROL_PERIOD) > 1e-9:
         raise InputError(
-            f"{bundle.path} acts every {bundle.period * 1000:g} ms; the simulated hand takes an "
-            f"action every {CONTROL_PERIOD * 1000:g} ms"
+            f"the control period of {bundle.path} is {bundle.period * 1000:g} ms; the simulation "
+            f"runs at {CONTROL_PERIOD * 1000:g} ms"
         )
     settings = EnvConfig(
         task=config.task or bundle.task,
         object=bundle.object_name,
-        randomization=config.ranges,
+        randomization=config.randomization_ranges,
         seconds_per_goal=config.seconds_per_goal,
         evaluation=True,
     )
@@ -96,7 +96,7 @@ def make_env(
 
 
 def open_renderer(kind: str, bundle: Bundle) -> Renderer:
-    """A renderer of the bundle's cameras at its estimator's size."""
+    """Opens a renderer of the bundle's cameras at its estimator's image size."""
     return make_renderer(
         kind,
         rig=bundle.rig,
@@ -108,14 +108,14 @@ def open_renderer(kind: str, bundle: Bundle) -> Renderer:
 def make_cameras(
     config: EpisodeConfig, env: HandEnv, number: int, renderer: Renderer
 ) -> SimCameras:
-    """The cameras of one simulation."""
-    return SimCameras(env, number, renderer, config.look, config.seed)
+    """Makes the cameras of simulation `number`."""
+    return SimCameras(env, number, renderer, config.appearance_ranges, config.seed)
 
 
 def make_source(
     config: EpisodeConfig, bundle: Bundle, env: HandEnv, number: int, cameras: SimCameras | None
 ) -> PoseSource:
-    """The pose source of one simulation; `cameras` are needed for sight."""
+    """Makes the pose source of simulation `number`; vision needs `cameras`."""
     source: PoseSource = SimPose(env, number)
     if config.pose == "vision":
         assert cameras is not None

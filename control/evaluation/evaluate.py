@@ -1,6 +1,7 @@
 """Evaluates a bundle: consecutive goals until a drop, a time-out, or fifty (D18 6.2)."""
 
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.evaluation.episode_runner import run_episodes
 from opendactyl.control.evaluation.episodes import EpisodeConfig
-from opendactyl.control.evaluation.goal_statistics import compare, paired, summarize
+from opendactyl.control.evaluation.goal_statistics import compare_paired, load_paired, summarize
 from opendactyl.control.evaluation.report import write_report
 from opendactyl.core.atomic_files import json_hash, read_json, write_json
 from opendactyl.core.config_fields import renamed
@@ -23,26 +24,27 @@ class EvaluateConfig(EpisodeConfig):
     """Settings of `evaluate`."""
 
     episodes: int = 100
-    """Episodes 0 to N - 1, each run to its end."""
+    """Number of episodes, each run to its end."""
     video_seconds: float = renamed(20.0, "film_seconds")
-    """Length at most of the film of the median episode; 0 makes none."""
+    """Maximum length of the video of the median episode; 0 records none."""
     against: Path | None = None
-    """Another evaluation of the same episodes, to compare with in pairs (of --pose sim, say)."""
+    """Folder of another evaluation of the same episodes, for a paired comparison (with --pose sim,
+    for example)."""
     out: Path = Path("runs/evaluate")
-    """Folder for results.json, report.html and median.mp4."""
+    """Output folder: results.json, report.html and median.mp4."""
     workers: int = 0
-    """Processes that run episodes by sight, 0 for one a core; the same episodes for any number."""
+    """Processes for vision episodes, 0 for one per core; results do not depend on it."""
     resume: bool = False
-    """Continue an interrupted evaluation, or start what is not there yet."""
+    """Continue an interrupted evaluation, or start a new one."""
 
     def __post_init__(self) -> None:
-        """Refuses impossible numbers."""
+        """Raises an `InputError` for values out of range."""
         super().__post_init__()
         if self.episodes < 1:
             raise InputError(f"--episodes is {self.episodes}; it must be at least 1")
         if self.video_seconds != 0 and not CONTROL_PERIOD <= self.video_seconds < math.inf:
             raise InputError(
-                f"--video-seconds is {self.video_seconds}; 0 makes no film, and an action takes "
+                f"--video-seconds is {self.video_seconds}; it must be 0, for no video, or at least "
                 f"{CONTROL_PERIOD}"
             )
         if self.workers < 0:
@@ -53,40 +55,62 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Runs the episodes, writes results and report, and returns the results.
 
     Raises:
-        InputError: bad settings or a bad bundle.
+        InputError: the settings or the bundle cannot be used, or the policy was trained on --seed.
+        EnvironmentFailure: the disk, the renderer or a worker process failed.
     """
     bundle = load_bundle(config.bundle)
     _refuse_training_seed(config, bundle)
     plain = _episodes_settings(config, bundle)
-    others = None if config.against is None else paired(config.against, plain)
+    others = None if config.against is None else load_paired(config.against, plain)
     out = open_run(config.out, plain, resume=config.resume)
     records = _run(config, out)[: config.episodes]
     results = summarize(records, plain["task"])
-    sighted = config.pose == "vision"
-    results["offline"] = _offline(bundle, config.renderer, plain["task"]) if sighted else None
+    vision = config.pose == "vision"
+    results["offline"] = _offline(bundle, config.renderer, plain["task"]) if vision else None
     values = results["consecutive_successes"]["values"]
     if others is not None:
-        results["against"] = {"pose": others[0]} | compare(values, others[1])
+        results["against"] = {"pose": others[0]} | compare_paired(values, others[1])
     write_json(out / "results.json", results)
     write_report(out / "report.html", results, plain)
     return results
 
 
 def _refuse_training_seed(config: EvaluateConfig, bundle: Bundle) -> None:
-    trained = bundle.manifest.get("training", {}).get("policy", {}).get("seed")
-    if trained is not None and config.seed in (trained, trained + SELECTION_SEED_OFFSET):
+    """Checks that the policy and its ancestors were neither trained nor selected on --seed."""
+    seeds, complete = training_seeds(bundle.manifest)
+    if config.seed in {seed + offset for seed in seeds for offset in (0, SELECTION_SEED_OFFSET)}:
         raise InputError(
-            f"--seed is {config.seed}, from which the bundle's policy drew the starts and goals it "
-            "was trained on or chosen by; take another"
+            f"--seed is {config.seed}, from which the initial states and goals of the policy's "
+            "training or checkpoint selection were sampled, or those of a policy it was trained "
+            "from; choose another"
+        )
+    if not complete:
+        print(
+            f"opendactyl: the training seeds of the policy's ancestors are unknown; --seed "
+            f"{config.seed} may be one of them",
+            file=sys.stderr,
         )
 
 
+def training_seeds(manifest: dict[str, Any]) -> tuple[list[int], bool]:
+    """The training seeds of a bundle's policy and its ancestors, and whether all are known.
+
+    Earlier manifests have the seed of the policy's last run only.
+    """
+    about = manifest.get("training", {}).get("policy", {})
+    seeds = about.get("seeds", [about["seed"]] if "seed" in about else [])
+    return list(seeds), bool(about.get("seeds_complete", False))
+
+
 def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]:
-    """What decides how episodes go, for `config.json`: an evaluation resumes with the same only."""
+    """The settings that determine the episodes, for `config.json`; resuming requires the same."""
     plain = to_plain(config) | {"task": config.task or bundle.task}
-    # Another bundle, or another file, may come to lie under the same name.
+    # Names may come to refer to another bundle or file.
     plain["bundle_sha256"] = bundle.identity
-    for name, loaded in (("randomization", config.ranges), ("appearance", config.look)):
+    for name, loaded in (
+        ("randomization", config.randomization_ranges),
+        ("appearance", config.appearance_ranges),
+    ):
         plain[f"{name}_sha256"] = json_hash(to_plain(loaded))
     for name in ("bundle", "out", "resume", "episodes", "film_seconds", "against", "workers"):
         del plain[name]
@@ -94,7 +118,7 @@ def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]
 
 
 def _run(config: EvaluateConfig, out: Path) -> list[dict[str, Any]]:
-    """The records of all episodes; those that were run before are read."""
+    """The records of all episodes, read or run."""
     path = out / "episodes.json"
     records: list[dict[str, Any]] = read_json(path) if path.exists() else []
     for new in run_episodes(config, len(records), config.episodes, config.workers):
@@ -104,21 +128,21 @@ def _run(config: EvaluateConfig, out: Path) -> list[dict[str, Any]]:
 
 
 def _offline(bundle: Bundle, renderer: str, task: str) -> dict[str, Any] | None:
-    """The estimator's errors on single samples of a renderer, as the bundle tells them.
+    """The estimator's errors on single samples of a renderer, from the bundle's manifest.
 
-    Unseen samples of a policy's states, best of one for this task, are the likest to what the loop
-    meets; without any there are those of the samples that it was chosen by.
+    Test samples of a policy's states, preferably of this task, are the most similar to the loop's;
+    without any, the errors on the validation samples are returned.
     """
     metrics = bundle.manifest.get("metrics", {})
-    unseen = [row for row in metrics.get("sight", []) if row["renderer"] == renderer]
-    unseen.sort(key=lambda row: (row["states"][:6] == "policy", Path(row["states"]).name == task))
-    told = unseen[-1] if unseen else metrics.get("vision")
-    if told is None:
+    tests = [row for row in metrics.get("sight", []) if row["renderer"] == renderer]
+    tests.sort(key=lambda row: (row["states"][:6] == "policy", Path(row["states"]).name == task))
+    chosen = tests[-1] if tests else metrics.get("vision")
+    if chosen is None:
         return None
     return {
-        "samples": f"{told['states']}, {renderer}" if unseen else "validation samples",
-        "n": told["n"],
-        "rotation_error_deg": told["rotation_error_deg"]["mean"],
-        "position_error_mm": told["position_error_mm"]["mean"],
-        "by_visibility": told.get("by_visibility", []),
+        "samples": f"{chosen['states']}, {renderer}" if tests else "validation samples",
+        "n": chosen["n"],
+        "rotation_error_deg": chosen["rotation_error_deg"]["mean"],
+        "position_error_mm": chosen["position_error_mm"]["mean"],
+        "by_visibility": chosen.get("by_visibility", []),
     }

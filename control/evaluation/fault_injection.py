@@ -1,4 +1,4 @@
-"""Faults on purpose: wrappers that make a rig's parts fail in the ways that real ones do."""
+"""Fault injection: wrappers that make the components of a robot fail as real ones do."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,49 +15,49 @@ FAULTS = {
     "freeze": "a camera repeats its last image",
     "drop": "a camera gives no image",
     "black": "a camera gives black images",
-    "nan": "a camera gives values that are not numbers",
+    "nan": "a camera gives values that are not finite",
     "size": "a camera gives images of another size",
-    "occlude": "something stands before a camera",
+    "occlude": "a camera is covered",
     "jump": "the estimate jumps",
-    "policy": "the policy gives NaN",
-    "hand": "the hand does not answer",
+    "policy": "the policy's output is NaN",
+    "hand": "the hand does not respond",
 }
-"""Every fault that can be injected, and what it does."""
-SLEEVE = np.array([120.0, 90.0, 70.0])
-"""The colour of what stands before a camera."""
-SLEEVE_SHADE, SLEEVE_NOISE = 10.0, 6.0
-"""How much darker it is to one side, and the deviation of the picture's noise, of 255."""
+"""Every fault that can be injected, and its effect."""
+OCCLUDER_RGB = np.array([120.0, 90.0, 70.0])
+"""Colour of the object that covers a camera."""
+OCCLUDER_SHADE, OCCLUDER_NOISE = 10.0, 6.0
+"""Its brightness gradient across the image, and the standard deviation of the noise, of 255."""
 JUMP_POSITION, JUMP_ANGLE = 0.05, 1.5
-"""How far an estimate jumps, in metres and radians."""
+"""Offset of an estimate that jumps, in metres and radians."""
 
 
-class Faults:
-    """Which faults are on, shared by the wrappers."""
+class FaultInjector:
+    """Makes wrappers that fail while a fault is in `active`."""
 
     def __init__(self, view: int = 0) -> None:
-        """All off; `view` is the number of the camera that fails."""
+        """No fault is active; `view` is the index of the camera that fails."""
         self.active: set[str] = set()
         self.view = view
 
     def bundle(self, bundle: Bundle) -> Bundle:
-        """The bundle, with a policy that can fail."""
+        """Wraps the policy of a bundle."""
         return dataclasses.replace(bundle, policy=_FaultyPolicy(bundle.policy, self))
 
     def cameras(self, cameras: CameraSource) -> CameraSource:
-        """The cameras, one of which can fail."""
+        """Wraps cameras."""
         return _FaultyCameras(cameras, self)
 
     def source(self, source: PoseSource) -> PoseSource:
-        """A pose source whose estimates can jump; put a filter around it, not inside."""
+        """Wraps a pose source, whose estimates can jump. Filters go outside of this wrapper."""
         return _FaultyPose(source, self)
 
     def hand(self, hand: Hand) -> Hand:
-        """The hand, which can fall silent."""
+        """Wraps a hand."""
         return _FaultyHand(hand, self)
 
 
 class _FaultyCameras:
-    def __init__(self, cameras: CameraSource, faults: Faults) -> None:
+    def __init__(self, cameras: CameraSource, faults: FaultInjector) -> None:
         self._cameras, self._faults = cameras, faults
         self._last: dict[int, NDArray[np.uint8]] = {}
         self._rng = np.random.default_rng(0)
@@ -72,13 +72,13 @@ class _FaultyCameras:
         if view is not None and "freeze" in active:
             view = self._last.get(number, view)
         if view is not None:
-            views[number] = self._spoilt(view, active)  # type: ignore[assignment]
+            views[number] = self._corrupted(view, active)  # type: ignore[assignment]
         return views
 
     def close(self) -> None:
         self._cameras.close()
 
-    def _spoilt(self, view: NDArray[np.uint8], active: set[str]) -> NDArray[np.generic] | None:
+    def _corrupted(self, view: NDArray[np.uint8], active: set[str]) -> NDArray[np.generic] | None:
         if "drop" in active:
             return None
         if "black" in active:
@@ -90,14 +90,14 @@ class _FaultyCameras:
         return self._covered(view.shape) if "occlude" in active else view
 
     def _covered(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """A sleeve before the lens: one colour, a little darker to one side, and noise."""
-        shade = np.linspace(0, SLEEVE_SHADE, shape[1])[:, None]
-        noise = self._rng.normal(0, SLEEVE_NOISE, shape)
-        return np.clip(SLEEVE - shade + noise, 0, 255).astype(np.uint8)
+        """An image of one colour with a brightness gradient and noise."""
+        shade = np.linspace(0, OCCLUDER_SHADE, shape[1])[:, None]
+        noise = self._rng.normal(0, OCCLUDER_NOISE, shape)
+        return np.clip(OCCLUDER_RGB - shade + noise, 0, 255).astype(np.uint8)
 
 
 class _FaultyPose:
-    def __init__(self, source: PoseSource, faults: Faults) -> None:
+    def __init__(self, source: PoseSource, faults: FaultInjector) -> None:
         self._source, self._faults = source, faults
 
     @property
@@ -108,9 +108,9 @@ class _FaultyPose:
         pose = self._source.pose(reading)
         if "jump" not in self._faults.active:
             return pose
-        turn = quat_from_axis_angle([1.0, 1.0, 0.0], JUMP_ANGLE)
+        rotation = quat_from_axis_angle([1.0, 1.0, 0.0], JUMP_ANGLE)
         shifted = pose.position + [0.0, JUMP_POSITION, 0.0]
-        return Pose(shifted, quat_multiply(turn, pose.quaternion), pose.covariance)
+        return Pose(shifted, quat_multiply(rotation, pose.quaternion), pose.covariance)
 
     def skip(self) -> None:
         self._source.skip()
@@ -123,7 +123,7 @@ class _FaultyPose:
 
 
 class _FaultyPolicy(PolicySession):
-    def __init__(self, policy: PolicySession, faults: Faults) -> None:
+    def __init__(self, policy: PolicySession, faults: FaultInjector) -> None:
         self._policy, self._faults = policy, faults
 
     def initial_memory(self, batch: int = 1) -> PolicyMemory:
@@ -133,13 +133,13 @@ class _FaultyPolicy(PolicySession):
         self, observation: NDArray[np.float32], memory: PolicyMemory
     ) -> tuple[Array, PolicyMemory, NDArray[np.bool_]]:
         if "policy" in self._faults.active:
-            # What a network gives for an input that is not a number is not a number either.
+            # NaN inputs make every output of the network NaN.
             observation = np.full_like(observation, np.nan)
         return self._policy.act(observation, memory)
 
 
 class _FaultyHand:
-    def __init__(self, hand: Hand, faults: Faults) -> None:
+    def __init__(self, hand: Hand, faults: FaultInjector) -> None:
         self._hand, self._faults = hand, faults
         self._last: Array | None = None
 
@@ -153,7 +153,7 @@ class _FaultyHand:
             self._last = targets
             self._hand.command(targets)
             return
-        # A hand out of reach goes on holding what it was told last, and time goes on for it.
+        # A disconnected hand holds its last targets while time passes.
         if self._last is not None:
             self._hand.command(self._last)
         raise TimeoutError("no answer")

@@ -1,4 +1,4 @@
-"""What the records of episodes say: `results.json`, its intervals, and a comparison in pairs."""
+"""Statistics of episodes: `results.json`, its confidence intervals, and paired comparisons."""
 
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from opendactyl.sim.hands.names import CONTROL_PERIOD
 from opendactyl.vision.measures.metrics import bootstrap_interval, by_visibility
 
 RESAMPLES = 10_000
-"""Bootstrap samples behind an interval."""
+"""Bootstrap resamples per confidence interval."""
 _MAY_DIFFER = ("pose", "fuse", "renderer", "appearance", "appearance_sha256")
-"""Settings in which two evaluations may differ and still be paired."""
+"""Settings that may differ between paired evaluations."""
 
 
 def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
             "median": float(np.median(goals)),
             "values": goals.tolist(),
         },
-        "mean_interval_95": list(bootstrap_interval(goals, draws=RESAMPLES)),
+        "mean_interval_95": list(bootstrap_interval(goals, resamples=RESAMPLES)),
         "drops": ends.count("drop"),
         "timeouts": ends.count("timeout"),
         "finished": ends.count("finished"),
@@ -47,23 +47,23 @@ def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
         "position_error_mm_in_loop": float(
             sum(r["position_error_m"] for r in records) / actions * 1000
         ),
-        "by_visibility": by_visibility(*_seen(records)),
+        "by_visibility": by_visibility(*_visibility_and_errors(records)),
     }
 
 
-def _seen(records: list[dict[str, Any]]) -> tuple[Array, Array, Array]:
-    """Visible shares (N,), errors in degrees and in millimetres, where the share was looked at."""
-    looks = [look for record in records for look in record["visibility"]]
-    share, rotation, position = np.reshape(looks, (-1, 3)).T
-    return share, np.rad2deg(rotation), position * 1000
+def _visibility_and_errors(records: list[dict[str, Any]]) -> tuple[Array, Array, Array]:
+    """Visible fractions and errors in degrees and millimetres (N,) of the measured actions."""
+    rows = [row for record in records for row in record["visibility"]]
+    fraction, rotation, position = np.reshape(rows, (-1, 3)).T
+    return fraction, np.rad2deg(rotation), position * 1000
 
 
-def compare(values: list[int], others: list[int]) -> dict[str, Any]:
-    """Mean goals of paired episodes, and their ratio with its 95 % bootstrap interval over pairs.
+def compare_paired(values: list[int], others: list[int]) -> dict[str, Any]:
+    """Mean goals of paired episodes, and their ratio with its 95 % bootstrap interval.
 
     Args:
         values: goals of these episodes.
-        others: goals of the same episodes elsewhere; the longer of the two is cut.
+        others: goals of the same episodes in the other evaluation; the longer list is truncated.
     """
     n = min(len(values), len(others))
     pairs = np.array([values[:n], others[:n]], dtype=np.float64)
@@ -84,15 +84,18 @@ def compare(values: list[int], others: list[int]) -> dict[str, Any]:
     }
 
 
-def paired(folder: Path, config: dict[str, Any]) -> tuple[str, list[int]]:
-    """The pose source, in words, and the goals of another evaluation of the same episodes.
+def load_paired(folder: Path, config: dict[str, Any]) -> tuple[str, list[int]]:
+    """Loads another evaluation of the same episodes.
 
     Args:
-        folder: what that evaluation left behind.
-        config: this evaluation's settings.
+        folder: its output folder.
+        config: the settings of this evaluation.
+
+    Returns:
+        A description of its pose source, and the goals of its episodes.
 
     Raises:
-        InputError: it is no evaluation, or of other episodes.
+        InputError: the folder holds no evaluation, or one of other episodes.
     """
     theirs, results = read_json(folder / "config.json"), read_json(folder / "results.json")
     try:
@@ -103,7 +106,7 @@ def paired(folder: Path, config: dict[str, Any]) -> tuple[str, list[int]]:
         ]
         others = (source_name(theirs), list(results["consecutive_successes"]["values"]))
     except (KeyError, TypeError) as error:
-        raise InputError(f"{folder} holds no evaluation ({error!r})") from error
+        raise InputError(f"{folder} does not hold an evaluation ({error!r})") from error
     if differing:
-        raise InputError(f"{folder} evaluated other episodes ({'; '.join(differing)})")
+        raise InputError(f"{folder} holds an evaluation of other episodes ({'; '.join(differing)})")
     return others

@@ -1,4 +1,4 @@
-"""The report of an evaluation, with the table Dactyl printed and ours beside it."""
+"""The HTML report of an evaluation, beside the results that Dactyl published."""
 
 from pathlib import Path
 from typing import Any
@@ -21,28 +21,28 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
     pose = source_name(config)
     report = HtmlReport(f"Consecutive goals: {results['task']}, pose from {pose}")
     report.text(
-        f"n = {results['n']} episodes of seed {config['seed']}, each run to its end: {MAX_GOALS} "
+        f"n = {results['n']} episodes of seed {config['seed']}. An episode ends after {MAX_GOALS} "
         f"goals, a drop, or {config['seconds_per_goal']:.0f} s without a goal."
     )
     low, high = results["mean_interval_95"]
     rows: list[list[Any]] = [
         [_name(results, config, pose), results["n"], goals["mean"], goals["std"], goals["median"]],
-        *_theirs(results),
+        *_paired_row(results),
         *([f"Dactyl, block, {name} (D18 Table 3)", 100, *row] for name, row in DACTYL.items()),
     ]
     report.table(["system", "n", "mean", "std", "median"], rows)
     report.text(
-        f"95 % of the bootstrap means lie from {low:.1f} to {high:.1f}. Dactyl's rows are in "
-        "simulation with randomized physics, any orientation being a goal (`reorient` here)."
+        f"95 % bootstrap interval of the mean: {low:.1f} to {high:.1f}. Dactyl's results are in "
+        "simulation with randomized physics and goals of any orientation (`reorient` here)."
     )
     _comparison(report, results, config)
     report.table(
-        ["how episodes ended", "episodes"],
+        ["outcome", "episodes"],
         [[name, results[name]] for name in ("finished", "drops", "timeouts", "diverged")],
     )
     seconds = results["seconds_per_success"]
-    report.text("No goal was reached." if seconds is None else f"{seconds:.2f} s a goal.")
-    report.figure(_histogram(goals["values"]), "Goals reached in an episode.")
+    report.text("No goal was reached." if seconds is None else f"{seconds:.2f} s per goal.")
+    report.figure(_histogram(goals["values"]), "Goals reached per episode.")
     _errors(report, results)
     report.write(path)
 
@@ -51,8 +51,8 @@ def _name(results: dict[str, Any], config: dict[str, Any], pose: str) -> str:
     return f"this bundle, {results['task']}, {pose}, randomization {config['randomization']}"
 
 
-def _theirs(results: dict[str, Any]) -> list[list[Any]]:
-    """The row of the other pose source, on the same episodes."""
+def _paired_row(results: dict[str, Any]) -> list[list[Any]]:
+    """The row of the evaluation compared with, on the same episodes."""
     against = results.get("against")
     if against is None:
         return []
@@ -62,7 +62,7 @@ def _theirs(results: dict[str, Any]) -> list[list[Any]]:
 
 
 def _comparison(report: HtmlReport, results: dict[str, Any], config: dict[str, Any]) -> None:
-    """The ratio of two pose sources, and Dactyl's of vision to simulator."""
+    """The ratio of this evaluation to the other, and Dactyl's ratio of vision to simulator."""
     rows: list[list[Any]] = []
     against = results.get("against")
     if against is not None:
@@ -74,13 +74,13 @@ def _comparison(report: HtmlReport, results: dict[str, Any], config: dict[str, A
     report.table(["ratio of means", "n", "ratio", "from", "to (95 %)"], rows)
     if against is None:
         report.text(
-            "The same episodes with another pose source give a ratio: `evaluate --pose vision "
-            "--against` the folder of `--pose sim`."
+            "`evaluate --pose vision --against FOLDER`, with the folder of `--pose sim`, adds the "
+            "ratio of the two on the same episodes."
         )
 
 
 def _errors(report: HtmlReport, results: dict[str, Any]) -> None:
-    """Pose errors: in the loop, offline, and by how much the cameras saw."""
+    """Pose errors in the loop and on single samples, and both by visible fraction."""
     report.heading("Pose error")
     offline = results.get("offline") or {}
     rows: list[list[Any]] = [
@@ -92,19 +92,19 @@ def _errors(report: HtmlReport, results: dict[str, Any]) -> None:
         rows.append([name, *(offline[key] for key in _ERROR)])
     report.table(["means", "n", "rotation (deg)", "position (mm)"], rows)
     report.text(
-        f"{results['actions_without_pose']} of {results['actions']} actions had no fresh pose."
+        f"{results['actions_without_pose']} of {results['actions']} actions had no new pose."
     )
     samples = {row["visible_from"]: row for row in offline.get("by_visibility", [])}
-    seen = {row["visible_from"]: row for row in results["by_visibility"]}
+    loop = {row["visible_from"]: row for row in results["by_visibility"]}
     rows = []
-    for share in sorted(seen | samples):
-        ends = (seen | samples)[share]
-        cells = [table.get(share, {}).get(key) for table in (seen, samples) for key in _ERROR]
-        rows.append([f"{share:.0%} to {ends['visible_to']:.0%}", *cells])
+    for low in sorted(loop | samples):
+        high = (loop | samples)[low]["visible_to"]
+        cells = [table.get(low, {}).get(key) for table in (loop, samples) for key in _ERROR]
+        rows.append([f"{low:.0%} to {high:.0%}", *cells])
     header = [f"{where}: {what}" for where in ("loop", "samples") for what in ("n", "deg", "mm")]
-    report.table(["of the object visible", *header], rows)
+    report.table(["visible fraction of the object", *header], rows)
     report.text(
-        "The visible share is the mean over the cameras; in the loop it is looked at now and then."
+        "Visible fraction: mean over the cameras; in the loop it is measured every few actions."
     )
 
 

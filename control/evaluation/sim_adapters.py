@@ -1,4 +1,4 @@
-"""The rig in simulation: hand, cameras, true pose and goals of one simulation of an environment."""
+"""One simulation of an environment as a hand, cameras, pose source and goal source."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,55 +18,55 @@ from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.vision.estimator import Pose
 
 APPEARANCE_STREAM = 12
-CERTAIN = np.diag([1e-8] * 6)
-"""The covariance of what is known: not zero, so that a filter can invert it."""
+TRUE_POSE_COVARIANCE = np.diag([1e-8] * 6)
+"""Covariance of the simulator's pose: not zero, so that a filter can invert it."""
 
 
-class Commanded(ActionDecoder):
-    """Stands in an environment for the decoder of bins: joint targets come as they are."""
+class TargetDecoder(ActionDecoder):
+    """Replaces an environment's decoder of bins, so that actions are joint targets."""
 
     @classmethod
-    def into(cls, env: HandEnv) -> "Commanded":
-        """Makes an environment take targets instead of bins."""
+    def install(cls, env: HandEnv) -> "TargetDecoder":
+        """Replaces the decoder of an environment."""
         old = env.decoder
         env.decoder = new = cls(old.config, old.low, old.high)
         return new
 
     def decode(self, bins: NDArray[Any], actuated: Array) -> Array:
-        """The targets (B, 20) that were commanded last."""
+        """Returns the targets (B, 20) of the current step; ignores the bins."""
         return self.targets
 
     def step(self, env: HandEnv, targets: Array) -> Step:
-        """Takes one action of targets (B, 20), in radians."""
+        """Takes one action with targets (B, 20) in radians, clipped to the limits."""
         self.targets = np.clip(targets, self.low, self.high)
         return env.step(np.zeros(targets.shape, dtype=np.int64))
 
 
 class SimHand:
-    """An environment of one simulation as a hand: each command takes one control period."""
+    """An environment of one simulation as a hand: each command advances one control period."""
 
     def __init__(self, env: HandEnv) -> None:
-        """Starts the episode."""
+        """Resets the environment."""
         self.env = env
-        self._commanded = Commanded.into(env)
+        self._decoder = TargetDecoder.install(env)
         env.reset()
         self.last: Step | None = None
-        """What the last command brought."""
+        """Result of the last command."""
 
     @property
-    def over(self) -> bool:
-        """Whether the episode has ended; commands then do nothing."""
+    def done(self) -> bool:
+        """Whether the episode has ended; commands then have no effect."""
         return not self.env.running[0]
 
     def read(self) -> HandReading:
-        """Joint angles and fingertips as the environment's sensors tell them."""
-        seen = self.env.seen
-        return HandReading(seen.joints[0].copy(), seen.fingertips[0].copy())
+        """Returns joint angles and fingertips from the environment's sensors."""
+        measured = self.env.measured
+        return HandReading(measured.joints[0].copy(), measured.fingertips[0].copy())
 
     def command(self, targets: Array) -> None:
-        """Moves towards the targets (20,) for one period."""
-        if not self.over:
-            self.last = self._commanded.step(self.env, targets[None])
+        """Simulates one control period with targets (20,) in radians."""
+        if not self.done:
+            self.last = self._decoder.step(self.env, targets[None])
 
     def restart(self) -> None:
         """Starts the next episode."""
@@ -74,85 +74,84 @@ class SimHand:
         self.env.reset()
 
     def close(self) -> None:
-        """Holds nothing."""
+        """No-op."""
 
 
 class SimCameras:
-    """Rendered images of one simulation; its appearance is drawn once an episode."""
+    """Rendered images of one simulation; the appearance is sampled once per episode."""
 
     def __init__(
-        self, env: HandEnv, number: int, renderer: Renderer, look: AppearanceConfig, seed: int
+        self, env: HandEnv, number: int, renderer: Renderer, ranges: AppearanceConfig, seed: int
     ) -> None:
-        """Shares a renderer, which whoever made it closes.
+        """Uses a renderer that may be shared; the caller closes it.
 
         Args:
             env: the environment.
-            number: the simulation in it.
-            renderer: of the bundle's rig, at the estimator's size.
-            look: ranges of the appearance.
+            number: index of the simulation in it.
+            renderer: renders the bundle's rig at the estimator's size.
+            ranges: ranges of the appearance.
             seed: seed of the appearances.
         """
         self.renderer = renderer
-        self._env, self._number, self._ranges, self._seed = env, number, look, seed
+        self._env, self._number, self._ranges, self._seed = env, number, ranges, seed
         self.visibility_every = 0
-        """Images between two looks at how much of the object is seen; 0 never looks."""
+        """Number of images between two measurements of visibility; 0 measures none."""
         self.visible: NDArray[np.float64] | None = None
-        """Visible share of the object per view (V,) in the last images, where looked at."""
+        """Visible fraction of the object per view (V,) in the last images, if measured."""
         self.images: Views = ()
         """The last images."""
         self._taken = 0
-        self._drawn: tuple[int, Appearance] | None = None
+        self._sampled: tuple[int, Appearance] | None = None
 
     def read(self) -> Views:
-        """The images (V, H, W, 3) of the present state."""
-        images = self.renderer.render(self._env.state(self._number), self._look())
-        look = self.visibility_every and self._taken % self.visibility_every == 0
-        self.visible = self.renderer.visible_fraction() if look else None
+        """Renders the images (V, H, W, 3) of the current state."""
+        images = self.renderer.render(self._env.state(self._number), self._appearance())
+        measure = self.visibility_every and self._taken % self.visibility_every == 0
+        self.visible = self.renderer.visible_fraction() if measure else None
         self._taken += 1
         self.images = [*images]
         return self.images
 
-    def _look(self) -> Appearance:
+    def _appearance(self) -> Appearance:
         episode = int(self._env.episode[self._number])
-        if self._drawn is None or self._drawn[0] != episode:
+        if self._sampled is None or self._sampled[0] != episode:
             rng = np.random.default_rng([self._seed, episode, APPEARANCE_STREAM])
             obj = object_spec(self._env.config.object)
             views = len(self.renderer.rig.cameras)
-            look = sample_appearance(rng, self._ranges, views=views, obj=obj)
-            self._drawn = (episode, look)
-        return self._drawn[1]
+            self._sampled = episode, sample_appearance(rng, self._ranges, views=views, obj=obj)
+        return self._sampled[1]
 
     def close(self) -> None:
-        """Leaves the renderer open: others use it too."""
+        """No-op: the caller closes the renderer."""
 
 
 class SimPose:
-    """The simulator's own pose: the truth, unless the environment randomizes what is measured."""
+    """The simulator's pose: exact, unless the environment randomizes its sensors."""
 
     seconds: Mapping[str, float] = {}
 
     def __init__(self, env: HandEnv, number: int = 0) -> None:
-        """The pose in one simulation."""
+        """The pose in simulation `number`."""
         self._env, self._number = env, number
 
     def pose(self, reading: HandReading) -> Pose:
-        """The pose as the environment tells it."""
-        seen, number = self._env.seen, self._number
-        position, quaternion = seen.object_position[number], seen.object_quaternion[number]
-        return Pose(position.copy(), quaternion.copy(), CERTAIN)
+        """Returns the pose that the environment measures."""
+        measured, number = self._env.measured, self._number
+        position, quaternion = measured.object_position[number], measured.object_quaternion[number]
+        return Pose(position.copy(), quaternion.copy(), TRUE_POSE_COVARIANCE)
 
     def skip(self) -> None:
-        """Does not mind."""
+        """No-op: the source is stateless."""
 
     def restart(self) -> None:
-        """Remembers nothing."""
+        """No-op: the source is stateless."""
 
     def close(self) -> None:
-        """Holds nothing."""
+        """No-op."""
 
 
 class SimGoals:
-    """The environment's own goals, reached by the true pose."""
+    """The goals of an environment, where success is measured on the true pose."""
 
     def __init__(self, env: HandEnv) -> None:
         """The goals of the first simulation."""
@@ -160,12 +159,12 @@ class SimGoals:
 
     @property
     def reached(self) -> int:
-        """Goals reached in this episode."""
+        """Number of goals reached in this episode."""
         return int(self._env.goals[0])
 
     def goal(self, pose: Pose) -> Array:
-        """The present goal (4,)."""
+        """Returns the current goal (4,)."""
         return self._env.goal[0]
 
     def restart(self) -> None:
-        """Follows the environment's episodes by itself."""
+        """No-op: goals restart with the environment's episodes."""

@@ -1,1 +1,1 @@
-"""Builds bundles from training runs, and records what was measured of them."""
+"""Builds bundles from training runs, and adds measurements to their manifests."""

@@ -1,4 +1,4 @@
-"""What was measured of a bundle, or of a run, on its way into a manifest and a model card."""
+"""Copies measurements of bundles and runs into manifests and model cards."""
 
 import sys
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _GOALS = (
     "n", "mean_interval_95", "drops", "timeouts", "finished", "diverged", "seconds_per_success",
     "rotation_error_deg_in_loop", "position_error_mm_in_loop", "against",
 )  # fmt: skip
-_SIGHT = ("data", "config_hash", "states", "renderer", "seed")
+_VISION = ("data", "config_hash", "states", "renderer", "seed")
 _ERRORS = (
     "n", "rotation_error_deg", "position_error_mm", "coverage_90_position", "coverage_90_rotation",
     "by_visibility",
@@ -27,14 +27,15 @@ _ERRORS = (
 
 
 def record(bundle: Path, folders: Sequence[Path]) -> None:
-    """Adds evaluations to a bundle; one of the same settings takes the place of an older one.
+    """Adds evaluations to a bundle's manifest and card; replaces those of the same settings.
 
     Args:
         bundle: the bundle.
-        folders: what `evaluate` and `eval-vision` left behind when they measured this bundle.
+        folders: output folders of `evaluate` and `eval-vision` for this bundle.
 
     Raises:
-        InputError: a folder holds no evaluation, or one of another bundle.
+        InputError: a folder holds no evaluation, one of another bundle, or one on the samples that
+            selected the estimator's checkpoint.
     """
     loaded = load_bundle(bundle)
     manifest = loaded.manifest
@@ -44,23 +45,25 @@ def record(bundle: Path, folders: Sequence[Path]) -> None:
         kind, row = _row(folder, config)
         identity = loaded.identity if kind == "loop" else manifest["sha256"][POSE_FILE]
         if config.get("bundle_sha256") != identity:
-            raise InputError(f"{folder} measured another bundle than {bundle}; evaluate this one")
+            raise InputError(
+                f"{folder} holds an evaluation of another bundle than {bundle}; evaluate this one"
+            )
         if config.get("chosen_by"):
             raise InputError(
-                f"{folder} measured the samples by which the estimator was chosen; evaluate it on "
-                "a dataset with another --seed"
+                f"{folder} holds an evaluation on the samples that selected the estimator's "
+                "checkpoint; evaluate it on a dataset with another --seed"
             )
-        settings = _LOOP if kind == "loop" else _SIGHT
+        settings = _LOOP if kind == "loop" else _VISION
         rows = [r for r in metrics.get(kind, []) if any(r[name] != row[name] for name in settings)]
         metrics[kind] = [*rows, row]
     write_json(bundle / MANIFEST_FILE, manifest)
     write_text(bundle / CARD_FILE, model_card(manifest))
 
 
-def figures_of_run(run: Path) -> dict[str, Any]:
-    """What `eval-vision` measured of an estimator's run and left beside it, for a manifest.
+def metrics_of_run(run: Path) -> dict[str, Any]:
+    """The metrics in the report of an estimator's run, for a manifest.
 
-    Figures of other weights are left out: a training that was gone on with has those of its former.
+    A run that was resumed may hold the report of its earlier weights, which is left out.
     """
     report = run / "report"
     if not (report / "metrics.json").exists():
@@ -69,8 +72,8 @@ def figures_of_run(run: Path) -> dict[str, Any]:
     measured = read_json(about).get("checkpoint_sha256") if about.exists() else None
     if measured != sha256(best_checkpoint(run)):
         print(
-            f"opendactyl: the figures in {report} are not known to be of these weights and left "
-            f"out; measure them with eval-vision --out {report} --resume",
+            f"opendactyl: left out the metrics in {report}, which may be of other weights; renew "
+            f"them with eval-vision --out {report} --resume",
             file=sys.stderr,
         )
         return {}
@@ -78,7 +81,7 @@ def figures_of_run(run: Path) -> dict[str, Any]:
 
 
 def _row(folder: Path, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """`loop` or `sight`, and what was measured under which settings."""
+    """The manifest's key, `loop` or `sight`, and the row: settings and results."""
     loop = (folder / "results.json").exists()
     try:
         if loop:
@@ -87,7 +90,7 @@ def _row(folder: Path, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             row = {name: config[name] for name in _LOOP} | {n: results.get(n) for n in _GOALS}
             return "loop", row | {name: goals[name] for name in ("mean", "std", "median")}
         errors = read_json(folder / "metrics.json")
-        row = {name: config[name] for name in _SIGHT} | {name: errors[name] for name in _ERRORS}
+        row = {name: config[name] for name in _VISION} | {name: errors[name] for name in _ERRORS}
         return "sight", row
     except (KeyError, TypeError) as error:
-        raise InputError(f"{folder} holds no evaluation ({error!r})") from error
+        raise InputError(f"{folder} does not hold an evaluation ({error!r})") from error

@@ -1,1 +1,1 @@
-"""The control loop of one robot and its interfaces; numpy and onnxruntime only."""
+"""The control loop of one robot, and the protocols a robot implements; no simulator, no torch."""

@@ -1,6 +1,6 @@
-"""One action of B hands: last good pose, observation, policy, joint targets, or holding still.
+"""Controller of B hands: last valid pose, observation, policy, joint targets.
 
-The batched evaluation and the loop of a single robot share this; it needs numpy and onnxruntime.
+Used by the batched evaluation and by the loop of one robot. Needs numpy and onnxruntime only.
 """
 
 import numpy as np
@@ -13,55 +13,55 @@ from opendactyl.sim.hands.names import ACTUATORS, JOINTS
 from opendactyl.vision.estimator import Pose
 
 PATIENCE = 0.4
-"""How long the last good pose serves, in seconds; then the hand is held still."""
+"""Seconds for which the last valid pose is used; after that the hand is held still."""
 _ACTUATED = [JOINTS.index(name) for name in ACTUATORS]
 _NEVER = np.iinfo(np.int64).max // 2
 
 
 class Controller:
-    """Decides the joint targets of B hands."""
+    """Computes the joint targets of B hands."""
 
     def __init__(self, bundle: Bundle, batch: int = 1, patience: float = PATIENCE) -> None:
-        """Loads nothing and moves nothing until `start`.
+        """Allocates the state; call `start` before the first action.
 
         Args:
-            bundle: whose policy decides.
+            bundle: provides the policy.
             batch: number of hands B.
-            patience: how long the last good pose serves, in seconds.
+            patience: seconds for which the last valid pose is used.
         """
         self._bundle = bundle
         self._decoder = bundle.decoder()
         self._patience = round(patience / bundle.period)
         self._memory = bundle.policy.initial_memory(batch)
         self.position: Array = np.zeros((batch, 3))
-        """The last good positions (B, 3)."""
+        """Last valid positions (B, 3) in metres."""
         self.quaternion: Array = np.tile([1.0, 0.0, 0.0, 0.0], (batch, 1))
-        """The last good orientations (B, 4)."""
+        """Last valid orientations (B, 4)."""
         self.age = np.full(batch, _NEVER)
-        """Actions since these were seen (B,); 0 is fresh."""
+        """Actions since these were measured (B,); 0 in the same action."""
         self.invalid_action = np.zeros(batch, dtype=bool)
-        """Where the policy's last output was not finite (B,)."""
+        """True where the policy's last output was not finite (B,)."""
 
     @property
     def targets(self) -> Array:
-        """The present joint targets (B, 20) in radians, always within the limits."""
+        """The current joint targets (B, 20) in radians, always within the limits."""
         return self._decoder.targets
 
     @property
     def holding(self) -> NDArray[np.bool_]:
-        """Which hands are held still (B,), for want of a pose or of a sane policy."""
+        """True where a hand is held still (B,), without a recent pose or a valid action."""
         return (self.age > self._patience) | self.invalid_action
 
     def start(self, joints: Array, where: NDArray[np.bool_] | None = None) -> None:
-        """Starts afresh from joint angles (B, 24), where `where` (B,) says so."""
+        """Resets the hands selected by `where` (B,), default all, at joint angles (B, 24)."""
         where = np.ones(len(joints), dtype=bool) if where is None else where
         self._decoder.reset(joints[:, _ACTUATED], where if len(self.targets) else None)
         self.age[where] = _NEVER
         self.invalid_action[where] = False
-        self._forget(np.flatnonzero(where))
+        self._clear_memory(np.flatnonzero(where))
 
-    def see(self, hand: int, pose: Pose | None) -> None:
-        """Notes the object's pose in a hand, or that there was none this time."""
+    def observe(self, hand: int, pose: Pose | None) -> None:
+        """Stores the object's pose in one hand, or that none was available in this action."""
         if pose is None:
             self.age[hand] = min(self.age[hand] + 1, _NEVER)
         else:
@@ -69,16 +69,16 @@ class Controller:
             self.age[hand] = 0
 
     def act(self, which: NDArray[np.intp], fingertips: Array, joints: Array, goals: Array) -> Array:
-        """Moves the targets of hands `which` (M,) by one action.
+        """Advances the targets of hands `which` (M,) by one action.
 
         Args:
-            which: numbers of the hands.
-            fingertips: their fingertips (M, 5, 3) in metres.
+            which: indices of the hands.
+            fingertips: their fingertip positions (M, 5, 3) in metres.
             joints: their joint angles (M, 24) in radians.
             goals: their goal orientations (M, 4).
 
         Returns:
-            The targets (M, 20) in radians. Those of held hands have not moved.
+            The targets (M, 20) in radians, unchanged where a hand is held.
         """
         self.invalid_action[which] = False
         rows = np.flatnonzero(self.age[which] <= self._patience)
@@ -87,30 +87,30 @@ class Controller:
         return self.targets[which]
 
     def restore(self, targets: Array) -> None:
-        """Takes targets (B, 20) back that a hand did not receive."""
+        """Resets the targets to (B, 20), after a hand did not receive the newer ones."""
         self._decoder.targets = targets
 
     def _move(
         self, hands: NDArray[np.intp], fingertips: Array, joints: Array, goals: Array
     ) -> None:
-        seen = Measurement(fingertips, self.position[hands], self.quaternion[hands], joints)
+        measured = Measurement(fingertips, self.position[hands], self.quaternion[hands], joints)
         observation = build_observation(
-            self._bundle.layout, seen, goals, self._decoder.scaled_targets[hands]
+            self._bundle.layout, measured, goals, self._decoder.scaled_targets[hands]
         )
         memory = PolicyMemory(self._memory.h[hands], self._memory.c[hands])
-        bins, after, sane = self._bundle.policy.act(observation, memory)
+        bins, after, finite = self._bundle.policy.act(observation, memory)
         self._memory.h[hands], self._memory.c[hands] = after.h, after.c
-        self._forget(hands[~sane])
-        self.invalid_action[hands] = ~sane
-        everyone = np.zeros((len(self.age), len(ACTUATORS)))
+        self._clear_memory(hands[~finite])
+        self.invalid_action[hands] = ~finite
+        all_bins = np.zeros((len(self.age), len(ACTUATORS)))
         angles = np.zeros((len(self.age), len(ACTUATORS)))
-        everyone[hands], angles[hands] = bins, joints[:, _ACTUATED]
+        all_bins[hands], angles[hands] = bins, joints[:, _ACTUATED]
         before = self.targets
-        moved = self._decoder.decode(everyone, angles)
+        moved = self._decoder.decode(all_bins, angles)
         acting = np.zeros((len(self.age), 1), dtype=bool)
-        acting[hands[sane]] = True
+        acting[hands[finite]] = True
         self._decoder.targets = np.where(acting, moved, before)
 
-    def _forget(self, hands: NDArray[np.intp]) -> None:
+    def _clear_memory(self, hands: NDArray[np.intp]) -> None:
         self._memory.h[hands] = 0.0
         self._memory.c[hands] = 0.0

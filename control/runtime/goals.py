@@ -1,51 +1,51 @@
-"""The goals of a task, as a robot can judge them: on the pose it believes in."""
+"""Goals of a task on a robot, where success is measured on the estimated pose."""
 
 import numpy as np
 
 from opendactyl.geometry.rotation import Array, geodesic_angle
-from opendactyl.policy.interface.tasks import SUCCESS_ANGLE, GoalContext, check_task, goals
+from opendactyl.policy.interface.tasks import SUCCESS_ANGLE, GoalContext, check_task, sample_goals
 from opendactyl.vision.estimator import Pose
 
 
 class TaskGoals:
-    """Draws the next goal of a task whenever the present one is reached."""
+    """Samples the next goal of a task each time the current one is reached."""
 
     def __init__(self, task: str, seed: int = 0, episode: int = 0) -> None:
-        """The goals of an episode, the same for the same numbers.
+        """The goals depend on task, seed and episode number only.
 
         Raises:
-            InputError: there is no such task.
+            InputError: unknown task.
         """
         check_task(task)
         self._task, self._seed, self._episode = task, seed, episode
-        self._begin()
+        self._reset()
 
     @property
     def reached(self) -> int:
-        """Goals reached so far."""
+        """Number of goals reached so far."""
         return self._reached
 
     def goal(self, pose: Pose) -> Array:
-        """The goal (4,); the next one if `pose` has reached it."""
+        """Returns the goal (4,); the next one if `pose` has reached it."""
         if self._start is None:
-            self._draw(pose, pose.quaternion.copy())
+            self._sample(pose, pose.quaternion.copy())
         elif geodesic_angle(pose.quaternion, self._goal) < SUCCESS_ANGLE:
             self._reached += 1
-            self._draw(pose, self._start)
+            self._sample(pose, self._start)
         return self._goal
 
     def restart(self) -> None:
-        """Starts the goals of the next episode, from the orientation that is seen next."""
+        """Starts the next episode; its first pose is that of the next call to `goal`."""
         self._episode += 1
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._start: Array | None = None
         self._goal: Array = np.array([1.0, 0.0, 0.0, 0.0])
         self._reached = 0
 
-    def _draw(self, pose: Pose, start: Array) -> None:
+    def _sample(self, pose: Pose, start: Array) -> None:
         context = GoalContext(start[None], pose.quaternion[None])
         episode, number = np.array([self._episode]), np.array([self._reached])
-        self._goal = goals(self._task, self._seed, episode, number, context)[0]
+        self._goal = sample_goals(self._task, self._seed, episode, number, context)[0]
         self._start = start

@@ -1,7 +1,7 @@
-"""The parts of a rig, as protocols: what a real robot brings of its own.
+"""Protocols that a robot implements: hand, cameras, pose source and goal source.
 
-A part that has nothing usable to give raises; the loop says what happened and goes on. `Over`
-alone ends it. Nothing here or in what the loop needs imports a simulator.
+An implementation that has no usable value raises an exception; the loop reports it and continues.
+Only `EndOfRecording` ends the loop. The robot loop imports no simulator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,50 +15,50 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.vision.estimator import Pose
 
 Views = Sequence[NDArray[np.uint8] | None]
-"""One moment's images (H, W, 3), one per camera; None where a camera gave none."""
+"""Synchronized images (H, W, 3), one per camera; None where a camera gave no image."""
 
 
 class Fault(RuntimeError):
-    """A part gave nothing that could be used."""
+    """A component of the loop gave no usable value."""
 
-    def __init__(self, part: str, message: str) -> None:
-        """Names the part (`camera`, `pose`, `goal`, `policy` or `hand`) and says what happened."""
+    def __init__(self, component: str, message: str) -> None:
+        """`component` is `camera`, `pose`, `goal`, `policy` or `hand`."""
         super().__init__(message)
-        self.part = part
+        self.component = component
 
 
-def as_fault(part: str, what: str, error: Exception) -> Fault:
-    """The error itself if it is a fault, else a fault of `part` that says `what` and why."""
-    return error if isinstance(error, Fault) else Fault(part, f"{what} ({error!r})")
+def as_fault(component: str, what: str, error: Exception) -> Fault:
+    """Returns `error` if it is a `Fault`, else a `Fault` of `component` that quotes it."""
+    return error if isinstance(error, Fault) else Fault(component, f"{what} ({error!r})")
 
 
 class EndOfRecording(Exception):
-    """A recording has nothing more to show: the loop ends."""
+    """A recording has no more frames: the loop ends."""
 
 
 @dataclass(frozen=True, eq=False)
 class HandReading:
-    """What a hand measures."""
+    """A measurement of the hand."""
 
     joints: Array
-    """Joint angles (24,) in radians, in the order of `sim.names.JOINTS`."""
+    """Joint angles (24,) in radians, in the order of `sim.hands.names.JOINTS`."""
     fingertips: Array
-    """Fingertip positions (5, 3) in metres, in the hand frame, in `sim.names.FINGERTIPS` order."""
+    """Fingertip positions (5, 3) in metres, hand frame, in the order of `FINGERTIPS`."""
 
 
 class Hand(Protocol):
     """A hand under position control."""
 
     def read(self) -> HandReading:
-        """The newest measurement."""
+        """Returns the newest measurement."""
         ...
 
     def command(self, targets: Array) -> None:
-        """Takes joint targets (20,) in radians, in the order of `sim.names.ACTUATORS`."""
+        """Sends joint targets (20,) in radians, in the order of `sim.hands.names.ACTUATORS`."""
         ...
 
     def close(self) -> None:
-        """Lets go of the hand."""
+        """Disconnects from the hand."""
         ...
 
 
@@ -66,53 +66,53 @@ class CameraSource(Protocol):
     """Synchronized cameras."""
 
     def read(self) -> Views:
-        """The newest images, RGB, in the rig's order and of the estimator's size."""
+        """Returns the newest images: RGB, in the rig's order, at the estimator's size."""
         ...
 
     def close(self) -> None:
-        """Lets go of the cameras."""
+        """Disconnects from the cameras."""
         ...
 
 
 class PoseSource(Protocol):
-    """Where the policy's idea of the object's pose comes from."""
+    """Provides the object's pose."""
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """How long the parts of the last call took: `camera` and `estimate`, where it has them."""
+        """Durations of the last call in seconds: `camera` and `estimate`, where they apply."""
         ...
 
     def pose(self, reading: HandReading) -> Pose:
-        """The object's pose in the hand frame, when the hand stands as `reading` says.
+        """Returns the object's pose in the hand frame, for the given measurement of the hand.
 
         Raises:
-            Fault: there is none to be had just now.
+            Fault: no pose is available at present.
         """
         ...
 
     def skip(self) -> None:
-        """Is told that an action passes without a look, because the hand does not answer."""
+        """Called instead of `pose` in an action in which the hand could not be read."""
         ...
 
     def restart(self) -> None:
-        """Forgets what it saw: the object was taken out of the hand and put back."""
+        """Clears all state: the object was taken out of the hand and put back."""
         ...
 
     def close(self) -> None:
-        """Frees what it holds."""
+        """Releases resources."""
         ...
 
 
 class GoalSource(Protocol):
-    """Which orientation comes next."""
+    """Provides goal orientations."""
 
     @property
     def reached(self) -> int:
-        """Goals reached so far."""
+        """Number of goals reached so far."""
         ...
 
     def goal(self, pose: Pose) -> Array:
-        """The goal (4,) in the hand frame, for an object at `pose`."""
+        """Returns the goal quaternion (4,) in the hand frame, for an object at `pose`."""
         ...
 
     def restart(self) -> None:

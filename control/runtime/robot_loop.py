@@ -1,6 +1,6 @@
-"""The loop of one robot, at a fixed rate: it says what went wrong, holds still, and recovers.
+"""The control loop of one robot, at a fixed rate: reports faults, holds the hand, recovers.
 
-It needs numpy, onnxruntime and Pillow, and whatever the rig's own parts need.
+Needs numpy, onnxruntime and Pillow, and what the robot's own drivers need.
 """
 
 import logging
@@ -30,7 +30,12 @@ log = logging.getLogger(__name__)
 
 
 class RobotLoop:
-    """Closes the loop from cameras to joint targets."""
+    """Closes the loop from cameras to joint targets.
+
+    Drivers, estimator and policy may raise any exception: it becomes a `Fault` in the status of
+    the action, and its traceback is logged the first time it occurs. `EndOfRecording` ends the
+    loop.
+    """
 
     def __init__(
         self,
@@ -43,16 +48,16 @@ class RobotLoop:
         clock: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Moves nothing until `step` or `run`.
+        """Sends nothing to the hand until `step` or `run`.
 
         Args:
-            bundle: estimator and policy.
+            bundle: provides the policy and the control period.
             hand: the hand.
-            source: where the object's pose comes from.
-            goals: which orientation comes next.
-            patience: how long the last good pose serves, in seconds; then the hand is held still.
-            clock: seconds that never go back.
-            sleep: waits for so many seconds.
+            source: provides the object's pose.
+            goals: provides the goal orientations.
+            patience: seconds for which the last valid pose is used; then the hand is held still.
+            clock: a monotonic clock in seconds.
+            sleep: waits for a number of seconds.
         """
         self.period = bundle.period
         self.telemetry = Telemetry(bundle.period)
@@ -64,26 +69,26 @@ class RobotLoop:
         self._reached = 0
 
     def restart(self) -> None:
-        """Forgets pose, goal and the policy's memory; targets start where the hand stands next."""
+        """Clears pose, goal and policy memory; targets restart at the next joint reading."""
         self._started, self._goal = False, None
         self._reached += self.goals.reached
         self.source.restart()
         self.goals.restart()
 
     def run(self, actions: int | None = None) -> Iterator[Status]:
-        """Takes actions at the control rate, until `actions` are taken or a recording is over."""
+        """Takes actions at the control rate, up to `actions` or the end of a recording."""
         due, taken = self._clock(), 0
         while actions is None or taken < actions:
             try:
                 status = self.step()
-            except EndOfRecording as over:
-                log.info("action %d: %s", self.telemetry.actions, over)
+            except EndOfRecording as end:
+                log.info("action %d: %s", self.telemetry.actions, end)
                 return
             taken += 1
             yield status
-            # Whoever looks at the status takes time as well.
+            # The consumer of the status takes time as well.
             self.telemetry.misses += status.seconds <= self.period < self._clock() - due
-            # After a miss the clock starts anew: no burst of actions catches up.
+            # After a miss the schedule restarts now: no burst of actions to catch up.
             due = max(due + self.period, self._clock())
             self._sleep(max(0.0, due - self._clock()))
 
@@ -91,7 +96,7 @@ class RobotLoop:
         """Takes one action.
 
         Raises:
-            Over: a recording is over.
+            EndOfRecording: a recording has no more frames.
         """
         began = self._clock()
         faults: list[Fault] = []
@@ -99,18 +104,22 @@ class RobotLoop:
         if reading is not None and not self._started:
             self._controller.start(reading.joints[None])
             self._started = True
-        self._look(reading, faults)
+        self._update_pose(reading, faults)
         before = self._controller.targets.copy()
         if reading is not None and self._goal is not None:
             self._decide(reading, before, faults)
         if self._started:
             self._send(before, faults)
-        still = self._goal is None or any(fault.part == "hand" for fault in faults)
-        return self._status(faults, still, self._clock() - began)
+        hold = self._goal is None or any(fault.component == "hand" for fault in faults)
+        return self._status(faults, hold, self._clock() - began)
 
     def report(self) -> dict[str, Any]:
-        """Goals, actions, misses, states, faults, and percentiles of each part in milliseconds."""
+        """Goals, actions, misses, states, faults, and percentiles of each stage in milliseconds."""
         return {"goals": self._reached + self.goals.reached, **self.telemetry.report()}
+
+    def _fault(self, component: str, what: str, error: Exception) -> Fault:
+        self.telemetry.log_traceback(error)
+        return as_fault(component, what, error)
 
     def _read(self, faults: list[Fault]) -> HandReading | None:
         began = self._clock()
@@ -120,14 +129,13 @@ class RobotLoop:
         except EndOfRecording:
             raise
         except Exception as error:
-            # A driver may raise anything; the loop must outlive it.
-            faults.append(as_fault("hand", "the hand does not answer", error))
+            faults.append(self._fault("hand", "cannot read the hand", error))
             return None
         finally:
             self.telemetry.durations.add("hand", self._clock() - began)
         return reading
 
-    def _look(self, reading: HandReading | None, faults: list[Fault]) -> None:
+    def _update_pose(self, reading: HandReading | None, faults: list[Fault]) -> None:
         pose: Pose | None = None
         try:
             if reading is None:
@@ -137,26 +145,26 @@ class RobotLoop:
         except EndOfRecording:
             raise
         except Exception as error:
-            faults.append(as_fault("pose", "there is no estimate", error))
-        self._controller.see(0, pose)
+            faults.append(self._fault("pose", "no estimate", error))
+        self._controller.observe(0, pose)
         if pose is not None:
-            self._aim(pose, faults)
+            self._update_goal(pose, faults)
 
     def _estimate(self, reading: HandReading) -> Pose:
         try:
             return check_pose(self.source.pose(reading))
         finally:
-            for part, seconds in self.source.seconds.items():
-                self.telemetry.durations.add(part, seconds)
+            for stage, seconds in self.source.seconds.items():
+                self.telemetry.durations.add(stage, seconds)
 
-    def _aim(self, pose: Pose, faults: list[Fault]) -> None:
-        """Takes the next goal; without one, the last stays."""
+    def _update_goal(self, pose: Pose, faults: list[Fault]) -> None:
+        """Gets the goal; after a fault the last one stays."""
         try:
             self._goal = check_goal(self.goals.goal(pose))
         except EndOfRecording:
             raise
         except Exception as error:
-            faults.append(as_fault("goal", "there is no goal", error))
+            faults.append(self._fault("goal", "no goal", error))
 
     def _decide(self, reading: HandReading, before: Array, faults: list[Fault]) -> None:
         assert self._goal is not None
@@ -166,7 +174,7 @@ class RobotLoop:
                 np.array([0]), reading.fingertips[None], reading.joints[None], self._goal[None]
             )
         except Exception as error:
-            faults.append(as_fault("policy", "the policy does not run", error))
+            faults.append(self._fault("policy", "cannot run the policy", error))
             self._controller.invalid_action[0] = True
             self._controller.restore(before)
         else:
@@ -181,17 +189,18 @@ class RobotLoop:
         except EndOfRecording:
             raise
         except Exception as error:
-            if not any(fault.part == "hand" for fault in faults):
-                faults.append(as_fault("hand", "the hand takes no targets", error))
-            # What it did not get must not be what the next target starts from.
+            fault = self._fault("hand", "cannot command the hand", error)
+            if not any(fault.component == "hand" for fault in faults):
+                faults.append(fault)
+            # The next targets must start from those that the hand has received.
             self._controller.restore(before)
         finally:
             self.telemetry.durations.add("command", self._clock() - began)
 
-    def _status(self, faults: list[Fault], still: bool, seconds: float) -> Status:
+    def _status(self, faults: list[Fault], hold: bool, seconds: float) -> Status:
         controller = self._controller
         state = COASTING if controller.age[0] else ACTING
-        if still or controller.holding[0]:
+        if hold or controller.holding[0]:
             state = HOLDING
         status = Status(
             number=self.telemetry.actions,

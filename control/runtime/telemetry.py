@@ -1,7 +1,8 @@
-"""What a loop did: counts and durations of its actions, and a word in the log at each change."""
+"""Counts and durations of a loop's actions; logs each change of state and new kind of error."""
 
 import logging
 import re
+import traceback
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from typing import Any
@@ -13,59 +14,61 @@ from opendactyl.geometry.rotation import Array
 
 log = logging.getLogger(__name__)
 
-KEPT = 10_000
-"""Durations that are remembered per part."""
+MAX_DURATIONS = 10_000
+"""Number of durations kept for each stage of an action."""
 
 ACTING, COASTING, HOLDING = "acting", "coasting", "holding"
-"""On a fresh pose; on the last good one; not moving the hand."""
+"""On a new pose; on the last valid one; hand held still."""
 
 
 @dataclass(frozen=True, eq=False)
 class Status:
-    """What one action brought."""
+    """The result of one action."""
 
     number: int
-    """Actions before this one."""
+    """Number of the action, from 0."""
     state: str
     """`acting`, `coasting` or `holding`."""
     faults: tuple[Fault, ...]
-    """What went wrong."""
+    """Faults in this action."""
     position: Array
-    """The last good position (3,) of the object, in metres, in the hand frame."""
+    """Last valid position (3,) of the object in metres, hand frame."""
     quaternion: Array
-    """The last good orientation (4,)."""
+    """Last valid orientation (4,)."""
     goal: Array | None
     """The goal (4,); None before the first."""
     targets: Array | None
-    """What the hand was sent (20,), in radians; None before it first answered."""
+    """Joint targets (20,) sent to the hand, in radians; None before the hand's first reading."""
     seconds: float
-    """How long the action took."""
+    """Duration of the action."""
 
 
 class Durations:
-    """Seconds that each part of an action took."""
+    """Durations of the stages of an action."""
 
     def __init__(self) -> None:
         """Starts empty."""
-        self._parts: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=KEPT))
+        self._seconds: defaultdict[str, deque[float]] = defaultdict(
+            lambda: deque(maxlen=MAX_DURATIONS)
+        )
 
-    def add(self, part: str, seconds: float) -> None:
-        """Remembers one duration."""
-        self._parts[part].append(seconds)
+    def add(self, stage: str, seconds: float) -> None:
+        """Adds one duration."""
+        self._seconds[stage].append(seconds)
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Per part: p50, p95 and p99 in milliseconds, over the last `KEPT` durations."""
+        """Per stage: p50, p95 and p99 in milliseconds, over the last `MAX_DURATIONS` durations."""
         return {
-            part: {
-                f"p{share}": float(np.percentile(np.array(values), share) * 1000)
-                for share in (50, 95, 99)
+            stage: {
+                f"p{percent}": float(np.percentile(np.array(values), percent) * 1000)
+                for percent in (50, 95, 99)
             }
-            for part, values in self._parts.items()
+            for stage, values in self._seconds.items()
         }
 
 
 class Telemetry:
-    """Keeps count of a loop's actions, at constant memory."""
+    """Statistics of a loop's actions, in constant memory."""
 
     def __init__(self, period: float) -> None:
         """Starts empty; an action that takes longer than `period` seconds is a miss."""
@@ -76,20 +79,21 @@ class Telemetry:
         """Actions after which the next began late."""
         self.states: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
-        """Actions with a fault, by the part that had it."""
-        self._said: tuple[str, ...] = ()
+        """Number of actions with a fault, by component."""
+        self._logged: tuple[str, ...] = ()
+        self._errors: set[tuple[str, str, int | None]] = set()
 
     def add(self, status: Status) -> None:
-        """Enters an action."""
+        """Adds an action."""
         self._log(status.state, status.faults)
         self.actions += 1
         self.misses += status.seconds > self.period
         self.states[status.state] += 1
-        self.faults.update({fault.part for fault in status.faults})
+        self.faults.update({fault.component for fault in status.faults})
         self.durations.add("total", status.seconds)
 
     def report(self) -> dict[str, Any]:
-        """Actions, misses, states, faults, and percentiles of each part in milliseconds."""
+        """Actions, misses, states, faults, and percentiles of each stage in milliseconds."""
         return {
             "actions": self.actions,
             "deadline_misses": self.misses,
@@ -99,14 +103,30 @@ class Telemetry:
             "milliseconds": self.durations.summary(),
         }
 
+    def log_traceback(self, error: BaseException) -> None:
+        """Logs the traceback of an exception that the loop survives, once per kind.
+
+        A kind is the type of the exception and the line that raised it. A `Fault` stands for the
+        exception that caused it; without one it is an expected condition and has no traceback.
+        """
+        cause = error.__cause__ if isinstance(error, Fault) else error
+        if cause is None:
+            return
+        frames = traceback.extract_tb(cause.__traceback__)
+        file, line = (frames[-1].filename, frames[-1].lineno) if frames else ("", 0)
+        kind = (type(cause).__name__, file, line)
+        if kind not in self._errors:
+            self._errors.add(kind)
+            log.warning("action %d: first %s at %s:%s", self.actions, *kind, exc_info=cause)
+
     def _log(self, state: str, faults: tuple[Fault, ...]) -> None:
-        """Says what happened when it begins and when it ends, not at every action."""
-        # Figures change from action to action; what they say does not.
-        said = (state, *(re.sub(r"[\d.]+", "", str(fault)) for fault in faults))
-        if said == self._said:
+        """Logs faults when they begin, change or end, not in every action."""
+        # The numbers in a message change from action to action.
+        entry = (state, *(re.sub(r"[\d.]+", "", str(fault)) for fault in faults))
+        if entry == self._logged:
             return
         if faults:
             log.warning("action %d: %s; %s", self.actions, "; ".join(map(str, faults)), state)
-        elif self._said:
+        elif self._logged:
             log.warning("action %d: %s again", self.actions, state)
-        self._said = said
+        self._logged = entry

@@ -1,4 +1,4 @@
-"""Drivers that may hang: each call runs beside the loop, which waits only so long for it."""
+"""Time limits for drivers that may hang: each call runs in a thread of its own."""
 
 import logging
 import queue
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Worker:
-    """One thread that makes a driver's calls; a daemon, so that a stuck one hinders no exit."""
+    """A daemon thread that makes a driver's calls; a blocked call does not prevent exit."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -26,28 +26,28 @@ class _Worker:
         threading.Thread(target=self._work, daemon=True).start()
 
     def call(self, function: Callable[[], T]) -> T:
-        """The function's result.
+        """Returns the function's result.
 
         Raises:
-            TimeoutError: it, or the call before it, has not answered.
+            TimeoutError: this call or the previous one has not returned in time.
         """
         if self._last is not None and not self._last.done():
-            raise TimeoutError(f"no answer to an earlier call within {self._seconds:g} s")
+            raise TimeoutError(f"the previous call has not returned within {self._seconds:g} s")
         self._last = answer = Future()
         self._calls.put((answer, function))
         try:
             return answer.result(self._seconds)
         except TimeoutError as error:
-            if answer.done():  # It is the driver's own.
+            if answer.done():  # Raised by the driver itself.
                 raise
             raise TimeoutError(f"no answer within {self._seconds:g} s") from error
 
     def stop(self, close: Callable[[], None]) -> None:
-        """Makes the last call; a driver that does not answer is left as it is."""
+        """Closes the driver and ends the thread; logs a driver that does not respond."""
         try:
             self.call(close)
         except TimeoutError as error:
-            _log.warning("a driver could not be closed: %s", error)
+            _log.warning("could not close a driver: %s", error)
         finally:
             self._calls.put(None)
 
@@ -60,37 +60,37 @@ class _Worker:
                 answer.set_exception(error)
 
 
-class AnsweringHand:
-    """A hand whose driver may hang; after `seconds` a call raises `TimeoutError` instead."""
+class HandWithTimeout:
+    """Wraps a hand; a call that takes longer than `seconds` raises `TimeoutError`."""
 
     def __init__(self, hand: Hand, seconds: float) -> None:
-        """Wraps a hand."""
+        """Starts the thread."""
         self._hand, self._worker = hand, _Worker(seconds)
 
     def read(self) -> HandReading:
-        """The newest measurement."""
+        """Returns the newest measurement."""
         return self._worker.call(self._hand.read)
 
     def command(self, targets: Array) -> None:
-        """Takes joint targets (20,); those that come too late for the loop may still arrive."""
+        """Sends joint targets (20,); after a timeout the driver may still execute them."""
         self._worker.call(lambda: self._hand.command(targets))
 
     def close(self) -> None:
-        """Lets go of the hand."""
+        """Disconnects from the hand."""
         self._worker.stop(self._hand.close)
 
 
-class AnsweringCameras:
-    """Cameras whose driver may hang; after `seconds` a call raises `TimeoutError` instead."""
+class CamerasWithTimeout:
+    """Wraps a camera source; a call that takes longer than `seconds` raises `TimeoutError`."""
 
     def __init__(self, cameras: CameraSource, seconds: float) -> None:
-        """Wraps a camera source."""
+        """Starts the thread."""
         self._cameras, self._worker = cameras, _Worker(seconds)
 
     def read(self) -> Views:
-        """The newest images."""
+        """Returns the newest images."""
         return self._worker.call(self._cameras.read)
 
     def close(self) -> None:
-        """Lets go of the cameras."""
+        """Disconnects from the cameras."""
         self._worker.stop(self._cameras.close)

@@ -1,4 +1,4 @@
-"""What the parts of a rig gave, looked at before anything moves by it."""
+"""Checks of hand readings, poses and goals before the loop uses them."""
 
 import numpy as np
 
@@ -7,52 +7,70 @@ from opendactyl.geometry.rotation import Array, quat_canonical
 from opendactyl.sim.hands.names import FINGERTIPS, JOINTS
 from opendactyl.vision.estimator import Pose
 
-REACH = 0.35
-"""An object is never farther from the hand frame's origin than this, in metres."""
+MAX_DISTANCE = 0.35
+"""Largest possible distance of the object from the hand frame's origin, in metres."""
+_TOLERANCE = 1e-3
+"""Of correlations: networks compute covariances in float32."""
 
 
 def check_reading(reading: HandReading) -> None:
-    """Takes a hand's reading for what it should be.
+    """Checks shapes and values of a hand reading.
 
     Raises:
-        Fault: its shapes are others, or it is not finite.
+        Fault: a shape is wrong or a value is not finite.
     """
     if reading.joints.shape != (len(JOINTS),) or reading.fingertips.shape != (len(FINGERTIPS), 3):
         raise Fault(
             "hand",
-            f"the hand gave angles {reading.joints.shape} and fingertips "
-            f"{reading.fingertips.shape}, not ({len(JOINTS)},) and ({len(FINGERTIPS)}, 3)",
+            f"the hand returned joint angles {reading.joints.shape} and fingertips "
+            f"{reading.fingertips.shape}, expected ({len(JOINTS)},) and ({len(FINGERTIPS)}, 3)",
         )
     if not (np.isfinite(reading.joints).all() and np.isfinite(reading.fingertips).all()):
-        raise Fault("hand", "the hand gave angles that are not numbers")
+        raise Fault("hand", "the hand returned values that are not finite")
 
 
 def check_pose(pose: Pose) -> Pose:
-    """The pose itself.
+    """Returns the pose if it is valid and within reach of the hand.
 
     Raises:
-        Fault: it is no pose, or none that an object in the hand could have.
+        Fault: a shape is wrong, a value is not finite, the quaternion has not unit norm, the
+            covariance is not positive semidefinite, or the object is too far away.
     """
     values = (pose.position, pose.quaternion, pose.covariance)
     if [np.shape(value) for value in values] != [(3,), (4,), (6, 6)]:
-        raise Fault("pose", "the estimate has other shapes than (3,), (4,) and (6, 6)")
+        raise Fault("pose", "the estimate's shapes are not (3,), (4,) and (6, 6)")
     if not all(np.isfinite(value).all() for value in values):
         raise Fault("pose", "the estimate is not finite")
-    if abs(np.linalg.norm(pose.quaternion) - 1.0) > 0.01:
-        raise Fault("pose", "the estimate is no rotation")
+    norm = float(np.linalg.norm(pose.quaternion))
+    if abs(norm - 1.0) > 0.01:
+        raise Fault("pose", f"the estimate's quaternion has norm {norm:.2f}, expected 1")
+    if not _is_covariance(pose.covariance):
+        raise Fault("pose", "the estimate's covariance is not positive semidefinite")
     distance = np.linalg.norm(pose.position)
-    if distance > REACH:
+    if distance > MAX_DISTANCE:
         raise Fault("pose", f"the estimate is {distance:.2f} m from the hand")
     return pose
 
 
+def _is_covariance(matrix: Array) -> bool:
+    """Whether a matrix (6, 6) is symmetric and positive semidefinite, whatever its units."""
+    variance = np.diag(matrix)
+    scale = np.sqrt(np.maximum(variance, 1e-18))
+    correlation = matrix / np.outer(scale, scale)
+    return bool(
+        (variance >= 0).all()
+        and np.allclose(correlation, correlation.T, rtol=0.0, atol=_TOLERANCE)
+        and np.linalg.eigvalsh(correlation)[0] >= -_TOLERANCE
+    )
+
+
 def check_goal(goal: Array) -> Array:
-    """The goal (4,), with w ≥ 0.
+    """Returns the goal (4,) with w ≥ 0.
 
     Raises:
-        Fault: it is no rotation.
+        Fault: it is not a unit quaternion.
     """
     goal = np.asarray(goal, dtype=np.float64)
     if goal.shape != (4,) or not abs(np.linalg.norm(goal) - 1.0) < 0.01:
-        raise Fault("goal", f"the goal {goal} is no rotation")
+        raise Fault("goal", f"the goal must be a unit quaternion (4,), got {goal}")
     return quat_canonical(goal)

@@ -1,4 +1,4 @@
-"""The pose by sight: frames are looked at before the estimator sees them, and its answer after."""
+"""The pose from cameras: frames are checked before the estimator runs, its output after."""
 
 import time
 from collections.abc import Mapping
@@ -21,96 +21,100 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.vision.estimator import Pose
 
 CELLS = 16
-"""Images are looked at for detail on a grid of so many cells a side: noise does not count."""
-FLAT = 5.0
-"""An image whose cells deviate by less than this, of 255, shows nothing. The least of 9,600
-rendered views, preset `dactyl`, had 7."""
+"""Contrast is measured on a grid of about this many cells a side, which averages noise out."""
+MIN_CONTRAST = 5.0
+"""Standard deviation over the cells, of 255, below which an image is rejected as blank. The
+smallest of 9,600 rendered views, preset `dactyl`, was 7."""
 DARK = 16
-"""A flat image that is darker than this, of 255, is called black."""
-MOVED = 0.05
-"""A camera that still gives the same bytes when a joint has turned by this, in radians, froze."""
+"""Mean, of 255, below which a blank image is reported as black."""
+MIN_MOTION = 0.05
+"""A camera that repeats an image after a joint moved by this, in radians, is reported as frozen."""
 
 
 @dataclass(eq=False)
-class _Last:
-    """When a camera's image changed last."""
+class _LastImage:
+    """The last image of a camera that differed from the one before."""
 
     image: NDArray[np.uint8]
     joints: Array
-    """How the hand stood then (24,)."""
+    """Joint angles (24,) at that time."""
 
 
 class FrameCheck:
-    """Finds frames that the estimator must not be asked about."""
+    """Rejects frames that the estimator cannot use."""
 
     def __init__(self, names: tuple[str, ...], shape: tuple[int, ...]) -> None:
-        """Takes the cameras' names and the shape (V, H, W, 3) the estimator wants."""
+        """Takes the cameras' names and the estimator's input shape (V, H, W, 3)."""
         self._names = names
         self._shape = shape
-        self._last: dict[str, _Last] = {}
+        self._last: dict[str, _LastImage] = {}
 
     def restart(self) -> None:
-        """Forgets the images it compares with."""
+        """Clears the images that new ones are compared with."""
         self._last.clear()
 
     def check(self, views: Views, joints: Array) -> NDArray[np.uint8]:
-        """The images (V, H, W, 3).
+        """Returns the images as one array (V, H, W, 3).
 
         Args:
-            views: what the cameras gave.
-            joints: how the hand stands (24,): a still image of a still hand is no fault.
+            views: one image per camera.
+            joints: joint angles (24,): a camera may repeat its image while the hand is at rest.
 
         Raises:
-            Fault: one or more cannot be used; says which and why.
+            Fault: some images cannot be used; the message lists cameras and reasons.
         """
         if len(views) != len(self._names):
-            raise Fault("camera", f"{len(views)} images came from {len(self._names)} cameras")
-        wrong = [
-            f"{name} {complaint}"
+            raise Fault("camera", f"got {len(views)} images from {len(self._names)} cameras")
+        defects = [
+            f"{name} {defect}"
             for name, view in zip(self._names, views, strict=True)
-            if (complaint := self._complaint(name, view, joints))
+            if (defect := self._defect(name, view, joints))
         ]
-        if wrong:
-            raise Fault("camera", "; ".join(wrong))
+        if defects:
+            raise Fault("camera", "; ".join(defects))
         return np.stack([np.asarray(view) for view in views])
 
-    def _complaint(self, name: str, view: NDArray[np.uint8] | None, joints: Array) -> str:
+    def _defect(self, name: str, view: NDArray[np.uint8] | None, joints: Array) -> str:
         if view is None:
             return "gave no image"
         view = np.asarray(view)
         if view.dtype.kind == "f" and not np.isfinite(view).all():
-            return "gave values that are not numbers"
+            return "gave values that are not finite"
         if view.dtype != np.uint8 or view.shape != self._shape[1:]:
-            return f"gave {view.dtype} of shape {view.shape}, not uint8 of {self._shape[1:]}"
+            return f"gave {view.dtype} of shape {view.shape}, expected uint8 {self._shape[1:]}"
         cells = Image.fromarray(view).reduce(max(1, min(view.shape[:2]) // CELLS))
-        if np.asarray(cells, dtype=np.float64).std(axis=(0, 1)).max() < FLAT:
-            return "is black" if view.mean() < DARK else "shows one colour, as if covered"
+        if np.asarray(cells, dtype=np.float64).std(axis=(0, 1)).max() < MIN_CONTRAST:
+            return "is black" if view.mean() < DARK else "shows a single colour (covered?)"
         last = self._last.get(name)
         if last is None or not np.array_equal(last.image, view):
-            self._last[name] = _Last(view.copy(), joints.copy())
+            self._last[name] = _LastImage(view.copy(), joints.copy())
             return ""
-        return "is frozen" if np.abs(joints - last.joints).max() > MOVED else ""
+        return "is frozen" if np.abs(joints - last.joints).max() > MIN_MOTION else ""
 
 
 class VisionPose:
-    """The bundle's estimator on a camera source."""
+    """Runs the bundle's estimator on a camera source."""
 
     def __init__(self, bundle: Bundle, cameras: CameraSource) -> None:
-        """Opens nothing; closes the cameras when it is closed."""
+        """Takes over the cameras: `close` closes them."""
         self.cameras = cameras
         self.views: Views = ()
-        """What the cameras gave last, usable or not."""
+        """The last images, valid or not."""
         self._estimator = bundle.estimator
         self._frames = FrameCheck(bundle.rig.names, bundle.estimator.shape)
         self._seconds: dict[str, float] = {}
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """How long `camera` and `estimate` took last."""
+        """Durations of `camera` and `estimate` in the last call."""
         return self._seconds
 
     def pose(self, reading: HandReading) -> Pose:
-        """The estimated pose; a `Fault` if frames or estimate cannot be used."""
+        """Returns the estimated pose.
+
+        Raises:
+            Fault: the frames or the estimate cannot be used.
+        """
         self._seconds = {}
         began = time.perf_counter()
         try:
@@ -119,21 +123,21 @@ class VisionPose:
         except (EndOfRecording, Fault):
             raise
         except Exception as error:
-            # Whatever a camera's driver raises, the loop must outlive it.
-            raise Fault("camera", f"the cameras gave nothing ({error!r})") from error
+            # Camera drivers may raise anything; the loop must survive it.
+            raise Fault("camera", f"cannot read the cameras ({error!r})") from error
         finally:
-            seen = time.perf_counter()
-            self._seconds["camera"] = seen - began
+            captured = time.perf_counter()
+            self._seconds["camera"] = captured - began
         pose = check_pose(self._estimator.estimate(images))
-        self._seconds["estimate"] = time.perf_counter() - seen
+        self._seconds["estimate"] = time.perf_counter() - captured
         return pose
 
     def skip(self) -> None:
-        """Does not mind: each estimate stands for itself."""
+        """Clears the durations; the estimator is stateless."""
         self._seconds = {}
 
     def restart(self) -> None:
-        """Forgets the images before: a picture of the new start is none that froze."""
+        """Clears the images that frozen cameras are detected by."""
         self._frames.restart()
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""The closed loop in a browser, and as a video."""
+"""Shows the closed loop in a browser and records videos of it."""

@@ -1,4 +1,4 @@
-"""Watches the closed loop in a browser, and disturbs it."""
+"""The viewer: shows the closed loop in a browser, with controls that inject faults."""
 
 import logging
 import socket
@@ -18,7 +18,7 @@ from opendactyl.control.evaluation.episodes import (
     make_env,
     open_renderer,
 )
-from opendactyl.control.evaluation.fault_injection import Faults
+from opendactyl.control.evaluation.fault_injection import FaultInjector
 from opendactyl.control.evaluation.sim_adapters import SimGoals, SimHand, SimPose
 from opendactyl.control.runtime.interfaces import CameraSource, PoseSource
 from opendactyl.control.runtime.pose_filter import FilteredPose
@@ -27,7 +27,7 @@ from opendactyl.control.runtime.telemetry import Status
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.control.viewer.controls import Panel
 from opendactyl.control.viewer.scene import ViewerScene
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, OpenDactylError
 from opendactyl.geometry.rotation import Array, geodesic_angle
 from opendactyl.render.base import Renderer
 from opendactyl.sim.state import State
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 IDLE = 0.05
-"""Seconds between two looks at the controls while paused."""
+"""Seconds between two polls of the controls while paused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,20 +44,20 @@ class ViewConfig(EpisodeConfig):
     """Settings of `view`."""
 
     pose: str = "vision"
-    """Where the pose comes from at first: vision or sim."""
+    """Initial source of the pose: vision or sim."""
     fuse: bool = True
-    """Fuse the estimates by sight over time by their covariance and reject jumps."""
+    """Filter the vision estimates by their covariance and reject jumps."""
     appearance: str = "calibrated"
-    """Appearance preset or TOML file, drawn once an episode."""
+    """Appearance preset or TOML file, sampled once per episode."""
     host: str = LOOPBACK
-    """Address to listen on; 0.0.0.0 lets other machines in."""
+    """Address to listen on; 0.0.0.0 accepts connections from other machines."""
     port: int = 8080
     """Port to listen on, or the next free one."""
     seconds: float = 0.0
-    """Stop after so long; 0 goes on until interrupted."""
+    """Stop after this many seconds; 0 runs until interrupted."""
 
     def __post_init__(self) -> None:
-        """Refuses impossible numbers."""
+        """Raises an `InputError` for values out of range."""
         super().__post_init__()
         if not 0 < self.port < 65536:
             raise InputError(f"--port is {self.port}; it must be from 1 to 65535")
@@ -66,32 +66,37 @@ class ViewConfig(EpisodeConfig):
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
-    """What an action started from, and what the loop made of it."""
+class Snapshot:
+    """One action: the state before it and its result."""
 
     state: State
     goal: Array
     """(4,)."""
     images: list[NDArray[np.uint8]]
-    """What the cameras gave, (H, W, 3) each."""
+    """Camera images, (H, W, 3) each."""
     status: Status
     error_deg: float
-    """How far the orientation was off that the policy went by."""
+    """Orientation error of the policy's pose."""
 
 
-class Show:
-    """One set-up of the loop; another task, pose source or renderer needs a new one."""
+class Session:
+    """The loop with one task, pose source and renderer; a change of these needs a new session."""
 
     def __init__(
-        self, config: ViewConfig, bundle: Bundle, renderer: Renderer, faults: Faults, first: int
+        self,
+        config: ViewConfig,
+        bundle: Bundle,
+        renderer: Renderer,
+        faults: FaultInjector,
+        first: int,
     ) -> None:
-        """Starts an episode, the one numbered `first`."""
+        """Starts episode number `first`."""
         self.config = config
         self.env = make_env(config, bundle, 1, first)
         self.hand = SimHand(self.env)
         self._cameras: CameraSource = faults.cameras(make_cameras(config, self.env, 0, renderer))
-        self._sight = VisionPose(bundle, self._cameras)
-        source: PoseSource = SimPose(self.env) if config.pose == "sim" else self._sight
+        self._vision = VisionPose(bundle, self._cameras)
+        source: PoseSource = SimPose(self.env) if config.pose == "sim" else self._vision
         source = faults.source(source)
         filtered = config.fuse and config.pose == "vision"
         self.loop = RobotLoop(
@@ -102,18 +107,18 @@ class Show:
         )
 
     def images(self) -> list[NDArray[np.uint8]]:
-        """What the cameras gave, black where they gave nothing that can be shown."""
-        views = self._cameras.read() if self.config.pose == "sim" else self._sight.views
+        """The last camera images, black where there is none that can be shown."""
+        views = self._cameras.read() if self.config.pose == "sim" else self._vision.views
         black = np.zeros((8, 8, 3), dtype=np.uint8)
         return [view if view is not None and view.dtype == np.uint8 else black for view in views]
 
-    def step(self) -> Moment:
-        """Takes one action; what it started from comes with it."""
+    def step(self) -> Snapshot:
+        """Takes one action."""
         state, goal = self.env.state(0), self.env.goal[0].copy()
         images = self.images() if self.config.pose == "sim" else None
         status = self.loop.step()
         error = float(np.rad2deg(geodesic_angle(status.quaternion, state.quaternion)))
-        return Moment(state, goal, images or self.images(), status, error)
+        return Snapshot(state, goal, images or self.images(), status, error)
 
     def next_episode(self) -> None:
         """Starts the next episode."""
@@ -122,43 +127,43 @@ class Show:
 
 
 class Viewer:
-    """A server, its page, and the loop that it shows."""
+    """A web server, its page, and the loop that it shows."""
 
     def __init__(self, config: ViewConfig) -> None:
-        """Opens the page; nothing moves before `run`."""
+        """Starts the server; `run` starts the loop."""
         self._bundle = load_bundle(config.bundle)
         self._config = replace(config, task=config.task or self._bundle.task)
-        self._faults = Faults()
+        self._faults = FaultInjector()
         _check_address(config.host)
         self._server = viser.ViserServer(
             config.host, config.port, label="OpenDactyl", verbose=False
         )
         self._server.gui.configure_theme(control_layout="fixed", show_share_button=False)
-        self._stage = ViewerScene(self._server, self._bundle.rig, self._bundle.object_name)
+        self._scene = ViewerScene(self._server, self._bundle.rig, self._bundle.object_name)
         self._panel = Panel(self._server, self._config, self._config.task, self._bundle.rig.names)
         self.address = f"http://{config.host}:{self._server.get_port()}"
 
     def run(self) -> None:
-        """Shows episodes until time is up."""
+        """Runs episodes until `seconds` have passed."""
         ends = time.monotonic() + (self._config.seconds or np.inf)
         first = 0
         while time.monotonic() < ends:
             with self._renderer() as renderer:
-                show = Show(self._config, self._bundle, renderer, self._faults, first)
+                session = Session(self._config, self._bundle, renderer, self._faults, first)
                 while time.monotonic() < ends and not self._changed():
-                    self._play(show)
-                first = int(show.env.first_episode) + 1
+                    self._play(session)
+                first = int(session.env.first_episode) + 1
 
     def close(self) -> None:
-        """Closes the page."""
+        """Stops the server."""
         self._server.stop()
 
     @contextmanager
     def _renderer(self) -> Iterator[Renderer]:
-        """The renderer asked for, or the one before if that does not work here."""
+        """Opens the requested renderer, or `classic` if that one does not work on this machine."""
         try:
             renderer = open_renderer(self._config.renderer, self._bundle)
-        except InputError as error:
+        except OpenDactylError as error:
             log.warning("%s does not work here: %s", self._config.renderer, error)
             for client in self._server.get_clients().values():
                 client.add_notification(f"{self._config.renderer} does not work here", str(error))
@@ -169,40 +174,42 @@ class Viewer:
             yield renderer
 
     def _changed(self) -> bool:
-        """Whether the controls ask for another set-up; takes it over."""
-        wishes = {name: getattr(self._panel.wishes, name) for name in ("task", "pose", "renderer")}
-        if all(getattr(self._config, name) == wish for name, wish in wishes.items()):
+        """Applies the controls to the settings; returns whether they need a new session."""
+        names = ("task", "pose", "renderer")
+        requested = {name: getattr(self._panel.requests, name) for name in names}
+        if all(getattr(self._config, name) == value for name, value in requested.items()):
             return False
-        self._config = replace(self._config, **wishes)
+        self._config = replace(self._config, **requested)
         return True
 
-    def _play(self, show: Show) -> None:
+    def _play(self, session: Session) -> None:
         """Takes one action at the control rate, or waits while paused."""
         panel, began = self._panel, time.monotonic()
-        if panel.wishes.restart or show.hand.over:
-            panel.wishes.restart = False
-            show.next_episode()
-        if panel.wishes.paused:
+        if panel.requests.restart or session.hand.done:
+            panel.requests.restart = False
+            session.next_episode()
+        if panel.requests.paused:
             time.sleep(IDLE)
             return
         self._faults.active, self._faults.view = panel.faults, panel.view
-        moment = show.step()
-        status = moment.status
+        snapshot = session.step()
+        status = snapshot.status
         estimate = (status.position, status.quaternion)
-        self._stage.show(moment.state, moment.goal, estimate, moment.images)
-        panel.plot(moment.error_deg, show.loop.goals.reached)
-        panel.tell(self._figures(show, status, moment.error_deg))
+        self._scene.show(snapshot.state, snapshot.goal, estimate, snapshot.images)
+        panel.plot(snapshot.error_deg, session.loop.goals.reached)
+        panel.show_status(self._status_lines(session, status, snapshot.error_deg))
         time.sleep(max(0.0, began + self._bundle.period - time.monotonic()))
 
-    def _figures(self, show: Show, status: Status, error: float) -> list[str]:
-        said = "; ".join(map(str, status.faults)) or "none"
+    def _status_lines(self, session: Session, status: Status, error: float) -> list[str]:
+        config = session.config
+        faults = "; ".join(map(str, status.faults)) or "none"
         return [
-            f"**{show.config.task}**, pose from **{show.config.pose}**, {show.config.renderer}",
-            f"episode {show.env.first_episode}, goals **{show.loop.goals.reached}**",
+            f"**{config.task}**, pose from **{config.pose}**, {config.renderer}",
+            f"episode {session.env.first_episode}, goals **{session.loop.goals.reached}**",
             f"pose error **{error:.1f}°**",
             f"the hand is **{status.state}**",
-            f"faults: {said}",
-            f"{status.seconds * 1000:.0f} ms an action, simulation included",
+            f"faults: {faults}",
+            f"{status.seconds * 1000:.0f} ms per action, including the simulation",
         ]
 
 
@@ -212,13 +219,13 @@ def _check_address(host: str) -> None:
         socket.create_server((host, 0)).close()
     except OSError as error:
         raise InputError(
-            f"--host is {host}, where this machine cannot listen ({error}); 127.0.0.1 is this "
-            "machine alone, 0.0.0.0 all its addresses"
+            f"cannot listen on --host {host} ({error}); use 127.0.0.1 for this machine only, or "
+            "0.0.0.0 for all its addresses"
         ) from error
 
 
 def view(config: ViewConfig) -> Iterator[str]:
-    """Yields the page's address, then shows the loop until interrupted or time is up."""
+    """Yields the page's address, then runs the loop until interrupted or `seconds` have passed."""
     viewer = Viewer(config)
     try:
         yield viewer.address

@@ -1,4 +1,4 @@
-"""The viewer's controls, figures and curves. Clicks only note wishes; the loop reads them."""
+"""Controls, status and plots of the viewer. Clicks set requests, which the loop polls."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -13,56 +13,56 @@ from opendactyl.policy.interface.tasks import TASKS
 from opendactyl.render.base import RENDERERS
 from opendactyl.sim.hands.names import CONTROL_PERIOD
 
-SHOWN = 375
-"""Actions that the curves reach back: half a minute."""
+PLOT_ACTIONS = 375
+"""Number of actions in the plots: half a minute."""
 
 
 @dataclass
-class Wishes:
-    """What the visitor asked for."""
+class Requests:
+    """Settings requested by the user."""
 
     task: str
     pose: str
     renderer: str
     paused: bool = False
     restart: bool = False
-    """Start the next episode; the loop takes the wish back once it has."""
+    """Start the next episode; reset by the loop."""
 
 
 class Panel:
-    """The controls at the side."""
+    """The panel of controls."""
 
     def __init__(
         self, server: viser.ViserServer, config: EpisodeConfig, task: str, cameras: tuple[str, ...]
     ) -> None:
-        """Builds them."""
-        self.wishes = Wishes(task, config.pose, config.renderer)
+        """Adds the controls to the page."""
+        self.requests = Requests(task, config.pose, config.renderer)
         self._gui = server.gui
         self._text = server.gui.add_markdown("starting")
         self._add_controls()
         self._add_faults(cameras)
-        self._times: deque[float] = deque(maxlen=SHOWN)
-        self._errors: deque[float] = deque(maxlen=SHOWN)
-        self._goals: deque[float] = deque(maxlen=SHOWN)
+        self._times: deque[float] = deque(maxlen=PLOT_ACTIONS)
+        self._errors: deque[float] = deque(maxlen=PLOT_ACTIONS)
+        self._goals: deque[float] = deque(maxlen=PLOT_ACTIONS)
         self._error_plot = self._add_plot("pose error (deg)", "#2a6fdb")
         self._goal_plot = self._add_plot("goals reached", "#2f9e44")
 
     @property
     def faults(self) -> set[str]:
-        """The faults that are ticked."""
+        """Names of the selected faults."""
         return {name for name, box in self._boxes.items() if box.value}
 
     @property
     def view(self) -> int:
-        """The number of the camera that fails."""
+        """Index of the camera that fails."""
         return self._camera.options.index(self._camera.value)
 
-    def tell(self, lines: list[str]) -> None:
-        """Shows figures, a line each."""
+    def show_status(self, lines: list[str]) -> None:
+        """Shows lines of text."""
         self._text.content = "  \n".join(lines)
 
     def plot(self, error_deg: float, goals: int) -> None:
-        """Adds a moment to the curves."""
+        """Adds the values of one action to the plots."""
         self._times.append(self._times[-1] + CONTROL_PERIOD if self._times else 0.0)
         self._errors.append(error_deg)
         self._goals.append(float(goals))
@@ -71,45 +71,45 @@ class Panel:
         self._goal_plot.data = (times, np.array(self._goals))
 
     def renderer_failed(self, kind: str) -> None:
-        """Goes back to the renderer that works."""
-        self.wishes.renderer = kind
+        """Selects the renderer `kind`, after the selected one failed."""
+        self.requests.renderer = kind
         self._renderer.value = kind
 
     def _add_controls(self) -> None:
-        gui, wishes = self._gui, self.wishes
+        gui, requests = self._gui, self.requests
         pause = gui.add_button("Pause")
         reset = gui.add_button("Next episode")
-        task = gui.add_dropdown("Task", TASKS, initial_value=wishes.task)
+        task = gui.add_dropdown("Task", TASKS, initial_value=requests.task)
         source = gui.add_button_group("Pose from", POSE_SOURCES)
-        self._renderer = gui.add_dropdown("Renderer", RENDERERS, initial_value=wishes.renderer)
+        self._renderer = gui.add_dropdown("Renderer", RENDERERS, initial_value=requests.renderer)
 
         @pause.on_click
         def _(_: viser.GuiEvent) -> None:
-            wishes.paused = not wishes.paused
-            pause.label = "Go on" if wishes.paused else "Pause"
+            requests.paused = not requests.paused
+            pause.label = "Continue" if requests.paused else "Pause"
 
         @reset.on_click
         def _(_: viser.GuiEvent) -> None:
-            wishes.restart = True
+            requests.restart = True
 
         @task.on_update
         def _(_: viser.GuiEvent) -> None:
-            wishes.task = task.value
+            requests.task = task.value
 
         @source.on_click
         def _(_: viser.GuiEvent) -> None:
-            wishes.pose = source.value
+            requests.pose = source.value
 
         @self._renderer.on_update
         def _(_: viser.GuiEvent) -> None:
-            wishes.renderer = self._renderer.value
+            requests.renderer = self._renderer.value
 
     def _add_faults(self, cameras: tuple[str, ...]) -> None:
         with self._gui.add_folder("Faults"):
             self._camera = self._gui.add_dropdown("Camera", cameras)
             self._boxes = {
-                name: self._gui.add_checkbox(name, False, hint=what)
-                for name, what in FAULTS.items()
+                name: self._gui.add_checkbox(name, False, hint=effect)
+                for name, effect in FAULTS.items()
             }
 
     def _add_plot(self, label: str, colour: str) -> viser.GuiUplotHandle:

@@ -1,4 +1,4 @@
-"""The three-dimensional part of the viewer: hand, object, goal, estimate and cameras, in viser."""
+"""The 3D scene of the viewer: hand, object, goal, estimate and cameras, in viser."""
 
 import mujoco
 import numpy as np
@@ -18,18 +18,18 @@ from opendactyl.sim.scene import HAND_GROUP, OBJECT_GROUP, Scene, scene_spec
 from opendactyl.sim.state import State
 
 GOAL_OFFSET = np.array([0.0, 0.0, 0.14])
-"""The goal is shown over the hand, this far from the hand frame's origin, in metres."""
+"""Position of the displayed goal in the hand frame, above the hand, in metres."""
 VIEW_POSITION, VIEW_TARGET = (0.40, -0.24, 0.26), (-0.10, 0.02, 0.15)
-"""Where a visitor looks from and at, in the hand frame."""
+"""Initial position and target of the viewpoint in the hand frame, in metres."""
 _ESTIMATE = (40, 160, 255)
 _FRUSTUM, _LINE = 0.09, 0.002
 
 
 class ViewerScene:
-    """Draws one moment after the other into a viser server, in the hand frame."""
+    """Draws states into a viser server, in the hand frame."""
 
     def __init__(self, server: viser.ViserServer, rig: Rig, object_name: str) -> None:
-        """Sends the meshes."""
+        """Sends the meshes to the browser."""
         self._server = server
         spec = scene_spec(object_name)
         simplify_hand(spec)
@@ -39,7 +39,7 @@ class ViewerScene:
         scene.set_up_direction("+z")
         server.initial_camera.position = VIEW_POSITION
         server.initial_camera.look_at = VIEW_TARGET
-        # Shadows of 26,000 faces are more than a browser without a graphics card can draw.
+        # Shadows of 26,000 faces are too slow in a browser without a graphics card.
         scene.configure_default_lights(cast_shadow=False)
         scene.add_grid("/floor", width=0.8, height=0.8, cell_size=0.05, position=(0, 0, -0.1))
         self._hand = {
@@ -64,13 +64,13 @@ class ViewerScene:
     def show(
         self, state: State, goal: Array, estimate: tuple[Array, Array], images: "list[NDArray]"
     ) -> None:
-        """Shows a moment.
+        """Updates the scene.
 
         Args:
             state: the true state.
             goal: the goal orientation (4,).
-            estimate: position (3,) and orientation (4,) that the policy goes by.
-            images: what the cameras saw, (H, W, 3) each.
+            estimate: position (3,) and orientation (4,) that the policy uses.
+            images: camera images, (H, W, 3) each.
         """
         self._scene.set_state(self._data, state)
         with self._server.atomic():
@@ -99,15 +99,15 @@ class ViewerScene:
         )
 
     def _hand_meshes(self) -> dict[int, trimesh.Trimesh]:
-        """One mesh for each body of the hand that has something to show, in its own frame."""
+        """One mesh per visible body of the hand, in the body's frame."""
         model = self._scene.model
-        parts: dict[int, list[trimesh.Trimesh]] = {}
+        meshes: dict[int, list[trimesh.Trimesh]] = {}
         for geom in np.flatnonzero(model.geom_group == HAND_GROUP):
-            parts.setdefault(int(model.geom_bodyid[geom]), []).append(_geom_mesh(model, int(geom)))
-        return {body: _joined(meshes) for body, meshes in parts.items()}
+            meshes.setdefault(int(model.geom_bodyid[geom]), []).append(_geom_mesh(model, int(geom)))
+        return {body: _joined(of_body) for body, of_body in meshes.items()}
 
     def _object_mesh(self) -> trimesh.Trimesh:
-        """The object with its faces and letters, coloured."""
+        """The object with the colours of its faces and letters."""
         model = self._scene.model
         geoms = np.flatnonzero(
             (model.geom_bodyid == self._scene.object_body) & (model.geom_group == OBJECT_GROUP)
@@ -126,7 +126,7 @@ def _joined(meshes: list[trimesh.Trimesh]) -> trimesh.Trimesh:
 
 
 def _geom_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
-    """The surface of a box or mesh geom, in the frame of its body."""
+    """The surface of a box or mesh geom in the frame of its body."""
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX:
         mesh = trimesh.creation.box(extents=2 * model.geom_size[geom])
     else:

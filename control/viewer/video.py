@@ -1,4 +1,4 @@
-"""Films a bundle at work: the scene, the estimator's views, poses and goal drawn on."""
+"""Records videos of a bundle: the scene and the camera images, with poses and goal."""
 
 import math
 import os
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from opendactyl.control.bundle.load import load_bundle
-from opendactyl.control.evaluation.batched_loop import Loop
+from opendactyl.control.evaluation.batched_loop import BatchedLoop
 from opendactyl.control.evaluation.episodes import (
     EpisodeConfig,
     make_cameras,
@@ -22,7 +22,7 @@ from opendactyl.control.evaluation.episodes import (
     open_renderer,
 )
 from opendactyl.control.evaluation.evaluate import EvaluateConfig
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_error
 from opendactyl.core.run_dir import new_folder
 from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
 from opendactyl.geometry.drawing import draw_pose
@@ -36,9 +36,9 @@ from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.state import State
 
 SCENE = 480
-"""Height and width of the scene's picture, in pixels."""
+"""Height and width of the scene's image in pixels."""
 GOAL_COLOURS = ((255, 170, 150), (190, 255, 150), (150, 200, 255))
-"""The goal's axes are drawn paler than the object's, in the same order."""
+"""Colours of the goal's axes: paler than the object's, in the same order."""
 ESTIMATE_WIDTH = 3
 
 
@@ -47,34 +47,34 @@ class RunConfig(EpisodeConfig):
     """Settings of `run`."""
 
     pose: str = "vision"
-    """Where the pose comes from: vision or sim."""
+    """Source of the pose: vision or sim."""
     appearance: str = "calibrated"
-    """Appearance preset or TOML file, drawn once an episode."""
+    """Appearance preset or TOML file, sampled once per episode."""
     episode: int = 0
-    """Number of the episode, as `evaluate` counts them."""
+    """Number of the episode, as in `evaluate`."""
     seconds: float = 24.0
-    """Length of the film, unless the episode ends before."""
+    """Length of the video, unless the episode ends earlier."""
     video: Path = Path("runs/run.mp4")
-    """The film to write."""
+    """The file to write."""
 
     def __post_init__(self) -> None:
-        """Refuses impossible numbers and names."""
+        """Raises an `InputError` for values out of range and invalid paths."""
         super().__post_init__()
         if not CONTROL_PERIOD <= self.seconds < math.inf:
-            raise InputError(f"--seconds is {self.seconds}; an action takes {CONTROL_PERIOD}")
+            raise InputError(f"--seconds is {self.seconds}; it must be at least {CONTROL_PERIOD}")
         if self.video.suffix != ".mp4":
             raise InputError(f"--video is {self.video}; it must end in .mp4")
         if self.video.is_dir():
-            raise InputError(f"--video is {self.video}, which is a folder; name a file in it")
+            raise InputError(f"--video is {self.video}, which is a folder; name a file")
         if self.episode < 0:
             raise InputError(f"--episode is {self.episode}; it must not be negative")
 
 
 class VideoRecorder:
-    """Composes frames of an episode."""
+    """Runs an episode and composes its video frames."""
 
     def __init__(self, config: RunConfig) -> None:
-        """Opens the bundle, the cameras and the episode."""
+        """Loads the bundle, opens the renderers and starts the episode."""
         self.bundle = load_bundle(config.bundle)
         self.env = make_env(config, self.bundle, 1, config.episode)
         obj = object_spec(self.bundle.object_name)
@@ -88,21 +88,21 @@ class VideoRecorder:
             )
             self._cameras = make_cameras(config, self.env, 0, self._views)
             source = make_source(config, self.bundle, self.env, 0, self._cameras)
-            self.loop = Loop(self.bundle, self.env, [source])
+            self.loop = BatchedLoop(self.bundle, self.env, [source])
             self._opened = stack.pop_all()
-        self._sighted = config.pose == "vision"
-        self._look = sample_appearance(
+        self._uses_cameras = config.pose == "vision"
+        self._appearance = sample_appearance(
             np.random.default_rng(config.seed), PRESETS["calibrated"], views=1, obj=obj
         )
 
     def step(self) -> NDArray[np.uint8]:
-        """Takes an action; returns the moment before it: scene at the left, views at the right."""
+        """Takes an action; returns the frame before it: scene on the left, cameras on the right."""
         env = self.env
         state, goal, goals = env.state(0), env.goal[0].copy(), int(env.goals[0])
-        if not self._sighted:
+        if not self._uses_cameras:
             self._cameras.read()
         self.loop.step()
-        scene = Image.fromarray(self._scene.render(state, self._look)[0])
+        scene = Image.fromarray(self._scene.render(state, self._appearance)[0])
         draw_pose(
             scene, self._camera, state.position + [0.0, 0.0, 0.09], goal,
             colours=GOAL_COLOURS, width=ESTIMATE_WIDTH,
@@ -125,71 +125,71 @@ class VideoRecorder:
         return np.concatenate([np.asarray(scene), np.asarray(side)], axis=1)
 
     def _view(self, camera: Camera, image: NDArray[np.uint8], state: State) -> NDArray[np.uint8]:
-        picture = Image.fromarray(image).resize((SCENE // 3, SCENE // 3), Image.Resampling.BICUBIC)
+        view = Image.fromarray(image).resize((SCENE // 3, SCENE // 3), Image.Resampling.BICUBIC)
         controller = self.loop.controller
-        draw_pose(picture, camera, controller.position[0], controller.quaternion[0], width=2)
-        draw_pose(picture, camera, state.position, state.quaternion)
-        return np.asarray(picture)
+        draw_pose(view, camera, controller.position[0], controller.quaternion[0], width=2)
+        draw_pose(view, camera, state.position, state.quaternion)
+        return np.asarray(view)
 
     def _caption(self, scene: Image.Image, goals: int) -> None:
         degrees = np.rad2deg(self.loop.error_rad[0])
         error = f"pose error {degrees:.1f} deg, {self.loop.error_m[0] * 1000:.1f} mm"
         legend = "axes: estimated; true, thin, in the views; the goal, pale, above"
         pen = ImageDraw.Draw(scene)
-        for place, text, size in (
+        for corner, text, size in (
             ((10, 6), f"goals {goals}", 26), ((10, 40), error, 15), ((10, SCENE - 24), legend, 13),
         ):  # fmt: skip
-            # Backgrounds are light or dark.
-            pen.text(place, text, "white", font_size=size, stroke_width=2, stroke_fill="black")
+            # Readable on light and dark backgrounds.
+            pen.text(corner, text, "white", font_size=size, stroke_width=2, stroke_fill="black")
 
     def close(self) -> None:
-        """Closes the cameras."""
+        """Closes the renderers."""
         self._opened.close()
 
 
 def _scene_camera() -> Camera:
-    """A camera that looks at the palm from the side of the thumb."""
+    """A camera at the thumb's side, pointed at the palm."""
     intrinsics = intrinsics_from_fovy(np.deg2rad(26.0), SCENE, SCENE)
     hand_from_cam = look_at([0.25, -0.5, 0.45], [-0.01, 0.0, 0.02], [0.0, 0.0, 1.0])
     return Camera("scene", SCENE, SCENE, intrinsics, invert_pose(hand_from_cam))
 
 
 def record_video(config: RunConfig) -> Path:
-    """Runs one episode and writes it as an MP4; returns its path.
+    """Runs one episode and records it as an MP4; returns its path.
 
     Raises:
-        InputError: bad settings, a bad bundle, or a film that cannot be written.
+        InputError: the settings or the bundle cannot be used, or the file cannot be written.
+        EnvironmentFailure: the disk or the renderer failed.
     """
     new_folder(config.video.parent, resume=True)
     temporary = config.video.with_suffix(f".{os.getpid()}.part.mp4")
-    picture = VideoRecorder(config)
+    recorder = VideoRecorder(config)
     try:
         with iio.imopen(temporary, "w", plugin="pyav") as video:
             video.init_video_stream("libx264", fps=1 / CONTROL_PERIOD)  # pyright: ignore
             for _ in tqdm(
-                range(round(config.seconds / CONTROL_PERIOD)), unit="action", desc="filming"
+                range(round(config.seconds / CONTROL_PERIOD)), unit="action", desc="recording"
             ):
-                video.write_frame(picture.step())  # pyright: ignore
-                if not picture.env.running[0]:
+                video.write_frame(recorder.step())  # pyright: ignore
+                if not recorder.env.running[0]:
                     break
         temporary.replace(config.video)
     except OSError as error:
-        raise InputError(
-            f"cannot write {config.video}: {error.strerror or error}; name a file in a folder that "
-            "is writable and has free space"
+        raise file_error(
+            f"cannot write {config.video}", error, "name a file in a folder that is writable"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-        picture.close()
+        recorder.close()
     return config.video
 
 
 def record_median_video(config: EvaluateConfig, goals: list[int]) -> Path:
-    """Runs the episode with the median number of goals again and films it; returns the path.
+    """Runs the episode with the median number of goals again and records it; returns the path.
 
     Args:
         config: the evaluation's settings.
-        goals: goals of all its episodes.
+        goals: number of goals of each of its episodes.
     """
     median = sorted(range(len(goals)), key=lambda i: (goals[i], i))[(len(goals) - 1) // 2]
     shared = {name: getattr(config, name) for name in EpisodeConfig.__dataclass_fields__}

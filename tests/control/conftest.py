@@ -1,4 +1,4 @@
-"""A bundle to spoil, and a loop over parts that can fail."""
+"""Fixtures: a bundle to modify, and a loop of simple components that can fail."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from opendactyl.control.bundle.load import load_bundle
-from opendactyl.control.evaluation.fault_injection import Faults
+from opendactyl.control.evaluation.fault_injection import FaultInjector
 from opendactyl.control.runtime.goals import TaskGoals
 from opendactyl.control.runtime.interfaces import HandReading
 from opendactyl.control.runtime.pose_filter import FilteredPose
@@ -28,19 +28,19 @@ def copy(bundle: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spoil(copy: Path) -> Callable[[Callable[[dict], object]], None]:
-    """Changes the manifest of the copied bundle."""
+def edit_manifest(copy: Path) -> Callable[[Callable[[dict], object]], None]:
+    """Applies a function to the manifest of the copied bundle."""
 
-    def change(how: Callable[[dict], object]) -> None:
+    def edit(change: Callable[[dict], object]) -> None:
         manifest = read_json(copy / "manifest.json")
-        how(manifest)
+        change(manifest)
         (copy / "manifest.json").write_text(json.dumps(manifest))
 
-    return change
+    return edit
 
 
 class Clock:
-    """Time that only passes when someone waits."""
+    """A clock that advances only in `sleep`."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -53,7 +53,7 @@ class Clock:
 
 
 class SpringHand:
-    """A hand whose joints go half the way to their targets with each command."""
+    """A hand whose joints move half the distance to their targets with each command."""
 
     def __init__(self) -> None:
         self.joints = np.zeros(len(JOINTS))
@@ -73,7 +73,7 @@ class SpringHand:
 
 
 class NoisyCameras:
-    """Pictures that differ, as a real sensor's do."""
+    """Random images, all different."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -87,37 +87,37 @@ class NoisyCameras:
         self.closed = True
 
 
-class SureEstimator:
-    """An estimator that sees the same pose in whatever it is shown, a little noisily."""
+class ConstantEstimator:
+    """An estimator that returns the same pose with a little noise for all images."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
         self.rng = np.random.default_rng(1)
-        self.asked = 0
+        self.calls = 0
 
     def estimate(self, images: np.ndarray) -> Pose:
         assert images.dtype == np.uint8 and images.shape == self.shape
-        self.asked += 1
+        self.calls += 1
         position = np.array([0.0, 0.0, 0.03]) + self.rng.normal(0, 0.001, 3)
         return Pose(position, np.array([1.0, 0, 0, 0]), np.diag([1e-6] * 3 + [1e-3] * 3))
 
 
 class Rig:
-    """A loop whose hand, cameras and estimator are simple, and whose faults can be injected."""
+    """A loop of simple hand, cameras and estimator, with fault injection."""
 
     patience = 3
-    """Actions in which the last good pose serves."""
+    """Number of actions for which the last valid pose is used."""
 
     def __init__(self, bundle: Path) -> None:
         loaded = load_bundle(bundle, threads=1)
-        self.estimator = SureEstimator(loaded.estimator.shape)
+        self.estimator = ConstantEstimator(loaded.estimator.shape)
         loaded = dataclasses.replace(loaded, estimator=self.estimator)
         self.low, self.high = loaded.decoder().low, loaded.decoder().high
-        self.faults = Faults(view=1)
+        self.faults = FaultInjector(view=1)
         self.hand = SpringHand()
         self.cameras = NoisyCameras(loaded.estimator.shape)
-        sight = VisionPose(loaded, self.faults.cameras(self.cameras))
-        source = FilteredPose(self.faults.source(sight))
+        vision = VisionPose(loaded, self.faults.cameras(self.cameras))
+        source = FilteredPose(self.faults.source(vision))
         self.clock = Clock()
         self.loop = RobotLoop(
             self.faults.bundle(loaded), self.faults.hand(self.hand), source,

@@ -1,8 +1,10 @@
-"""Bundles: what they say, what is refused, and how little they need."""
+"""Loading bundles: manifest, refused bundles, and requirements."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
 
 
-def test_a_bundle_says_everything_needed_to_run_it(bundle):
+def test_a_manifest_has_everything_needed_to_run_the_bundle(bundle):
     manifest = read_json(bundle / "manifest.json")
     assert manifest["sha256"] == {n: sha256(bundle / n) for n in ("pose.onnx", "policy.onnx")}
     assert manifest["policy"]["inputs"] == {
@@ -40,26 +42,26 @@ def test_changed_files_and_other_versions_are_refused(copy):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (lambda m: m.pop("sha256"), "no checksum of pose.onnx"),
         (lambda m: m["sha256"].pop("policy.onnx"), "no checksum of policy.onnx"),
-        (lambda m: m.pop("policy"), "is no bundle manifest"),
-        (lambda m: m.update(policy=[]), "is no bundle manifest"),
-        (lambda m: m.pop("rig"), "is no bundle manifest"),
+        (lambda m: m.pop("policy"), "is not a valid manifest"),
+        (lambda m: m.update(policy=[]), "is not a valid manifest"),
+        (lambda m: m.pop("rig"), "is not a valid manifest"),
         (lambda m: m["policy"]["observation"].pop(), "add up to"),
         (lambda m: m["policy"]["observation"][0].update(size=7), "another observation layout"),
         (lambda m: m["policy"].update(task="juggle"), "no task 'juggle'"),
         (lambda m: m["policy"]["action"]["low"].pop(), "20 lower and upper limits"),
         (lambda m: m["policy"]["action"]["high"].__setitem__(3, 50.0), "from -pi to pi"),
-        (lambda m: m["policy"].pop("outputs"), "is no bundle manifest"),
-        (lambda m: m["policy"].update(outputs=[]), "is no bundle manifest"),
-        (lambda m: m["policy"]["outputs"].update(logits=3), "is no bundle manifest"),
-        (lambda m: m["policy"]["inputs"].pop("h"), "is no bundle manifest"),
-        (lambda m: m["policy"]["inputs"].update(h="x"), "is no bundle manifest"),
-        (lambda m: m.pop("pose"), "is no bundle manifest"),
-        (lambda m: m["pose"].pop("outputs"), "is no bundle manifest"),
-        (lambda m: m.update(frames=3), "is no bundle manifest"),
+        (lambda m: m["policy"].pop("outputs"), "is not a valid manifest"),
+        (lambda m: m["policy"].update(outputs=[]), "is not a valid manifest"),
+        (lambda m: m["policy"]["outputs"].update(logits=3), "is not a valid manifest"),
+        (lambda m: m["policy"]["inputs"].pop("h"), "is not a valid manifest"),
+        (lambda m: m["policy"]["inputs"].update(h="x"), "is not a valid manifest"),
+        (lambda m: m.pop("pose"), "is not a valid manifest"),
+        (lambda m: m["pose"].pop("outputs"), "is not a valid manifest"),
+        (lambda m: m.update(frames=3), "is not a valid manifest"),
         (lambda m: m["policy"]["action"].update(bins=5), "5 bins"),
         (lambda m: m["policy"]["action"]["low"].__setitem__(3, 3.1), "not below"),
         (lambda m: m["policy"]["action"].update(smoothing=1.5), "smoothing 1.5"),
@@ -67,34 +69,48 @@ def test_changed_files_and_other_versions_are_refused(copy):
         (lambda m: m.update(control_period_s=0), "control period is 0"),
         (lambda m: m.update(joints=["elbow"]), "other joints"),
         (lambda m: m["rig"]["cameras"].pop(), "the estimator takes images"),
-        (lambda m: m["policy"]["inputs"].update(h=["batch", 8]), "the policy's h should be"),
+        (lambda m: m["policy"]["inputs"].update(h=["batch", 8]), "the policy's h is"),
     ],
 )
-def test_a_manifest_that_is_not_whole_is_refused(copy, spoil, change, words):
-    spoil(change)
-    with pytest.raises(InputError, match=words):
+def test_an_invalid_manifest_is_refused(copy, edit_manifest, change, message):
+    edit_manifest(change)
+    with pytest.raises(InputError, match=message):
         load_bundle(copy)
 
 
-def test_bundles_older_than_the_choice_act_by_the_likeliest_bin(copy):
-    seen = np.random.default_rng(0).normal(size=(1, 50)).astype(np.float32)
+def test_bundles_without_the_decision_use_the_likeliest_bin(copy):
+    observation = np.random.default_rng(0).normal(size=(1, 50)).astype(np.float32)
     manifest = read_json(copy / "manifest.json")
     assert manifest["policy"]["action"]["decision"] == "mean"
     fresh = load_bundle(copy)
-    mean, _, _ = fresh.policy.act(seen, fresh.policy.initial_memory())
+    mean, _, _ = fresh.policy.act(observation, fresh.policy.initial_memory())
     del manifest["policy"]["action"]["decision"]
     write_json(copy / "manifest.json", manifest)
     older = load_bundle(copy)
-    likeliest, _, _ = older.policy.act(seen, older.policy.initial_memory())
+    likeliest, _, _ = older.policy.act(observation, older.policy.initial_memory())
     np.testing.assert_array_equal(likeliest, likeliest.round())
     assert not np.array_equal(mean, mean.round())
     assert np.abs(mean - 5).max() < np.abs(likeliest - 5).max()
 
 
-def test_a_file_that_is_no_network_is_refused_even_with_a_good_checksum(copy, spoil):
-    (copy / "policy.onnx").write_bytes(b"no network")
-    spoil(lambda m: m["sha256"].update({"policy.onnx": sha256(copy / "policy.onnx")}))
-    with pytest.raises(InputError, match="no ONNX model"):
+def test_a_file_that_is_not_a_network_is_refused_despite_its_checksum(copy, edit_manifest):
+    (copy / "policy.onnx").write_bytes(b"not a network")
+    edit_manifest(lambda m: m["sha256"].update({"policy.onnx": sha256(copy / "policy.onnx")}))
+    with pytest.raises(InputError, match="not an ONNX model"):
+        load_bundle(copy)
+
+
+def test_linked_files_are_followed_and_a_copy_is_self_contained(copy, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("pose.onnx", "policy.onnx"):
+        (copy / name).rename(other / name)
+        (copy / name).symlink_to(Path("..", "other", name))
+    linked = load_bundle(copy)
+    elsewhere = shutil.copytree(copy, tmp_path / "elsewhere" / "bundle")
+    shutil.rmtree(other)
+    assert load_bundle(elsewhere).identity == linked.identity
+    with pytest.raises(InputError, match=r"cannot read .*pose\.onnx"):
         load_bundle(copy)
 
 
@@ -115,27 +131,27 @@ sys.meta_path.insert(0, Block())
 """
 
 
-def test_check_prints_the_contract_and_needs_the_base_install_only(copy, spoil):
+def test_check_prints_the_contract_with_the_base_install(copy, edit_manifest):
     check = BLOCK + "from opendactyl.cli.main import main; main(['export', '--check', sys.argv[1]])"
     done = run_python(check, copy)
     assert done.returncode == 0, done.stderr
-    for words in (
+    for message in (
         "spin with the block",
         "80 ms",
         "left 64×64",
         "observation (",
         "h_out",
-        "is whole",
+        "is valid",
     ):
-        assert words in done.stdout
-    spoil(lambda m: m.update(joints=[]))
+        assert message in done.stdout
+    edit_manifest(lambda m: m.update(joints=[]))
     done = run_python(check, copy)
     assert done.returncode == 2
     assert "other joints" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_the_loop_needs_neither_a_simulator_nor_a_trainer(bundle):
+def test_the_loop_needs_neither_simulator_nor_training_libraries(bundle):
     done = run_python(
         BLOCK
         + """

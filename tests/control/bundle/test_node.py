@@ -1,4 +1,4 @@
-"""A bundle in another runtime: nothing of ours is needed to use it."""
+"""A bundle in onnxruntime for Node: OpenDactyl is not needed to use it."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ const plain = results => Object.fromEntries(
 (async () => {
   const pose = await ort.InferenceSession.create(bundle + '/pose.onnx');
   const policy = await ort.InferenceSession.create(bundle + '/policy.onnx');
-  const seen = await pose.run({ images: tensor('uint8', Uint8Array, given.images) });
+  const estimated = await pose.run({ images: tensor('uint8', Uint8Array, given.images) });
   const acted = [];
   let [h, c] = ['h', 'c'].map(name => tensor('float32', Float32Array, given[name]));
   for (const step of given.observations) {
@@ -27,7 +27,7 @@ const plain = results => Object.fromEntries(
     acted.push(plain(out));
     [h, c] = [out.h_out, out.c_out];
   }
-  console.log(JSON.stringify({ pose: plain(seen), policy: acted }));
+  console.log(JSON.stringify({ pose: plain(estimated), policy: acted }));
 })();
 """
 
@@ -40,7 +40,7 @@ def packed(array):
 def test_node_gives_the_same_outputs(bundle, tmp_path):
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("node and npm are not installed")
-    # Its install script fetches what CUDA needs; the CPU's part is inside the package.
+    # The install script downloads CUDA libraries only; the CPU library is in the package.
     subprocess.run(
         ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "onnxruntime-node@1"],
         cwd=tmp_path, check=True, capture_output=True, timeout=300,
@@ -61,14 +61,14 @@ def test_node_gives_the_same_outputs(bundle, tmp_path):
         ["node", "run.js", str(bundle), "input.json"],
         cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
-    theirs = json.loads(done.stdout)
-    for name, ours in zip(
+    node = json.loads(done.stdout)
+    for name, expected in zip(
         ("position", "quaternion", "covariance"),
         loaded.estimator.estimate_batch(images),
         strict=True,
     ):
-        assert np.allclose(theirs["pose"][name], ours.ravel(), rtol=1e-3, atol=1e-5), name
-    for step, observation in zip(theirs["policy"], observations, strict=True):
+        assert np.allclose(node["pose"][name], expected.ravel(), rtol=1e-3, atol=1e-5), name
+    for step, observation in zip(node["policy"], observations, strict=True):
         bins, memory, _ = loaded.policy.act(observation, memory)
         assert np.allclose(step["h_out"], memory.h.ravel(), atol=1e-4)
         assert np.allclose(step["c_out"], memory.c.ravel(), atol=1e-4)

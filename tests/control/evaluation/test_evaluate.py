@@ -1,18 +1,20 @@
-"""Evaluations of whole bundles: the contract's results, pairs, and what is refused."""
+"""Evaluations of bundles: results, paired comparisons, and refused settings."""
 
 import math
 import pickle
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import imageio.v3 as iio
 import pytest
 
-from opendactyl.control.evaluation.episode_runner import share_out
-from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
-from opendactyl.control.viewer.video import record_median_video
+from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.evaluation.episode_runner import split_batches
+from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate, training_seeds
 from opendactyl.core.atomic_files import read_json
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.policy.interface.tasks import SELECTION_SEED_OFFSET
+
+SHIPPED = Path(__file__).parents[3] / "pretrained"
 
 
 def settings(bundle, out, **options):
@@ -21,15 +23,8 @@ def settings(bundle, out, **options):
     )
 
 
-def test_the_median_episode_is_recorded(bundle, tmp_path):
-    config = settings(bundle, tmp_path / "out", episodes=3, video_seconds=0.2)
-    video = record_median_video(config, [4, 9, 6])
-    assert video == tmp_path / "out" / "median.mp4"
-    assert len(iio.imread(video, plugin="pyav")) == 2
-
-
 @pytest.mark.parametrize("pose", ["sim", "vision"])
-def test_evaluation_writes_the_contracts_results(bundle, tmp_path, pose):
+def test_evaluation_writes_results_and_report(bundle, tmp_path, pose):
     config = settings(bundle, tmp_path / "out", pose=pose, episodes=2)
     results = evaluate(config)
     assert results == read_json(tmp_path / "out" / "results.json")
@@ -46,17 +41,17 @@ def test_evaluation_writes_the_contracts_results(bundle, tmp_path, pose):
     assert bool(results["by_visibility"]) == (pose == "vision")
 
 
-def test_more_episodes_continue_and_do_not_change_the_first(bundle, tmp_path):
+def test_more_episodes_do_not_change_the_first(bundle, tmp_path):
     few = evaluate(settings(bundle, tmp_path / "a", episodes=2))
     more = evaluate(settings(bundle, tmp_path / "a", episodes=4, resume=True))
-    afresh = evaluate(settings(bundle, tmp_path / "b", episodes=4))
-    assert more == afresh
+    fresh = evaluate(settings(bundle, tmp_path / "b", episodes=4))
+    assert more == fresh
     assert more["consecutive_successes"]["values"][:2] == few["consecutive_successes"]["values"]
     with pytest.raises(InputError, match="seed: 1000 there, 7 now"):
         evaluate(settings(bundle, tmp_path / "a", episodes=2, seed=7, resume=True))
 
 
-def test_any_number_of_workers_runs_the_same_episodes(bundle, tmp_path):
+def test_results_do_not_depend_on_the_number_of_workers(bundle, tmp_path):
     results = [
         evaluate(settings(bundle, tmp_path / str(n), episodes=3, pose="vision", workers=n))
         for n in (1, 2)
@@ -65,23 +60,23 @@ def test_any_number_of_workers_runs_the_same_episodes(bundle, tmp_path):
     assert results[0]["actions"] > 3
 
 
-def test_the_last_episodes_go_one_by_one():
-    assert share_out(1, 8, 2, workers=2) == [(1, 2), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1)]
-    assert share_out(0, 3, 2, workers=2) == [(0, 1), (1, 1), (2, 1)]
-    assert share_out(0, 5, 2, workers=1) == [(0, 2), (2, 2), (4, 1)]
-    assert share_out(4, 4, 2, workers=2) == []
+def test_the_last_batches_are_single_episodes():
+    assert split_batches(1, 8, 2, workers=2) == [(1, 2), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1)]
+    assert split_batches(0, 3, 2, workers=2) == [(0, 1), (1, 1), (2, 1)]
+    assert split_batches(0, 5, 2, workers=1) == [(0, 2), (2, 2), (4, 1)]
+    assert split_batches(4, 4, 2, workers=2) == []
 
 
 def test_randomization_changes_the_episodes_and_the_measured_pose(bundle, tmp_path):
     plain = evaluate(settings(bundle, tmp_path / "a", episodes=2))
-    drawn = evaluate(settings(bundle, tmp_path / "b", episodes=2, randomization="dactyl"))
+    randomized = evaluate(settings(bundle, tmp_path / "b", episodes=2, randomization="dactyl"))
     assert plain["rotation_error_deg_in_loop"] == 0.0
-    assert 0.1 < drawn["rotation_error_deg_in_loop"] < 30.0
+    assert 0.1 < randomized["rotation_error_deg_in_loop"] < 30.0
     with pytest.raises(InputError, match="no randomization 'mild'"):
         settings(bundle, tmp_path / "c", randomization="mild")
 
 
-def test_pose_sources_are_compared_in_pairs_of_the_same_episodes(bundle, tmp_path):
+def test_pose_sources_are_compared_on_the_same_episodes(bundle, tmp_path):
     evaluate(settings(bundle, tmp_path / "sim", episodes=2))
     options = {"pose": "vision", "episodes": 2, "against": tmp_path / "sim"}
     results = evaluate(settings(bundle, tmp_path / "vision", **options))
@@ -100,14 +95,14 @@ def test_pose_sources_are_compared_in_pairs_of_the_same_episodes(bundle, tmp_pat
      {"video_seconds": -1.0}, {"film_seconds": 0.01}, {"film_seconds": math.nan},
      {"appearance": "loud", "pose": "vision"}, {"seconds_per_goal": math.inf}],
 )  # fmt: skip
-def test_evaluation_refuses_what_it_cannot_do(bundle, tmp_path, options):
+def test_invalid_settings_are_refused(bundle, tmp_path, options):
     with pytest.raises(InputError):
-        wanted = {"episodes": 1, "video_seconds": 0, "seconds_per_goal": 0.4} | options
-        evaluate(EvaluateConfig(bundle=bundle, out=tmp_path / "out", **wanted))
+        settings = {"episodes": 1, "video_seconds": 0, "seconds_per_goal": 0.4} | options
+        evaluate(EvaluateConfig(bundle=bundle, out=tmp_path / "out", **settings))
     assert not (tmp_path / "out").exists()
 
 
-def test_starts_that_were_trained_on_are_not_counted(bundle, tmp_path):
+def test_seeds_of_training_and_selection_are_refused(bundle, tmp_path):
     trained = read_json(bundle / "manifest.json")["training"]["policy"]["seed"]
     for seed in (trained, trained + SELECTION_SEED_OFFSET):
         with pytest.raises(InputError, match=f"--seed is {seed}"):
@@ -115,15 +110,52 @@ def test_starts_that_were_trained_on_are_not_counted(bundle, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bundle_that_acts_at_another_rate_is_not_simulated(copy, spoil, tmp_path):
-    spoil(lambda manifest: manifest.update(control_period_s=0.02))
-    with pytest.raises(InputError, match="acts every 20 ms"):
+def test_seeds_of_ancestors_are_refused(copy, edit_manifest, tmp_path, capsys):
+    about = {"seeds": [5, 8], "seeds_complete": True}
+    edit_manifest(lambda manifest: manifest["training"]["policy"].update(seed=8, **about))
+    for seed in (5, 8, 5 + SELECTION_SEED_OFFSET):
+        with pytest.raises(InputError, match=f"--seed is {seed}"):
+            evaluate(settings(copy, tmp_path / "out", episodes=1, seed=seed))
+    evaluate(settings(copy, tmp_path / "out", episodes=1))
+    assert "unknown" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("about", [{"seed": 8}, {"seed": 8, "seeds": [8], "seeds_complete": False}])
+def test_unknown_seeds_of_ancestors_are_a_warning(copy, edit_manifest, tmp_path, capsys, about):
+    edit_manifest(lambda manifest: manifest["training"].update(policy=about))
+    with pytest.raises(InputError, match="--seed is 8"):
+        evaluate(settings(copy, tmp_path / "out", episodes=1, seed=8))
+    assert evaluate(settings(copy, tmp_path / "out", episodes=1))["n"] == 1
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "unknown" in line]
+    assert warnings == [
+        "opendactyl: the training seeds of the policy's ancestors are unknown; --seed 1000 may be "
+        "one of them"
+    ]
+
+
+@pytest.mark.parametrize("task", ["spin", "face-up", "reorient"])
+def test_the_shipped_policies_record_their_seeds_as_incomplete(task):
+    manifest = load_bundle(SHIPPED / task).manifest
+    seeds, complete = training_seeds(manifest)
+    assert seeds == [manifest["training"]["policy"]["seed"]] and not complete
+
+
+def test_a_dead_worker_is_a_failure_of_the_environment(bundle, tmp_path, monkeypatch):
+    def broken(*_):
+        raise BrokenProcessPool("killed")
+
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.map", broken)
+    with pytest.raises(EnvironmentFailure, match="--resume and fewer --workers"):
+        evaluate(settings(bundle, tmp_path / "out", pose="vision", episodes=2, workers=2))
+
+
+def test_a_bundle_of_another_control_period_is_refused(copy, edit_manifest, tmp_path):
+    edit_manifest(lambda manifest: manifest.update(control_period_s=0.02))
+    with pytest.raises(InputError, match=r"control period of .* is 20 ms"):
         evaluate(settings(copy, tmp_path / "out", episodes=1))
 
 
-def test_settings_from_files_count_by_what_they_say_and_bundles_by_what_they_are(
-    bundle, copy, tmp_path
-):
+def test_resuming_depends_on_the_contents_of_files_and_bundles(bundle, copy, tmp_path):
     ranges = tmp_path / "my.toml"
     ranges.write_text('preset = "none"')
     options = {"out": tmp_path / "out", "randomization": str(ranges)}
@@ -142,16 +174,16 @@ def test_ranges_are_read_once(bundle, tmp_path):
     assert evaluate(pickle.loads(pickle.dumps(config)))["n"] == 1
 
 
-def test_the_report_has_the_errors_of_single_samples_beside_those_in_the_loop(
-    copy, spoil, tmp_path
+def test_the_report_has_errors_of_single_samples_beside_those_in_the_loop(
+    copy, edit_manifest, tmp_path
 ):
-    def pretend(manifest):
-        seen = {"n": 7, "rotation_error_deg": 1.5, "position_error_mm": 1.0}
+    def add_metrics(manifest):
+        errors = {"n": 7, "rotation_error_deg": 1.5, "position_error_mm": 1.0}
         row = {
             "n": 7,
             "rotation_error_deg": {"mean": 1.5},
             "position_error_mm": {"mean": 1.0},
-            "by_visibility": [seen | {"visible_from": 0.8, "visible_to": 1.0}],
+            "by_visibility": [errors | {"visible_from": 0.8, "visible_to": 1.0}],
         }
         manifest["metrics"]["sight"] = [
             row | {"states": "policy:x", "renderer": "classic"},
@@ -159,7 +191,7 @@ def test_the_report_has_the_errors_of_single_samples_beside_those_in_the_loop(
             row | {"states": "policy:x", "renderer": "filament", "n": 9},
         ]
 
-    spoil(pretend)
+    edit_manifest(add_metrics)
     results = evaluate(settings(copy, tmp_path / "out", pose="vision", episodes=1))
     assert results["offline"]["n"] == 7
     report = (tmp_path / "out" / "report.html").read_text()
@@ -168,7 +200,7 @@ def test_the_report_has_the_errors_of_single_samples_beside_those_in_the_loop(
     assert "Dactyl, vision to sim" in report and "0.6912" in report
 
 
-def test_the_bundle_of_the_task_comes_before_that_of_the_hardest(tmp_path, monkeypatch):
+def test_the_default_bundle_is_that_of_the_task_then_that_of_the_hardest(tmp_path, monkeypatch):
     from opendactyl.cli import bundles
 
     monkeypatch.chdir(tmp_path)

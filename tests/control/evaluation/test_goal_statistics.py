@@ -1,13 +1,13 @@
-"""From the records of episodes to numbers."""
+"""Statistics of episode records."""
 
 import numpy as np
 import pytest
 
-from opendactyl.control.evaluation.goal_statistics import compare, summarize
+from opendactyl.control.evaluation.goal_statistics import compare_paired, summarize
 from opendactyl.vision.measures.metrics import by_visibility
 
 
-def test_results_are_what_the_records_say():
+def test_results_summarize_the_records():
     def record(goals, outcome):
         return {"goals": goals, "outcome": outcome, "actions": 100, "rotation_error_rad": 5.0,
                 "position_error_m": 0.3, "without_pose": 2,
@@ -27,20 +27,20 @@ def test_results_are_what_the_records_say():
 def test_ratio_of_pairs_and_its_interval():
     rng = np.random.default_rng(0)
     sim = rng.integers(10, 50, 200).tolist()
-    same = compare(sim, sim + [50])
+    same = compare_paired(sim, sim + [50])
     assert (same["n"], same["ratio"], same["interval_95"]) == (200, 1.0, [1.0, 1.0])
     assert same["mean"] == same["theirs"]["mean"] == pytest.approx(np.mean(sim))
     assert same["theirs"]["median"] == np.median(sim)
-    noisy = compare(
+    noisy = compare_paired(
         [round(0.8 * g + d) for g, d in zip(sim, rng.normal(0, 8, 200), strict=True)], sim
     )
     low, high = noisy["interval_95"]
     assert low < noisy["ratio"] < high
     assert low < 0.8 < high and high - low < 0.2
-    assert compare([3, 4], [0, 0])["ratio"] is None
+    assert compare_paired([3, 4], [0, 0])["ratio"] is None
 
 
-def test_errors_are_told_by_how_much_was_seen():
+def test_errors_are_grouped_by_visibility():
     rows = by_visibility(*np.array([[0.11, 0.14, 1.0], [1.0, 3.0, 0.1], [10.0, 30.0, 1.0]]))
     assert [(row["visible_from"], row["n"]) for row in rows] == [(0.1, 2), (0.95, 1)]
     assert rows[0]["rotation_error_deg"] == pytest.approx(2.0)

@@ -20,46 +20,46 @@ def settings(bundle, out, episodes, **options):
     )
 
 
-def test_what_was_measured_goes_into_the_manifest_and_the_card(
+def test_measurements_are_added_to_the_manifest_and_the_card(
     bundle, dataset, val_dataset, tmp_path
 ):
     copy = shutil.copytree(bundle, tmp_path / "bundle")
-    sim, sight = tmp_path / "sim", tmp_path / "sight"
+    sim, vision = tmp_path / "sim", tmp_path / "vision"
     goals = evaluate(settings(copy, sim, episodes=2))["consecutive_successes"]
     held_out = generate(
         DatasetConfig(out=tmp_path / "data", num_samples=3, seed=9, image_size=64, workers=1)
     )
-    errors = evaluate_vision(EvalConfig(model=copy, data=held_out, out=sight))
+    errors = evaluate_vision(EvalConfig(model=copy, data=held_out, out=vision))
     identity, source = load_bundle(copy).identity, RolloutStates(copy).fingerprint
     with pytest.raises(SystemExit) as stop:
-        main(["export", "--out", str(copy), "--record", str(sim), str(sight)])
+        main(["export", "--out", str(copy), "--record", str(sim), str(vision)])
     assert stop.value.code == 0
     bundle = load_bundle(copy)
     assert bundle.identity == identity
-    # Datasets of its policy's states are still those of this bundle.
+    # Datasets of its policy's states can still be resumed.
     assert RolloutStates(copy).fingerprint == source
-    (loop,), (seen,) = bundle.manifest["metrics"]["loop"], bundle.manifest["metrics"]["sight"]
+    (loop,), (row,) = bundle.manifest["metrics"]["loop"], bundle.manifest["metrics"]["sight"]
     assert (loop["n"], loop["mean"], loop["pose"]) == (2, goals["mean"], "sim")
-    assert seen["rotation_error_deg"] == errors["rotation_error_deg"]
+    assert row["rotation_error_deg"] == errors["rotation_error_deg"]
     card = (copy / "README.md").read_text()
-    assert f"| {seen['rotation_error_deg']['mean']:.2f} |" in card
+    assert f"| {row['rotation_error_deg']['mean']:.2f} |" in card
     assert f"| spin | sim | none | 0 | 1000 | 2 | {goals['mean']:.1f} |" in card
-    write_json(sight / "config.json", read_json(sight / "config.json") | {"states": "policy:a/b"})
-    record(copy, [sight])
+    write_json(vision / "config.json", read_json(vision / "config.json") | {"states": "policy:a/b"})
+    record(copy, [vision])
     assert "| policy of b | classic | 9 | 3 |" in (copy / "README.md").read_text()
-    # The same settings again take the place of the first; the evaluation still resumes.
+    # The same settings replace the earlier row; the evaluation still resumes.
     evaluate(settings(copy, sim, episodes=3, resume=True))
     record(copy, [sim])
     assert [row["n"] for row in load_bundle(copy).manifest["metrics"]["loop"]] == [3]
     chosen = EvalConfig(model=copy, data=val_dataset, out=tmp_path / "chosen")
     evaluate_vision(chosen)
-    with pytest.raises(InputError, match="by which the estimator was chosen"):
+    with pytest.raises(InputError, match="that selected the estimator"):
         record(copy, [chosen.out])
     with pytest.raises(InputError, match="trained on seed 0"):
         evaluate_vision(EvalConfig(model=copy, data=dataset, out=tmp_path / "trained"))
-    for folder, change in ((sim, {"bundle_sha256": "0" * 64}), (sight, {"bundle_sha256": None})):
+    for folder, change in ((sim, {"bundle_sha256": "0" * 64}), (vision, {"bundle_sha256": None})):
         write_json(folder / "config.json", read_json(folder / "config.json") | change)
-        with pytest.raises(InputError, match="measured another bundle"):
+        with pytest.raises(InputError, match="evaluation of another bundle"):
             record(copy, [folder])
     with pytest.raises(InputError, match="cannot read"):
         record(copy, [tmp_path])

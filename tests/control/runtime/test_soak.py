@@ -1,4 +1,4 @@
-"""Many actions with faults that come and go, with the simulated hand and real pictures."""
+"""Soak test: many actions with intermittent faults, in simulation with rendered images."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ from opendactyl.control.evaluation.episodes import (
     make_env,
     open_renderer,
 )
-from opendactyl.control.evaluation.fault_injection import FAULTS, Faults
+from opendactyl.control.evaluation.fault_injection import FAULTS, FaultInjector
 from opendactyl.control.evaluation.sim_adapters import SimGoals, SimHand
 from opendactyl.control.runtime.pose_filter import FilteredPose
 from opendactyl.control.runtime.robot_loop import RobotLoop
@@ -25,12 +25,12 @@ SHIPPED = Path(__file__).parents[3] / "pretrained" / "spin"
 
 
 def resident():
-    """Bytes of memory in use by this process."""
+    """Resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-class Watched(SimHand):
-    """The simulated hand; remembers how far the targets it was sent were from their limits."""
+class CheckedHand(SimHand):
+    """The simulated hand; counts commands, and those outside of the limits."""
 
     def __init__(self, env, low, high):
         super().__init__(env)
@@ -43,17 +43,17 @@ class Watched(SimHand):
 
 
 def soak(actions):
-    """Runs a bundle that ships by sight, faults coming and going; checks what must never happen.
+    """Runs a shipped bundle on vision with intermittent faults; checks commands and reports.
 
     Returns:
-        Bytes of memory in use, now and then, once all is warm.
+        Resident memory in bytes at intervals, after a quarter of the actions.
     """
     config = EpisodeConfig(bundle=SHIPPED, pose="vision")
     bundle = load_bundle(SHIPPED, threads=1)
     env, renderer = make_env(config, bundle, 1), open_renderer("classic", bundle)
-    rng, faults, kinds = np.random.default_rng(0), Faults(), itertools.cycle(FAULTS)
+    rng, faults, kinds = np.random.default_rng(0), FaultInjector(), itertools.cycle(FAULTS)
     decoder = bundle.decoder()
-    hand = Watched(env, decoder.low, decoder.high)
+    hand = CheckedHand(env, decoder.low, decoder.high)
     cameras = faults.cameras(make_cameras(config, env, 0, renderer))
     source = FilteredPose(faults.source(VisionPose(bundle, cameras)))
     loop = RobotLoop(faults.bundle(bundle), faults.hand(hand), source, SimGoals(env))
@@ -61,10 +61,10 @@ def soak(actions):
     for number in range(actions):
         if rng.random() < 0.15:
             faults.view = int(rng.integers(3))
-            wanted = [next(kinds) for _ in range(rng.integers(1, 3))]
-            faults.active = set() if faults.active else set(wanted)
+            chosen = [next(kinds) for _ in range(rng.integers(1, 3))]
+            faults.active = set() if faults.active else set(chosen)
         loop.step()
-        if hand.over:
+        if hand.done:
             goals += int(env.goals[0])
             loop.restart()
             hand.restart()

@@ -25,22 +25,22 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
 SHIPPED = Path(__file__).parents[3] / "pretrained" / "spin"
-FAULTS_SAY = {"policy": "the policy's output is not finite", "hand": "the hand does not answer"}
-# Not `jump`: it is said for a third of a second only, then the estimates are believed.
-SIGHT_FAULTS_SAY = {
+MESSAGES = {"policy": "the policy's output is not finite", "hand": "cannot read the hand"}
+# Not `jump`: it is shown for a third of a second only, then the estimates are accepted.
+VISION_MESSAGES = {
     "drop": "gave no image",
     "black": "is black",
-    "nan": "values that are not numbers",
+    "nan": "values that are not finite",
     "size": "gave uint8 of shape",
-    "occlude": "as if covered",
+    "occlude": "shows a single colour",
     "freeze": "is frozen",
 }
 PATIENCE = 90
-"""Seconds that a loaded machine may take for what a browser does at once."""
+"""Time limit in seconds of each browser operation, for a loaded machine."""
 
 
-class HtmlReport:
-    """A browser's page: evaluates scripts, takes pictures, remembers what went wrong."""
+class Page:
+    """A page in a browser: evaluates scripts, takes screenshots, collects errors."""
 
     def __init__(self, folder, address):
         self._process = subprocess.Popen(
@@ -94,7 +94,7 @@ class HtmlReport:
             f"e => (e.innerText || '').trim() === {json.dumps(label)});"
             " if (b) b.click(); return Boolean(b); })()"
         )
-        assert found, f"there is nothing to click that says {label}"
+        assert found, f"no element to click has the label {label}"
 
     def picture(self):
         data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
@@ -123,7 +123,7 @@ def free_port():
 
 @pytest.fixture
 def server():
-    """The bundle that ships: its policy keeps the hand moving."""
+    """The viewer with a shipped bundle, whose policy keeps the hand moving."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "opendactyl.cli.main", "view", "--bundle", str(SHIPPED),
@@ -146,16 +146,16 @@ def server():
 def page(server, tmp_path):
     if not CHROMIUM:
         pytest.skip("no Chromium is installed: apt-get install chromium")
-    opened = HtmlReport(tmp_path / "profile", server)
+    opened = Page(tmp_path / "profile", server)
     yield opened
     opened.close()
 
 
-def test_the_page_shows_a_moving_hand_and_obeys_clicks(page):
+def test_the_page_shows_a_moving_hand_and_responds_to_clicks(page):
     wait(lambda: "pose from vision" in page.text(), "the first figures")
     wait(lambda: page.picture()[:, :500].std() > 15, "the scene")
-    for fault, words in SIGHT_FAULTS_SAY.items():
-        provoke(page, fault, words)
+    for fault, message in VISION_MESSAGES.items():
+        provoke(page, fault, message)
     scenes = [page.picture()[:, :500]]
 
     def moved():
@@ -165,26 +165,26 @@ def test_the_page_shows_a_moving_hand_and_obeys_clicks(page):
     wait(moved, "the hand to move")
     page.click("sim")
     wait(lambda: "pose from sim" in page.text(), "the pose source to change")
-    wait(lambda: "pose error 0.0°" in page.text(), "an error of nought")
+    wait(lambda: "pose error 0.0°" in page.text(), "an error of zero")
     page.click("Pause")
-    wait(lambda: "Go on" in page.text(), "the button to change")
+    wait(lambda: "Continue" in page.text(), "the button to change")
     still = wait_for_stillness(page)
     time.sleep(0.5)
     assert np.array_equal(page.picture()[:, :500], still)
-    page.click("Go on")
+    page.click("Continue")
     page.click("Next episode")
     wait(lambda: "episode 1" in page.text() or "episode 2" in page.text(), "another episode")
-    for fault, words in FAULTS_SAY.items():
-        provoke(page, fault, words)
+    for fault, message in MESSAGES.items():
+        provoke(page, fault, message)
     assert page.errors == []
 
 
-def provoke(page, fault, words):
-    """Turns a fault on until the page names it, and off again."""
+def provoke(page, fault, message):
+    """Activates a fault until the page shows its message, then deactivates it."""
     page.click(fault)
-    wait(lambda: words in page.text(), f"the fault {fault} to be named")
+    wait(lambda: message in page.text(), f"the message of the fault {fault}")
     page.click(fault)
-    wait(lambda: words not in page.text(), f"the end of the fault {fault}")
+    wait(lambda: message not in page.text(), f"the end of the fault {fault}")
 
 
 def wait_for_stillness(page):
@@ -193,7 +193,7 @@ def wait_for_stillness(page):
     def still():
         time.sleep(0.3)
         pictures.append(page.picture()[:, :500])
-        # On a busy machine a picture that was under way may come late.
+        # On a busy machine the last picture may arrive late.
         return len(pictures) > 5 and all(np.array_equal(pictures[-1], p) for p in pictures[-5:])
 
     wait(still, "the picture to stand still")
@@ -210,5 +210,5 @@ def test_bad_ports_are_refused():
         ViewConfig(port=0)
 
 
-def test_the_page_is_for_this_machine_unless_told_otherwise():
+def test_the_default_host_is_the_loopback_address():
     assert ViewConfig().host == "127.0.0.1"

@@ -1,4 +1,4 @@
-"""The loop of one robot: its rate, its goals, its beginning and its end."""
+"""The loop of one robot: control rate, goals, restart, and the end of a recording."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ def test_without_faults_the_hand_moves_within_its_limits(rig):
     assert np.abs(np.diff(sent, axis=0)).max() > 1e-3
 
 
-def test_misses_are_counted_and_the_rate_is_kept(rig):
+def test_misses_are_counted_and_the_control_rate_is_kept(rig):
     slow = {3, 7}
     read = rig.hand.read
 
@@ -30,35 +30,35 @@ def test_misses_are_counted_and_the_rate_is_kept(rig):
         return read()
 
     rig.hand.read = reading
-    begun = []
+    starts = []
     for status in rig.loop.run(10):
-        begun.append(round(rig.clock.now - status.seconds, 6))
+        starts.append(round(rig.clock.now - status.seconds, 6))
     report = rig.loop.report()
     assert report["deadline_misses"] == 2
     assert report["actions"] == 10
     assert report["period_ms"] == pytest.approx(80)
-    parts = {"hand", "camera", "estimate", "policy", "command", "total"}
-    assert set(report["milliseconds"]) == parts
+    stages = {"hand", "camera", "estimate", "policy", "command", "total"}
+    assert set(report["milliseconds"]) == stages
     assert report["milliseconds"]["total"]["p99"] >= 90
-    gaps = np.diff(begun)
-    # After a miss the next action starts at once, and then the rate goes on; no burst.
+    gaps = np.diff(starts)
+    # After a miss the next action starts at once, then the rate continues; no burst.
     assert sorted(set(np.round(gaps, 3))) == [0.08, 0.1]
 
 
-def test_time_that_the_consumer_takes_counts_and_a_run_counts_its_own_actions(rig):
+def test_the_time_of_the_consumer_counts_and_each_run_counts_its_actions(rig):
     for number, _ in enumerate(rig.loop.run(4)):
         rig.clock.now += 0.15 * (number == 1)
     assert rig.loop.report()["deadline_misses"] == 1
     assert len(list(rig.loop.run(4))) == 4
 
 
-def test_goals_are_pursued_as_the_policy_knows_them(rig):
-    turned = quat_from_axis_angle([0, 0, 1.0], 1.0)
-    rig.loop.goals.goal = lambda pose: -turned
-    np.testing.assert_allclose(rig.steps(1)[0].goal, turned)
+def test_goals_are_passed_to_the_policy_with_w_not_negative(rig):
+    rotated = quat_from_axis_angle([0, 0, 1.0], 1.0)
+    rig.loop.goals.goal = lambda pose: -rotated
+    np.testing.assert_allclose(rig.steps(1)[0].goal, rotated)
 
 
-def test_a_restart_forgets_pose_pictures_and_goals(rig):
+def test_a_restart_clears_pose_images_and_goals(rig):
     goal = rig.steps(3)[-1].goal
     far = np.array([0.1, 0.1, 0.1])
     estimate = rig.estimator.estimate
@@ -72,12 +72,12 @@ def test_a_restart_forgets_pose_pictures_and_goals(rig):
     assert rig.loop.goals.reached == 0
 
 
-def test_a_recording_that_is_over_ends_the_loop(rig):
+def test_the_end_of_a_recording_ends_the_loop(rig):
     left, read = iter(range(3)), rig.hand.read
 
     def recorded():
         if next(left, None) is None:
-            raise EndOfRecording("over")
+            raise EndOfRecording("end")
         return read()
 
     rig.hand.read = recorded

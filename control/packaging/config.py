@@ -1,0 +1,32 @@
+"""Settings of `export`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Settings of `export`."""
+
+    vision: Path = Path("runs/vision")
+    """The estimator: a run of train-vision, or a bundle."""
+    policy: Path | None = None
+    """The policy: a run of train-policy, or a bundle; default the run of the hardest task in
+    runs/."""
+    task: str = ""
+    """The bundle's task, where it is not that of the policy's training: a policy trained to
+    reorient can also spin."""
+    out: Path = Path("exports/bundle")
+    """Output folder; an existing bundle is replaced, unless other files are in its folder."""
+    rig: str | None = None
+    """Name or TOML file of a rig other than that of training, for --model keypoint."""
+    quantize: Path | None = None
+    """A dataset of the rig: quantizes the estimator's convolutions to 8 bits, calibrated on its
+    samples. Smaller and faster, slightly less accurate."""
+    weights: Path | None = None
+    """Folder for the weights of networks that come from runs, as safetensors for --warm-start."""
+    check: Path | None = None
+    """Check this bundle and print its contract; exports nothing."""
+    record: tuple[Path, ...] = ()
+    """Add the results in these folders of evaluate and eval-vision to the manifest and model card
+    of the bundle in --out; exports nothing."""
