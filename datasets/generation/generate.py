@@ -138,12 +138,14 @@ def _finish(
     versions = resolved.versions()
     progress = Progress(out, versions, {**expected}) if finished else Progress.read(out, versions)
     broken = _broken(resolved, progress.sums)
-    if finished and broken:
-        check_generation(finished.made_with.get("generation", "1"), out)
-    if not resolved.config.ray and (broken or not finished):
-        _check_renderer(resolved.config)  # sets MUJOCO_GL, which the workers inherit
     for number in broken:
         progress.sums.pop(shard_name(number), None)
+    if broken and finished:
+        check_generation(finished.made_with.get("generation", "1"), out)
+    elif broken:
+        progress.check_driver_is_recorded()
+    if not resolved.config.ray and (broken or not finished):
+        _check_renderer(resolved.config)  # sets MUJOCO_GL, which the workers inherit
     _make(resolved, make_source, broken, progress, uploader)
     if _has_changed(resolved, expected, progress.sums) or not finished:
         write_manifest(out, _manifest(resolved, progress))

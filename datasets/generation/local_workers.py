@@ -26,8 +26,6 @@ def pool_shards(
 ) -> FinishedShards:
     """Generates shards in worker processes; a worker crash restarts every shard in flight.
 
-    All workers are restarted, because `ProcessPoolExecutor` is unusable once a process has died.
-
     Args:
         resolved: the dataset.
         make_source: see `generate`.
@@ -53,18 +51,23 @@ def pool_shards(
                 missing.discard(shard.number)
                 yield shard
             return
-        except BrokenProcessPool:
+        except BrokenProcessPool:  # one process has died, and the pool is unusable
             continue
         finally:
-            pool.shutdown(wait=not missing, cancel_futures=True)
-            if missing:
-                for child in set(multiprocessing.active_children()) - before:
-                    child.kill()
-                    child.join()
+            _stop(pool, before, kill=bool(missing))
     raise EnvironmentFailure(
         f"worker processes died {MAX_RESTARTS} times, last while generating {_names(missing)}; "
         "probably out of memory: continue with --resume and fewer --workers"
     )
+
+
+def _stop(pool: ProcessPoolExecutor, before: set[Any], *, kill: bool) -> None:
+    """Ends a pool; `kill` also ends its processes, which are all but those of `before`."""
+    pool.shutdown(wait=not kill, cancel_futures=True)
+    if kill:
+        for child in set(multiprocessing.active_children()) - before:
+            child.kill()
+            child.join()
 
 
 def _names(numbers: set[int]) -> str:

@@ -16,7 +16,7 @@ from opendactyl.core.atomic_files import write_json
 from opendactyl.core.errors import EnvironmentFailure, InputError, file_error
 from opendactyl.datasets.format.files import read_json_optional
 from opendactyl.datasets.format.shards import shard_name
-from opendactyl.datasets.generation.config import GENERATION_VERSION
+from opendactyl.datasets.generation.config import GENERATION_VERSION, LIBRARIES
 
 PROGRESS_NAME = ".shards.json"
 """Checksums of the finished shards, and what generated them."""
@@ -78,7 +78,7 @@ class Progress:
     sums: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the finished shards by file name."""
     graphics: dict[str, str] | None = None
-    """The OpenGL driver of all of them; None before the first."""
+    """The OpenGL driver of all of them; None before the first, or if it was not recorded."""
 
     @classmethod
     def read(cls, out: Path, versions: dict[str, str]) -> "Progress":
@@ -94,19 +94,25 @@ class Progress:
                 "gl": dict(graphics),
             }:  # fmt: skip
                 check_generation(version, out)
-            case {"made_with": dict(made_with), "shards": dict()}:
-                raise InputError(
-                    f"{out} was begun by an earlier version of OpenDactyl, which did not record "
-                    "its OpenGL driver; finish it with that version, or delete it and start again"
-                )
+                installed = versions
+            case {"made_with": dict(made_with), "shards": dict(sums)}:  # OpenDactyl 0.1.0
+                graphics, installed = None, {name: versions[name] for name in LIBRARIES}
             case _:
                 return cls(out, versions)
-        if made_with != versions:
+        if made_with != installed:
             raise InputError(
-                f"{out} was begun with {made_with}, installed is {versions}; "
+                f"{out} was begun with {made_with}, installed is {installed}; "
                 "finish it with those, or delete it and start again"
             )
         return cls(out, versions, sums, graphics)
+
+    def check_driver_is_recorded(self) -> None:
+        """Raises an `InputError` if shards are finished and their OpenGL driver is unknown."""
+        if self.sums and self.graphics is None:
+            raise InputError(
+                f"{self.out} was begun by an earlier version of OpenDactyl, which did not record "
+                "its OpenGL driver; finish it with that version, or delete it and start again"
+            )
 
     def add(self, shard: FinishedShard) -> None:
         """Records a finished shard.

@@ -128,6 +128,10 @@ def test_a_finished_dataset_of_an_earlier_version_stays_usable(dataset, copy):
     before = (copy / "manifest.json").read_bytes()
     assert verify(copy) == []
     assert len(open_dataset(copy, 32)) == 12
+    (copy / "manifest.json").unlink()
+    generate(config(copy))  # no shard is missing
+    assert load_manifest(copy).shards == load_manifest(dataset).shards
+    (copy / "manifest.json").write_bytes(before)
     (copy / "shard-000001.tar").write_bytes(b"")
     assert repair(copy, workers=1) == ("shard-000001.tar",)
     (copy / "shard-000002.tar").unlink()

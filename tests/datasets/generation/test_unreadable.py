@@ -3,6 +3,7 @@
 import errno
 import io
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,9 @@ def config(out, **options):
 
 @pytest.fixture
 def refuse(monkeypatch):
-    """Makes reads of files of one name fail with an errno."""
+    """Within the context, reads of files of one name fail with an errno."""
 
+    @contextmanager
     def refuse(name, number):
         original = io.open
 
@@ -35,7 +37,9 @@ def refuse(monkeypatch):
                 raise OSError(number, "refused")
             return original(file, mode, *args, **options)
 
-        monkeypatch.setattr(io, "open", open_unless_refused)
+        with monkeypatch.context() as patch:
+            patch.setattr(io, "open", open_unless_refused)
+            yield
 
     return refuse
 
@@ -58,24 +62,26 @@ def test_resuming_replaces_nothing(copy, tmp_path, refuse, name, number):
     if name == ".shards.json":
         (copy / "manifest.json").unlink()
     before = content(copy)
-    refuse(name, number)
-    with pytest.raises(KINDS[number], match=f"cannot read .*{name}"):
+    with (
+        refuse(name, number),
+        pytest.raises(KINDS[number], match=f"cannot read .*{name}"),
+    ):
         generate(config(copy, **options))
-    refuse("", 0)
     assert content(copy) == before
 
 
 @pytest.mark.parametrize("number", KINDS)
 def test_readers_do_not_report_a_missing_or_damaged_dataset(copy, refuse, number):
-    refuse("manifest.json", number)
     for reader in (load_manifest, verify, repair):
-        with pytest.raises(KINDS[number], match="cannot read") as refused:
+        with (
+            refuse("manifest.json", number),
+            pytest.raises(KINDS[number], match="cannot read") as refused,
+        ):
             reader(copy)
         for advice in ("is missing", "delete", "--resume"):
             assert advice not in str(refused.value)
-    refuse(SHARD, number)
     for reader in (repair, lambda folder: list(read_shard(folder / SHARD))):
-        with pytest.raises(KINDS[number], match=f"cannot read .*{SHARD}"):
+        with refuse(SHARD, number), pytest.raises(KINDS[number], match=f"cannot read .*{SHARD}"):
             reader(copy)
 
 
