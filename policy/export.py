@@ -1,4 +1,4 @@
-"""The exported policy: one step with explicit memory, the normaliser inside."""
+"""Export of a policy to ONNX: one step with explicit memory, including the normaliser."""
 
 import warnings
 from pathlib import Path
@@ -9,11 +9,13 @@ import torch
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
+from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.models.onnx_file import save_onnx
 from opendactyl.models.policy.actor_critic import Actor, ExportedActor
 from opendactyl.policy.interface.actions import ActionConfig, ActionDecoder
 from opendactyl.policy.interface.observations import FIELD_SIZES, LAYOUTS, layout_size
 from opendactyl.policy.training.checkpoints import load_checkpoint
+from opendactyl.policy.training.provenance import known_seeds
 from opendactyl.sim.scene import load_scene
 
 OPSET = 20
@@ -28,10 +30,10 @@ def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:
     """The best actor of a run, and the run's settings.
 
     Raises:
-        InputError: the run holds no finished policy.
+        InputError: the run contains no finished policy.
     """
     weights = load_student(run)
-    config = read_json(run / "config.json")
+    config = read_json(run / CONFIG_NAME)
     size = layout_size(LAYOUTS[config["layout"]])
     actor = Actor(size, hidden=config["hidden"], memory=config["memory"])
     try:
@@ -39,12 +41,23 @@ def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:
             {k.removeprefix("actor."): v for k, v in weights.items() if k.startswith("actor.")}
         )
     except RuntimeError as error:
-        raise InputError(f"{run} holds a policy of another shape than its config.json") from error
+        raise InputError(
+            f"the policy in {run} has another shape than its config.json says"
+        ) from error
     return actor.eval(), config
 
 
+def training_record(run: Path) -> dict[str, Any]:
+    """The settings of a run and the seeds it was trained on, for `training.policy` of a manifest.
+
+    `seeds` lists the seeds of the run and of its known ancestors; `seeds_complete` is False if an
+    ancestor has no record.
+    """
+    return read_json(run / CONFIG_NAME) | known_seeds(run)
+
+
 def export_policy(run: Path, path: Path) -> dict[str, Any]:
-    """Writes `policy.onnx` and returns what a manifest has to say about it."""
+    """Writes `policy.onnx` and returns its description for the manifest."""
     actor, config = load_actor(run)
     layout = LAYOUTS[config["layout"]]
     size, hidden = layout_size(layout), actor.hidden

@@ -1,25 +1,26 @@
-"""Can the block's size be read off a policy's memory?
+"""Measures whether the object's size can be decoded from a policy's memory.
 
-From D18's LSTM it could after 5 s in 80 % of the cases, from D19's in 68 to 83 %. Here, too, a
-policy acts under preset `dactyl`, and a small network then learns to tell from the memory whether
-the block is larger or smaller than average. What it learns from the observation alone, which holds
-no past, is the baseline.
+A policy acts under preset `dactyl`; then a small network is trained to classify from the memory
+whether the object is larger or smaller than average. The baseline is the same network on the
+current observation, which contains no past. In D18 the size could be decoded after 5 s in 80 % of
+the cases, in D19 in 68 to 83 %.
 
     python -P -m opendactyl.policy.probe runs/policy-spin
 """
 
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import tyro
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from opendactyl.core.atomic_files import write_json
+from opendactyl.core.errors import one_line_errors
 from opendactyl.models.policy.actor_critic import Actor
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
@@ -30,39 +31,39 @@ from opendactyl.sim.hands.names import CONTROL_PERIOD
 ROUNDS, HANDS = 8, 256
 """Roll-outs, and hands in each."""
 SECONDS = (1.0, 2.0, 3.0, 4.0, 5.0)
-"""When the memory is looked at; D18 did after 5 s."""
+"""Times at which the memory is recorded; D18 used 5 s."""
 SEED = 900_000
-"""Of the roll-outs: nobody trains on it."""
+"""Seed of the roll-outs, not used for training."""
 HIDDEN = 64
-"""Units of the network that reads the memory (D19)."""
-TESTED = 0.25
-"""Share of the episodes that the reading is tested on, not learned from."""
+"""Units of the classifier (D19)."""
+TEST_FRACTION = 0.25
+"""Fraction of the episodes that the classifier is tested on, not trained on."""
 
 
 def probe(run: Path) -> dict[str, Any]:
-    """How often the size is told right, by the second, from memory and from observation.
+    """Accuracy of the size classifier at each time, from memory and from observation.
 
     Raises:
-        InputError: the run holds no policy.
+        InputError: the run contains no policy.
     """
     actor, config = load_actor(run)
     samples = [_roll_out(actor, config, number) for number in tqdm(range(ROUNDS), unit="round")]
     report: dict[str, Any] = {"seconds": list(SECONDS), "memory": [], "observation": [], "n": []}
     for moment in range(len(SECONDS)):
         memory, observation, size, runs = (
-            np.concatenate([sample[part][moment] for sample in samples])
-            for part in ("memory", "observation", "size", "running")
+            np.concatenate([sample[name][moment] for sample in samples])
+            for name in ("memory", "observation", "size", "running")
         )
         larger = size[runs] > 1.0
-        report["memory"].append(reading_accuracy(memory[runs], larger))
-        report["observation"].append(reading_accuracy(observation[runs], larger))
+        report["memory"].append(classifier_accuracy(memory[runs], larger))
+        report["observation"].append(classifier_accuracy(observation[runs], larger))
         report["n"].append(int(runs.sum()))
     return report
 
 
 @torch.no_grad()
 def _roll_out(actor: Actor, config: dict[str, Any], number: int) -> dict[str, list[Any]]:
-    """Memory (B, 2H), observation (B, n), size (B,) and whether the episode runs, by moment."""
+    """Memory (B, 2H), observation (B, n), size (B,) and whether the episode runs, by time."""
     settings = EnvConfig(
         task=config["task"], object=config["object"], layout=config["layout"],
         action=ActionConfig(mode=config["action"], smoothing=config["smoothing"]),
@@ -74,7 +75,7 @@ def _roll_out(actor: Actor, config: dict[str, Any], number: int) -> dict[str, li
     size = np.array([physics.object_size for physics in env.randomizer.physics])
     h, c = actor.initial_state(HANDS)
     start = torch.ones(HANDS, 1)
-    seen: dict[str, list[Any]] = {"memory": [], "observation": [], "size": [], "running": []}
+    record: dict[str, list[Any]] = {"memory": [], "observation": [], "size": [], "running": []}
     moments = {round(seconds / CONTROL_PERIOD) for seconds in SECONDS}
     for action in range(1, max(moments) + 1):
         observation = torch.from_numpy(policy)
@@ -82,21 +83,21 @@ def _roll_out(actor: Actor, config: dict[str, Any], number: int) -> dict[str, li
         start = torch.zeros_like(start)
         policy = env.step(decide(logits[:, 0].numpy())).policy
         if action in moments:
-            seen["memory"].append(torch.cat([h, c], dim=-1).numpy())
-            seen["observation"].append(observation.numpy())
-            seen["size"].append(size)
-            seen["running"].append(env.running.copy())
-    return seen
+            record["memory"].append(torch.cat([h, c], dim=-1).numpy())
+            record["observation"].append(observation.numpy())
+            record["size"].append(size)
+            record["running"].append(env.running.copy())
+    return record
 
 
-def reading_accuracy(
+def classifier_accuracy(
     features: NDArray[np.float32], larger: NDArray[np.bool_], steps: int = 300
 ) -> float:
-    """How often a small network tells `larger` (N,) from features (N, F) it did not learn from."""
+    """Test accuracy of a small network trained to predict `larger` (N,) from features (N, F)."""
     torch.manual_seed(0)
     x = torch.from_numpy((features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6))
     y = torch.from_numpy(larger.astype(np.float32))
-    tested = int(len(x) * TESTED)
+    tested = int(len(x) * TEST_FRACTION)
     net = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.1)
     for _ in range(steps):
@@ -105,12 +106,18 @@ def reading_accuracy(
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        right = (net(x[:tested])[:, 0] > 0) == (y[:tested] > 0.5)
-    return float(right.float().mean())
+        correct = (net(x[:tested])[:, 0] > 0) == (y[:tested] > 0.5)
+    return float(correct.float().mean())
 
 
-def main(run: Path) -> None:
-    """Prints a table and writes `probe.json` into the run."""
+def main(
+    run: Annotated[Path, tyro.conf.arg(metavar="[RUN]")] = Path("runs/policy-spin"), /
+) -> None:
+    """Prints the table and writes `probe.json` into the run folder.
+
+    Args:
+        run: a run of train-policy.
+    """
     report = probe(run)
     print("seconds  memory  observation  n")
     for row in zip(
@@ -121,4 +128,5 @@ def main(run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/policy-spin"))
+    with one_line_errors():
+        tyro.cli(main, description=__doc__)

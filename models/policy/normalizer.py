@@ -1,11 +1,14 @@
-"""Running normalisation that is part of the network, and so of every export."""
+"""Running normalisation as a part of the network, and so of every export."""
 
 import torch
 from torch import Tensor, nn
 
+MAX_COUNT = 1e6
+"""Samples that the earlier moments count for at most, so that they follow newer data."""
+
 
 class Normalizer(nn.Module):
-    """Subtracts a running mean, divides by a running deviation and clips (D18 D.1)."""
+    """Subtracts a running mean, divides by a running standard deviation, clips (D18 D.1)."""
 
     mean: Tensor
     var: Tensor
@@ -25,9 +28,10 @@ class Normalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
-        """Takes a batch (..., size) into the running moments (Chan et al. 1983)."""
+        """Updates the running moments with a batch (..., size) (Chan et al. 1983)."""
         x = x.reshape(-1, x.shape[-1])
         mean, var, count = x.mean(dim=0), x.var(dim=0, correction=0), x.shape[0]
+        self.count.clamp_(max=MAX_COUNT)
         total = self.count + count
         delta = mean - self.mean
         square = self.var * self.count + var * count + delta**2 * self.count * count / total

@@ -1,1 +1,1 @@
-"""Collection of experience: in this process, ahead of the learner, or on a Ray cluster."""
+"""Collection of experience: in this process, concurrently with learning, or on a Ray cluster."""

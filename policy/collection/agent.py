@@ -1,4 +1,4 @@
-"""An agent: actor, critic and their memory while they act in a batch of simulations."""
+"""An agent: actor, critic and their hidden states while acting in a batch of simulations."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ from opendactyl.policy.interface.actions import decide
 
 @dataclass
 class Memory:
-    """The hidden states (B, H) of actor and critic, and where an episode has just begun."""
+    """The hidden states (B, H) of actor and critic, and which episodes have just begun."""
 
     actor: tuple[Tensor, Tensor]
     critic: tuple[Tensor, Tensor]
     start: Tensor
-    """1 where the next observation is an episode's first (B, 1)."""
+    """1 where the next observation is the first of an episode (B, 1)."""
 
 
 class Agent(nn.Module):
-    """Actor and critic. A teacher's actor sees what critics see."""
+    """Actor and critic. A privileged actor, a teacher's, gets the critic's observation."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class Agent(nn.Module):
 
         Args:
             observation_size: length of the policy's observation.
-            hidden: units of each layer.
+            hidden: units per layer.
             memory: `lstm` or `none`.
-            privileged: the actor sees the critic's observation instead of the policy's.
+            privileged: the actor gets the critic's observation instead of the policy's.
             precision: one of `models.precision.PRECISIONS`.
         """
         super().__init__()
@@ -51,26 +51,26 @@ class Agent(nn.Module):
         self.actor.bf16 = self.critic.bf16 = use_bf16(precision)
 
     def initial_memory(self, batch: int) -> Memory:
-        """The memory of a batch of episodes that all begin."""
+        """The memory at the start of a batch of episodes."""
         return Memory(
             self.actor.initial_state(batch), self.critic.initial_state(batch), torch.ones(batch, 1)
         )
 
-    def seen(self, policy: Tensor, critic: Tensor) -> Tensor:
-        """What the actor sees of the two observations."""
+    def actor_input(self, policy: Tensor, critic: Tensor) -> Tensor:
+        """The actor's observation: the critic's for a privileged actor, else the policy's."""
         return critic if self.privileged else policy
 
     @torch.no_grad()
     def act(
         self, observation: Tensor, critic: Tensor, memory: Memory, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor, Memory]:
-        """One step: bins (B, 20), their log-probability (B,), values (B,), and the new memory.
+        """One step: sampled bins (B, 20), log-probability (B,), values (B,), and the new memory.
 
         Args:
-            observation: what the actor sees (B, n).
-            critic: what the critic sees (B, m).
+            observation: the actor's observation (B, n).
+            critic: the critic's observation (B, m).
             memory: the memory before this step.
-            generator: where the actions are drawn from.
+            generator: source of the sampled actions.
         """
         logits, *actor = self.actor(observation[:, None], memory.start, *memory.actor)
         logp = torch.log_softmax(logits[:, 0], dim=-1)
@@ -83,11 +83,11 @@ class Agent(nn.Module):
 
     @torch.no_grad()
     def decide(self, observation: Tensor, memory: Memory) -> tuple[Array, Memory]:
-        """One step of an agent that learns no more: bins (B, 20), see `interface.decide`.
+        """One step without exploration: bins (B, 20), see `interface.actions.decide`.
 
         Args:
-            observation: what the actor sees (B, n).
-            memory: the memory before this step; the critic's stays as it is.
+            observation: the actor's observation (B, n).
+            memory: the memory before this step; the critic's is not changed.
         """
         logits, *actor = self.actor(observation[:, None], memory.start, *memory.actor)
         after = Memory((actor[0], actor[1]), memory.critic, torch.zeros_like(memory.start))

@@ -1,9 +1,10 @@
-"""Collects the next batch while the last is learned from, so that no core waits for the other.
+"""Collects the next batch in a thread while the learner trains on the last one.
 
-What acts is a copy of the agent that is one update behind; `PPO` makes up for it.
+The acting copy of the agent is one update behind; `PPO` corrects for it by importance weights.
 """
 
 import copy
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
@@ -16,31 +17,33 @@ from opendactyl.policy.collection.collector import Episodes
 
 Batch = tuple[TensorDict, Episodes]
 
+_log = logging.getLogger(__name__)
+
 
 class AnyCollector(Protocol):
-    """`rollout.Collector`, or the one of a cluster."""
+    """Interface of `Collector` and `RayCollector`."""
 
     def collect(self, horizon: int, max_angle: float = ...) -> Batch:
         """Takes `horizon` actions in every simulation."""
         ...
 
     def close(self) -> None:
-        """Frees what it holds."""
+        """Frees its resources."""
         ...
 
 
 class AsyncCollector:
-    """A collector that is always one batch ahead."""
+    """Runs a collector one batch in advance."""
 
     def __init__(
         self, agent: Agent, make: Callable[[Agent], AnyCollector], threads: int | None = None
     ) -> None:
-        """Collects nothing yet.
+        """Makes the collector; collects nothing yet.
 
         Args:
-            agent: who learns.
-            make: makes the collector for the copy that acts.
-            threads: what torch may use in the thread that learns; None changes nothing.
+            agent: the agent that learns.
+            make: makes the collector for the acting copy of the agent.
+            threads: torch threads of the learner while a batch is collected; None changes nothing.
         """
         self._agent, self._acting = agent, copy.deepcopy(agent)
         self.collector = make(self._acting)
@@ -49,14 +52,15 @@ class AsyncCollector:
         self._next: Future[Batch] | None = None
 
     def collect(self, horizon: int, max_angle: float = torch.pi, *, more: bool = True) -> Batch:
-        """The batch that was collected meanwhile; the next is begun.
+        """Returns the batch collected in the meantime, and starts the next one.
 
         Args:
             horizon: actions per simulation.
-            max_angle: the curriculum's largest angle to a new goal, for the next batch.
-            more: whether there is to be a next one.
+            max_angle: largest angle to a new goal in radians, for the next batch.
+            more: whether to start the next batch.
         """
-        batch = (self._next or self._begin(horizon, max_angle)).result()
+        pending, self._next = self._next or self._begin(horizon, max_angle), None
+        batch = pending.result()
         self._acting.load_state_dict(self._agent.state_dict())
         self._next = self._begin(horizon, max_angle) if more else None
         if self._threads is not None:
@@ -64,13 +68,26 @@ class AsyncCollector:
         return batch
 
     def stop(self) -> AnyCollector:
-        """Lets go of the batch that is under way; the collector itself lives on."""
-        if self._next is not None and not self._next.cancel():
-            self._next.exception()
+        """Waits for the pending batch, discards it and returns the collector, which stays usable.
+
+        An exception raised while that batch was collected is raised here.
+        """
+        pending, self._next = self._next, None
+        cancelled = pending is None or pending.cancel()
         self._pool.shutdown()
         if self._threads is not None:
             torch.set_num_threads(self._before)
+        if pending is not None and not cancelled:
+            pending.result()
         return self.collector
+
+    def close(self) -> None:
+        """Stops and frees the collector; an exception of the discarded batch is only logged."""
+        try:
+            self.stop()
+        except Exception as error:
+            _log.warning("collecting the last, unused batch failed: %s", error)
+        self.collector.close()
 
     def _begin(self, horizon: int, max_angle: float) -> Future[Batch]:
         return self._pool.submit(self.collector.collect, horizon, max_angle)

@@ -1,4 +1,4 @@
-"""Collects experience: an agent acts in the environment, and everything is kept in sequences."""
+"""Collects experience: an agent acts in the environment; the steps are returned as sequences."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from opendactyl.policy.env.reward import DIVERGED, DROPPED, FINISHED, RUNNING, T
 
 @dataclass
 class Episodes:
-    """What became of the episodes that ended during a roll-out."""
+    """Goals and outcomes of the episodes that ended during a roll-out."""
 
     goals: list[int] = field(default_factory=list)
     dropped: int = 0
@@ -23,7 +23,7 @@ class Episodes:
     diverged: int = 0
 
     def merge(self, other: "Episodes") -> None:
-        """Counts what another roll-out counted."""
+        """Adds the counts of another roll-out."""
         self.goals += other.goals
         self.dropped += other.dropped
         self.timed_out += other.timed_out
@@ -31,7 +31,7 @@ class Episodes:
         self.diverged += other.diverged
 
     def add(self, goals: np.ndarray, outcome: np.ndarray) -> None:
-        """Counts the episodes that ended with this step."""
+        """Counts the episodes that ended in a step."""
         self.goals += goals[outcome != RUNNING].tolist()
         self.dropped += int(np.sum(outcome == DROPPED))
         self.timed_out += int(np.sum(outcome == TIMED_OUT))
@@ -40,10 +40,10 @@ class Episodes:
 
 
 class Collector:
-    """Steps an environment with an agent and remembers where it stood."""
+    """Steps an environment with an agent; episodes continue from one batch to the next."""
 
     def __init__(self, env: HandEnv, agent: Agent, seed: int) -> None:
-        """Starts fresh episodes."""
+        """Starts new episodes."""
         self.env = env
         self.agent = agent
         self.generator = torch.Generator().manual_seed(seed)
@@ -55,13 +55,13 @@ class Collector:
         """Takes `horizon` actions in each of the B simulations.
 
         Args:
-            horizon: how many.
-            max_angle: the curriculum's largest angle to a new goal of `reorient`.
+            horizon: actions per simulation.
+            max_angle: largest angle to a new goal of `reorient`, in radians.
 
         Returns:
             Sequences of batch size [B, horizon] with the agent's memory before the first step in
             `actor_h`, `actor_c`, `critic_h`, `critic_c` (repeated along time), and the episodes
-            that ended. `next_value` is that of the observation before any restart.
+            that ended. `next_value` belongs to the observation before any restart.
         """
         self.env.max_angle = max_angle
         steps: list[dict[str, Tensor]] = []
@@ -69,7 +69,7 @@ class Collector:
         first = self._memory
         for _ in range(horizon):
             steps.append(self._step(episodes))
-        # After the last step, where no episode ended, the value of what comes next.
+        # Value after the last step, where no episode ended.
         last_value, _ = self.agent.value(self._critic, self._memory)
         sequences = {key: torch.stack([s[key] for s in steps], dim=1) for key in steps[0]}
         values = torch.cat([sequences["state_value"][:, 1:], last_value[:, None, None]], dim=1)
@@ -81,12 +81,12 @@ class Collector:
         return TensorDict(sequences, batch_size=[self.env.num_envs, horizon]), episodes
 
     def close(self) -> None:
-        """Holds nothing that needs to be freed."""
+        """No-op: there is nothing to free."""
 
     def _step(self, episodes: Episodes) -> dict[str, Tensor]:
         agent, memory = self.agent, self._memory
-        seen = agent.seen(self._policy, self._critic)
-        bins, logp, value, after = agent.act(seen, self._critic, memory, self.generator)
+        observation = agent.actor_input(self._policy, self._critic)
+        bins, logp, value, after = agent.act(observation, self._critic, memory, self.generator)
         result = self.env.step(bins.numpy())
         episodes.add(result.goals, result.outcome)
         done = torch.from_numpy(result.terminated | result.truncated)

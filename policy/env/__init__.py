@@ -1,1 +1,1 @@
-"""The batched environment, and the same as Gymnasium environments."""
+"""The batched environment and its Gymnasium wrappers."""

@@ -1,4 +1,4 @@
-"""Many hands in MuJoCo, moved and measured together; of goals and episodes it knows nothing."""
+"""Batched MuJoCo simulations of the hand: stepping and true measurements, without goals."""
 
 import mujoco
 import numpy as np
@@ -19,28 +19,28 @@ DIVERGENCE_WARNINGS = [
         mujoco.mjtWarning.mjWARN_BADCTRL,
     )
 ]  # fmt: skip
-"""The engine's warnings by which a simulation has diverged."""
+"""MuJoCo warnings that mean divergence."""
 
 
 class BatchSim:
     """B simulations of a hand and its object."""
 
     def __init__(self, scene: Scene, count: int, threads: int) -> None:
-        """Steps `count` simulations on so many threads; 0 is one per core."""
+        """Creates `count` simulations stepped on `threads` threads; 0 means one per core."""
         self.scene = scene
         self.batch = Batch(scene.model, count, threads, persistent=True)
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl, self._sites = self.batch.bind("ctrl"), self.batch.bind("site_xpos")
         self.actuated_qpos = scene.model.jnt_qposadr[scene.model.actuator_trnid[:, 0]]
-        """Where the actuated joints (20,) stand in a simulation's `qpos`."""
+        """Indices of the actuated joints (20,) in `qpos`."""
 
     @property
     def actuated(self) -> Array:
-        """Present angles (B, 20) of the actuated joints, in radians."""
+        """Current angles (B, 20) of the actuated joints, in radians."""
         return self._qpos[:, self.actuated_qpos]
 
     def state(self, number: int) -> State:
-        """The state of one simulation, for pictures."""
+        """The state of one simulation, for rendering."""
         return self.scene.state(self._qpos[number])
 
     def object_pose(self) -> tuple[Array, Array]:
@@ -59,23 +59,25 @@ class BatchSim:
         )
 
     def velocities(self, ids: NDArray[np.intp]) -> tuple[Array, Array, Array]:
-        """Of joints (K, 24), of objects in the hand frame (K, 3), of their turning (K, 3)."""
+        """Joint velocities (K, 24), and linear (K, 3) and angular (K, 3) velocities of the objects.
+
+        Linear velocities are in the hand frame, angular ones in the object's own frame.
+        """
         velocity = self._qvel[ids]
         obj = velocity[:, self.scene.object_dof]
         return velocity[:, self.scene.joint_dof], vectors_to_hand(obj[:, :3]), obj[:, 3:]
 
-    def put(self, ids: NDArray[np.intp], qpos: Array, targets: Array) -> None:
-        """Puts simulations `ids` (K,) into states (K, n), at rest, with targets (K, 20)."""
+    def set_state(self, ids: NDArray[np.intp], qpos: Array, targets: Array) -> None:
+        """Sets simulations `ids` (K,) to states (K, nq), at rest, with targets (K, 20)."""
         self.batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._qpos[ids], self._qvel[ids], self._ctrl[ids] = qpos, 0.0, targets
         self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
 
     def advance(self, ids: NDArray[np.intp], targets: Array) -> NDArray[np.bool_]:
-        """Moves simulations `ids` towards targets (B, 20) by one action.
+        """Steps simulations `ids` by one action with targets (B, 20).
 
         Returns:
-            Which of all (B,) diverged; they are put back to the model's rest state, where all is
-            finite.
+            Which of all simulations (B,) diverged; these are reset to the model's initial state.
         """
         self._ctrl[:] = targets
         before, failed = self._warnings(), np.zeros(0, dtype=np.intp)
@@ -83,7 +85,7 @@ class BatchSim:
             self.batch.step(ids, nstep=names.SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
         except SimulationError as error:
             failed = np.asarray(error.ids, dtype=np.intp)
-        # The engine resets a diverged simulation by itself; then only its counter tells.
+        # MuJoCo resets a diverged simulation silently and only increments a counter.
         diverged = self._warnings() > before
         diverged |= ~np.isfinite(self._qpos).all(axis=1) | ~np.isfinite(self._qvel).all(axis=1)
         diverged[failed] = True
@@ -92,5 +94,5 @@ class BatchSim:
         return diverged
 
     def _warnings(self) -> NDArray[np.int64]:
-        """How many warnings of divergence each simulation has raised so far (B,)."""
+        """Divergence warnings of each simulation so far (B,)."""
         return self.batch.warning[:, DIVERGENCE_WARNINGS, 1].sum(axis=1)

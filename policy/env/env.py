@@ -1,7 +1,7 @@
-"""The environment: goals, rewards and ends of the episodes of many hands at once.
+"""The batched environment: goals, rewards and termination of episodes.
 
-One action is `SUBSTEPS` physics steps. A policy sees what a robot could measure, a critic sees
-everything (asymmetric actor-critic, D18 Table 2).
+One action is `SUBSTEPS` physics steps. The policy observes what a robot can measure, the critic the
+full state (asymmetric actor-critic, D18 Table 2).
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ from opendactyl.policy.interface.observations import (
     build_observation,
     layout_size,
 )
-from opendactyl.policy.interface.tasks import GoalContext, goals
+from opendactyl.policy.interface.tasks import GoalContext, sample_goals
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.model_fields import sized_scene
 from opendactyl.policy.randomization.randomizer import Randomizer
@@ -56,9 +56,9 @@ class HandEnv:
         Args:
             config: the settings.
             num_envs: number of simulations B.
-            seed: seed of starting states, goals and randomization.
-            threads: threads that step them; 0 is one per core.
-            first_episode: number of the first simulation's first episode; the others follow.
+            seed: seed of initial states, goals and randomization.
+            threads: threads that step them; 0 means one per core.
+            first_episode: number of the first simulation's first episode; the others count up.
         """
         self.first_episode = first_episode
         self.config = config
@@ -82,12 +82,12 @@ class HandEnv:
         self._start = self.goal.copy()
         self._distance = np.zeros(num_envs)
         self._since_goal = np.zeros(num_envs, dtype=np.int64)
-        self.seen = self._simulations.measure(np.arange(num_envs))
-        """What is measured of every hand at the moment, randomization included; live."""
-        self._sow(seed)
+        self.measured = self._simulations.measure(np.arange(num_envs))
+        """The current measurements of all hands, with randomization; updated in place."""
+        self._set_seed(seed)
 
-    def _sow(self, seed: int) -> None:
-        """Takes everything random from `seed`."""
+    def _set_seed(self, seed: int) -> None:
+        """Derives initial states, goals and randomization from `seed`."""
         self.seed = seed
         self._starts = InitialStates(
             self.scene, seed, actions=self.config.start_actions, shared=not self.config.evaluation
@@ -99,22 +99,21 @@ class HandEnv:
         )
 
     def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Starts every episode anew; returns what policy (B, n) and critic (B, m) see.
+        """Restarts all episodes; returns the observations of policy (B, n) and critic (B, m).
 
         Args:
-            seed: what starts, goals and randomization depend on from now on; None keeps the seed.
+            seed: a new seed of initial states, goals and randomization; None keeps the old one.
         """
         if seed is not None:
-            self._sow(seed)
+            self._set_seed(seed)
         self.episode = self.first_episode + np.arange(self.num_envs)
         self.running = np.ones(self.num_envs, dtype=bool)
-        everyone = np.arange(self.num_envs)
-        return self._restart(everyone)
+        return self._restart(np.arange(self.num_envs))
 
     def step(self, bins: NDArray[Any]) -> Step:
-        """Takes one action of bins (B, 20), fractions among them, in every simulation."""
+        """Takes one action of bins (B, 20), possibly fractional, in every simulation."""
         diverged = self._advance(np.flatnonzero(self.running), bins)
-        true = self.measurement()
+        true = self.true_measurement()
         distance = geodesic_angle(true.object_quaternion, self.goal)
         self._since_goal += 1
         reached, outcome = success_and_termination(
@@ -131,7 +130,7 @@ class HandEnv:
         ended = np.flatnonzero((outcome != RUNNING) & (not self.config.evaluation))
         if self.config.evaluation:
             self.running &= outcome == RUNNING
-        # After the last goal too: what comes next is worth as much as after any other.
+        # Also after the last goal: its value is bootstrapped as after any other.
         self._new_goals(np.flatnonzero(reached), true.object_quaternion[reached])
         final_policy, final_critic = self._observe(np.arange(self.num_envs), true)
         policy, critic = final_policy, final_critic
@@ -148,23 +147,23 @@ class HandEnv:
 
     @property
     def batch(self) -> Batch:
-        """The simulations."""
+        """The MuJoCo batch."""
         return self._simulations.batch
 
     def object_pose(self) -> tuple[Array, Array]:
         """The true poses of the objects in the hand frame: (B, 3) and (B, 4)."""
         return self._simulations.object_pose()
 
-    def measurement(self) -> Measurement:
-        """The true measurements of every hand."""
+    def true_measurement(self) -> Measurement:
+        """Measurements of all hands without noise."""
         return self._simulations.measure(np.arange(self.num_envs))
 
     def state(self, number: int) -> State:
-        """The state of one simulation, for pictures."""
+        """The state of one simulation, for rendering."""
         return self._simulations.state(number)
 
     def _advance(self, ids: NDArray[np.intp], bins: NDArray[Any]) -> NDArray[np.bool_]:
-        """Moves simulations `ids` by one action; which of all (B,) diverged."""
+        """Steps simulations `ids` by one action; returns which of all (B,) diverged."""
         actuated = self._simulations.actuated
         targets = self.decoder.decode(bins, actuated)
         if self.randomizer is not None:
@@ -173,18 +172,18 @@ class HandEnv:
         return self._simulations.advance(ids, targets)
 
     def _new_goals(self, ids: NDArray[np.intp], quat: Array) -> None:
-        """Gives simulations `ids` (K,) their next goals; `quat` (K, 4) is how their objects lie."""
+        """Samples the next goals of simulations `ids` (K,) with object orientations (K, 4)."""
         if not len(ids):
             return
         context = GoalContext(self._start[ids], quat, self.max_angle)
-        self.goal[ids] = goals(
+        self.goal[ids] = sample_goals(
             self.config.task, self.seed, self.episode[ids], self.goals[ids], context
         )
         self._since_goal[ids] = 0
         self._distance[ids] = geodesic_angle(quat, self.goal[ids])
 
     def _restart(self, ids: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Starts the episodes that `episode` names in simulations `ids` (K,), and looks at them."""
+        """Starts the episodes `self.episode` in simulations `ids` (K,); returns observations."""
         starts = np.stack([self._starts.qpos(int(episode)) for episode in self.episode[ids]])
         where = np.zeros(self.num_envs, dtype=bool)
         where[ids] = True
@@ -194,7 +193,7 @@ class HandEnv:
         targets = self.decoder.targets[ids]
         if self.randomizer is not None:
             self.randomizer.begin(ids, self.episode[ids], targets)
-        self._simulations.put(ids, starts, targets)
+        self._simulations.set_state(ids, starts, targets)
         true = self._simulations.measure(ids)
         self._start[ids] = true.object_quaternion
         self.goals[ids] = 0
@@ -204,21 +203,22 @@ class HandEnv:
     def _observe(
         self, ids: NDArray[np.intp], true: Measurement
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What policy (K, n) and critic (K, m) see of simulations `ids`; renews `seen`."""
-        seen = true if self.randomizer is None else self.randomizer.sense(true, ids)
-        self.seen.fingertips[ids], self.seen.joints[ids] = seen.fingertips, seen.joints
-        self.seen.object_position[ids] = seen.object_position
-        self.seen.object_quaternion[ids] = seen.object_quaternion
+        """Observations of policy (K, n) and critic (K, m); updates `measured`."""
+        measured = true if self.randomizer is None else self.randomizer.sense(true, ids)
+        self.measured.fingertips[ids] = measured.fingertips
+        self.measured.joints[ids] = measured.joints
+        self.measured.object_position[ids] = measured.object_position
+        self.measured.object_quaternion[ids] = measured.object_quaternion
         goal, targets = self.goal[ids], self.decoder.scaled_targets[ids]
-        joints, speed, turning = self._simulations.velocities(ids)
+        joints, linear, angular = self._simulations.velocities(ids)
         critic = np.concatenate(
             [
                 build_observation(LAYOUTS["joints"], true, goal, targets),
                 joints * 0.1,
-                speed,
-                turning * 0.1,
+                linear,
+                angular * 0.1,
             ],
             axis=-1,
             dtype=np.float32,
         )
-        return build_observation(self.layout, seen, goal, targets), critic
+        return build_observation(self.layout, measured, goal, targets), critic

@@ -1,4 +1,4 @@
-"""What an environment is set up with, and what one of its actions brings."""
+"""Settings of the environment, and the result of a step."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from opendactyl.policy.interface.tasks import TRAINING_SECONDS, check_task
 from opendactyl.policy.randomization.config import RandomizationConfig, load_randomization
 from opendactyl.sim.objects.shipped import object_spec
 
-FEWEST_START_ACTIONS = 8
-"""`settled_state` takes at least this many."""
+MIN_START_ACTIONS = 8
+"""The minimum of `settled_state`."""
 CRITIC_SIZE = 50 + 24 + 24 + 3 + 3
 
 
@@ -26,20 +26,20 @@ class EnvConfig:
     object: str = "block"
     """The object in the hand."""
     layout: str = "default"
-    """What the policy sees: a key of `interface.LAYOUTS`."""
+    """The policy's observation: a key of `interface.observations.LAYOUTS`."""
     action: ActionConfig = ActionConfig()
-    """How bins become targets."""
+    """Conversion of bins to targets."""
     randomization: str | RandomizationConfig = "none"
-    """Physics and observation randomization: a preset, a TOML file, or the distributions."""
+    """Physics and observation randomization: a preset, a TOML file, or a configuration."""
     start_actions: int = 16
     """An episode starts after at most this many random actions (D18 C.1: 100)."""
     seconds_per_goal: float = TRAINING_SECONDS
-    """An episode ends when a goal is not reached for this long."""
+    """Time allowed for each goal; an episode ends when it is over."""
     evaluation: bool = False
-    """Number the episodes 0, 1, 2 …, start each in a state of its own, and never restart one."""
+    """Run episodes 0, 1, 2 … once each, every one from an initial state of its own."""
 
     def __post_init__(self) -> None:
-        """Refuses unknown names."""
+        """Raises an `InputError` for invalid values."""
         check_task(self.task)
         object_spec(self.object)
         self.distributions()
@@ -47,13 +47,13 @@ class EnvConfig:
             raise InputError(f"no layout {self.layout!r}; choose from {', '.join(LAYOUTS)}")
         if not self.seconds_per_goal > 0:
             raise InputError(f"seconds per goal is {self.seconds_per_goal}; it must be positive")
-        if self.start_actions < FEWEST_START_ACTIONS:
+        if self.start_actions < MIN_START_ACTIONS:
             raise InputError(
-                f"start actions is {self.start_actions}; the least is {FEWEST_START_ACTIONS}"
+                f"start actions is {self.start_actions}; the least is {MIN_START_ACTIONS}"
             )
 
     def distributions(self) -> RandomizationConfig:
-        """What episodes draw their physics from."""
+        """The distributions of the physics parameters."""
         if isinstance(self.randomization, str):
             return load_randomization(self.randomization)
         return self.randomization
@@ -61,26 +61,26 @@ class EnvConfig:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What one action brought; B simulations. Ended episodes are already restarted."""
+    """The result of one action in B simulations; ended episodes are already restarted."""
 
     policy: NDArray[np.float32]
-    """What the policy sees next (B, n)."""
+    """The policy's next observation (B, n)."""
     critic: NDArray[np.float32]
-    """What the critic sees next (B, CRITIC_SIZE)."""
+    """The critic's next observation (B, CRITIC_SIZE)."""
     final_policy: NDArray[np.float32]
-    """What the policy saw before any restart (B, n)."""
+    """The policy's observation before any restart (B, n)."""
     final_critic: NDArray[np.float32]
-    """What the critic saw before any restart (B, CRITIC_SIZE)."""
+    """The critic's observation before any restart (B, CRITIC_SIZE)."""
     reward: NDArray[np.float32]
     """(B,)."""
     terminated: NDArray[np.bool_]
-    """Dropped or diverged (B,): nothing comes after."""
+    """Dropped or diverged (B,): the value of the next state is zero."""
     truncated: NDArray[np.bool_]
-    """Timed out or all goals reached (B,): the value goes on."""
+    """Timed out or all goals reached (B,): the value of the next state is bootstrapped."""
     reached: NDArray[np.bool_]
-    """A goal was reached (B,)."""
+    """Whether a goal was reached (B,)."""
     goals: NDArray[np.int64]
     """Goals reached in the episode up to this action (B,), before any restart."""
     outcome: NDArray[np.int64]
-    """How each episode stands after this action (B,), before any restart. In evaluation, of
-    episodes that ended earlier it says nothing: ask `HandEnv.running` before the step."""
+    """Status of each episode after this action (B,), before any restart. In evaluation it is
+    meaningless for episodes that ended earlier; check `HandEnv.running` before the step."""

@@ -1,4 +1,4 @@
-"""One hand as Gymnasium knows environments; for speed, take the vector environment."""
+"""Gymnasium environment with one simulation; the vector environment is faster."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.env.gym_vector_env import WIDEST
+from opendactyl.policy.env.gym_vector_env import BOUND
 from opendactyl.policy.interface.actions import BINS
 from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD
 
 
 class HandSingleEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
-    """In-hand reorientation with one simulation; every episode starts in a state of its own."""
+    """In-hand reorientation with one simulation; each episode has its own initial state."""
 
     metadata = {"render_modes": [], "render_fps": round(1 / CONTROL_PERIOD)}  # noqa: RUF012
 
@@ -25,18 +25,18 @@ class HandSingleEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.int64]]):
 
         Args:
             config: the settings.
-            options: fields of `EnvConfig`, in place of `config`.
+            options: fields of `EnvConfig`, instead of `config`.
         """
         config = replace(config or EnvConfig(**options), evaluation=True)
         self._env = HandEnv(config, 1, threads=1, first_episode=-1)
         size = self._env.observation_size
-        self.observation_space = spaces.Box(-WIDEST, WIDEST, (size,), np.float32)
+        self.observation_space = spaces.Box(-BOUND, BOUND, (size,), np.float32)
         self.action_space = spaces.MultiDiscrete([BINS] * len(ACTUATORS))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Starts an episode; a seed makes what follows repeat bit for bit."""
+        """Starts an episode; with a seed, all later episodes are reproducible."""
         super().reset(seed=seed)
         self._env.first_episode = self._env.first_episode + 1 if seed is None else 0
         policy, critic = self._env.reset(seed)

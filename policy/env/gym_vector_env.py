@@ -1,4 +1,4 @@
-"""The environment as Gymnasium knows environments: a `VectorEnv` of many hands."""
+"""Gymnasium vector environment."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,8 +17,8 @@ from opendactyl.policy.interface.actions import BINS
 from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD
 
 Observation = NDArray[np.float32]
-WIDEST = 100.0
-"""Bound of every observed value, metres and radians alike; what leaves it has long been dropped."""
+BOUND = 100.0
+"""Bound of every observed value, in metres or radians; episodes end long before it is reached."""
 
 
 class HandVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.bool_]]):
@@ -37,9 +37,9 @@ class HandVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.bool_]]
         Args:
             config: the settings; `evaluation` does not apply.
             num_envs: number of simulations.
-            seed: seed of everything random until a reset names another.
-            threads: threads that step them; 0 is one per core.
-            options: fields of `EnvConfig`, in place of `config`.
+            seed: random seed until a reset sets another.
+            threads: threads that step them; 0 means one per core.
+            options: fields of `EnvConfig`, instead of `config`.
         """
         config = replace(config or EnvConfig(**options), evaluation=False)
         self.num_envs = num_envs
@@ -49,7 +49,7 @@ class HandVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.bool_]]
             "autoreset_mode": AutoresetMode.SAME_STEP,
         }
         self.single_observation_space = spaces.Box(
-            -WIDEST, WIDEST, (self._env.observation_size,), np.float32
+            -BOUND, BOUND, (self._env.observation_size,), np.float32
         )
         self.single_action_space = spaces.MultiDiscrete([BINS] * len(ACTUATORS))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -58,9 +58,9 @@ class HandVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[np.bool_]]
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Starts every episode anew; a seed makes what follows repeat bit for bit."""
+        """Restarts all episodes; with a seed, all later episodes are reproducible."""
         if isinstance(seed, list):
-            raise InputError("one seed serves all simulations; give an int, not a list")
+            raise InputError("one seed is used for all simulations; pass an int, not a list")
         policy, critic = self._env.reset(seed)
         return policy, {"critic": critic}
 

@@ -1,4 +1,4 @@
-"""The states episodes begin in."""
+"""Initial states of episodes."""
 
 import numpy as np
 
@@ -8,26 +8,26 @@ from opendactyl.sim.initial_states import settled_state
 from opendactyl.sim.scene import Scene
 
 BANK_SIZE = 256
-"""Starting states that training episodes share; each is made when it is first needed."""
+"""Number of initial states for training; each is generated when it is first used."""
 
 
 class InitialStates:
-    """Starting states; which one an episode gets depends on (seed, episode) alone."""
+    """Initial states; that of an episode depends on (seed, episode) only."""
 
     def __init__(self, scene: Scene, seed: int, *, actions: int, shared: bool) -> None:
-        """Makes nothing yet.
+        """Generates no state yet.
 
         Args:
             scene: the nominal scene.
             seed: seed of the environment.
-            actions: random actions before an episode, at most.
-            shared: draw from a bank of `BANK_SIZE`; else every episode has a state of its own.
+            actions: largest number of random actions before an episode.
+            shared: choose from a bank of `BANK_SIZE` states; otherwise generate one per episode.
         """
         self._scene, self._seed, self._actions, self._shared = scene, seed, actions, shared
         self._bank: dict[int, Array] = {}
 
     def qpos(self, episode: int) -> Array:
-        """The qpos (nq,) that an episode starts in."""
+        """The initial qpos (nq,) of an episode."""
         if not self._shared:
             return self._settle(episode)
         number = int(np.random.default_rng([self._seed, episode, START_STREAM]).integers(BANK_SIZE))

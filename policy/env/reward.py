@@ -1,4 +1,4 @@
-"""Reward, success and termination of an action, for B simulations at once (D18 4.2 and C.1)."""
+"""Reward, success and termination for B simulations (D18 4.2 and C.1)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +8,9 @@ from opendactyl.policy.interface.tasks import MAX_GOALS, SUCCESS_ANGLE
 from opendactyl.sim.hands.names import DROP_HEIGHT
 
 SUCCESS_REWARD, DROP_REWARD = 5.0, -20.0
-"""Per goal and per drop (D18 4.2); beside them the decrease of the angle, in radians."""
+"""Per goal and per drop (D18 4.2), in addition to the decrease of the angle in radians."""
 RUNNING, DROPPED, TIMED_OUT, FINISHED, DIVERGED = range(5)
-"""How an episode stands, or ended."""
+"""Status of an episode."""
 
 
 def success_and_termination(
@@ -20,14 +20,14 @@ def success_and_termination(
     overdue: NDArray[np.bool_],
     diverged: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which goals were reached (B,), and how each episode stands (B,).
+    """Which goals were reached (B,), and the status of each episode (B,).
 
     Args:
         distance: angle between object and goal (B,), in radians.
         height: z of the object's centre in the hand frame (B,), in metres.
         goals: goals the episodes reached before this action (B,).
-        overdue: whether the time for the present goal is over (B,).
-        diverged: which simulations diverged (B,); that outweighs everything else.
+        overdue: whether the time for the current goal is over (B,).
+        diverged: which simulations diverged (B,); this takes precedence.
     """
     reached = distance < SUCCESS_ANGLE
     outcome = np.full(len(distance), RUNNING)
@@ -42,13 +42,13 @@ def success_and_termination(
 def reward(
     before: Array, distance: Array, reached: NDArray[np.bool_], outcome: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """The reward of an action (B,): progress, goals and drops; none where the physics diverged.
+    """The reward of an action (B,): progress, goals and drops; zero where the physics diverged.
 
     Args:
         before: angle to the goal before the action (B,), in radians.
-        distance: the same after it (B,).
+        distance: angle after it (B,).
         reached: which goals were reached (B,).
-        outcome: how each episode stands (B,).
+        outcome: status of each episode (B,).
     """
     value = before - distance + SUCCESS_REWARD * reached + DROP_REWARD * (outcome == DROPPED)
     return np.where(outcome == DIVERGED, 0.0, value).astype(np.float32)

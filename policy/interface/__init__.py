@@ -1,1 +1,1 @@
-"""What a policy observes and does, and its tasks, in numpy alone."""
+"""Observations, actions and tasks; needs numpy only."""

@@ -1,6 +1,6 @@
-"""What a policy observes, in numpy alone: training and the run-time loop share it.
+"""The policy's observation, for training and for the run-time loop; needs numpy only.
 
-Everything is batched: B hands or simulations in front.
+All arrays are batched over B hands or simulations.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ FIELD_SIZES = {
     "previous_targets": 20,
     "joints": 24,
 }
-"""Everything a policy may see: no more than a robot could measure or remember."""
+"""Sizes of all observation fields: quantities that a robot can measure or has commanded."""
 
 LAYOUTS = {
-    # D18 Table 2: the orientation of object and goal only as their difference.
+    # D18 Table 2: object and goal orientation only as their difference.
     "d18": ("fingertips", "object_position", "relative_goal"),
-    # D19 Table 12, and what was commanded last, since smoothed targets have memory.
+    # D19 Table 12, and the last targets, since smoothed targets have memory.
     "default": (
         "fingertips",
         "object_position",
@@ -47,7 +47,7 @@ LAYOUTS = {
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What is known about B hands at one moment, in the hand frame."""
+    """Measurements of B hands at one time, in the hand frame."""
 
     fingertips: Array
     """Fingertip positions (B, 5, 3) in metres."""
@@ -65,24 +65,24 @@ def layout_size(layout: tuple[str, ...]) -> int:
 
 
 def build_observation(
-    layout: tuple[str, ...], seen: Measurement, goal: Array, previous_targets: Array
+    layout: tuple[str, ...], measured: Measurement, goal: Array, previous_targets: Array
 ) -> NDArray[np.float32]:
-    """The observation (B, n) of a policy.
+    """Builds the observation (B, n) of a policy.
 
     Args:
         layout: names of `FIELD_SIZES`, in order.
-        seen: the measured hands and objects.
+        measured: measurements of the hands and objects.
         goal: goal orientations (B, 4).
         previous_targets: the last joint targets (B, 20), scaled to [-1, 1] over their range.
     """
-    relative = quat_multiply(goal, quat_conjugate(seen.object_quaternion))
+    relative = quat_multiply(goal, quat_conjugate(measured.object_quaternion))
     values = {
-        "fingertips": seen.fingertips.reshape(len(goal), -1),
-        "object_position": seen.object_position,
-        "object_quaternion": seen.object_quaternion,
+        "fingertips": measured.fingertips.reshape(len(goal), -1),
+        "object_position": measured.object_position,
+        "object_quaternion": measured.object_quaternion,
         "goal_quaternion": goal,
         "relative_goal": quat_canonical(relative),
         "previous_targets": previous_targets,
-        "joints": seen.joints,
+        "joints": measured.joints,
     }
     return np.concatenate([values[name] for name in layout], axis=-1, dtype=np.float32)

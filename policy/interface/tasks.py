@@ -1,4 +1,4 @@
-"""The tasks: which orientation comes next, when it is reached, and when an episode ends."""
+"""The tasks: goal distributions, the success criterion and the limits of an episode."""
 
 from dataclasses import dataclass
 
@@ -19,17 +19,17 @@ from opendactyl.geometry.rotation import (
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS
 
 TASKS = ("spin", "face-up", "reorient")
-"""From the easiest to the hardest."""
+"""In order of difficulty."""
 SUCCESS_ANGLE = 0.4
 """A goal is reached below this angle, in radians (D18 C.1)."""
 MAX_GOALS = 50
-"""An episode ends after this many goals (D18 C.1)."""
+"""Goals after which an episode ends (D18 C.1)."""
 TRAINING_SECONDS = 8.0
-"""A goal not reached for this long ends an episode in training (D18 C.1)."""
+"""Time allowed for each goal in training (D18 C.1)."""
 EVALUATION_SECONDS = 80.0
-"""The same in evaluation (D18 6.2)."""
+"""Time allowed for each goal in evaluation (D18 6.2)."""
 SELECTION_SEED_OFFSET = 500_000
-"""Added to a run's seed where its checkpoints are chosen: episodes that training does not have."""
+"""Added to a run's seed for the episodes that select its best checkpoint."""
 GOAL_STREAM, START_STREAM = 10, 11
 
 
@@ -39,51 +39,53 @@ def check_task(task: str) -> None:
         raise InputError(f"no task {task!r}; the tasks are {', '.join(TASKS)}")
 
 
-def goals(
+def sample_goals(
     task: str,
     seed: int,
     episodes: NDArray[np.integer],
     numbers: NDArray[np.integer],
     context: "GoalContext",
 ) -> Array:
-    """Draws the next goals of K episodes: orientations (K, 4) in the hand frame.
+    """Samples the next goals of K episodes: orientations (K, 4) in the hand frame.
 
-    The draws depend on (seed, episode, number) alone, whatever happened before and beside.
+    The random numbers depend on (seed, episode, number) only.
 
     Args:
         task: one of `TASKS`.
         seed: seed of the environment.
         episodes: numbers of the episodes (K,).
-        numbers: how many goals each has reached (K,).
-        context: what else the goals may depend on.
+        numbers: goals that each has reached (K,).
+        context: orientations and the curriculum's angle.
     """
     rngs = [
         np.random.default_rng([seed, int(episode), int(number), GOAL_STREAM])
         for episode, number in zip(episodes, numbers, strict=True)
     ]
-    drawn = np.empty((len(rngs), 4))
+    sampled = np.empty((len(rngs), 4))
     left = np.arange(len(rngs))
     while len(left):
-        present = context.present[left]
-        drawn[left] = _draw(task, [rngs[i] for i in left], context.start[left], present, context)
-        left = left[geodesic_angle(drawn[left], present) <= SUCCESS_ANGLE]
-    return drawn
+        current = context.current[left]
+        sampled[left] = _sample(
+            task, [rngs[i] for i in left], context.start[left], current, context
+        )
+        left = left[geodesic_angle(sampled[left], current) <= SUCCESS_ANGLE]
+    return sampled
 
 
 @dataclass(frozen=True, eq=False)
 class GoalContext:
-    """What goals may depend on beside their numbers."""
+    """State that goals depend on, besides the random numbers."""
 
     start: Array
-    """The objects' orientations (K, 4) when the episodes began."""
-    present: Array
-    """The objects' orientations (K, 4) now: goals that are reached already are drawn again."""
+    """The objects' orientations (K, 4) at the start of the episodes."""
+    current: Array
+    """The objects' current orientations (K, 4); a goal within `SUCCESS_ANGLE` is sampled again."""
     max_angle: float = np.pi
-    """Curriculum of `reorient`: the goal is the present orientation turned by at most this."""
+    """Curriculum of `reorient`: largest angle in radians between current orientation and goal."""
 
 
-def _draw(
-    task: str, rngs: list[np.random.Generator], start: Array, present: Array, context: GoalContext
+def _sample(
+    task: str, rngs: list[np.random.Generator], start: Array, current: Array, context: GoalContext
 ) -> Array:
     if task == "reorient" and context.max_angle >= np.pi:
         return quat_canonical(np.stack([rng.standard_normal(4) for rng in rngs]))
@@ -91,7 +93,7 @@ def _draw(
         axis = np.stack([rng.standard_normal(3) for rng in rngs])
         largest = max(context.max_angle, SUCCESS_ANGLE + 0.05)
         angle = np.array([rng.uniform(SUCCESS_ANGLE, largest) for rng in rngs])
-        return quat_canonical(quat_multiply(quat_from_axis_angle(axis, angle), present))
+        return quat_canonical(quat_multiply(quat_from_axis_angle(axis, angle), current))
     yaw = yaw_quat(np.array([rng.uniform(-np.pi, np.pi) for rng in rngs]))
     if task == "spin":
         return quat_canonical(quat_multiply(yaw, upright(start)))
@@ -105,7 +107,7 @@ def upright(quat: Array) -> Array:
     rows = np.arange(len(quat))
     axis = np.abs(vertical).argmax(axis=-1)
     direction = quat_rotate(quat, np.eye(3)[axis] * np.sign(vertical[rows, axis])[:, None])
-    # direction × z, the axis that tilts it upright; its length is the sine of the angle.
+    # direction × z, the axis of the upright rotation; its length is the sine of the angle.
     tilt = direction[:, [1, 0, 2]] * [1.0, -1.0, 0.0]
     angle = np.arctan2(np.linalg.norm(tilt, axis=-1), direction[:, 2])
     return quat_canonical(quat_multiply(quat_from_axis_angle(tilt, angle), quat))

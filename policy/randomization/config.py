@@ -1,7 +1,6 @@
-"""Randomization of physics and observations as data: what is drawn, from where, after which source.
+"""Randomization ranges of physics and observations, with their sources.
 
-The fields are the documentation: `docs/physics.md` is made from them. `physics.sample` draws from
-them.
+The table of `docs/physics.md` is generated from the fields. `physics.sample` samples from them.
 """
 
 import dataclasses
@@ -22,12 +21,12 @@ LIMITS = {
     "force_decay": (0.0, 1.0),
     "pose_injection": (0.0, 1.0),
 }
-"""What the values may be, where it is not simply from 0 on."""
+"""Limits of the values, where they are not 0 and infinity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomizationConfig:
-    """The distributions episodes are drawn from. The defaults are the `dactyl` preset."""
+    """The distributions of an episode's parameters. The defaults are the `dactyl` preset."""
 
     object_size: Range = randomized((0.95, 1.05), "object's dimensions", "× uniform", "D18 Table 1")
     object_mass: Range = randomized(
@@ -47,35 +46,35 @@ class RandomizationConfig:
     gravity: float = randomized(0.4, "each coordinate of gravity (m/s²)", "+ normal", "D18 Table 1")
     timestep_rate: Range = randomized(
         (1250.0, 10000.0),
-        "rate of the exponential added to every physics step (1/s; 0 adds none)",
+        "rate of the exponential time added to every physics step (1/s; 0 adds none)",
         "uniform",
         "D18 C.2",
     )
     action_noise: float = randomized(
-        0.05, "each target at each action (share of its range)", "+ normal", "D18 C.2"
+        0.05, "each target at each action (fraction of its range)", "+ normal", "D18 C.2"
     )
     action_bias: float = randomized(
-        0.015, "each target throughout (share of its range)", "+ normal", "D18 C.2"
+        0.015, "each target throughout (fraction of its range)", "+ normal", "D18 C.2"
     )
     action_scale: float = randomized(
         0.015, "each target's distance from its range's centre", "× (1 + normal)", "D18 C.2"
     )
     action_delay: float = randomized(
-        0.5, "chance of each actuator to act one action late throughout", "", "D18 C.2"
+        0.5, "probability that an actuator is delayed by one action throughout", "", "D18 C.2"
     )
     backlash: Range = randomized(
         (7.4, 70.0),
-        "rate at which each actuator takes up its slack, each way (1/s; 0 has no slack)",
+        "rate at which each actuator takes up its slack, per direction (1/s; 0: no slack)",
         "log-uniform",
         "after robogym's calibrated exponents, 2 to 4.25",
     )
     force_chance: Range = randomized(
-        (0.001, 0.1), "chance of a new push on the object at an action", "log-uniform", "D18 C.2"
+        (0.001, 0.1), "probability of a new push on the object per action", "log-uniform", "D18 C.2"
     )
     force_scale: float = randomized(
         1.0, "each coordinate of a push (m/s² × the object's mass)", "normal", "D18 C.2"
     )
-    force_decay: float = randomized(0.99, "what an action leaves of a push", "", "D18 C.2")
+    force_decay: float = randomized(0.99, "factor by which a push decays per action", "", "D18 C.2")
     fingertip_offset: float = randomized(
         0.001, "each fingertip's position throughout (m)", "+ normal", "D18 C.2"
     )
@@ -83,10 +82,10 @@ class RandomizationConfig:
         0.002, "each fingertip's position at each action (m)", "+ normal", "D18 C.2"
     )
     fingertip_marker: float = randomized(
-        0.003, "each fingertip marker's place on its nail (m)", "± uniform", "D18 C.2, robogym"
+        0.003, "each fingertip marker's position on its nail (m)", "± uniform", "D18 C.2, robogym"
     )
     base_marker: float = randomized(
-        0.001, "place of the hand-base markers (m)", "± uniform", "D18 C.2, robogym"
+        0.001, "position of the hand-base markers (m)", "± uniform", "D18 C.2, robogym"
     )
     position_offset: float = randomized(
         0.005, "object's position throughout (m)", "+ normal", "D18 C.2"
@@ -107,41 +106,43 @@ class RandomizationConfig:
         0.01, "each measured joint angle at each action (rad)", "+ normal", "ours"
     )
     marker_loss: float = randomized(0.2, "lost fingertip markers (1/s each)", "Poisson", "D18 C.2")
-    marker_loss_seconds: float = randomized(1.0, "how long a marker stays lost (s)", "", "D18 C.2")
+    marker_loss_seconds: float = randomized(1.0, "duration of a marker's loss (s)", "", "D18 C.2")
     occlusion: bool = randomized(
-        True, "a fingertip marker that touches something keeps its last reading", "", "D18 C.2"
+        True, "a fingertip marker in contact keeps its last reading", "", "D18 C.2"
     )
     pose_loss: float = randomized(0.02, "lost object poses (1/s)", "Poisson", "robogym")
-    pose_loss_seconds: float = randomized(
-        1.0, "how long a pose stays lost (s)", "", "after robogym"
-    )
+    pose_loss_seconds: float = randomized(1.0, "duration of a pose's loss (s)", "", "after robogym")
     pose_delay: tuple[int, int] = randomized(
         (0, 0), "age of the object's pose (actions)", "uniform", "ours"
     )
     pose_period: tuple[int, int] = randomized(
-        (1, 1), "actions between two new poses of the object", "uniform", "ours"
+        (1, 1), "period of new object poses (actions)", "uniform", "ours"
     )
     pose_injection: Range = randomized(
-        (0.0, 0.0), "chance of a random pose instead, at each new pose", "uniform", "DeXtreme"
+        (0.0, 0.0), "probability that a new pose is replaced by a random one", "uniform", "DeXtreme"
     )
     injected_position: float = randomized(
-        0.03, "each coordinate of a random pose's position (m); its rotation is any",
+        0.03, "each coordinate of a random pose's position (m); its rotation is uniform",
         "+ normal", "ours",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be drawn."""
+        """Raises an `InputError` for ranges that cannot be sampled."""
         check_ranges("randomization", self, LIMITS)
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if f.metadata["distribution"].endswith("log-uniform") and value[0] == 0 < value[1]:
-                raise InputError(f"randomization {f.name} is {value}; a log-uniform range has no 0")
+                raise InputError(
+                    f"randomization {f.name} is {value}; a log-uniform range cannot include 0"
+                )
         if self.pose_period[0] < 1:
-            raise InputError(f"randomization pose_period is {self.pose_period}; it starts at 1")
+            raise InputError(
+                f"randomization pose_period is {self.pose_period}; it must be at least 1"
+            )
 
 
-def _nothing() -> RandomizationConfig:
-    """Zero width everywhere."""
+def _no_randomization() -> RandomizationConfig:
+    """Ranges of zero width."""
     ranges: dict[str, Any] = {}
     for f in dataclasses.fields(RandomizationConfig):
         factor = f.metadata["distribution"].startswith("× ") and f.name != "action_scale"
@@ -155,7 +156,7 @@ def _nothing() -> RandomizationConfig:
 
 
 PRESETS: dict[str, RandomizationConfig] = {
-    "none": _nothing(),
+    "none": _no_randomization(),
     "dactyl": RandomizationConfig(),
     "vision": RandomizationConfig(
         pose_loss=0.2,
@@ -165,8 +166,8 @@ PRESETS: dict[str, RandomizationConfig] = {
         pose_injection=(0.0, 0.3),
     ),
 }
-"""`none` has zero width, `dactyl` is D18's Table 1 and its unmodelled effects, `vision` is the same
-for a policy that lives on an estimator: late, rare, frozen and wildly wrong poses."""
+"""`none` has zero width; `dactyl` is D18's Table 1 and its unmodelled effects; `vision` adds the
+delays, lower rates, losses and outliers of an estimator's poses."""
 
 
 def load_randomization(name: str) -> RandomizationConfig:

@@ -1,6 +1,6 @@
-"""What one episode draws of its world.
+"""Physics parameters of one episode and their sampling.
 
-`model_fields` puts it into a simulation, `actuation` and `sensing` act on it step by step.
+`model_fields` writes them into a simulation; `actuation` and `sensing` apply them at each action.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from opendactyl.sim.hands.names import ACTUATORS, FINGERTIPS, JOINTS
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Physics:
-    """What one episode draws; factors where the table has ×, additions where it has +."""
+    """Parameters of one episode: factors where the table has ×, offsets where it has +."""
 
     object_size: float
     object_mass: float
@@ -29,17 +29,17 @@ class Physics:
     actuator_gain: Array
     """(20,)."""
     joint_limits: Array
-    """What is added to the lower and upper limits (24, 2), in radians."""
+    """Offsets of the lower and upper limits (24, 2), in radians."""
     gravity: Array
-    """What is added to gravity (3,), in m/s²."""
+    """Offset of gravity (3,), in m/s²."""
     timestep_extra: float
-    """Mean of what is added to a physics step, in seconds."""
+    """Mean extension of a physics step, in seconds."""
     action_bias: Array
-    """Share of the range (20,)."""
+    """Fraction of the range (20,)."""
     action_delay: NDArray[np.bool_]
-    """Whether an actuator acts one action late (20,)."""
+    """Whether an actuator is delayed by one action (20,)."""
     backlash: Array
-    """Rates (2, 20) downwards and upwards, in 1/s; 0 has no slack."""
+    """Rates (2, 20) downwards and upwards, in 1/s; 0 means no slack."""
     force_chance: float
     fingertip_offset: Array
     """In the hand frame (5, 3), in metres."""
@@ -66,7 +66,7 @@ class Physics:
 
 
 def sample(rng: np.random.Generator, config: RandomizationConfig, links: int) -> Physics:
-    """Draws one episode's physics for a hand of `links` bodies."""
+    """Samples the parameters of an episode for a hand of `links` bodies."""
     joints, actuators, tips = len(JOINTS), len(ACTUATORS), (len(FINGERTIPS), 3)
     rate = rng.uniform(*config.timestep_rate)
     base = rng.uniform(-1, 1, 3) * config.base_marker

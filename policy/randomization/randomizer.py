@@ -1,4 +1,4 @@
-"""Joins the pieces of a randomization: one draw an episode, then its effects action by action."""
+"""Physics randomization: parameters sampled per episode, effects applied per action."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from opendactyl.policy.randomization.actuation import Ids
 from opendactyl.policy.randomization.config import RandomizationConfig
 from opendactyl.policy.randomization.model_fields import ModelFields
 from opendactyl.policy.randomization.physics import Physics, sample
-from opendactyl.policy.randomization.rng import Chance
+from opendactyl.policy.randomization.rng import EpisodeStreams
 from opendactyl.sim.hands.hand_frame import HAND_FROM_WORLD
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import Scene
@@ -22,10 +22,10 @@ PHYSICS_STREAM = 13
 
 
 class Randomizer:
-    """The randomization of B simulations; an episode's depends on (seed, episode) alone."""
+    """Randomizes B simulations; the numbers of an episode depend on (seed, episode) only."""
 
     def __init__(self, config: RandomizationConfig, batch: Batch, scene: Scene, seed: int) -> None:
-        """Takes a batch of a scene from `model_fields.sized_scene`."""
+        """Prepares a batch of a scene from `model_fields.sized_scene`."""
         self.config = config
         self._seed = seed
         self._fields = ModelFields(batch, scene)
@@ -35,20 +35,20 @@ class Randomizer:
         self._object = object_spec(scene.object_name)
         low, high = scene.actuator_range.T
         self._half, self._centre = (high - low) / 2, (high + low) / 2
-        self._chance = Chance(batch.nsim, seed)
+        self._streams = EpisodeStreams(batch.nsim, seed)
         self._delay = actuation.Delay(batch.nsim)
         self._backlash = actuation.Backlash(batch.nsim)
         self._pushes = actuation.Pushes(batch.nsim, config)
         self._markers = sensing.Markers(batch.nsim, config)
         self._channel = sensing.PoseChannel(batch.nsim, config)
-        self.physics: list[Physics] = [self._draw(0)] * batch.nsim
-        """What the present episode of each simulation drew."""
+        self.physics: list[Physics] = [self._sample(0)] * batch.nsim
+        """Parameters of the current episode of each simulation."""
         self._episode = {
             f.name: np.stack([np.asarray(getattr(p, f.name)) for p in self.physics])
             for f in dataclasses.fields(Physics)
         }
 
-    def _draw(self, episode: int) -> Physics:
+    def _sample(self, episode: int) -> Physics:
         rng = np.random.default_rng([self._seed, episode, PHYSICS_STREAM])
         return sample(rng, self.config, len(self._fields.links))
 
@@ -60,14 +60,14 @@ class Randomizer:
             episodes: their numbers (K,).
             targets: the hand's targets at the start (K, 20).
         """
-        drawn = [self._draw(int(episode)) for episode in episodes]
-        for i, physics in zip(ids, drawn, strict=True):
+        sampled = [self._sample(int(episode)) for episode in episodes]
+        for i, physics in zip(ids, sampled, strict=True):
             self.physics[i] = physics
             for name, values in self._episode.items():
                 values[i] = getattr(physics, name)
-        self._fields.apply(ids, drawn)
-        self._chance.begin(ids, episodes)
-        self._chance.advance(ids)
+        self._fields.apply(ids, sampled)
+        self._streams.begin(ids, episodes)
+        self._streams.advance(ids)
         self._delay.begin(ids, targets)
         self._backlash.begin(ids)
         self._pushes.begin(ids)
@@ -76,34 +76,34 @@ class Randomizer:
         self._channel.begin(ids)
 
     def actuate(self, targets: Array, actuated: Array, ids: Ids) -> Array:
-        """What reaches the actuators (K, 20) of a policy's targets, and the world's own whims.
+        """Applies disturbances for the next action; returns the targets (K, 20) for the actuators.
 
         Args:
             targets: the policy's targets (K, 20) in radians.
-            actuated: present angles (K, 20) of the actuated joints.
+            actuated: current angles (K, 20) of the actuated joints.
             ids: the simulations (K,).
         """
-        chance, episode = self._chance, self._episode
-        chance.advance(ids)
-        self._fields.timestep[ids] = actuation.timestep(ids, chance, episode)
-        self._pushes(self._object.mass * episode["object_mass"][ids], ids, chance, episode)
+        streams, episode = self._streams, self._episode
+        streams.advance(ids)
+        self._fields.timestep[ids] = actuation.timestep(ids, streams, episode)
+        self._pushes(self._object.mass * episode["object_mass"][ids], ids, streams, episode)
         self._xfrc[ids] = self._pushes.force[ids]
-        targets = actuation.noisy(
-            targets, self._half, self._centre, ids, chance, episode, self.config
+        targets = actuation.add_noise(
+            targets, self._half, self._centre, ids, streams, episode, self.config
         )
         targets = self._delay(targets, ids, episode)
         return self._backlash(targets, actuated, self._half, ids, episode)
 
     def sense(self, true: Measurement, ids: Ids) -> Measurement:
-        """What is measured of K hands whose truth is `true`."""
-        chance, episode = self._chance, self._episode
+        """Measurements of K hands, from the true ones."""
+        streams, episode = self._streams, self._episode
         world = self._frames[ids[:, None], self._sites].reshape(len(ids), len(self._sites), 3, 3)
         frames = HAND_FROM_WORLD[:3, :3] @ world
-        covered = None
+        occluded = None
         if self.config.occlusion:
             size = episode["object_size"][ids]
-            covered = sensing.covered_nails(true, frames, self._object, size)
-        seen = sensing.noisy(true, frames, ids, chance, episode, self.config)
-        tips = self._markers(seen.fingertips, covered, ids, chance)
-        seen = dataclasses.replace(seen, fingertips=tips)
-        return self._channel(seen, ids, chance, episode)
+            occluded = sensing.occluded_markers(true, frames, self._object, size)
+        measured = sensing.add_noise(true, frames, ids, streams, episode, self.config)
+        tips = self._markers(measured.fingertips, occluded, ids, streams)
+        measured = dataclasses.replace(measured, fingertips=tips)
+        return self._channel(measured, ids, streams, episode)

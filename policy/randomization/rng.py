@@ -1,4 +1,4 @@
-"""The random numbers of every action, one stream an episode, so that episodes never share any."""
+"""Random numbers of every action, from one independent stream per episode."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from opendactyl.sim.hands.names import ACTUATORS, FINGERTIPS, JOINTS, SUBSTEPS
 
 NOISE_STREAM = 14
 BLOCK = 32
-"""Actions whose numbers are drawn at once."""
+"""Actions whose numbers are generated at once."""
 NORMAL = {
     "fingertips": len(FINGERTIPS) * 3,
     "position": 3,
@@ -19,7 +19,7 @@ NORMAL = {
     "injected_position": 3,
     "injected_rotation": 4,
 }
-"""Normal numbers an action needs, by use."""
+"""Standard normal numbers per action, by use."""
 UNIFORM = {
     "marker_loss": len(FINGERTIPS),
     "pose_loss": 1,
@@ -27,14 +27,14 @@ UNIFORM = {
     "push": 1,
     "timestep": SUBSTEPS,
 }
-"""Numbers uniform on [0, 1) an action needs, by use."""
+"""Numbers uniform on [0, 1) per action, by use."""
 
 
-class Chance:
-    """Draws for B simulations, each from the generator of its episode."""
+class EpisodeStreams:
+    """Random numbers for B simulations, each from the generator of its episode."""
 
     def __init__(self, num_envs: int, seed: int) -> None:
-        """Starts without episodes; `begin` comes first."""
+        """Allocates the blocks; call `begin` before use."""
         self._seed = seed
         self._rngs = [np.random.default_rng(0)] * num_envs
         self._cursor = np.zeros(num_envs, dtype=np.intp)
@@ -48,7 +48,7 @@ class Chance:
         self._cursor[ids] = BLOCK - 1
 
     def advance(self, ids: NDArray[np.intp]) -> None:
-        """Moves simulations `ids` on to the numbers of their next action."""
+        """Advances simulations `ids` to the numbers of their next action."""
         self._cursor[ids] += 1
         for i in ids[self._cursor[ids] == BLOCK]:
             self._rngs[i].standard_normal(out=self._normal[i], dtype=np.float32)
@@ -56,11 +56,11 @@ class Chance:
             self._cursor[i] = 0
 
     def normal(self, use: str, ids: NDArray[np.intp]) -> NDArray[np.float32]:
-        """The present standard normal numbers (K, n) for a use."""
+        """The current standard normal numbers (K, n) for a use."""
         return self._normal[ids, self._cursor[ids], self._normal_at[use]]
 
     def uniform(self, use: str, ids: NDArray[np.intp]) -> NDArray[np.float32]:
-        """The present numbers (K, n) on [0, 1) for a use."""
+        """The current numbers (K, n) uniform on [0, 1) for a use."""
         return self._uniform[ids, self._cursor[ids], self._uniform_at[use]]
 
 

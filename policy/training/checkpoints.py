@@ -1,4 +1,4 @@
-"""Weights of earlier runs: checkpoints from strangers are read as tensors and plain values only."""
+"""Loading policy checkpoints and initial weights."""
 
 from pathlib import Path
 from typing import Any
@@ -6,17 +6,19 @@ from typing import Any
 import torch
 
 from opendactyl.core.atomic_files import read_json
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.models.weights import load_weights
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.training.config import PolicyConfig
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a policy checkpoint; only tensors and plain values are accepted.
+    """Loads a policy checkpoint with `weights_only`: files may come from untrusted sources.
 
     Raises:
-        InputError: there is none, or it is not one of ours.
+        InputError: the file is missing or is not a checkpoint of train-policy.
+        EnvironmentFailure: the file cannot be read because of an I/O error.
     """
     if not path.exists():
         raise InputError(
@@ -24,39 +26,41 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         )
     try:
         value = torch.load(path, weights_only=True)
+    except OSError as error:
+        raise file_error(f"cannot read {path}", error) from error
     except Exception as error:
-        raise InputError(f"{path} is no policy checkpoint ({error})") from error
+        raise InputError(f"{path} is not a policy checkpoint ({error})") from error
     if not isinstance(value, dict) or "student" not in value:
-        raise InputError(f"{path} is no checkpoint of train-policy")
+        raise InputError(f"{path} is not a checkpoint of train-policy")
     return value
 
 
 def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> float | None:
-    """Gives the agents the weights that the settings name, if they name any.
+    """Loads the weights of `--warm-start` and `--teacher` into the agents.
 
     Returns:
-        How far the curriculum of the run they come from had got, if they come from a run.
+        The curriculum's angle in radians of a warm start from a run of the same task, else None.
 
     Raises:
-        InputError: there are none, or they are those of other networks.
+        InputError: the weights are missing or have other shapes.
     """
     reached = None
     if config.warm_start is not None:
         if config.warm_start.is_dir():
             value = _best(config.warm_start)
             if config.teacher is None:
-                _take(teacher, _teacher(value, config.warm_start), config.warm_start)
-            if read_json(config.warm_start / "config.json")["task"] == config.task:
+                _assign(teacher, _teacher(value, config.warm_start), config.warm_start)
+            if read_json(config.warm_start / CONFIG_NAME)["task"] == config.task:
                 reached = float(value["max_angle"])
         else:
             value = {"student": load_weights(config.warm_start)}
-        _take(student, value["student"], config.warm_start)
+        _assign(student, value["student"], config.warm_start)
     if config.teacher is not None:
         if config.taught_by_policy:
-            _take(teacher, load_weights(config.teacher), config.teacher, "--layout and --hidden")
+            _assign(teacher, load_weights(config.teacher), config.teacher, "--layout and --hidden")
         else:
             weights = _teacher(_best(config.teacher), config.teacher)
-            _take(teacher, weights, config.teacher, "--hidden")
+            _assign(teacher, weights, config.teacher, "--hidden")
     return reached
 
 
@@ -66,11 +70,11 @@ def _best(run: Path) -> dict[str, Any]:
 
 def _teacher(value: dict[str, Any], run: Path) -> dict[str, torch.Tensor]:
     if "teacher" not in value:
-        raise InputError(f"{run} holds no teacher")
+        raise InputError(f"{run} contains no teacher")
     return value["teacher"]
 
 
-def _take(
+def _assign(
     agent: Agent,
     weights: dict[str, torch.Tensor],
     source: Path,

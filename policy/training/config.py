@@ -26,42 +26,42 @@ class PolicyConfig:
     out: Path | None = None
     """Run folder; default runs/policy-TASK."""
     memory: str = "lstm"
-    """lstm, or none: its feed-forward twin of equal size."""
+    """lstm, or none: a feed-forward layer with as many parameters."""
     randomization: str = "none"
     """Physics and observation randomization: none, dactyl, vision, or a TOML file."""
     object: str = "block"
     """The object in the hand: block or prism."""
     layout: str = "default"
-    """What the policy sees: default, d18 (22 values, D18 Table 2) or joints."""
+    """The policy's observation: default, d18 (22 values, D18 Table 2) or joints."""
     action: str = "absolute"
-    """How bins become targets: absolute, or relative to the present joint angle (D18 4.2)."""
+    """Meaning of the bins: absolute, or relative to the current joint angle (D18 4.2)."""
     smoothing: float = 0.5
-    """Share of the old target that each action keeps (D18 footnote 15: 0.3)."""
+    """Fraction of the previous target that each action keeps (D18 footnote 15: 0.3)."""
     seconds_per_goal: float = TRAINING_SECONDS
-    """An episode ends when a goal is not reached for this long (D18 C.1; D19 6.1: 32)."""
+    """Time allowed for each goal; an episode ends when it is over (D18 C.1; D19 6.1: 32)."""
     start_actions: int = 16
     """An episode starts after at most this many random actions (D18 C.1: 100)."""
     num_envs: int = 512
     """Simulations that run at once."""
     horizon: int = 16
-    """Actions per simulation between two updates; also the length of the memory's sequences."""
+    """Actions per simulation between two updates, which is the length of training sequences."""
     max_minutes: float = 60.0
-    """Training time; --resume goes on with what is left of it."""
+    """Training time in total; --resume continues with the rest."""
     max_actions: int = 0
-    """Stop after this many actions too; 0 leaves it to the time. Stages share out whichever of
-    the two is further gone."""
+    """Also stop after this many actions; 0 means no limit. The stages divide the limit that is
+    reached first."""
     seed: int = 0
-    """Seed of everything random."""
+    """Random seed."""
     hidden: int = 256
-    """Units of each layer."""
+    """Units per layer."""
     precision: str = "auto"
-    """auto is bf16-mixed, products in bf16, where the CPU multiplies it natively, else 32-true."""
+    """32-true, bf16-mixed (matrix products in bf16), or auto: bf16-mixed if the CPU supports it."""
     learning_rate: float = 5e-4
     """Adam's step size."""
     epochs: int = 4
     """Passes over each batch."""
     minibatches: int = 4
-    """Parts a batch is split into, by simulations."""
+    """Minibatches per batch, split by simulations."""
     gamma: float = 0.99
     """Discount per action."""
     gae_lambda: float = 0.95
@@ -71,28 +71,28 @@ class PolicyConfig:
     entropy: float = 0.001
     """Weight of the entropy bonus."""
     teacher_fraction: float = renamed(0.45, "teacher_share")
-    """Share of the time for a feed-forward teacher that sees everything; 0 trains without."""
+    """Fraction of the time for a feed-forward teacher with privileged observations; 0 for none."""
     distillation_fraction: float = renamed(0.2, "clone_share")
-    """Share of the time in which the policy learns the teacher's actions while it acts itself
-    (D19's policy cloning); PPO has the rest."""
+    """Fraction of the time for distillation: the policy acts and imitates the teacher (D19's policy
+    cloning). PPO has the rest."""
     eval_episodes: int = renamed(64, "examined")
-    """Episodes by which the best checkpoint is chosen, run now and then as in evaluation;
-    0 examines nothing, and the last policy counts as the best."""
+    """Episodes per evaluation during training, which selects the best checkpoint; 0 keeps the last
+    policy."""
     warm_start: Path | None = None
-    """Weights to start from: a run of the same memory and layout, or a .safetensors file, which
-    holds no teacher."""
+    """Initial weights: a run with the same memory and layout, or a .safetensors file, which has no
+    teacher."""
     teacher: Path | None = None
-    """The teacher: a run, whose teacher is used whatever its policy's memory (--teacher-fraction 0
-    trains it no further), or the .safetensors file of an LSTM policy of the same layout."""
+    """The teacher: that of a run, whose policy may have another memory (--teacher-fraction 0 leaves
+    it unchanged), or the .safetensors file of an LSTM policy with the same layout."""
     ray: str = ""
     """Collect on the Ray cluster at this address: auto, or HOST:PORT."""
     ray_workers: int = 0
-    """Ray actors that share the simulations; 0 takes every CPU of the cluster but one."""
+    """Ray actors, which divide the simulations; 0 uses all CPUs of the cluster but one."""
     resume: bool = False
-    """Continue an interrupted run, or start what is not there yet."""
+    """Continue an interrupted run, or start a new one."""
 
     def check(self) -> None:
-        """Raises an `InputError` for settings that cannot be trained."""
+        """Raises an `InputError` for invalid settings."""
         self.environment()
         if self.memory not in MEMORIES:
             raise InputError(f"no memory {self.memory!r}; choose {' or '.join(MEMORIES)}")
@@ -127,19 +127,19 @@ class PolicyConfig:
         self._check_stages()
 
     def _check_stages(self) -> None:
-        """The same for those of teacher and cloning."""
-        shares = self.teacher_fraction, self.distillation_fraction
-        if not (min(shares) >= 0 and sum(shares) < 1):
+        """Checks the settings of teacher and distillation."""
+        fractions = self.teacher_fraction, self.distillation_fraction
+        if not (min(fractions) >= 0 and sum(fractions) < 1):
             raise InputError(
-                f"--teacher-fraction {shares[0]:g} and --distillation-fraction {shares[1]:g} "
+                f"--teacher-fraction {fractions[0]:g} and --distillation-fraction {fractions[1]:g} "
                 "cannot be negative and must leave time for PPO"
             )
         if self.taught_by_policy and self.teacher_fraction > 0:
             raise InputError(
                 f"--teacher {self.teacher} is a finished policy; it needs --teacher-fraction 0"
             )
-        taught = self.teacher is not None or (self.warm_start and self.warm_start.is_dir())
-        if self.distillation_fraction > 0 and self.teacher_fraction == 0 and not taught:
+        has_teacher = self.teacher is not None or (self.warm_start and self.warm_start.is_dir())
+        if self.distillation_fraction > 0 and self.teacher_fraction == 0 and not has_teacher:
             raise InputError(
                 "--distillation-fraction needs a teacher: give --teacher-fraction some time, name "
                 "a run with --teacher, or set --distillation-fraction 0"
@@ -147,12 +147,12 @@ class PolicyConfig:
 
     @property
     def taught_by_policy(self) -> bool:
-        """Whether what is cloned is a policy, not a teacher that sees everything."""
+        """Whether the teacher is a policy, without privileged observations."""
         return self.teacher is not None and self.teacher.suffix == ".safetensors"
 
     @cached_property
     def ranges(self) -> RandomizationConfig:
-        """What `randomization` names, as it was when the settings were checked."""
+        """The distributions of `randomization`; a file is read only once, by `check`."""
         return load_randomization(self.randomization)
 
     def environment(self) -> EnvConfig:
@@ -168,12 +168,12 @@ class PolicyConfig:
         )
 
     def lasting(self) -> dict[str, Any]:
-        """What makes a run: every setting but where it lies and how far and where it is trained."""
-        passing = (
+        """The settings a resumed run must share: all but folder, duration and hardware."""
+        transient = (
             "out", "resume", "max_minutes", "max_actions", "examined", "precision", "ray",
             "ray_workers",
         )  # fmt: skip
-        plain = {key: value for key, value in to_plain(self).items() if key not in passing}
+        plain = {key: value for key, value in to_plain(self).items() if key not in transient}
         if self.randomization not in PRESETS:
             plain["distributions"] = to_plain(self.ranges)
         return plain

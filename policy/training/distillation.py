@@ -1,20 +1,19 @@
-"""Policy cloning: the student acts, the teacher says what it would have done (D19 section 5)."""
+"""Policy cloning: the student acts and imitates the teacher's distribution (D19 section 5)."""
 
 import torch
 from tensordict import TensorDict
-from torch import nn
 from torch.nn import functional
 
 from opendactyl.policy.collection.agent import Agent, Memory
 from opendactyl.policy.training.config import PolicyConfig
-from opendactyl.policy.training.ppo import MAX_GRADIENT
+from opendactyl.policy.training.ppo import minimise
 
 
-class Cloning:
-    """Teaches a student what a teacher knows from privileged sight, or from a memory."""
+class Distillation:
+    """Trains a student to imitate a privileged teacher, or another policy with a memory."""
 
     def __init__(self, student: Agent, teacher: Agent, config: PolicyConfig) -> None:
-        """Takes a teacher, who follows with a memory of its own what the student does."""
+        """Builds the optimiser; a recurrent teacher keeps its own memory of the student's steps."""
         self.student = student
         self.teacher = teacher.eval()
         self.config = config
@@ -22,8 +21,12 @@ class Cloning:
         self.optimizer = torch.optim.Adam(student.parameters(), lr=config.learning_rate, eps=1e-5)
 
     def update(self, batch: TensorDict, generator: torch.Generator) -> dict[str, float]:
-        """Learns from sequences [B, T] that the student made; returns the mean losses."""
-        self._ask_teacher(batch)
+        """Trains on the student's sequences [B, T]; returns the mean losses.
+
+        Raises:
+            EnvironmentFailure: the training diverged.
+        """
+        self._add_targets(batch)
         self.student.actor.normalizer.update(batch["policy"])
         self.student.critic.normalizer.update(batch["critic"])
         losses: list[tuple[float, float]] = []
@@ -34,17 +37,17 @@ class Cloning:
         return {"kl": kl, "critic": critic}
 
     @torch.no_grad()
-    def _ask_teacher(self, batch: TensorDict) -> None:
-        """Adds what the teacher would do and expects; each batch goes on where the last ended."""
+    def _add_targets(self, batch: TensorDict) -> None:
+        """Adds the teacher's log-probabilities and values; its memory persists across batches."""
         teacher, critic = self.teacher, self.student.critic
         memory = self._memory
-        if memory is None or len(memory.start) != len(batch):  # On a cluster, hands come and go.
+        if memory is None or len(memory.start) != len(batch):  # The size varies on a cluster.
             memory = teacher.initial_memory(len(batch))
-        seen = teacher.seen(batch["policy"], batch["critic"])
-        wanted, *actor_memory = teacher.actor(seen, batch["start"], *memory.actor)
+        inputs = teacher.actor_input(batch["policy"], batch["critic"])
+        logits, *actor_memory = teacher.actor(inputs, batch["start"], *memory.actor)
         value, *critic_memory = teacher.critic(batch["critic"], batch["start"], *memory.critic)
         self._memory = Memory(tuple(actor_memory), tuple(critic_memory), memory.start)
-        batch["teacher_logp"] = torch.log_softmax(wanted, dim=-1)
+        batch["teacher_logp"] = torch.log_softmax(logits, dim=-1)
         target = teacher.critic.scale.inverse(value)
         critic.scale.update(target)
         batch["target"] = critic.scale(target)
@@ -62,8 +65,5 @@ class Cloning:
         kl = functional.kl_div(logp, batch["teacher_logp"], reduction="none", log_target=True)
         kl = kl.sum(dim=(-1, -2)).mean()
         critic = functional.mse_loss(values, batch["target"])
-        self.optimizer.zero_grad(set_to_none=True)
-        (kl + critic).backward()
-        nn.utils.clip_grad_norm_(student.parameters(), MAX_GRADIENT)
-        self.optimizer.step()
+        minimise(kl + critic, self.optimizer, student)
         return float(kl.detach()), float(critic.detach())

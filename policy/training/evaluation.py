@@ -1,6 +1,7 @@
-"""How good a policy is by the measure that counts: whole episodes, nothing drawn."""
+"""Evaluation during training: whole episodes, and the goal angle that an agent can handle."""
 
 import dataclasses
+import math
 import time
 
 import numpy as np
@@ -8,67 +9,95 @@ import torch
 from numpy.typing import NDArray
 
 from opendactyl.policy.collection.agent import Agent
+from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.tasks import EVALUATION_SECONDS, SELECTION_SEED_OFFSET
 from opendactyl.policy.training.config import PolicyConfig
+from opendactyl.policy.training.curriculum import GROW_RATE, START_ANGLE, goal_rate
 
-SHARE = 0.08
-"""The share of a run's time that examinations may take."""
+TIME_FRACTION = 0.08
+"""Largest fraction of a run's time that evaluations take."""
 FIRST_SECONDS = 300.0
-"""A fresh policy is examined after this long; a warm-started one at once."""
+"""Time of the first evaluation of a policy that starts from random weights."""
+PROBE_HANDS, PROBE_ACTIONS, BISECTIONS = 64, 150, 5
+"""Simulations, actions in each, and steps of the search for the first goal angle."""
 
 
 class PeriodicEvaluation:
-    """Examines an agent now and then: never for long, since it trains nothing."""
+    """Evaluates an agent at intervals, within a fixed fraction of the training time."""
 
     def __init__(self, config: PolicyConfig) -> None:
-        """Makes nothing until it is needed."""
+        """Schedules the first evaluation; a warm-started policy is evaluated at once."""
         self._config = config
         self._next = 0.0 if config.warm_start else FIRST_SECONDS
 
     def due(self, seconds: float, finished: bool) -> bool:
-        """Whether a run of this age, or one that is finished, should be examined."""
+        """Whether to evaluate after `seconds` of training, or at the end of the run."""
         return self._config.eval_episodes > 0 and (finished or seconds >= self._next)
 
     def mean_goals(self, agent: Agent, seconds: float) -> float:
-        """Consecutive goals an episode, as `evaluate --pose sim` counts them.
+        """Mean consecutive goals per episode, under the conditions of `evaluate --pose sim`.
 
         Args:
-            agent: who acts.
-            seconds: the run's age, from which the next examination follows.
+            agent: the acting agent.
+            seconds: training time so far, from which the next evaluation is scheduled.
         """
         began = time.monotonic()
         config = self._config
         goals = whole_episodes(
             agent, config.environment(), config.eval_episodes, config.seed + SELECTION_SEED_OFFSET
         )
-        self._next = seconds + (time.monotonic() - began) / SHARE
+        self._next = seconds + (time.monotonic() - began) / TIME_FRACTION
         return float(goals.mean())
 
 
 def whole_episodes(
     agent: Agent, environment: EnvConfig, episodes: int, seed: int
 ) -> NDArray[np.int64]:
-    """Consecutive goals (episodes,) in whole episodes, with 80 s for each (D18 6.2).
+    """Consecutive goals (episodes,) in whole episodes, with 80 s for each goal (D18 6.2).
 
     Args:
-        agent: who acts, by the mean of its distribution.
+        agent: the agent, which acts by the mean of its distribution.
         environment: the environment's settings.
-        episodes: how many.
-        seed: of starts and goals.
+        episodes: number of episodes, all simulated at once.
+        seed: seed of initial states and goals.
     """
     settings = dataclasses.replace(
         environment, seconds_per_goal=EVALUATION_SECONDS, evaluation=True
     )
     env = HandEnv(settings, episodes, seed=seed)
-    policy, critic = (torch.from_numpy(seen) for seen in env.reset())
+    policy, critic = (torch.from_numpy(observation) for observation in env.reset())
     memory = agent.initial_memory(episodes)
     goals = np.zeros(episodes, dtype=np.int64)
     while env.running.any():
         running = env.running.copy()
-        bins, memory = agent.decide(agent.seen(policy, critic), memory)
+        bins, memory = agent.decide(agent.actor_input(policy, critic), memory)
         step = env.step(bins)
         goals[running] = step.goals[running]
         policy, critic = torch.from_numpy(step.policy), torch.from_numpy(step.critic)
     return goals
+
+
+def reachable_angle(agent: Agent, config: PolicyConfig) -> float:
+    """Largest goal angle in radians at which an agent reaches goals at the curriculum's rate.
+
+    Bisects between `START_ANGLE`, which is also the answer for an agent that is slower there, and
+    π. Actions are sampled and every trial runs the same episodes.
+    """
+    env = HandEnv(config.environment(), PROBE_HANDS, seed=config.seed)
+
+    def sustains(angle: float) -> bool:
+        env.max_angle = angle
+        batch, _ = Collector(env, agent, config.seed).collect(PROBE_ACTIONS, angle)
+        return goal_rate(batch) > GROW_RATE
+
+    if sustains(math.pi):
+        return math.pi
+    low, high = START_ANGLE, math.pi
+    if not sustains(low):
+        return low
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sustains(middle) else (low, middle)
+    return low

@@ -12,12 +12,14 @@ from torch.distributions import Categorical, Independent
 from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value.functional import generalized_advantage_estimate
 
+from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.training.config import PolicyConfig
 
 MAX_GRADIENT = 1.0
+"""Largest gradient norm of each network."""
 MAX_WEIGHT = 2.0
-"""The most that an action counts for being likelier now than when it was taken."""
+"""Largest importance weight of an action."""
 
 
 def bins_distribution(logits: Tensor) -> Independent:
@@ -26,34 +28,34 @@ def bins_distribution(logits: Tensor) -> Independent:
 
 
 class _SequenceActor(nn.Module):
-    """The actor on whole sequences, from the memory that was stored at their start."""
+    """Evaluates the actor on sequences, from the memory stored at their start."""
 
     def __init__(self, agent: Agent) -> None:
         super().__init__()
-        self.agent = agent.actor
+        self.network = agent.actor
 
-    def forward(self, seen: Tensor, start: Tensor, h: Tensor, c: Tensor) -> Tensor:
-        return self.agent(seen, start, h[:, 0], c[:, 0])[0]
+    def forward(self, observation: Tensor, start: Tensor, h: Tensor, c: Tensor) -> Tensor:
+        return self.network(observation, start, h[:, 0], c[:, 0])[0]
 
 
 class _SequenceCritic(nn.Module):
-    """The critic on whole sequences, on its normalised scale."""
+    """Evaluates the critic on sequences, on its normalised scale."""
 
     def __init__(self, agent: Agent) -> None:
         super().__init__()
-        self.agent = agent.critic
+        self.network = agent.critic
 
-    def forward(self, seen: Tensor, start: Tensor, h: Tensor, c: Tensor) -> Tensor:
-        return self.agent(seen, start, h[:, 0], c[:, 0])[0]
+    def forward(self, observation: Tensor, start: Tensor, h: Tensor, c: Tensor) -> Tensor:
+        return self.network(observation, start, h[:, 0], c[:, 0])[0]
 
 
 def sequence_modules(agent: Agent) -> tuple[ProbabilisticTensorDictSequential, TensorDictModule]:
-    """Actor and critic as TorchRL's losses want them."""
-    seen = "critic" if agent.privileged else "policy"
+    """Wraps actor and critic as modules for TorchRL's losses."""
+    observation = "critic" if agent.privileged else "policy"
     actor = ProbabilisticTensorDictSequential(  # pyright: ignore[reportCallIssue]
         TensorDictModule(  # pyright: ignore[reportArgumentType]
             _SequenceActor(agent),
-            in_keys=[seen, "start", "actor_h", "actor_c"],
+            in_keys=[observation, "start", "actor_h", "actor_c"],
             out_keys=["logits"],
         ),
         ProbabilisticTensorDictModule(  # pyright: ignore[reportArgumentType]
@@ -74,8 +76,8 @@ def sequence_modules(agent: Agent) -> tuple[ProbabilisticTensorDictSequential, T
 def add_advantages(batch: TensorDict, gamma: float, gae_lambda: float) -> None:
     """Adds `advantage` and `value_target` (B, T, 1) to a batch of sequences.
 
-    A drop ends the return; a time-out cuts the sequence but keeps the value of what would have
-    come next, which is why `next_value` is taken before the restart.
+    A drop ends the return. A time-out truncates the sequence and bootstraps from `next_value`,
+    which is taken before the restart.
     """
     advantage, target = generalized_advantage_estimate(
         gamma,
@@ -90,8 +92,26 @@ def add_advantages(batch: TensorDict, gamma: float, gae_lambda: float) -> None:
     batch["advantage"], batch["value_target"] = advantage, target
 
 
+def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, agent: Agent) -> None:
+    """Takes one optimiser step; the gradients of actor and critic are clipped separately.
+
+    Raises:
+        EnvironmentFailure: a gradient is not finite; the weights are left unchanged.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    for network in (agent.actor, agent.critic):
+        norm = nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT)
+        if not torch.isfinite(norm):
+            raise EnvironmentFailure(
+                "the training diverged: a gradient is not finite; start a new run with a smaller "
+                "--learning-rate and this one as --warm-start"
+            )
+    optimizer.step()
+
+
 class PPO:
-    """The optimiser of one agent."""
+    """The learner of one agent."""
 
     def __init__(self, agent: Agent, config: PolicyConfig) -> None:
         """Builds TorchRL's clipped loss around the agent."""
@@ -106,19 +126,23 @@ class PPO:
             entropy_coeff=config.entropy,
             critic_coeff=1.0,
             loss_critic_type="l2",
-            normalize_advantage=False,  # `update` does, before it weighs them.
+            normalize_advantage=False,  # `update` does, before weighting them.
             functional=False,
         )
         self.optimizer = torch.optim.Adam(agent.parameters(), lr=config.learning_rate, eps=1e-5)
 
     def update(self, batch: TensorDict, generator: torch.Generator) -> dict[str, float]:
-        """Learns from a batch [B, T] of sequences; returns the means of what was minimised."""
+        """Trains on sequences [B, T]; returns the mean losses.
+
+        Raises:
+            EnvironmentFailure: the training diverged.
+        """
         add_advantages(batch, self.config.gamma, self.config.gae_lambda)
-        self._take_bearings(batch)
+        self._recompute_log_probs(batch)
         critic = self.agent.critic
         critic.scale.update(batch["value_target"])
         batch["value_target"] = critic.scale(batch["value_target"])
-        # What was predicted in units of reward is not on the scale of the loss.
+        # These are in units of reward, not on the normalised scale of the loss.
         batch = batch.exclude("state_value", "next_value")
         losses: list[dict[str, float]] = []
         for _ in range(self.config.epochs):
@@ -130,27 +154,24 @@ class PPO:
         return {key: sum(loss[key] for loss in losses) / len(losses) for key in losses[0]}
 
     @torch.no_grad()
-    def _take_bearings(self, batch: TensorDict) -> None:
-        """Lets the clipped ratio start from the present policy, whoever made the batch.
+    def _recompute_log_probs(self, batch: TensorDict) -> None:
+        """Recomputes log-probabilities under the current policy, and normalises advantages.
 
-        What acted may be an update behind. Its ratio to the present policy then weighs the
-        advantage instead of using up the range within which PPO may move (decoupled objective,
-        arXiv 2110.00641).
+        The batch may come from a policy that is one update behind. Its importance ratio weights
+        the advantages and uses up none of PPO's clipping range (decoupled objective, arXiv
+        2110.00641).
         """
         advantage = batch["advantage"]
         advantage = (advantage - advantage.mean()) / advantage.std().clamp_min(1e-6)
-        present = self._actor.get_dist(batch.clone()).log_prob(batch["action"])
-        weight = (present - batch["action_log_prob"]).exp().clamp_max(MAX_WEIGHT)
+        current = self._actor.get_dist(batch.clone()).log_prob(batch["action"])
+        weight = (current - batch["action_log_prob"]).exp().clamp_max(MAX_WEIGHT)
         batch["advantage"] = advantage * weight[..., None]
-        batch["action_log_prob"] = present
+        batch["action_log_prob"] = current
 
     def _minimise(self, batch: TensorDict) -> dict[str, float]:
         loss = self.loss(batch)
         total = loss["loss_objective"] + loss["loss_critic"] + loss["loss_entropy"]
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(self.agent.parameters(), MAX_GRADIENT)
-        self.optimizer.step()
+        minimise(total, self.optimizer, self.agent)
         return {
             "objective": float(loss["loss_objective"].detach()),
             "critic": float(loss["loss_critic"].detach()),

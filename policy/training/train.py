@@ -1,12 +1,14 @@
-"""Policy training: a privileged teacher, cloning, then PPO, within a time limit and resumable."""
+"""Policy training: a privileged teacher, distillation, then PPO; time-limited and resumable."""
 
 from pathlib import Path
 from typing import Any
 
-from opendactyl.core.atomic_files import read_json
+from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.core.run_dir import CONFIG_NAME, open_run
 from opendactyl.core.signals import sigterm_interrupts
 from opendactyl.policy.training.config import PolicyConfig
+from opendactyl.policy.training.metrics_log import METRICS_FILE
+from opendactyl.policy.training.provenance import SEEDS_FILE
 from opendactyl.policy.training.report import write_report
 from opendactyl.policy.training.trainer import Trainer
 
@@ -15,20 +17,22 @@ def train(config: PolicyConfig) -> Path:
     """Trains a policy and returns its run folder.
 
     Raises:
-        InputError: bad settings, or a folder that holds something else.
+        InputError: invalid settings, or the folder holds something else.
+        EnvironmentFailure: the training diverged, or the Ray cluster failed.
     """
     config.check()
     if config.ray:
         from opendactyl.policy.collection.ray_collector import connect
 
         connect(config.ray)
-    # Weights that cannot be begun with must leave no run behind.
+    # Before the folder is created: unusable initial weights leave no run behind.
     trainer = Trainer(config, config.folder)
     folder = open_run(config.folder, _settings(config), resume=config.resume)
+    write_json(folder / SEEDS_FILE, trainer.seeds)
     if (folder / "checkpoints" / "last.ckpt").exists():
         trainer.load(folder / "checkpoints" / "last.ckpt")
-    else:  # A run that was killed before its first checkpoint begins anew.
-        (folder / "metrics.csv").unlink(missing_ok=True)
+    else:  # A run that was killed before its first checkpoint starts over.
+        (folder / METRICS_FILE).unlink(missing_ok=True)
     try:
         with sigterm_interrupts():
             trainer.run()
@@ -42,7 +46,10 @@ def train(config: PolicyConfig) -> Path:
 
 
 def _settings(config: PolicyConfig) -> dict[str, Any]:
-    """The settings a run is compared by; at their defaults, those younger than the run are left."""
+    """The settings to compare with those of the run.
+
+    Settings that did not exist when the run began are left out where they have their default.
+    """
     lasting, path = config.lasting(), config.folder / CONFIG_NAME
     if not (config.resume and path.exists()):
         return lasting

@@ -1,48 +1,85 @@
-"""Collecting a batch while the last one is learned from."""
+"""Collecting a batch while the learner trains on the last one."""
 
 import copy
+import threading
 
 import pytest
 import torch
+from tensordict import TensorDict
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.async_collector import AsyncCollector
-from opendactyl.policy.collection.collector import Collector
+from opendactyl.policy.collection.collector import Collector, Episodes
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.training.ppo import sequence_modules
 
 
-def test_one_batch_ahead_acts_as_the_agent_was_an_update_before(tiny):
+def test_the_acting_copy_is_one_update_behind(tiny):
     env = HandEnv(tiny().environment(), 4, seed=0)
     agent = Agent(50, hidden=16, memory="lstm", privileged=False)
     threads = torch.get_num_threads()
-    ahead = AsyncCollector(agent, lambda acting: Collector(env, acting, seed=0), threads=1)
+    collector = AsyncCollector(agent, lambda acting: Collector(env, acting, seed=0), threads=1)
     batches, weights = [], []
     for _ in range(3):
         weights.append(copy.deepcopy(agent))
-        batches.append(ahead.collect(3)[0])
+        batches.append(collector.collect(3)[0])
         assert torch.get_num_threads() == 1
         with torch.no_grad():
             for parameter in agent.parameters():
                 parameter += 0.05 * torch.randn_like(parameter)
-    assert isinstance(ahead.stop(), Collector)
+    assert isinstance(collector.stop(), Collector)
     assert torch.get_num_threads() == threads
-    # The first two batches were begun by the same weights, the third by those after one update.
-    for batch, who in zip(batches, (weights[0], weights[0], weights[1]), strict=True):
-        again = sequence_modules(who)[0].get_dist(batch.clone()).log_prob(batch["action"])
+    # The first two batches start with the same weights, the third with those after one update.
+    for batch, actor in zip(batches, (weights[0], weights[0], weights[1]), strict=True):
+        again = sequence_modules(actor)[0].get_dist(batch.clone()).log_prob(batch["action"])
         torch.testing.assert_close(again, batch["action_log_prob"], atol=1e-4, rtol=1e-4)
 
 
-def test_what_goes_wrong_while_collecting_ahead_is_not_swallowed():
-    class Broken:
-        def collect(self, horizon, max_angle):
-            raise InputError("no simulator")
+class Failing:
+    """A collector that fails from a given batch on."""
 
-        def close(self):
-            pass
+    def __init__(self, batches):
+        self.batches, self.closed = batches, False
+        self.failed = threading.Event()
 
-    ahead = AsyncCollector(Agent(50, hidden=8, memory="none", privileged=False), lambda _: Broken())
-    with pytest.raises(InputError, match="no simulator"):
-        ahead.collect(3)
-    ahead.stop().close()
+    def collect(self, horizon, max_angle):
+        if not self.batches:
+            self.failed.set()
+            raise EnvironmentFailure("no simulator")
+        self.batches -= 1
+        return TensorDict(), Episodes()
+
+    def close(self):
+        self.closed = True
+
+
+def failing(batches):
+    agent = Agent(50, hidden=8, memory="none", privileged=False)
+    return AsyncCollector(agent, lambda _: Failing(batches))
+
+
+def test_a_failure_while_collecting_is_raised_once():
+    collector = failing(batches=0)
+    with pytest.raises(EnvironmentFailure, match="no simulator"):
+        collector.collect(3)
+    collector.stop().close()
+
+
+def test_a_failure_of_the_discarded_batch_is_raised_at_a_stage_boundary():
+    threads = torch.get_num_threads()
+    collector = failing(batches=1)
+    collector.collect(3)
+    assert collector.collector.failed.wait(10)
+    with pytest.raises(EnvironmentFailure, match="no simulator"):
+        collector.stop()
+    assert torch.get_num_threads() == threads
+
+
+def test_closing_logs_a_failure_of_the_discarded_batch_and_frees_the_collector(caplog):
+    collector = failing(batches=1)
+    collector.collect(3)
+    assert collector.collector.failed.wait(10)
+    collector.close()
+    assert collector.collector.closed
+    assert "no simulator" in caplog.text

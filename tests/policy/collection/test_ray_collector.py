@@ -1,4 +1,4 @@
-"""Simulations on a real Ray cluster, and the death of a node."""
+"""Collection on a real Ray cluster, and the death of a node."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ def cluster(monkeypatch):
     """A real Ray cluster of two nodes: a head with one CPU and another with two."""
     ray = pytest.importorskip("ray")
     cluster_utils = pytest.importorskip("ray.cluster_utils")
-    # Workers yield to everything else by default, on a busy machine for ever.
+    # By default workers run at a lower priority and may starve on a busy machine.
     monkeypatch.setenv("RAY_worker_niceness", "0")
     store = {"object_store_memory": 100 * 2**20}
     cluster = cluster_utils.Cluster(
@@ -30,8 +30,8 @@ def cluster(monkeypatch):
     cluster.shutdown()
 
 
-def when_whole(collector, seconds=300):
-    """A batch of all three actors, as soon as they take part."""
+def when_complete(collector, seconds=300):
+    """A batch of all three actors, once they are live."""
     deadline = time.monotonic() + seconds
     while True:
         batch, _ = collector.collect(4)
@@ -42,7 +42,7 @@ def when_whole(collector, seconds=300):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_killed_node_costs_its_simulations_until_another_comes(cluster, tiny):
+def test_a_batch_is_smaller_until_a_killed_node_is_replaced(cluster, tiny):
     cluster, node, add_node = cluster
     config = tiny(ray=cluster.address, ray_workers=3, num_envs=6)
     torch.manual_seed(0)
@@ -54,7 +54,7 @@ def test_a_killed_node_costs_its_simulations_until_another_comes(cluster, tiny):
         num_envs=config.num_envs,
         workers=config.ray_workers,
     )
-    batch = when_whole(collector)
+    batch = when_complete(collector)
     assert batch.shape == (6, 4)
     assert len(np.unique(batch["policy"][:, 0].numpy(), axis=0)) == 6
     cluster.remove_node(node, allow_graceful=False)
@@ -64,7 +64,7 @@ def test_a_killed_node_costs_its_simulations_until_another_comes(cluster, tiny):
     assert torch.isfinite(batch["next_value"]).all()
     collector.use(Agent(50, hidden=16, memory="lstm", privileged=False))
     add_node()
-    batch = when_whole(collector)
+    batch = when_complete(collector)
     assert batch.shape == (6, 4)
     collector.close()
 

@@ -1,4 +1,4 @@
-"""The environment: how episodes go, end, and begin anew."""
+"""The environment: steps, termination and restarts of episodes."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def actions(seed, steps, count):
     return np.random.default_rng(seed).integers(0, BINS, (steps, count, 20))
 
 
-def test_seeded_environments_repeat_bit_for_bit():
+def test_seeded_environments_are_reproducible_bit_for_bit():
     runs = []
     for threads in (1, 2):
         env = HandEnv(EnvConfig(), 6, seed=5, threads=threads)
@@ -27,7 +27,7 @@ def test_seeded_environments_repeat_bit_for_bit():
     assert np.isfinite(runs[0]).all()
 
 
-def test_an_episode_is_the_same_whatever_runs_beside_it():
+def test_an_episode_does_not_depend_on_the_batch():
     settings = EnvConfig(evaluation=True)
     many, one = HandEnv(settings, 4, seed=1), HandEnv(settings, 1, seed=1, first_episode=2)
     many.reset(), one.reset()
@@ -37,7 +37,7 @@ def test_an_episode_is_the_same_whatever_runs_beside_it():
         np.testing.assert_array_equal(together.policy[2], alone.policy[0])
 
 
-def test_observations_have_the_promised_sizes():
+def test_observations_have_the_documented_sizes():
     for layout, size in (("d18", 22), ("default", 50), ("joints", 74)):
         assert layout_size(LAYOUTS[layout]) == size
         policy, critic = HandEnv(EnvConfig(layout=layout), 2).reset()
@@ -45,7 +45,7 @@ def test_observations_have_the_promised_sizes():
         assert critic.shape == (2, CRITIC_SIZE)
 
 
-def test_reaching_a_goal_pays_five_and_brings_the_next():
+def test_a_reached_goal_is_rewarded_with_five_and_replaced():
     env = HandEnv(EnvConfig(), 3, seed=2)
     env.reset()
     env.goal[1] = env.object_pose()[1][1]
@@ -57,7 +57,7 @@ def test_reaching_a_goal_pays_five_and_brings_the_next():
     assert not np.array_equal(env.goal[1], before)
 
 
-def test_the_fiftieth_goal_is_the_last():
+def test_an_episode_ends_with_the_fiftieth_goal():
     env = HandEnv(EnvConfig(), 2, seed=2)
     env.reset()
     env.goals[0] = MAX_GOALS - 1
@@ -65,7 +65,7 @@ def test_the_fiftieth_goal_is_the_last():
     reached = env.goal[0].copy()
     step = env.step(np.full((2, 20), 5))
     assert step.outcome.tolist() == [FINISHED, RUNNING]
-    # What is seen before the restart has a goal ahead, as the value of going on must.
+    # The observation before the restart contains a new goal, for bootstrapping.
     where = 15 + 3 + 4
     assert not np.allclose(step.final_critic[0, where : where + 4], reached, atol=1e-3)
     assert step.truncated.tolist() == [True, False]
@@ -73,7 +73,7 @@ def test_the_fiftieth_goal_is_the_last():
     assert env.goals[0] == 0
 
 
-def test_drops_end_and_time_outs_truncate():
+def test_drops_terminate_and_time_outs_truncate():
     env = HandEnv(EnvConfig(seconds_per_goal=0.24), 2, seed=3)
     env.reset()
     env.batch.bind("qpos")[0, env.scene.object_qpos.start + 2] -= 1.0
@@ -89,14 +89,14 @@ def test_drops_end_and_time_outs_truncate():
 
 @pytest.mark.parametrize("randomization", ["none", "dactyl"])
 @pytest.mark.parametrize("evaluation", [False, True])
-def test_a_diverging_simulation_ends_its_episode_and_nothing_else(randomization, evaluation):
+def test_a_diverging_simulation_ends_only_its_own_episode(randomization, evaluation):
     settings = EnvConfig(randomization=randomization, evaluation=evaluation)
-    env, calm = HandEnv(settings, 3, seed=2), HandEnv(settings, 3, seed=2)
-    env.reset(), calm.reset()
-    # A joint spun up until its energy is beyond any solver.
+    env, reference = HandEnv(settings, 3, seed=2), HandEnv(settings, 3, seed=2)
+    env.reset(), reference.reset()
+    # A joint velocity that no solver can integrate.
     env.batch.bind("qvel")[1, env.scene.joint_dof] = 1e9
     bins = actions(3, 1, 3)[0]
-    step, other = env.step(bins), calm.step(bins)
+    step, other = env.step(bins), reference.step(bins)
     assert step.outcome.tolist() == [RUNNING, DIVERGED, RUNNING]
     assert step.terminated.tolist() == [False, True, False]
     assert step.reward[1] == 0 and not step.reached[1]
@@ -110,7 +110,7 @@ def test_a_diverging_simulation_ends_its_episode_and_nothing_else(randomization,
 
 
 class Failing:
-    """A batch in which one simulation fails with an error of the engine."""
+    """A batch in which one simulation raises an error of the engine."""
 
     def __init__(self, batch, number):
         self.batch, self.number = batch, number
@@ -123,7 +123,7 @@ class Failing:
         raise SimulationError(np.array([self.number]), "it failed")
 
 
-def test_an_error_of_the_engine_ends_that_episode_alone():
+def test_an_error_of_the_engine_ends_only_its_episode():
     env = HandEnv(EnvConfig(), 3, seed=2)
     env.reset()
     env._simulations.batch = Failing(env.batch, 1)
@@ -134,7 +134,7 @@ def test_an_error_of_the_engine_ends_that_episode_alone():
     assert (env.step(actions(4, 1, 3)[0]).outcome == RUNNING).all()
 
 
-def test_poses_that_are_no_numbers_diverge():
+def test_nan_poses_count_as_divergence():
     env = HandEnv(EnvConfig(), 2, seed=2)
     env.reset()
     env.batch.bind("qpos")[0, env.scene.object_qpos] = np.nan

@@ -16,24 +16,24 @@ assert opendactyl.policy.__doc__
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("randomization", ["none", "vision"])
-def test_environments_pass_gymnasiums_own_check(name, randomization):
+def test_environments_pass_the_checker_of_gymnasium(name, randomization):
     env = gymnasium.make(f"OpenDactyl/{name}-v0", randomization=randomization)
     check_env(env.unwrapped, skip_render_check=True)
 
 
 def rollout(env, seed, steps=12):
-    """Observations of seeded episodes under seeded actions."""
-    seen = [env.reset(seed=seed)[0]]
+    """Observations of seeded episodes with seeded actions."""
+    observations = [env.reset(seed=seed)[0]]
     env.action_space.seed(0)
     for _ in range(steps):
         observation, _, terminated, truncated, _ = env.step(env.action_space.sample())
-        seen.append(observation)
+        observations.append(observation)
         if np.ndim(terminated) == 0 and (terminated or truncated):
-            seen.append(env.reset()[0])
-    return np.stack(seen)
+            observations.append(env.reset()[0])
+    return np.stack(observations)
 
 
-def test_seeded_resets_repeat_bit_for_bit():
+def test_seeded_resets_are_reproducible_bit_for_bit():
     options = {"randomization": "dactyl", "seconds_per_goal": 0.4}
     single = gymnasium.make("OpenDactyl/Reorient-v0", **options)
     first = rollout(single, 3)
@@ -46,14 +46,14 @@ def test_seeded_resets_repeat_bit_for_bit():
     np.testing.assert_array_equal(rollout(batched, 3), rollout(batched, 3))
 
 
-def test_episodes_without_a_seed_go_on():
+def test_a_reset_without_a_seed_starts_the_next_episode():
     env = gymnasium.make("OpenDactyl/Reorient-v0")
     first, _ = env.reset(seed=0)
     second, _ = env.reset()
     assert not np.array_equal(first, second)
 
 
-def test_make_vec_gives_the_batched_environment():
+def test_make_vec_returns_the_batched_environment():
     env = gymnasium.make_vec("OpenDactyl/FaceUp-v0", num_envs=3, layout="joints")
     assert isinstance(env.unwrapped, HandVectorEnv)
     observation, info = env.reset(seed=0)
@@ -64,7 +64,7 @@ def test_make_vec_gives_the_batched_environment():
         env.reset(seed=[1, 2, 3])
 
 
-def test_ended_episodes_restart_and_leave_their_last_observation():
+def test_ended_episodes_restart_and_return_their_last_observation():
     env = gymnasium.make_vec("OpenDactyl/Spin-v0", num_envs=2, seconds_per_goal=0.16)
     env.reset(seed=0)
     env.step(env.action_space.sample())
@@ -75,7 +75,7 @@ def test_ended_episodes_restart_and_leave_their_last_observation():
         assert not np.array_equal(info["final_obs"][i], observation[i])
 
 
-def test_dactyls_own_set_up_is_a_choice_of_options():
+def test_dactyls_settings_are_available_as_options():
     from opendactyl.policy.interface.actions import ActionConfig
 
     env = gymnasium.make(
@@ -90,7 +90,7 @@ def test_dactyls_own_set_up_is_a_choice_of_options():
     assert observation.shape == (22,)
 
 
-def test_impossible_options_are_refused():
+def test_invalid_options_are_refused():
     for options in ({"layout": "x"}, {"randomization": "x"}, {"start_actions": 1}, {"object": "x"}):
         with pytest.raises(InputError):
             gymnasium.make("OpenDactyl/Spin-v0", **options)
@@ -99,7 +99,7 @@ def test_impossible_options_are_refused():
 
 
 @pytest.mark.parametrize("hidden", [(), ("gymnasium",)])
-def test_importing_the_room_imports_no_simulator(hidden):
+def test_importing_the_package_imports_no_simulator(hidden):
     code = f"""
 import sys
 for name in {hidden!r}:
@@ -113,7 +113,7 @@ print([name for name in ("mujoco", "torch", "torchrl", "ray") if name in sys.mod
     assert result.stdout.strip() == "[]", result.stderr
 
 
-def test_gymnasium_sees_a_vector_environment():
+def test_the_vector_environment_keeps_to_its_spaces_and_seed():
     env = HandVectorEnv(num_envs=3)
     first, _ = env.reset(seed=4)
     assert env.observation_space.contains(first)

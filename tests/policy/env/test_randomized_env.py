@@ -20,28 +20,28 @@ def actions(seed, steps, count):
 
 
 def only(**changes):
-    """An environment's settings with nothing but the named randomizations."""
+    """Settings with only the named randomizations."""
     return EnvConfig(randomization=dataclasses.replace(NONE, **changes))
 
 
 @pytest.mark.parametrize("preset", ["dactyl", "vision"])
-def test_randomized_environments_repeat_bit_for_bit(preset):
+def test_randomized_environments_are_reproducible_bit_for_bit(preset):
     settings = EnvConfig(randomization=preset, seconds_per_goal=0.8)
     runs = []
     env = HandEnv(settings, 4, seed=5, threads=2)
-    for obj, seed in ((HandEnv(settings, 4, seed=5, threads=1), None), (env, None), (env, 5)):
-        seen = [np.concatenate(obj.reset(seed), axis=1)]
+    for instance, seed in ((HandEnv(settings, 4, seed=5, threads=1), None), (env, None), (env, 5)):
+        observations = [np.concatenate(instance.reset(seed), axis=1)]
         for bins in actions(0, 25, 4):
-            step = obj.step(bins)
-            seen.append(np.concatenate([step.policy, step.critic], axis=1))
-        runs.append(np.stack(seen))
+            step = instance.step(bins)
+            observations.append(np.concatenate([step.policy, step.critic], axis=1))
+        runs.append(np.stack(observations))
     np.testing.assert_array_equal(runs[0], runs[1])
     np.testing.assert_array_equal(runs[0], runs[2])
     assert np.isfinite(runs[0]).all()
     assert not np.array_equal(env.reset(6)[1], runs[0][0][:, 50:])
 
 
-def test_a_randomized_episode_is_the_same_whatever_runs_beside_it():
+def test_a_randomized_episode_does_not_depend_on_the_batch():
     settings = EnvConfig(randomization="vision", evaluation=True)
     many, one = HandEnv(settings, 4, seed=1), HandEnv(settings, 1, seed=1, first_episode=2)
     many.reset(), one.reset()
@@ -51,7 +51,7 @@ def test_a_randomized_episode_is_the_same_whatever_runs_beside_it():
         np.testing.assert_array_equal(together.critic[2], alone.critic[0])
 
 
-def test_a_randomization_without_width_changes_nothing():
+def test_a_randomization_of_zero_width_changes_nothing():
     plain, none = HandEnv(EnvConfig(), 2, seed=1), HandEnv(only(gravity=1e-300), 2, seed=1)
     np.testing.assert_array_equal(plain.reset()[0], none.reset()[0])
     for bins in actions(1, 15, 2):
@@ -59,17 +59,17 @@ def test_a_randomization_without_width_changes_nothing():
         np.testing.assert_allclose(first.policy, second.policy, atol=1e-6)
 
 
-def test_the_critic_sees_the_truth_and_the_policy_does_not():
+def test_only_the_critic_observes_true_values():
     env = HandEnv(only(position_offset=0.005, rotation_offset=0.1, fingertip_offset=0.001), 3)
     policy, critic = env.reset()
-    true, seen = env.measurement(), env.seen
+    true, measured = env.true_measurement(), env.measured
     np.testing.assert_allclose(critic[:, 15:18], true.object_position, atol=1e-6)
-    np.testing.assert_allclose(policy[:, 15:18], seen.object_position, atol=1e-6)
+    np.testing.assert_allclose(policy[:, 15:18], measured.object_position, atol=1e-6)
     assert np.all(np.linalg.norm(policy[:, 15:18] - critic[:, 15:18], axis=1) > 1e-4)
     assert np.all(np.abs(policy[:, :15] - critic[:, :15]) > 0)
 
 
-def test_every_episode_draws_anew():
+def test_every_episode_samples_new_physics():
     env = HandEnv(EnvConfig(randomization="dactyl", seconds_per_goal=0.24), 3)
     env.reset()
     first = [p.to_dict() for p in env.randomizer.physics]
@@ -82,7 +82,7 @@ def test_every_episode_draws_anew():
         assert np.all(env.batch.expanded("body_mass")[i, env.scene.object_body] != masses[i])
 
 
-def test_randomized_time_passes_unevenly():
+def test_randomized_steps_have_different_durations():
     env = HandEnv(only(timestep_rate=(1250.0, 1250.0)), 4)
     env.reset()
     times = env.batch.bind("time")

@@ -1,4 +1,4 @@
-"""Each randomization alone: delays, noise, pushes, lost markers, late poses."""
+"""Individual randomizations: delays, noise, pushes, lost markers, late poses."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.policy.interface.observations import Measurement
 from opendactyl.policy.randomization import actuation, sensing
 from opendactyl.policy.randomization.config import PRESETS
-from opendactyl.policy.randomization.rng import BLOCK, Chance
+from opendactyl.policy.randomization.rng import BLOCK, EpisodeStreams
 from opendactyl.sim.hands.names import CONTROL_PERIOD
 from opendactyl.sim.objects.shipped import object_spec
 
@@ -18,11 +18,11 @@ IDS = np.arange(3)
 HALF = np.full(20, 0.5)
 
 
-def chance(count=3, seed=0):
-    chance = Chance(count, seed)
-    chance.begin(np.arange(count), np.arange(count))
-    chance.advance(np.arange(count))
-    return chance
+def streams(count=3, seed=0):
+    streams = EpisodeStreams(count, seed)
+    streams.begin(np.arange(count), np.arange(count))
+    streams.advance(np.arange(count))
+    return streams
 
 
 def measurement(rng, count=3):
@@ -34,20 +34,20 @@ def measurement(rng, count=3):
     )
 
 
-def test_streams_depend_on_seed_and_episode_alone():
-    together, alone = Chance(3, 7), Chance(1, 7)
+def test_streams_depend_on_seed_and_episode_only():
+    together, alone = EpisodeStreams(3, 7), EpisodeStreams(1, 7)
     together.begin(IDS, np.array([4, 5, 6]))
     alone.begin(np.array([0]), np.array([5]))
-    seen = []
+    values = []
     for step in range(2 * BLOCK + 3):
         together.advance(IDS if step % 2 else IDS[1:])
         alone.advance(np.array([0]))
         np.testing.assert_array_equal(
             together.normal("rotation", IDS[1:2]), alone.normal("rotation", np.array([0]))
         )
-        seen.append(alone.normal("action", np.array([0])))
-    assert len(np.unique(np.concatenate(seen))) == 20 * len(seen)
-    assert np.std(seen) == pytest.approx(1, abs=0.1)
+        values.append(alone.normal("action", np.array([0])))
+    assert len(np.unique(np.concatenate(values))) == 20 * len(values)
+    assert np.std(values) == pytest.approx(1, abs=0.1)
 
 
 def test_delayed_actuators_act_one_action_late():
@@ -61,23 +61,23 @@ def test_delayed_actuators_act_one_action_late():
     assert np.all(second[late] == 1) and np.all(second[~late] == 2)
 
 
-def test_backlash_swallows_a_reversal_until_the_slack_is_taken_up():
+def test_backlash_blocks_a_reversal_until_the_slack_is_taken_up():
     backlash = actuation.Backlash(3)
     backlash.begin(IDS)
     rate = 1 / CONTROL_PERIOD
     episode = {"backlash": np.full((3, 2, 20), rate)}
-    still, up = np.zeros((3, 20)), HALF * np.ones((3, 20))
-    # A full command takes up 1 of the slack's length of 2 an action; it begins in the middle.
-    passed = [backlash(way * up, still, HALF, IDS, episode) for way in (1, 1, -1, -1, -1)]
-    for got, share in zip(passed, (0, 1, 0, 0, -1), strict=True):
-        np.testing.assert_allclose(got, share * up, atol=1e-9)
-    # Of a command that would take up twice what is left, half gets through.
+    rest, up = np.zeros((3, 20)), HALF * np.ones((3, 20))
+    # A full command takes up 1 of the slack's length of 2 per action, from the middle.
+    passed = [backlash(sign * up, rest, HALF, IDS, episode) for sign in (1, 1, -1, -1, -1)]
+    for got, fraction in zip(passed, (0, 1, 0, 0, -1), strict=True):
+        np.testing.assert_allclose(got, fraction * up, atol=1e-9)
+    # Half of a command that would take up twice the remaining slack takes effect.
     backlash.begin(IDS)
     episode = {"backlash": np.full((3, 2, 20), 2 * rate)}
-    np.testing.assert_allclose(backlash(up, still, HALF, IDS, episode), up / 2)
+    np.testing.assert_allclose(backlash(up, rest, HALF, IDS, episode), up / 2)
 
 
-def test_no_rate_is_no_backlash():
+def test_rate_zero_means_no_backlash():
     backlash = actuation.Backlash(3)
     targets = np.random.default_rng(0).normal(0, 0.1, (3, 20))
     episode = {"backlash": np.zeros((3, 2, 20))}
@@ -85,29 +85,37 @@ def test_no_rate_is_no_backlash():
     np.testing.assert_array_equal(out, targets)
 
 
-def test_action_noise_is_a_share_of_the_range_and_stays_inside():
+def test_action_noise_is_a_fraction_of_the_range_and_stays_within_it():
     config = dataclasses.replace(NONE, action_noise=0.05)
-    draws, out = chance(), []
+    numbers, out = streams(), []
     for _ in range(200):
-        draws.advance(IDS)
+        numbers.advance(IDS)
         episode = {"action_bias": np.zeros((3, 20))}
-        out.append(actuation.noisy(np.zeros((3, 20)), HALF, 0 * HALF, IDS, draws, episode, config))
+        out.append(
+            actuation.add_noise(np.zeros((3, 20)), HALF, 0 * HALF, IDS, numbers, episode, config)
+        )
     assert np.std(out) == pytest.approx(0.05, rel=0.05)
-    edge = actuation.noisy(
-        np.full((3, 20), 0.5), HALF, 0 * HALF, IDS, draws, {"action_bias": np.ones((3, 20))}, config
+    edge = actuation.add_noise(
+        np.full((3, 20), 0.5),
+        HALF,
+        0 * HALF,
+        IDS,
+        numbers,
+        {"action_bias": np.ones((3, 20))},
+        config,
     )
     assert np.all(edge == 0.5)
 
 
-def test_pushes_come_at_their_rate_and_fade():
+def test_pushes_occur_at_their_rate_and_decay():
     config = dataclasses.replace(PRESETS["dactyl"], force_scale=1.0)
-    pushes, draws = actuation.Pushes(3, config), chance()
+    pushes, numbers = actuation.Pushes(3, config), streams()
     episode = {"force_chance": np.array([0.0, 0.1, 1.0])}
     mass, hits = np.full(3, 0.078), np.zeros(3)
     for _ in range(1000):
         before = pushes.force.copy()
-        draws.advance(IDS)
-        pushes(mass, IDS, draws, episode)
+        numbers.advance(IDS)
+        pushes(mass, IDS, numbers, episode)
         hits += ~np.isclose(pushes.force, 0.99 * before).all(axis=1)
     assert hits[0] == 0
     assert hits[1] == pytest.approx(100, abs=30)
@@ -115,12 +123,12 @@ def test_pushes_come_at_their_rate_and_fade():
     assert np.all(np.abs(pushes.force) < 5 * 0.078)
 
 
-def test_physics_steps_grow_by_an_exponential_mean():
-    draws, steps = chance(), []
+def test_physics_steps_are_extended_by_a_mean_of_exponentials():
+    numbers, steps = streams(), []
     for _ in range(400):
-        draws.advance(IDS)
+        numbers.advance(IDS)
         steps.append(
-            actuation.timestep(IDS, draws, {"timestep_extra": np.array([0.0, 1e-4, 8e-4])})
+            actuation.timestep(IDS, numbers, {"timestep_extra": np.array([0.0, 1e-4, 8e-4])})
         )
     extra = np.array(steps) - 0.008
     assert np.all(extra[:, 0] == 0) and np.all(extra[:, 1:] > 0)
@@ -131,26 +139,28 @@ def test_physics_steps_grow_by_an_exponential_mean():
 
 def test_sensor_noise_has_the_stated_widths():
     config, rng = PRESETS["dactyl"], np.random.default_rng(0)
-    draws, true = chance(), measurement(rng)
+    numbers, true = streams(), measurement(rng)
     zero = {
         "fingertip_marker": np.zeros((3, 5, 3)), "fingertip_offset": np.zeros((3, 5, 3)),
         "rotation_offset": np.zeros((3, 3)), "position_offset": np.zeros((3, 3)),
         "joint_offset": np.zeros((3, 24)),
     }  # fmt: skip
     frames = np.broadcast_to(np.eye(3), (3, 5, 3, 3))
-    seen = []
+    measured = []
     for _ in range(300):
-        draws.advance(IDS)
-        seen.append(sensing.noisy(true, frames, IDS, draws, zero, config))
-    tips = np.stack([s.fingertips - true.fingertips for s in seen])
-    places = np.stack([s.object_position - true.object_position for s in seen])
-    angles = np.stack([geodesic_angle(s.object_quaternion, true.object_quaternion) for s in seen])
+        numbers.advance(IDS)
+        measured.append(sensing.add_noise(true, frames, IDS, numbers, zero, config))
+    tips = np.stack([m.fingertips - true.fingertips for m in measured])
+    positions = np.stack([m.object_position - true.object_position for m in measured])
+    angles = np.stack(
+        [geodesic_angle(m.object_quaternion, true.object_quaternion) for m in measured]
+    )
     assert tips.std() == pytest.approx(0.002, rel=0.05)
-    assert places.std() == pytest.approx(0.001, rel=0.1)
-    # The length of three normal numbers of width 0.1.
+    assert positions.std() == pytest.approx(0.001, rel=0.1)
+    # Norm of three normal numbers of width 0.1.
     assert np.sqrt(np.mean(angles**2)) == pytest.approx(0.1 * 3**0.5, rel=0.1)
-    constant = sensing.noisy(
-        true, frames, IDS, draws, zero | {"position_offset": np.full((3, 3), 0.01)}, NONE
+    constant = sensing.add_noise(
+        true, frames, IDS, numbers, zero | {"position_offset": np.full((3, 3), 0.01)}, NONE
     )
     np.testing.assert_allclose(constant.object_position, true.object_position + 0.01)
     np.testing.assert_allclose(constant.fingertips, true.fingertips)
@@ -158,54 +168,54 @@ def test_sensor_noise_has_the_stated_widths():
 
 def test_lost_markers_keep_their_last_reading_for_a_second():
     config = dataclasses.replace(NONE, marker_loss=0.2)
-    markers, draws = sensing.Markers(3, config), chance()
+    markers, numbers = sensing.Markers(3, config), streams()
     markers.begin(IDS)
     frozen = []
     for step in range(2000):
-        draws.advance(IDS)
+        numbers.advance(IDS)
         reading = np.full((3, 5, 3), float(step))
-        frozen.append((markers(reading, None, IDS, draws) != step)[..., 0])
+        frozen.append((markers(reading, None, IDS, numbers) != step)[..., 0])
     frozen = np.stack(frozen)
-    # A loss every 5 s of sight, each 1 s long: a sixth of the time.
+    # A loss after 5 s of visibility on average, each 1 s long: a sixth of the time.
     assert frozen.mean() == pytest.approx(1 / 6, abs=0.03)
     ends = np.flatnonzero(np.diff(np.concatenate([[0], frozen[:, 0, 0], [0]])))
     lengths = ends[1::2] - ends[::2]
     assert np.all(lengths % 12 == 0) and len(lengths) > 10
 
 
-def test_covered_markers_keep_their_last_reading_but_never_the_episode_before():
-    markers, draws = sensing.Markers(3, NONE), chance()
+def test_occluded_markers_keep_their_last_reading_of_the_same_episode():
+    markers, numbers = sensing.Markers(3, NONE), streams()
     markers.begin(IDS)
-    covered = np.ones((3, 5), dtype=bool)
+    occluded = np.ones((3, 5), dtype=bool)
     ones, twos = np.ones((3, 5, 3)), np.full((3, 5, 3), 2.0)
-    assert np.all(markers(ones, covered, IDS, draws) == 1)
-    assert np.all(markers(twos, covered, IDS, draws) == 1)
-    assert np.all(markers(twos, ~covered, IDS, draws) == 2)
+    assert np.all(markers(ones, occluded, IDS, numbers) == 1)
+    assert np.all(markers(twos, occluded, IDS, numbers) == 1)
+    assert np.all(markers(twos, ~occluded, IDS, numbers) == 2)
     markers.begin(IDS[:1])
-    later = markers(ones, covered, IDS, draws)
+    later = markers(ones, occluded, IDS, numbers)
     assert np.all(later[0] == 1) and np.all(later[1:] == 2)
 
 
 @pytest.mark.parametrize("name", ["block", "prism"])
-def test_nails_are_covered_by_the_object_and_by_other_fingers(name):
+def test_markers_are_occluded_by_the_object_and_by_other_fingers(name):
     rng = np.random.default_rng(0)
     true = measurement(rng, 2)
     spread = np.array([[0.2 * finger, 0.0, 0.0] for finger in range(5)])
     frames = np.broadcast_to(np.eye(3), (2, 5, 3, 3))
     tips = true.object_position[:, None] + 1.0 + spread
     tips[1, 2] = true.object_position[1]
-    # The nail of finger 4 lies where the tip of finger 3 is.
+    # The nail of finger 4 is at the tip of finger 3.
     tips[0, 3] = tips[0, 4] + sensing.NAIL_OFFSETS[4]
-    seen = sensing.covered_nails(
+    occluded = sensing.occluded_markers(
         dataclasses.replace(true, fingertips=tips), frames, object_spec(name), np.ones(2)
     )
-    assert seen[1].tolist() == [False, False, True, False, False]
-    assert seen[0, 4] and not seen[0, :3].any()
+    assert occluded[1].tolist() == [False, False, True, False, False]
+    assert occluded[0, 4] and not occluded[0, :3].any()
 
 
-def test_a_pose_arrives_late_rarely_or_not_at_all():
+def test_poses_arrive_with_delay_and_period():
     config = dataclasses.replace(NONE, pose_delay=(0, 2), pose_period=(1, 3))
-    channel, draws = sensing.PoseChannel(3, config), chance()
+    channel, numbers = sensing.PoseChannel(3, config), streams()
     channel.begin(IDS)
     episode = {
         "pose_delay": np.array([0, 2, 0]), "pose_period": np.array([1, 1, 3]),
@@ -215,16 +225,16 @@ def test_a_pose_arrives_late_rarely_or_not_at_all():
     true = measurement(rng)
     for step in range(7):
         now = dataclasses.replace(true, object_position=np.full((3, 3), float(step)))
-        known.append(channel(now, IDS, draws, episode).object_position[:, 0])
+        known.append(channel(now, IDS, numbers, episode).object_position[:, 0])
     known = np.stack(known)
     assert known[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert known[:, 1].tolist() == [0, 0, 0, 1, 2, 3, 4]
     assert known[:, 2].tolist() == [0, 0, 0, 3, 3, 3, 6]
 
 
-def test_injected_poses_are_anything_and_last_one_action():
+def test_injected_poses_are_random_and_last_one_action():
     config = dataclasses.replace(NONE, pose_injection=(0.3, 0.3), injected_position=0.03)
-    channel, draws = sensing.PoseChannel(3, config), chance()
+    channel, numbers = sensing.PoseChannel(3, config), streams()
     channel.begin(IDS)
     true = measurement(np.random.default_rng(0))
     episode = {
@@ -233,11 +243,11 @@ def test_injected_poses_are_anything_and_last_one_action():
     }  # fmt: skip
     angles = []
     for _ in range(400):
-        draws.advance(IDS)
-        seen = channel(true, IDS, draws, episode)
-        angles.append(geodesic_angle(seen.object_quaternion, true.object_quaternion))
+        numbers.advance(IDS)
+        measured = channel(true, IDS, numbers, episode)
+        angles.append(geodesic_angle(measured.object_quaternion, true.object_quaternion))
     wrong = np.array(angles) > 1e-6
     assert wrong[:, 0].sum() == 0 and wrong[:, 2].all()
     assert wrong[:, 1].mean() == pytest.approx(0.3, abs=0.08)
-    # Uniform rotations are pi/2 + 2/pi away on average.
+    # The mean angle of uniform rotations is pi/2 + 2/pi.
     assert np.mean(np.array(angles)[:, 2]) == pytest.approx(np.pi / 2 + 2 / np.pi, abs=0.15)

@@ -20,16 +20,16 @@ LINKS = 26
 NONE = PRESETS["none"]
 
 
-def draw(config, seed=0):
+def sampled(config, seed=0):
     return sample(np.random.default_rng(seed), config, LINKS)
 
 
 def many(config, count=300):
-    return [draw(config, seed) for seed in range(count)]
+    return [sampled(config, seed) for seed in range(count)]
 
 
 def compiled(object_name, size):
-    """The scene with an object of another size, compiled from scratch."""
+    """The scene compiled with an object of another size."""
     spec, obj = scene_spec(object_name, visual=False), object_spec(object_name)
     geom = spec.geom("object")
     if obj.is_box:
@@ -40,16 +40,16 @@ def compiled(object_name, size):
 
 
 def batch_with(object_name, **changes):
-    """Two simulations, of which the second has what `changes` put into nominal physics."""
+    """Two simulations, the second with `changes` to the nominal physics."""
     scene = sized_scene(object_name)
     batch = Batch(scene.model, 2, 1, persistent=True)
     fields = ModelFields(batch, scene)
-    fields.apply(np.array([1]), [dataclasses.replace(draw(NONE), **changes)])
+    fields.apply(np.array([1]), [dataclasses.replace(sampled(NONE), **changes)])
     return scene, batch, fields
 
 
-def test_none_draws_the_nominal_model():
-    physics = draw(NONE)
+def test_preset_none_is_the_nominal_model():
+    physics = sampled(NONE)
     for name in ("object_size", "object_mass", "link_mass", "friction", "joint_damping"):
         assert np.all(getattr(physics, name) == 1), name
     for name in ("joint_limits", "gravity", "timestep_extra", "action_bias", "backlash"):
@@ -58,29 +58,29 @@ def test_none_draws_the_nominal_model():
     assert not physics.action_delay.any()
 
 
-def test_draws_stay_in_their_ranges_and_fill_them():
-    drawn = many(PRESETS["dactyl"])
+def test_samples_cover_their_ranges():
+    samples = many(PRESETS["dactyl"])
     for name, (low, high) in {
         "object_size": (0.95, 1.05), "object_mass": (0.5, 1.5), "link_mass": (0.5, 1.5),
         "friction": (0.7, 1.3), "joint_damping": (0.3, 3.0), "actuator_gain": (0.75, 1.5),
         "force_chance": (0.001, 0.1), "timestep_extra": (1e-4, 8e-4),
     }.items():  # fmt: skip
-        values = np.stack([np.asarray(getattr(p, name)) for p in drawn])
+        values = np.stack([np.asarray(getattr(p, name)) for p in samples])
         assert low <= values.min() < low + 0.1 * (high - low), name
         assert high - 0.2 * (high - low) < values.max() <= high, name
-    damping = np.log(np.concatenate([p.joint_damping for p in drawn]))
+    damping = np.log(np.concatenate([p.joint_damping for p in samples]))
     assert np.median(damping) == pytest.approx(np.log(0.3 * 3.0) / 2, abs=0.03)
     for name, width in (("joint_limits", 0.15), ("gravity", 0.4), ("rotation_offset", 0.1)):
-        values = np.stack([getattr(p, name) for p in drawn])
+        values = np.stack([getattr(p, name) for p in samples])
         assert values.std() == pytest.approx(width, rel=0.1), name
         assert values.mean() == pytest.approx(0, abs=width / 8), name
-    assert np.mean([p.action_delay for p in drawn]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([p.action_delay for p in samples]) == pytest.approx(0.5, abs=0.03)
 
 
-def test_equal_generators_draw_equal_physics_that_json_can_hold():
-    first, again = draw(PRESETS["vision"], 4), draw(PRESETS["vision"], 4)
+def test_equal_generators_sample_equal_physics_that_json_can_store():
+    first, again = sampled(PRESETS["vision"], 4), sampled(PRESETS["vision"], 4)
     assert json.dumps(first.to_dict()) == json.dumps(again.to_dict())
-    assert first.to_dict() != draw(PRESETS["vision"], 5).to_dict()
+    assert first.to_dict() != sampled(PRESETS["vision"], 5).to_dict()
 
 
 @pytest.mark.parametrize("object_name", ["block", "prism"])
@@ -101,7 +101,7 @@ def test_sizes_equal_those_of_a_compiled_model(object_name):
 
 
 @pytest.mark.parametrize("object_name", ["block", "prism"])
-def test_a_sized_object_falls_and_touches_as_a_compiled_one(object_name):
+def test_a_resized_object_moves_like_a_compiled_one(object_name):
     scene, batch, _ = batch_with(object_name, object_size=0.95)
     theirs = compiled(object_name, 0.95)
     data = mujoco.MjData(theirs)
@@ -118,7 +118,7 @@ def test_a_sized_object_falls_and_touches_as_a_compiled_one(object_name):
     )
 
 
-def test_a_mesh_comes_in_the_nearest_size():
+def test_a_mesh_gets_the_nearest_size():
     scene, batch, _ = batch_with("prism", object_size=1.0333)
     geom = scene.model.geom("object").id
     nearest = MESH_SIZES[np.abs(MESH_SIZES - 1.0333).argmin()]
@@ -129,37 +129,37 @@ def test_a_mesh_comes_in_the_nearest_size():
     np.testing.assert_allclose(extent, nearest * object_spec("prism").half_extent, rtol=1e-5)
 
 
-def test_every_field_changes_from_its_nominal_value_however_often():
+def test_repeated_changes_start_from_the_nominal_values():
     scene, batch, fields = batch_with("block")
-    nominal, drawn = scene.model, draw(PRESETS["dactyl"], 3)
-    for physics in (*many(PRESETS["dactyl"], 3), drawn):
+    nominal, last = scene.model, sampled(PRESETS["dactyl"], 3)
+    for physics in (*many(PRESETS["dactyl"], 3), last):
         fields.apply(np.array([1]), [physics])
     ours = batch.get_model(1)
     hand = fields.links
-    np.testing.assert_allclose(ours.body_mass[hand], nominal.body_mass[hand] * drawn.link_mass)
+    np.testing.assert_allclose(ours.body_mass[hand], nominal.body_mass[hand] * last.link_mass)
     ratio = ours.body_inertia[hand] / nominal.body_inertia[hand]
-    np.testing.assert_allclose(ratio, np.repeat(drawn.link_mass[:, None], 3, axis=1))
-    np.testing.assert_allclose(ours.body_mass[scene.object_body], 0.078 * drawn.object_mass)
-    np.testing.assert_allclose(ours.geom_friction, nominal.geom_friction * drawn.friction)
-    np.testing.assert_allclose(ours.pair_friction, nominal.pair_friction * drawn.friction)
-    damping = nominal.dof_damping[scene.joint_dof] * drawn.joint_damping
+    np.testing.assert_allclose(ratio, np.repeat(last.link_mass[:, None], 3, axis=1))
+    np.testing.assert_allclose(ours.body_mass[scene.object_body], 0.078 * last.object_mass)
+    np.testing.assert_allclose(ours.geom_friction, nominal.geom_friction * last.friction)
+    np.testing.assert_allclose(ours.pair_friction, nominal.pair_friction * last.friction)
+    damping = nominal.dof_damping[scene.joint_dof] * last.joint_damping
     np.testing.assert_allclose(ours.dof_damping[scene.joint_dof], damping)
-    gain = nominal.actuator_gainprm[:, 0] * drawn.actuator_gain
+    gain = nominal.actuator_gainprm[:, 0] * last.actuator_gain
     np.testing.assert_allclose(ours.actuator_gainprm[:, 0], gain)
     np.testing.assert_allclose(ours.actuator_biasprm[:, 1], -gain)
-    np.testing.assert_allclose(ours.opt.gravity, nominal.opt.gravity + drawn.gravity)
+    np.testing.assert_allclose(ours.opt.gravity, nominal.opt.gravity + last.gravity)
     assert np.all(ours.jnt_range[:, 0] <= ours.jnt_range[:, 1])
-    fields.apply(np.array([1]), [draw(NONE)])
+    fields.apply(np.array([1]), [sampled(NONE)])
     back = batch.get_model(1)
     for name in ("body_mass", "body_inertia", "geom_size", "dof_damping", "dof_invweight0"):
         np.testing.assert_array_equal(getattr(back, name), getattr(nominal, name), err_msg=name)
 
 
-def test_the_neighbour_keeps_its_own_physics():
+def test_other_simulations_keep_their_physics():
     _, batch, fields = batch_with("block")
     fields.apply(np.array([0, 1]), many(PRESETS["dactyl"], 2))
     before = batch.get_model(0).body_mass.copy()
-    fields.apply(np.array([1]), [draw(NONE)])
+    fields.apply(np.array([1]), [sampled(NONE)])
     np.testing.assert_array_equal(batch.get_model(0).body_mass, before)
 
 
@@ -182,13 +182,13 @@ def test_a_file_replaces_keys_of_its_preset(tmp_path):
         ("force_decay = 3.0", "from 0 to 1"),
         ("pose_injection = [0.0, 5.0]", "from 0 to 1"),
         ("gravity = nan", "number from 0"),
-        ("pose_period = [0, 2]", "starts at 1"),
+        ("pose_period = [0, 2]", "at least 1"),
         ('preset = "absurd"', "absurd"),
-        ("gravity = 'down'", "keys are"),
+        ("gravity = 'down'", "number from 0"),
         ("gravity =", "keys are"),
     ],
 )
-def test_files_that_cannot_be_drawn_from_are_refused(text, message, tmp_path):
+def test_files_that_cannot_be_sampled_are_refused(text, message, tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text(text)
     with pytest.raises(InputError, match=message):

@@ -1,4 +1,4 @@
-"""Training that is interrupted: nothing is lost, and it goes on."""
+"""Interrupted and resumed training."""
 
 import csv
 import dataclasses
@@ -17,14 +17,14 @@ def test_an_interrupted_run_loses_nothing(tiny, tmp_path, monkeypatch, how):
     config = tiny(max_actions=320)
     iterate, calls = Trainer._iterate, []
 
-    def told_to_end(trainer):
+    def interrupt(trainer):
         calls.append(1)
         if len(calls) == 4:
             signal.raise_signal(how)
         return iterate(trainer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_iterate", told_to_end)
+        patch.setattr(Trainer, "_iterate", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(config)
     assert load_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["actions"] == 3 * 32
@@ -35,7 +35,7 @@ def test_an_interrupted_run_loses_nothing(tiny, tmp_path, monkeypatch, how):
 
 
 @pytest.mark.parametrize("stage", ["teacher", "clone"])
-def test_an_interruption_between_two_stages_keeps_the_one_before(
+def test_an_interruption_between_two_stages_keeps_the_previous_one(
     tiny, tmp_path, monkeypatch, stages, stage
 ):
     config = tiny(max_actions=320)
@@ -59,13 +59,13 @@ def test_an_interruption_between_two_stages_keeps_the_one_before(
     )
 
 
-def test_a_run_killed_before_its_first_checkpoint_has_no_rows_twice(tiny, tmp_path, stages):
+def test_a_run_killed_before_its_first_checkpoint_has_no_duplicate_rows(tiny, tmp_path, stages):
     train(tiny())
     shutil.rmtree(tmp_path / "run/checkpoints")
     assert stages(train(tiny(resume=True))) == ["teacher"] * 2 + ["clone"] + ["ppo"]
 
 
-def test_less_time_than_was_used_passes_no_stage_over(tiny, tmp_path, monkeypatch, stages):
+def test_a_smaller_budget_than_was_used_skips_no_stage(tiny, tmp_path, monkeypatch, stages):
     iterate, calls = Trainer._iterate, []
 
     def interrupt(trainer):
@@ -84,7 +84,7 @@ def test_less_time_than_was_used_passes_no_stage_over(tiny, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_an_interrupted_last_examination_leaves_weights_to_use(tiny, tmp_path, monkeypatch, first):
+def test_an_interrupted_last_evaluation_leaves_usable_weights(tiny, tmp_path, monkeypatch, first):
     checkpoints = tmp_path / "run/checkpoints"
     if not first:
         train(tiny(eval_episodes=1))
@@ -94,11 +94,11 @@ def test_an_interrupted_last_examination_leaves_weights_to_use(tiny, tmp_path, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_examine", interrupted)
+        patch.setattr(Trainer, "_evaluate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(config)
     assert load_checkpoint(checkpoints / "last.ckpt")["actions"] == 256
     assert (checkpoints / "best.ckpt").exists() != first
     train(dataclasses.replace(config, resume=True))
-    # A student that was examined is better known than one that was not.
+    # An evaluated student takes precedence over one that was not evaluated.
     assert load_checkpoint(checkpoints / "best.ckpt")["actions"] == (256 if first else 128)

@@ -1,4 +1,4 @@
-"""What PPO learns from: advantages, ratios, and sequences in which episodes end."""
+"""PPO: advantages, ratios, gradient clipping, and sequences in which episodes end."""
 
 import copy
 
@@ -6,10 +6,12 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
+from opendactyl.policy.training.distillation import Distillation
 from opendactyl.policy.training.ppo import MAX_WEIGHT, PPO, add_advantages, sequence_modules
 
 
@@ -17,8 +19,8 @@ def sequence(**columns):
     return TensorDict({k: torch.tensor(v)[None, :, None] for k, v in columns.items()}, [1, 3])
 
 
-def test_advantages_against_numbers_worked_out_by_hand():
-    """Discount 0.5 and lambda 0.5, three steps, nothing ends."""
+def test_advantages_equal_numbers_computed_by_hand():
+    """Discount 0.5 and lambda 0.5, three steps, no episode ends."""
     batch = sequence(
         state_value=[1.0, 2.0, 3.0],
         next_value=[2.0, 3.0, 4.0],
@@ -32,7 +34,7 @@ def test_advantages_against_numbers_worked_out_by_hand():
     assert batch["value_target"].flatten().tolist() == pytest.approx([1.9375, 1.75, 4.0])
 
 
-def test_a_drop_ends_the_return_and_a_time_out_inside_a_chunk_is_bootstrapped():
+def test_a_drop_ends_the_return_and_a_time_out_is_bootstrapped():
     columns = {
         "state_value": [1.0, 2.0, 3.0],
         "next_value": [2.0, 10.0, 4.0],
@@ -41,7 +43,7 @@ def test_a_drop_ends_the_return_and_a_time_out_inside_a_chunk_is_bootstrapped():
     }
     dropped = sequence(**columns, terminated=[False, True, False])
     add_advantages(dropped, 0.5, 0.5)
-    # d1 = 0 - 2 and nothing flows back over the end; A0 = 1 + 0.25 * -2
+    # d1 = 0 - 2 and nothing propagates across the end; A0 = 1 + 0.25 * -2
     assert dropped["advantage"].flatten().tolist() == pytest.approx([0.5, -2.0, 1.0])
     timed_out = sequence(**columns, terminated=[False, False, False])
     add_advantages(timed_out, 0.5, 0.5)
@@ -49,8 +51,8 @@ def test_a_drop_ends_the_return_and_a_time_out_inside_a_chunk_is_bootstrapped():
     assert timed_out["advantage"].flatten().tolist() == pytest.approx([1.75, 3.0, 1.0])
 
 
-def test_products_in_bf16_leave_the_ratio_of_ppo_at_one(tiny):
-    """Acting and learning must agree on what was likely, or updates go astray."""
+def test_the_ratio_of_ppo_is_one_with_products_in_bf16(tiny):
+    """Acting and learning must compute the same log-probabilities."""
     env = HandEnv(tiny().environment(), 4, seed=0)
     agent = Agent(50, hidden=32, memory="lstm", privileged=False, precision="bf16-mixed")
     with torch.no_grad():
@@ -65,38 +67,38 @@ def test_products_in_bf16_leave_the_ratio_of_ppo_at_one(tiny):
     assert 0 < float((fast - exact).abs().max()) < 0.5
 
 
-def test_episodes_that_end_inside_a_sequence_are_learned_from_as_they_were_lived():
+def test_episode_ends_inside_a_sequence_are_handled_as_in_the_roll_out():
     env = HandEnv(EnvConfig(seconds_per_goal=0.24), 4, seed=3)
     agent = Agent(50, hidden=16, memory="lstm", privileged=False)
-    finals, take = [], env.step
+    finals, original = [], env.step
 
-    def remember(bins):
-        step = take(bins)
+    def recording_step(bins):
+        step = original(bins)
         finals.append(torch.from_numpy(step.final_critic.copy()))
         return step
 
-    env.step = remember
+    env.step = recording_step
     batch, _ = Collector(env, agent, seed=0).collect(7)
     done, truncated = batch["done"][..., 0], (batch["done"] & ~batch["terminated"])[..., 0]
     assert done[:, :-1].any() and truncated[:, :-1].any()
     torch.testing.assert_close(batch["start"][:, 1:].bool(), done[:, :-1])
     critic, h, c = agent.critic, batch["critic_h"][:, 0], batch["critic_c"][:, 0]
 
-    def values(seen, start):
-        return critic.scale.inverse(critic(seen, start, h, c)[0])
+    def values(observation, start):
+        return critic.scale.inverse(critic(observation, start, h, c)[0])
 
-    # The whole sequence at once gives what step by step gave, restarts included.
+    # The whole sequence gives the same values as single steps, restarts included.
     with torch.no_grad():
         torch.testing.assert_close(values(batch["critic"], batch["start"]), batch["state_value"])
         for hand, when in truncated.nonzero():
-            # An episode cut short is worth what would have come next, on the memory it had.
-            seen = torch.cat([batch["critic"][:, : when + 1], finals[when][:, None]], dim=1)
+            # A truncated episode bootstraps from the next observation and its memory.
+            observation = torch.cat([batch["critic"][:, : when + 1], finals[when][:, None]], dim=1)
             start = torch.cat([batch["start"][:, : when + 1], torch.zeros(4, 1)], dim=1)
-            expected = values(seen, start)[hand, -1]
+            expected = values(observation, start)[hand, -1]
             torch.testing.assert_close(batch["next_value"][hand, when], expected)
 
 
-def test_the_ratio_starts_from_the_present_policy_and_weighs_what_an_older_one_did(tiny):
+def test_the_ratio_starts_at_the_current_policy_and_advantages_are_importance_weighted(tiny):
     torch.manual_seed(0)
     env = HandEnv(tiny().environment(), 32, seed=0)
     agent = Agent(50, hidden=16, memory="lstm", privileged=False)
@@ -107,9 +109,54 @@ def test_the_ratio_starts_from_the_present_policy_and_weighs_what_an_older_one_d
     before = batch["action_log_prob"].clone()
     add_advantages(batch, 0.99, 0.95)
     plain = (batch["advantage"] - batch["advantage"].mean()) / batch["advantage"].std()
-    learner._take_bearings(batch)
-    present = sequence_modules(agent)[0].get_dist(batch.clone()).log_prob(batch["action"])
-    torch.testing.assert_close(batch["action_log_prob"], present)
-    weight = (present - before).exp()
+    learner._recompute_log_probs(batch)
+    current = sequence_modules(agent)[0].get_dist(batch.clone()).log_prob(batch["action"])
+    torch.testing.assert_close(batch["action_log_prob"], current)
+    weight = (current - before).exp()
     assert weight.min() < 0.9 and weight.max() > MAX_WEIGHT
     torch.testing.assert_close(batch["advantage"], plain * weight.clamp_max(MAX_WEIGHT)[..., None])
+
+
+@pytest.fixture
+def agent_and_batch(tiny):
+    torch.manual_seed(0)
+    env = HandEnv(tiny().environment(), 8, seed=0)
+    agent = Agent(50, hidden=16, memory="lstm", privileged=False)
+    batch, _ = Collector(env, agent, seed=0).collect(3)
+    return agent, batch
+
+
+def actor_gradients(learner, agent, batch, scale):
+    """Gradients of the actor in an update with critic targets multiplied by `scale`."""
+    learner = copy.deepcopy(learner)
+    prepared = batch.clone()
+    if isinstance(learner, PPO):
+        add_advantages(prepared, 0.99, 0.95)
+        key = "value_target"
+    else:
+        learner._add_targets(prepared)
+        key = "target"
+    prepared[key] = prepared[key] * scale
+    learner._minimise(prepared)
+    network = learner.agent if isinstance(learner, PPO) else learner.student
+    return torch.cat([p.grad.flatten() for p in network.actor.parameters()])
+
+
+@pytest.mark.parametrize("distils", [False, True])
+def test_the_critics_gradient_does_not_scale_the_actors_step(tiny, agent_and_batch, distils):
+    agent, batch = agent_and_batch
+    teacher = Agent(50, hidden=16, memory="none", privileged=True)
+    learner = Distillation(agent, teacher, tiny()) if distils else PPO(agent, tiny())
+    plain = actor_gradients(learner, agent, batch, scale=1.0)
+    assert plain.abs().max() > 0
+    torch.testing.assert_close(actor_gradients(learner, agent, batch, scale=1e4), plain)
+
+
+def test_a_training_that_diverges_is_a_failure_of_the_environment(tiny, agent_and_batch):
+    agent, batch = agent_and_batch
+    learner, before = PPO(agent, tiny()), copy.deepcopy(agent.state_dict())
+    batch["reward"][0, 0] = float("nan")
+    with pytest.raises(EnvironmentFailure, match="diverged"):
+        learner.update(batch, torch.Generator().manual_seed(0))
+    for name, parameter in agent.named_parameters():
+        torch.testing.assert_close(parameter.detach(), before[name])

@@ -1,4 +1,4 @@
-"""Training: its stages, what it leaves behind, and how it goes on."""
+"""Training: stages, output files, resuming and settings."""
 
 import csv
 import dataclasses
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.export import export_policy
 from opendactyl.policy.training.checkpoints import load_checkpoint
@@ -17,7 +17,7 @@ from opendactyl.policy.training.train import train
 from opendactyl.policy.training.trainer import Trainer
 
 
-def test_training_leaves_what_the_contract_says(policy_run, stages):
+def test_training_writes_the_documented_files(policy_run, stages):
     for name in ("config.json", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
         assert (policy_run / name).exists(), name
     assert list(policy_run.glob("events.out.tfevents.*"))
@@ -26,7 +26,7 @@ def test_training_leaves_what_the_contract_says(policy_run, stages):
     assert set(stages(policy_run)) == {"teacher", "clone", "ppo"}
 
 
-def test_resuming_goes_on_and_other_settings_are_refused(policy_run, tiny, tmp_path):
+def test_resuming_continues_and_other_settings_are_refused(policy_run, tiny, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(policy_run, run)
     settings = tiny(out=run, max_actions=960, resume=True)
@@ -41,21 +41,21 @@ def test_resuming_goes_on_and_other_settings_are_refused(policy_run, tiny, tmp_p
         train(dataclasses.replace(settings, resume=False))
 
 
-def test_stages_share_out_the_actions(policy_run, stages):
+def test_stages_divide_the_actions(policy_run, stages):
     assert stages(policy_run) == ["teacher"] * 9 + ["clone"] * 4 + ["ppo"] * 7
 
 
-def test_no_stage_is_passed_over_however_little_time_there_is(tiny, stages):
+def test_no_stage_is_skipped_with_a_tiny_budget(tiny, stages):
     config = tiny(max_actions=0, max_minutes=1e-6)
     assert stages(train(config)) == ["teacher", "clone", "ppo"]
 
 
-def test_stages_without_a_share_are_left_out(tiny, stages):
+def test_stages_with_fraction_zero_are_omitted(tiny, stages):
     config = tiny(teacher_fraction=0.0, distillation_fraction=0.0)
     assert set(stages(train(config))) == {"ppo"}
 
 
-def test_a_changed_file_of_ranges_changes_no_training_that_runs(tiny, tmp_path):
+def test_a_changed_randomization_file_does_not_affect_a_running_training(tiny, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("gravity = 0.1")
     config = tiny(randomization=str(path))
@@ -64,7 +64,7 @@ def test_a_changed_file_of_ranges_changes_no_training_that_runs(tiny, tmp_path):
     assert config.environment().distributions().gravity == 0.1
 
 
-def test_a_finished_run_has_nothing_left_to_do(policy_run, tiny):
+def test_resuming_a_finished_run_does_nothing(policy_run, tiny):
     config = json.loads((policy_run / "config.json").read_text())
     before = load_checkpoint(policy_run / "checkpoints/last.ckpt")
     assert "max_actions" not in config and "ray" not in config
@@ -73,7 +73,7 @@ def test_a_finished_run_has_nothing_left_to_do(policy_run, tiny):
     assert load_checkpoint(policy_run / "checkpoints/last.ckpt")["actions"] == before["actions"]
 
 
-def test_more_time_never_leads_back_to_an_earlier_stage(policy_run, tiny, tmp_path):
+def test_a_larger_budget_never_returns_to_an_earlier_stage(policy_run, tiny, tmp_path):
     shutil.copytree(policy_run, tmp_path / "run")
     longer = tiny(max_actions=6400, resume=True)
     trainer = Trainer(longer, tmp_path / "run")
@@ -84,30 +84,30 @@ def test_more_time_never_leads_back_to_an_earlier_stage(policy_run, tiny, tmp_pa
     assert trainer.env.first_episode > 0
 
 
-def test_the_best_policy_is_the_one_that_got_most_goals_when_examined(policy_run, tmp_path):
+def test_the_best_policy_is_the_one_with_most_goals_in_an_evaluation(policy_run, tmp_path):
     with (policy_run / "metrics.csv").open() as file:
-        eval_episodes = [row["examined_goals"] for row in csv.DictReader(file)]
-    assert eval_episodes[-1], "a finished run is examined"
+        evaluated = [row["examined_goals"] for row in csv.DictReader(file)]
+    assert evaluated[-1], "a finished run is evaluated"
     best = load_checkpoint(policy_run / "checkpoints/best.ckpt")["best"]
-    assert best == max(float(goals) for goals in eval_episodes if goals)
+    assert best == max(float(goals) for goals in evaluated if goals)
 
 
-def test_examinations_take_a_small_share_of_the_time(policy_run, tiny):
+def test_evaluations_take_a_small_fraction_of_the_time(policy_run, tiny):
     config = tiny(eval_episodes=2)
     agent = Agent(50, hidden=256, memory="lstm", privileged=False)
     agent.load_state_dict(load_checkpoint(policy_run / "checkpoints/best.ckpt")["student"])
-    examination = PeriodicEvaluation(config)
-    assert not examination.due(FIRST_SECONDS / 2, finished=False)
-    assert examination.due(10.0, finished=True)
+    evaluation = PeriodicEvaluation(config)
+    assert not evaluation.due(FIRST_SECONDS / 2, finished=False)
+    assert evaluation.due(10.0, finished=True)
     began = time.monotonic()
-    assert 0 <= examination.mean_goals(agent, 10.0) <= 50
+    assert 0 <= evaluation.mean_goals(agent, 10.0) <= 50
     spent = time.monotonic() - began
-    assert not examination.due(10.0 + 11 * spent, finished=False)
-    assert examination.due(10.0 + 14 * spent, finished=False)
+    assert not evaluation.due(10.0 + 11 * spent, finished=False)
+    assert evaluation.due(10.0 + 14 * spent, finished=False)
     assert not PeriodicEvaluation(tiny()).due(1e9, finished=True)
 
 
-def test_runs_older_than_a_setting_go_on(policy_run, tiny, tmp_path):
+def test_runs_older_than_a_setting_can_be_resumed(policy_run, tiny, tmp_path):
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     settings = json.loads((policy_run / "config.json").read_text())
@@ -131,13 +131,13 @@ def test_training_under_randomization_keeps_the_distributions(tiny, tmp_path):
         train(dataclasses.replace(config, resume=True, max_actions=256))
 
 
-def test_dactyls_set_up_trains_and_its_actions_travel_into_the_export(tiny, tmp_path):
+def test_dactyls_settings_train_and_the_export_has_their_actions(tiny, tmp_path):
     config = tiny(task="face-up", layout="d18", action="relative",
         smoothing=0.3, start_actions=100, randomization="dactyl", gamma=0.998,
     )  # fmt: skip
-    said = export_policy(train(config), tmp_path / "policy.onnx")
-    assert said["action"]["mode"] == "relative" and said["action"]["smoothing"] == 0.3
-    assert sum(field["size"] for field in said["observation"]) == 22
+    about = export_policy(train(config), tmp_path / "policy.onnx")
+    assert about["action"]["mode"] == "relative" and about["action"]["smoothing"] == 0.3
+    assert sum(field["size"] for field in about["observation"]) == 22
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_impossible_settings_are_refused(options, tiny, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_no_cluster_at_an_address_is_said(tiny):
+def test_an_unreachable_cluster_is_a_failure_of_the_environment(tiny):
     pytest.importorskip("ray")
     config = tiny(ray="127.0.0.1:1")
-    with pytest.raises(InputError, match=r"no Ray cluster at .127\.0\.0\.1:1"):
+    with pytest.raises(EnvironmentFailure, match=r"no Ray cluster at .127\.0\.0\.1:1"):
         train(config)
     assert not config.out.exists()

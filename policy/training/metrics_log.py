@@ -1,0 +1,59 @@
+"""The metrics of a run: `metrics.csv` and TensorBoard events."""
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from opendactyl.core.csv_log import append_row
+from opendactyl.policy.collection.collector import Episodes
+
+METRICS_FILE = "metrics.csv"
+COLUMNS = (
+    "stage", "seconds", "actions", "actions_per_s", "goals", "dropped", "timed_out", "diverged",
+    "max_angle", "objective", "critic", "entropy", "kl", "examined_goals",
+)  # fmt: skip
+"""The columns of `metrics.csv`."""
+RECENT_EPISODES = 400
+"""Episodes over which `goals` is averaged."""
+
+
+class MetricsLog:
+    """Appends one row per iteration; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens the event file of a run folder."""
+        self._path = folder / METRICS_FILE
+        self._board = SummaryWriter(folder)
+        self._goals: deque[int] = deque(maxlen=RECENT_EPISODES)
+
+    def __enter__(self) -> "MetricsLog":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the event file."""
+        self._board.close()
+
+    def restart_average(self) -> None:
+        """Starts the average of `goals` anew, for another agent."""
+        self._goals.clear()
+
+    def episode_metrics(self, episodes: Episodes) -> dict[str, float]:
+        """The columns that describe the episodes that ended in an iteration."""
+        self._goals.extend(episodes.goals)
+        ended = max(len(episodes.goals), 1)
+        return {
+            "goals": sum(self._goals) / max(len(self._goals), 1),
+            "dropped": episodes.dropped / ended,
+            "timed_out": episodes.timed_out / ended,
+            "diverged": episodes.diverged,
+        }
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Appends a row to `metrics.csv` and its numbers to the event file."""
+        for key, value in row.items():
+            if key != "stage":
+                self._board.add_scalar(f"{row['stage']}/{key}", value, row["actions"])
+        append_row(self._path, COLUMNS, row)

@@ -1,0 +1,117 @@
+"""The goal-angle curriculum: growing, shrinking, and the first angle of pretrained policies."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from opendactyl.models.weights import load_weights
+from opendactyl.policy.collection.agent import Agent
+from opendactyl.policy.training import evaluation
+from opendactyl.policy.training.checkpoints import load_checkpoint
+from opendactyl.policy.training.curriculum import (
+    AVERAGED_BATCHES,
+    GROW_RATE,
+    SHRINK_RATE,
+    START_ANGLE,
+    STEP,
+    Curriculum,
+    goal_rate,
+)
+from opendactyl.policy.training.evaluation import reachable_angle
+from opendactyl.policy.training.train import train
+
+WEIGHTS = Path(__file__).parents[3] / "pretrained/weights/policy-reorient.safetensors"
+
+
+def batch(goals, size=1000):
+    """A batch of `size` actions, some of which reached a goal."""
+    reward = torch.zeros(size, 1, 1)
+    reward[:goals] = 5.0
+    return TensorDict({"reward": reward}, [size, 1])
+
+
+def test_one_batch_does_not_decide():
+    curriculum = Curriculum("reorient")
+    assert goal_rate(batch(100)) == pytest.approx(10.0)
+    for _ in range(AVERAGED_BATCHES - 1):
+        curriculum.update(batch(0))
+    curriculum.update(batch(50))  # 5 goals per hundred actions, 0.6 on average.
+    assert curriculum.max_angle == START_ANGLE
+
+
+def test_the_angle_grows_and_shrinks_with_the_mean_goal_rate():
+    curriculum = Curriculum("reorient")
+    fast, slow = round(10 * GROW_RATE) + 1, round(10 * SHRINK_RATE) - 1
+    for _ in range(AVERAGED_BATCHES + 1):
+        curriculum.update(batch(fast))
+    assert curriculum.max_angle == pytest.approx(START_ANGLE * STEP**2)
+    curriculum.restart()
+    for _ in range(AVERAGED_BATCHES):
+        curriculum.update(batch(slow))
+    assert curriculum.max_angle == pytest.approx(START_ANGLE * STEP)
+    curriculum.update(batch(slow), may_shrink=False)
+    assert curriculum.max_angle == pytest.approx(START_ANGLE * STEP)
+    for _ in range(2 * AVERAGED_BATCHES):
+        curriculum.update(batch(slow))
+    assert curriculum.max_angle == START_ANGLE
+    curriculum.max_angle = math.pi
+    for _ in range(2 * AVERAGED_BATCHES):
+        curriculum.update(batch(fast))
+    assert curriculum.max_angle == math.pi
+
+
+def test_other_tasks_have_no_curriculum():
+    curriculum = Curriculum("spin")
+    for _ in range(2 * AVERAGED_BATCHES):
+        curriculum.update(batch(0))
+    assert curriculum.max_angle == math.pi
+
+
+@pytest.fixture
+def short_probe(monkeypatch):
+    monkeypatch.setattr(evaluation, "PROBE_HANDS", 8)
+    monkeypatch.setattr(evaluation, "PROBE_ACTIONS", 60)
+
+
+def test_the_first_angle_is_what_the_policy_can_do(tiny, short_probe):
+    config = tiny(task="reorient", hidden=256)
+    agent = Agent(50, hidden=256, memory="lstm", privileged=False)
+    assert reachable_angle(agent, config) == START_ANGLE
+    agent.load_state_dict(load_weights(WEIGHTS))
+    assert reachable_angle(agent, config) == math.pi
+
+
+def test_the_search_finds_the_angle_at_which_the_rate_falls(tiny, monkeypatch, short_probe):
+    config = tiny(task="reorient")
+    agent = Agent(50, hidden=16, memory="none", privileged=False)
+    angles = []
+
+    def rate_up_to_two_radians(_):
+        return 3.0 if angles[-1] <= 2.0 else 0.0
+
+    collect = evaluation.Collector.collect
+
+    def recorded(collector, horizon, angle):
+        assert collector.env.max_angle == angle
+        angles.append(angle)
+        return collect(collector, 1, angle)
+
+    monkeypatch.setattr(evaluation.Collector, "collect", recorded)
+    monkeypatch.setattr(evaluation, "goal_rate", rate_up_to_two_radians)
+    assert 1.9 < reachable_angle(agent, config) <= 2.0
+
+
+def test_a_warm_start_from_weights_does_not_restart_the_curriculum(tiny, short_probe):
+    options = {"task": "reorient", "teacher_fraction": 0.0, "distillation_fraction": 0.0}
+    run = train(tiny(warm_start=WEIGHTS, max_actions=32, **options))
+    assert load_checkpoint(run / "checkpoints/last.ckpt")["max_angle"] == math.pi
+
+
+def test_a_teacher_from_random_weights_starts_at_the_first_angle(tiny, short_probe):
+    run = train(tiny(task="reorient", warm_start=WEIGHTS, max_actions=32))
+    rows = (run / "metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("max_angle")
+    assert float(rows[1].split(",")[column]) == START_ANGLE
