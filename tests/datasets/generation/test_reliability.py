@@ -246,7 +246,7 @@ def test_a_disk_too_full_to_decode_to_is_an_error(dataset, small_disk):
     folder = small_disk("size=1m")
     shutil.copytree(dataset, folder / "data", ignore=shutil.ignore_patterns(".cache"))
     (folder / "filler").write_bytes(bytes(300_000))
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(EnvironmentFailure, match="No space left"):
         open_dataset(folder / "data", 64)
     (folder / "filler").unlink()
     assert len(open_dataset(folder / "data", 64)) == 12
