@@ -157,14 +157,14 @@ def test_the_loop_needs_neither_simulator_nor_training_libraries(bundle):
         + """
 import numpy as np
 from opendactyl.control.bundle.load import load_bundle
-from opendactyl.control.evaluation.fault_injection import Faults
+from opendactyl.control.evaluation.fault_injection import FaultInjector
 from opendactyl.control.runtime.pose_filter import FilteredPose
 from opendactyl.control.runtime.goals import TaskGoals
 from opendactyl.control.runtime.interfaces import HandReading
 from opendactyl.control.runtime.recorded_cameras import RecordedCameras
 from opendactyl.control.runtime.robot_loop import RobotLoop
 from opendactyl.control.runtime.vision_pose import VisionPose
-from opendactyl.control.runtime.timeouts import AnsweringHand
+from opendactyl.control.runtime.timeouts import HandWithTimeout
 class Hand:
     def read(self):
         return HandReading(np.zeros(24), np.zeros((5, 3)))

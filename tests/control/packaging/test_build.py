@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.evaluation.evaluate import training_seeds
 from opendactyl.control.packaging.build import ExportConfig, export_bundle
 from opendactyl.control.packaging.metrics import metrics_of_run, record
 from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
+from opendactyl.models.weights import about_weights
 from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
 
 
@@ -148,6 +150,7 @@ def test_networks_of_a_bundle_are_combined_with_others(bundle, vision_run, polic
     new = export_bundle(ExportConfig(vision=bundle, policy=policy_run, out=tmp_path / "a"))
     old, manifest = load_bundle(bundle).manifest, load_bundle(new).manifest
     assert manifest["sha256"]["pose.onnx"] == old["sha256"]["pose.onnx"]
+    assert training_seeds(manifest) == ([0], True)
     assert {k: v for k, v in manifest.items() if k not in ("sha256", "metrics")} == {
         k: v for k, v in old.items() if k not in ("sha256", "metrics")
     }
@@ -182,4 +185,6 @@ def test_weights_are_written_for_runs_only(bundle, policy_run, tmp_path):
     weights = tmp_path / "weights"
     config = ExportConfig(vision=bundle, policy=policy_run, out=tmp_path / "a", weights=weights)
     export_bundle(config)
-    assert [path.name for path in weights.iterdir()] == ["policy-spin.safetensors"]
+    (path,) = weights.iterdir()
+    assert path.name == "policy-spin.safetensors"
+    assert about_weights(path) == {"task": "spin", "seeds": [0], "seeds_complete": True}
