@@ -73,7 +73,7 @@ def pace(bundle: Bundle, actions: int) -> Latencies:
         began = time.perf_counter()
         pose = bundle.estimator.estimate(images)
         estimated = time.perf_counter()
-        controller.see(0, pose)
+        controller.observe(0, pose)
         controller.act(hand, fingertips, joints, controller.quaternion)
         if number >= WARM_UP:
             latencies.estimate.append((estimated - began) * 1000)

@@ -42,6 +42,20 @@ def test_wrong_options_end_with_status_2(tmp_path, options, message):
     assert (tmp_path / "kept.json").read_text() == "{}"
 
 
+@pytest.mark.parametrize(
+    ("study", "arguments"), [("ablations", ()), ("memory", ("--teacher", "nowhere"))]
+)
+def test_studies_check_the_opengl_backend_before_mujoco_is_imported(tmp_path, study, arguments):
+    module = f"opendactyl.benchmarks.studies.{study}"
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", module, *arguments, "--debug"],
+        cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"MUJOCO_GL": "vulcan"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("opendactyl: MUJOCO_GL is 'vulcan'")
+
+
 def _row(name, ours):
     return Row(name=name, ours=ours, peer=10.0, peer_name="other", unit="images/s")
 

@@ -28,12 +28,12 @@ def lines(capsys):
 def test_each_part_has_a_line(opendactyl, tmp_path):
     done = opendactyl("doctor", cwd=tmp_path, MUJOCO_GL="")
     assert done.returncode == 0, done.stdout
-    parts = {line[5:24].strip(): line for line in done.stdout.splitlines()}
+    rows = {line[5:24].strip(): line for line in done.stdout.splitlines()}
     assert {
         "python", "cores", "physics", "gl egl", "gl osmesa", "gl glfw", "classic renderer",
         "filament renderer", "accelerator", "ray",
-    } <= set(parts)  # fmt: skip
-    assert parts["classic renderer"].split("uses ")[1].split()[0] in ("egl", "osmesa")
+    } <= set(rows)  # fmt: skip
+    assert rows["classic renderer"].split("uses ")[1].split()[0] in ("egl", "osmesa")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Writes are complete or absent, whatever happens in between."""
+"""Writes are complete or absent, even after an error or a kill."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.core.run_dir import to_plain
 
 
-def test_bytes_text_and_json_come_back(tmp_path):
+def test_bytes_text_and_json_can_be_read_back(tmp_path):
     atomic.write_bytes(tmp_path / "new" / "folder" / "a", b"\x00\xff")
     assert (tmp_path / "new" / "folder" / "a").read_bytes() == b"\x00\xff"
     atomic.write_text(tmp_path / "b", "ü×")
@@ -32,7 +32,7 @@ def test_json_is_sorted_indented_and_ends_with_a_newline(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": -float("inf")}])
-def test_what_json_cannot_say_is_refused_and_the_old_file_stays(tmp_path, value):
+def test_values_outside_json_are_refused_and_the_old_file_stays(tmp_path, value):
     path = tmp_path / "a.json"
     atomic.write_json(path, 1)
     with pytest.raises(ValueError, match="JSON compliant"):
@@ -90,7 +90,7 @@ def _write_forever(path):
         number += 1
 
 
-def test_a_killed_writer_leaves_a_whole_file(tmp_path):
+def test_a_killed_writer_leaves_a_complete_file(tmp_path):
     path = tmp_path / "a.json"
     atomic.write_json(path, [-1] * 20_000)
     context = multiprocessing.get_context("fork")
@@ -109,7 +109,7 @@ def test_checksums(tmp_path):
     assert atomic.sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
 
 
-def test_json_hash_depends_on_the_content_alone():
+def test_json_hash_depends_only_on_the_content():
     a = atomic.json_hash({"x": 1, "y": [1.5, "ü"]})
     assert a == atomic.json_hash({"y": [1.5, "ü"], "x": 1})
     assert a != atomic.json_hash({"x": 1, "y": [1.5, "u"]})

@@ -8,7 +8,7 @@ from opendactyl.core import cpu
 
 @pytest.fixture
 def cgroups(tmp_path, monkeypatch):
-    """Writes files of a made-up cgroup file system; what this process belongs to, first."""
+    """Writes the groups of this process and the files of an artificial cgroup file system."""
     root, membership = tmp_path / "cgroup", tmp_path / "self"
     monkeypatch.setattr(cpu, "_CGROUP_ROOT", root)
     monkeypatch.setattr(cpu, "_MEMBERSHIP", membership)

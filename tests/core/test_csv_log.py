@@ -3,7 +3,7 @@ import csv
 from opendactyl.core.csv_log import append_row, trim
 
 
-def test_rows_that_will_be_made_again_are_dropped(tmp_path):
+def test_rows_after_the_checkpoint_are_dropped(tmp_path):
     path = tmp_path / "metrics.csv"
     trim(path, "seconds", 1.0)
     assert not path.exists()

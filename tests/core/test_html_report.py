@@ -1,4 +1,4 @@
-"""A report is one file: valid HTML, nothing loaded from elsewhere, hostile text harmless."""
+"""A report is one valid HTML file without external resources; markup in text is escaped."""
 
 import base64
 import io
@@ -16,14 +16,14 @@ VOID = {"meta", "img", "br"}
 
 
 class _Balance(HTMLParser):
-    """Fails on a tag that is closed out of turn."""
+    """Fails on a tag that is closed in the wrong order."""
 
     def __init__(self):
         super().__init__()
-        self.open, self.seen, self.sources, self.words = [], [], [], []
+        self.open, self.tags, self.sources, self.words = [], [], [], []
 
     def handle_starttag(self, tag, attrs):
-        self.seen.append(tag)
+        self.tags.append(tag)
         self.sources += [value for key, value in attrs if key == "src"]
         if tag not in VOID:
             self.open.append(tag)
@@ -48,7 +48,7 @@ def _figure():
     return figure
 
 
-def test_everything_is_inside(tmp_path):
+def test_all_resources_are_embedded(tmp_path):
     picture = np.zeros((8, 12, 3), dtype=np.uint8)
     picture[2:5, 3:9] = (255, 120, 0)
     report = (
@@ -60,7 +60,7 @@ def test_everything_is_inside(tmp_path):
     report.figure(_figure(), "A curve").image(picture, "A picture")
     report.write(tmp_path / "report.html")
     parsed = _parse(tmp_path / "report.html")
-    assert parsed.seen.count("img") == 2
+    assert parsed.tags.count("img") == 2
     assert all(source.startswith("data:image/png;base64,") for source in parsed.sources)
     back = np.asarray(Image.open(io.BytesIO(base64.b64decode(parsed.sources[1].split(",")[1]))))
     np.testing.assert_array_equal(back, picture)
@@ -79,14 +79,14 @@ def test_the_same_report_has_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_hostile_text_stays_text(tmp_path):
+def test_markup_in_text_is_escaped(tmp_path):
     evil = '<script>alert(1)</script> " onload=x [a](javascript:alert(1))'
     report = HtmlReport(evil).heading(evil).text(evil).table([evil], [[evil]])
     report.image(np.zeros((2, 2, 3), np.uint8), evil)
     report.write(tmp_path / "evil.html")
     parsed = _parse(tmp_path / "evil.html")
-    assert "script" not in parsed.seen
-    assert "a" not in parsed.seen
+    assert "script" not in parsed.tags
+    assert "a" not in parsed.tags
     assert "<script>alert(1)</script>" in "".join(parsed.words)
 
 

@@ -1,4 +1,4 @@
-"""Run folders: nothing is overwritten, and only the same settings may go on."""
+"""Run folders: no file is overwritten, and only equal settings continue a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_a_new_run_keeps_its_settings(tmp_path):
     assert read_json(run / "config.json") == PLAIN
 
 
-def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
+def test_a_folder_that_is_not_empty_is_refused_and_kept(tmp_path):
     (tmp_path / "precious").write_text("x")
     for make in (lambda: open_run(tmp_path, PLAIN, resume=False), lambda: new_folder(tmp_path)):
         with pytest.raises(InputError, match=r"not empty.*--resume"):
@@ -51,11 +51,11 @@ def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["precious"]
 
 
-def test_an_empty_folder_is_taken(tmp_path):
+def test_an_empty_folder_is_accepted(tmp_path):
     assert new_folder(tmp_path) == tmp_path
 
 
-def test_resume_goes_on_with_the_same_settings(tmp_path):
+def test_resume_continues_with_equal_settings(tmp_path):
     open_run(tmp_path / "run", PLAIN, resume=True)
     before = (tmp_path / "run" / "config.json").stat().st_mtime_ns
     assert open_run(tmp_path / "run", PLAIN, resume=True) == tmp_path / "run"
@@ -66,7 +66,7 @@ def test_resume_names_every_setting_that_differs(tmp_path):
     open_run(tmp_path / "run", PLAIN, resume=False)
     other = {**PLAIN, "steps": 4, "new": 1}
     del other["names"]
-    del other["limit"]  # Absent and None are one: an option that came later does no harm.
+    del other["limit"]  # Absent and None are equal, so that a new option does not break old runs.
     with pytest.raises(InputError) as caught:
         open_run(tmp_path / "run", other, resume=True)
     message = str(caught.value)
@@ -86,7 +86,7 @@ def test_broken_settings_are_refused(tmp_path, text):
     assert (tmp_path / "config.json").read_text() == text
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "file").write_text("x")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError, match="cannot use the folder"):
