@@ -1,4 +1,4 @@
-"""Exported networks as files: the graph and its weights, and nothing of where they were made."""
+"""Exported networks as files, without metadata of the machine that exported them."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import torch
 
 
 def save_onnx(program: torch.onnx.ONNXProgram | None, path: Path) -> None:
-    """Writes an exported program without the notes that the exporter leaves at every node.
+    """Writes an exported program without the stack traces that the exporter stores at every node.
 
-    They are stack traces: paths of the exporting machine, and a tenth of the file.
+    They contain paths of the exporting machine, and take a tenth of the file.
     """
     assert program is not None
     for node in program.model.graph.all_nodes():

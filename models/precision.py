@@ -1,4 +1,4 @@
-"""Which numbers to compute with: bf16 only where the processor multiplies it natively."""
+"""Choice of floating-point precision: bf16 only where the processor multiplies it natively."""
 
 import os
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
-"""auto is bf16-mixed where that is quicker."""
+"""auto is bf16-mixed where that is faster."""
 
 
 def cpu_multiplies_bf16() -> bool:
-    """Whether this CPU multiplies bf16 natively; without, autocast only costs time."""
+    """Whether this CPU multiplies bf16 natively; otherwise autocast is slower."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -20,5 +20,5 @@ def cpu_multiplies_bf16() -> bool:
 
 
 def use_bf16(precision: str) -> bool:
-    """What one of `PRECISIONS` means on this CPU."""
+    """Whether a value of `PRECISIONS` means bf16 on this CPU."""
     return precision == "bf16-mixed" or (precision == "auto" and cpu_multiplies_bf16())

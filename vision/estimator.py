@@ -1,4 +1,4 @@
-"""The run-time estimator: needs numpy and onnxruntime, nothing else."""
+"""The run-time estimator; needs numpy and onnxruntime only."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +25,13 @@ class Pose:
 
 
 class PoseEstimator:
-    """Images of all cameras to the object's pose. Calls from several threads are safe."""
+    """Estimates the object's pose from the images of all cameras. Thread-safe."""
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
         """Loads a `pose.onnx` to run on `threads` threads (0: all cores).
 
         Raises:
-            InputError: the file is missing or is no estimator.
+            InputError: the file is missing or not a pose estimator.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -43,38 +43,38 @@ class PoseEstimator:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise InputError(f"{path} is no ONNX model ({error})") from error
+            raise InputError(f"{path} is not an ONNX model ({error})") from error
         inputs = self._session.get_inputs()
         outputs = [o.name for o in self._session.get_outputs()]
-        taken = [(i.name, i.shape) for i in inputs]
-        if [name for name, _ in taken] != ["images"] or len(inputs[0].shape) != 5:
-            raise InputError(f"{path} is no pose estimator: its inputs are {taken}")
+        found = [(i.name, i.shape) for i in inputs]
+        if [name for name, _ in found] != ["images"] or len(inputs[0].shape) != 5:
+            raise InputError(f"{path} is not a pose estimator: its inputs are {found}")
         if set(OUTPUTS) - set(outputs):
-            raise InputError(f"{path} is no pose estimator: its outputs are {outputs}")
+            raise InputError(f"{path} is not a pose estimator: its outputs are {outputs}")
         self.shape: tuple[int, ...] = tuple(inputs[0].shape[1:])
-        """Views, height, width and channels of the images it takes."""
+        """Views, height, width and channels of the input images."""
 
     def estimate(self, images: NDArray[np.uint8]) -> Pose:
-        """Estimates the pose in one moment's images (V, H, W, 3), RGB, in the rig's order.
+        """Estimates the pose from simultaneous images (V, H, W, 3), RGB, in the rig's order.
 
         Raises:
-            InputError: images of another type, size or number.
+            InputError: type, size or number of the images is wrong.
         """
         try:
             batch = np.asarray(images)[None]
         except ValueError as error:
-            raise InputError(f"images of different sizes were given ({error})") from error
+            raise InputError(f"the images differ in size ({error})") from error
         position, quaternion, covariance = self.estimate_batch(batch)
         return Pose(position[0], quaternion[0], covariance[0])
 
     @property
     def image_size(self) -> int:
-        """Width and height of the images it takes."""
+        """Width and height of the input images."""
         return self.shape[1]
 
     @property
     def views(self) -> int:
-        """How many cameras it takes."""
+        """Number of cameras."""
         return self.shape[0]
 
     def estimate_batch(
@@ -84,9 +84,9 @@ class PoseEstimator:
         if images.dtype != np.uint8 or images.shape[1:] != self.shape:
             views, height, width, channels = self.shape
             raise InputError(
-                f"images of type {images.dtype} and shape {images.shape[1:]} were given; this "
-                f"estimator takes uint8 ({views}, {height}, {width}, {channels}): views in the "
-                "rig's order, RGB"
+                f"the images have type {images.dtype} and shape {images.shape[1:]}; this estimator "
+                f"takes uint8 ({views}, {height}, {width}, {channels}): views in the rig's order, "
+                "RGB"
             )
         outputs = self._session.run(OUTPUTS, {"images": np.ascontiguousarray(images)})
         position, quaternion, covariance = (np.asarray(o, dtype=np.float64) for o in outputs)

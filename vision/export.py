@@ -1,4 +1,4 @@
-"""The exported estimator: images in, pose and covariance out, nothing left to Python."""
+"""ONNX export of the estimator: from images to pose and covariance in one graph."""
 
 import warnings
 from pathlib import Path
@@ -19,18 +19,18 @@ from opendactyl.vision.training.module import PoseModule
 
 OPSET = 20
 COMPARED = 500
-"""Samples on which an exported network is compared with what it was made of, at most."""
+"""Largest number of samples in the comparison of onnxruntime with torch."""
 
 
 class ExportedEstimator(nn.Module):
-    """A pose network with the rig's nominal cameras inside."""
+    """A pose network together with the nominal cameras of a rig."""
 
     intrinsics: Tensor
     cam_from_hand: Tensor
     log_std_shift: Tensor
 
     def __init__(self, module: PoseModule, rig: Rig) -> None:
-        """Wraps a trained network; `rig` has the cameras at the network's image size."""
+        """Wraps a trained network; `rig` has the network's image size."""
         super().__init__()
         self.network = module.network
         self.register_buffer("intrinsics", torch.tensor(rig.intrinsics, dtype=torch.float32))
@@ -40,13 +40,12 @@ class ExportedEstimator(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Position (B, 3), quaternion (B, 4), covariance (B, 6, 6) from images (B, V, H, W, 3)."""
         output = self.network(images, self.intrinsics, self.cam_from_hand)
-        variance = torch.exp(2 * (output.log_std + self.log_std_shift)).repeat_interleave(3, dim=-1)
-        covariance = variance[:, :, None] * torch.eye(6)
-        return output.position, matrix_to_quat(output.rotation), covariance
+        output.log_std = output.log_std + self.log_std_shift
+        return output.position, matrix_to_quat(output.rotation), output.covariance()
 
 
 def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
-    """Writes `pose.onnx` and returns what a manifest has to say about it."""
+    """Writes `pose.onnx`; returns its entry in the manifest of a bundle."""
     wrapper = ExportedEstimator(module, rig).eval()
     camera = rig.cameras[0]
     shape = (2, len(rig.cameras), camera.height, camera.width, 3)
@@ -78,20 +77,22 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
 
 
 def measure_agreement(module: PoseModule, path: Path, data: CachedDataset) -> dict[str, float]:
-    """How far onnxruntime's answers are from torch's on the first samples of a dataset.
+    """Compares onnxruntime with torch on the first samples of a dataset.
 
     Args:
         module: the network.
-        path: the `pose.onnx` that was made of it.
-        data: samples of its cameras, at its image size.
+        path: the `pose.onnx` exported from it.
+        data: a dataset of the same cameras and image size.
 
     Returns:
-        The number of samples `n`, and the largest differences: `rotation_rad`, `position_m`.
+        The number of samples `n` and the largest differences `rotation_rad` and `position_m`.
     """
     count = min(len(data), COMPARED)
-    exported, ours = (predict(model, data, count) for model in (PoseEstimator(path), module.eval()))
+    exported, original = (
+        predict(model, data, count) for model in (PoseEstimator(path), module.eval())
+    )
     return {
         "n": count,
-        "rotation_rad": float(geodesic_angle(exported.quaternion, ours.quaternion).max()),
-        "position_m": float(np.linalg.norm(exported.position - ours.position, axis=-1).max()),
+        "rotation_rad": float(geodesic_angle(exported.quaternion, original.quaternion).max()),
+        "position_m": float(np.linalg.norm(exported.position - original.position, axis=-1).max()),
     }

@@ -1,4 +1,4 @@
-"""An exported estimator in 8 bits: smaller and quicker, for a little accuracy."""
+"""Static 8-bit quantization of an exported estimator."""
 
 import tempfile
 from pathlib import Path
@@ -10,18 +10,18 @@ from opendactyl.core.atomic_files import write_bytes
 from opendactyl.datasets.loading.cache import CachedDataset
 
 SAMPLES, BATCH = 256, 8
-"""Samples that show which values the activations take, and how many are looked at together."""
+"""Number of calibration samples, and their batch size."""
 
 
 def quantize(path: Path, data: CachedDataset) -> None:
-    """Replaces a `pose.onnx` by one whose convolutions compute in 8 bits.
+    """Replaces a `pose.onnx` by one with 8-bit convolutions.
 
-    Landmarks, geometry and dense layers stay in 32 bits: they are a hundredth of the work and most
-    of the precision.
+    Geometry and dense layers stay in 32 bits: they are a hundredth of the computation and decide
+    most of the accuracy.
 
     Args:
         path: the exported estimator.
-        data: samples of its rig at its image size; the first `SAMPLES` are looked at.
+        data: a dataset of the same rig and image size; the first `SAMPLES` calibrate the ranges.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -32,7 +32,7 @@ def quantize(path: Path, data: CachedDataset) -> None:
         quantize_static(
             str(prepared),
             str(small),
-            _Reader(data),  # pyright: ignore[reportArgumentType]
+            _CalibrationReader(data),  # pyright: ignore[reportArgumentType]
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
             activation_type=QuantType.QUInt8,
@@ -41,8 +41,8 @@ def quantize(path: Path, data: CachedDataset) -> None:
         write_bytes(path, small.read_bytes())
 
 
-class _Reader:
-    """Feeds the calibration."""
+class _CalibrationReader:
+    """onnxruntime's `CalibrationDataReader` over a dataset."""
 
     def __init__(self, data: CachedDataset) -> None:
         self._data = data

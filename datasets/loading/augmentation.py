@@ -1,12 +1,13 @@
-"""What belongs to the camera: photometric augmentation on load, drawn for each view.
+"""Photometric augmentation on load, sampled for each view.
 
-Nothing here moves a pixel: a flip, crop or rotation would break the geometry.
+No transform moves pixels: a flip, crop or rotation would break the geometry.
 """
 
 import os
+import random
 from dataclasses import dataclass
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # Read at import: no look-up on the net.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # Read at import: no network access.
 
 import albumentations as A
 import numpy as np
@@ -16,7 +17,6 @@ from PIL import Image
 from opendactyl.core.config_fields import check_ranges, documented, randomized
 
 Range = tuple[float, float]
-
 
 LIMITS = {
     **dict.fromkeys(
@@ -29,56 +29,61 @@ LIMITS = {
     "rectangle": (0.001, 1.0),
     "patch": (0.001, 1.0),
 }  # fmt: skip
-"""What the values may be."""
+"""Allowed values."""
 
 
 @documented
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """What is drawn for every view; `docs/randomization.md` is made from the fields."""
+    """Ranges of the augmentation, sampled per view; the source of a table in the docs."""
 
-    colours: float = randomized(0.9, "share of views whose colours are shifted at all", "", "ours")
-    brightness: float = randomized(0.2, "brightness (share)", "± uniform", "ORRB")
-    contrast: float = randomized(0.5, "contrast about the mean (share)", "± uniform", "D18 Table 9")
-    saturation: float = randomized(0.2, "saturation (share)", "± uniform", "ORRB")
+    colours: float = randomized(0.9, "probability of a shift of colours", "", "ours")
+    brightness: float = randomized(0.2, "brightness (relative)", "± uniform", "ORRB")
+    contrast: float = randomized(0.5, "contrast about mean (relative)", "± uniform", "D18 Table 9")
+    saturation: float = randomized(0.2, "saturation (relative)", "± uniform", "ORRB")
     hue: float = randomized(10.0, "hue (degrees)", "± uniform", "ORRB")
     white_balance: float = randomized(
         0.3,
-        "share of views with the cast of another light",
+        "probability of another white balance",
         "a black body of 3,000 to 15,000 K",
         "after D19's post-processing",
     )
-    blur: float = randomized(0.2, "share of views blurred", "Gaussian, 3 pixels wide", "DeXtreme")
-    noisy: float = randomized(0.7, "share of views with pixel noise", "", "ours")
+    blur: float = randomized(0.2, "probability of blur", "Gaussian, 3 pixels wide", "DeXtreme")
+    noisy: float = randomized(0.7, "probability of pixel noise", "", "ours")
     noise: Range = randomized(
-        (0.0, 0.1), "standard deviation of pixel noise (share of white)", "uniform", "D18 Table 9"
+        (0.0, 0.1),
+        "standard deviation of pixel noise (white is 1)",
+        "uniform",
+        "D18 Table 9",
     )
-    jpeg: float = randomized(0.2, "share of views compressed", "", "DeXtreme")
+    jpeg: float = randomized(0.2, "probability of JPEG compression", "", "DeXtreme")
     jpeg_quality: Range = randomized((60.0, 95.0), "JPEG quality", "uniform", "ours")
     occluder: float = randomized(
         0.2,
-        "share of views behind rectangles, and of views behind a patch cut from another",
+        "probability of rectangles, and of a patch of another view, in front",
         "",
         "after DeXtreme's CutMix",
     )
-    rectangles: Range = randomized((1.0, 3.0), "rectangles, each of one colour", "uniform", "ours")
+    rectangles: Range = randomized(
+        (1.0, 3.0), "number of one-coloured rectangles", "uniform", "ours"
+    )
     rectangle: Range = randomized(
-        (0.03, 0.12), "a rectangle's sides (share of the view's)", "uniform", "ours"
+        (0.03, 0.12), "sides of a rectangle (fraction of the view's)", "uniform", "ours"
     )
     patch: Range = randomized(
-        (0.05, 0.2), "a patch's sides (share of the view's)", "uniform", "ours"
+        (0.05, 0.2), "sides of a patch (fraction of the view's)", "uniform", "ours"
     )
     background: float = randomized(
-        0.3, "share of views with a random pattern behind, where masks are stored", "", "DeXtreme"
+        0.3, "probability of a random background, where masks are stored", "", "DeXtreme"
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be drawn."""
+        """Raises an `InputError` for invalid ranges."""
         check_ranges("augmentation", self, LIMITS)
 
 
 class Augmentation:
-    """An albumentations pipeline, seeded anew for every sample."""
+    """An albumentations pipeline whose random numbers depend on the given generator only."""
 
     def __init__(self, config: AugmentConfig) -> None:
         """Builds the pipeline."""
@@ -116,12 +121,12 @@ class Augmentation:
         rng: np.random.Generator,
         masks: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """Augments images (V, H, W, 3), each view with draws of its own.
+        """Augments images (V, H, W, 3), independently for each view.
 
         Args:
             images: the views of a sample.
-            rng: decides every draw.
-            masks: the classes (V, H, W) of the pixels, 0 being background.
+            rng: source of all random numbers.
+            masks: classes (V, H, W) of the pixels; 0 is background.
         """
         if masks is not None:
             images = np.stack(
@@ -140,14 +145,24 @@ class Augmentation:
                 for image in images
             ]
         )
-        self._pipeline.set_random_seed(int(rng.integers(2**31)))
-        return np.stack([self._pipeline(image=image)["image"] for image in images])
+        return np.stack(
+            [
+                self._transform(image, child)
+                for image, child in zip(images, rng.spawn(len(images)), strict=True)
+            ]
+        )
+
+    def _transform(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        # Not `set_random_seed`, which gives every transform a copy of the same random stream: all
+        # would decide alike whether to apply. Here, they consume one stream in turn.
+        self._pipeline.set_random_state(rng, random.Random(int(rng.integers(2**63))))
+        return self._pipeline(image=image)["image"]
 
 
 def with_patch(
     image: NDArray[np.uint8], other: NDArray[np.uint8], sides: Range, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Hides a part of `image`, of sides that are shares of its own, behind a piece of `other`."""
+    """Covers a part of `image` with a patch of `other`; `sides` are fractions of the image's."""
     size = np.array(image.shape[:2])
     height, width = np.maximum(size * rng.uniform(*sides, 2), 1).astype(int)
     free = size - (height, width)
@@ -162,9 +177,9 @@ def with_patch(
 def replace_background(
     image: NDArray[np.uint8], background: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Puts a coarse random pattern, smooth or of blocks, where `background` is."""
+    """Replaces the background by a coarse random pattern, smooth or of blocks."""
     height, width = background.shape
     cells = rng.integers(0, 256, (*rng.integers(2, 9, 2), 3), dtype=np.uint8)
     smooth = Image.Resampling.BICUBIC if rng.random() < 0.7 else Image.Resampling.NEAREST
-    scenery = np.asarray(Image.fromarray(cells).resize((width, height), smooth))
-    return np.where(background[..., None], scenery, image)
+    pattern = np.asarray(Image.fromarray(cells).resize((width, height), smooth))
+    return np.where(background[..., None], pattern, image)

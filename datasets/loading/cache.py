@@ -1,9 +1,10 @@
-"""Decoded, downsized images in one memory-mapped file, so that training never waits for JPEG."""
+"""Cache of decoded, downsized images in a memory-mapped file, so that no epoch decodes JPEG."""
 
 import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -12,21 +13,26 @@ from PIL import Image
 from tqdm import tqdm
 
 from opendactyl.core.atomic_files import json_hash
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_error
 from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 
 CACHE_VERSION = 3
-"""Raised when a cache holds something else than before; older ones are made again."""
+"""Incremented when the content of the cache changes; older caches are rebuilt."""
 PER_VIEW = ("landmarks", "anchors", "visible_fraction")
-"""Labels of which each view has its own."""
+"""Labels with a view axis."""
 
 
 @dataclass(frozen=True, eq=False)
 class CachedDataset:
-    """A dataset's samples as arrays; N samples, V views."""
+    """A dataset's samples as arrays: N samples, V views.
 
+    It pickles as its folder and is reopened in the receiving process: a memory map would pickle as
+    a copy of all images.
+    """
+
+    folder: Path
     manifest: Manifest
     rig: Rig
     """The nominal cameras at the cached image size."""
@@ -43,24 +49,29 @@ class CachedDataset:
     visible_fraction: NDArray[np.float32]
     """(N, V)."""
     masks: NDArray[np.uint8] | None = None
-    """Memory-mapped classes of the pixels (N, V, S, S), where the dataset stores them."""
+    """Memory-mapped pixel classes (N, V, S, S), if the dataset stores them."""
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.images)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the arguments of `open_dataset`."""
+        return open_dataset, (self.folder.absolute(), self.images.shape[2], self.images.shape[1])
+
 
 def open_dataset(folder: str | Path, image_size: int, views: int = 0) -> CachedDataset:
-    """Opens a dataset at an image size, decoding it once into its `.cache` folder.
+    """Opens a dataset at an image size; decodes it into its `.cache` folder if necessary.
 
     Args:
         folder: a dataset.
         image_size: width and height to resize to, at most the dataset's.
-        views: leave out all but so many of the rig's first cameras; 0 takes all.
+        views: number of the rig's first cameras to use; 0 uses all.
 
     Raises:
-        InputError: the dataset is unfinished or damaged, or the size is larger than its images, or
-            it has fewer views.
+        InputError: the dataset is unfinished, damaged or not writable, or has smaller images or
+            fewer views.
+        EnvironmentFailure: the disk is full or failed.
     """
     folder = Path(folder)
     manifest = load_manifest(folder)
@@ -71,23 +82,24 @@ def open_dataset(folder: str | Path, image_size: int, views: int = 0) -> CachedD
     cache = folder / ".cache" / f"{image_size}-{key}"
     if not (cache / "labels.npz").exists():
         _build_once(folder, manifest, image_size, cache)
-    taken = slice(views or None)
+    first = slice(views or None)
     with np.load(cache / "labels.npz") as labels:
         return CachedDataset(
+            folder=folder,
             manifest=manifest,
-            rig=Rig(rig.name, rig.resized(image_size).cameras[taken]),
-            images=np.load(cache / "images.npy", mmap_mode="r")[:, taken],
-            masks=np.load(cache / "masks.npy", mmap_mode="r")[:, taken]
+            rig=Rig(rig.name, rig.resized(image_size).cameras[first]),
+            images=np.load(cache / "images.npy", mmap_mode="r")[:, first],
+            masks=np.load(cache / "masks.npy", mmap_mode="r")[:, first]
             if manifest.config.get("masks")
             else None,
             position=labels["position"],
             quaternion=labels["quaternion"],
-            **{name: labels[name][:, taken] for name in PER_VIEW},
+            **{name: labels[name][:, first] for name in PER_VIEW},
         )
 
 
 def _check_fits(folder: Path, rig: Rig, image_size: int, views: int) -> None:
-    """Raises an `InputError` for views that were never taken or pixels that are not there."""
+    """Raises an `InputError` if the dataset has too few views or pixels."""
     native = rig.cameras[0].width
     if views > len(rig.cameras):
         raise InputError(
@@ -101,7 +113,7 @@ def _check_fits(folder: Path, rig: Rig, image_size: int, views: int) -> None:
 
 
 def _build_once(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
-    """Builds the cache; of several processes, as of a training on several devices, one does."""
+    """Builds the cache in one of several processes; the others wait."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / ".lock").open("w") as file:
@@ -111,15 +123,14 @@ def _build_once(folder: Path, manifest: Manifest, size: int, cache: Path) -> Non
     except OSError as error:
         for leftover in cache.glob("*.tmp*"):
             leftover.unlink(missing_ok=True)
-        raise InputError(
-            f"cannot decode {folder} into {cache}: {error.strerror or error}; the dataset's folder "
-            "must be writable and have free space"
+        raise file_error(
+            f"cannot decode {folder} into {cache}", error, "the dataset's folder must be writable"
         ) from error
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
     array = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    # A full disk must be an error now; met while writing to the map, it would kill the process.
+    # Reserve the space: on a full disk, a write to the map would kill the process by SIGBUS.
     with path.open("r+b") as file:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
@@ -156,16 +167,16 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
         if array is not None:
             array.flush()
             os.replace(cache / f"{name}.tmp", cache / f"{name}.npy")
-    # The labels come last: where they are, the images are complete.
+    # The labels are written last: they mark a complete cache.
     np.savez(cache / "labels.tmp.npz", **labels)  # pyright: ignore[reportArgumentType]
     os.replace(cache / "labels.tmp.npz", cache / "labels.npz")
 
 
 def _resized(
-    images: NDArray[np.uint8], size: int, filtering: Image.Resampling
+    images: NDArray[np.uint8], size: int, resampling: Image.Resampling
 ) -> NDArray[np.uint8]:
     if images.shape[1] == size:
         return images
     return np.stack(
-        [np.asarray(Image.fromarray(view).resize((size, size), filtering)) for view in images]
+        [np.asarray(Image.fromarray(view).resize((size, size), resampling)) for view in images]
     )

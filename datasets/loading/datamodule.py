@@ -1,4 +1,4 @@
-"""Batches for training: shuffled by epoch, augmented by draw, the same on every run."""
+"""Batches for training: shuffled and augmented per epoch, reproducible."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,14 +18,14 @@ Item = dict[str, Any]
 
 
 class PoseDataset(Dataset[Item]):
-    """Samples by (epoch, index): the epoch decides the augmentation."""
+    """Samples by (epoch, index); the epoch is a part of the augmentation's seed."""
 
     def __init__(
-        self, parts: Sequence[CachedDataset], augment: AugmentConfig | None, seed: int
+        self, datasets: Sequence[CachedDataset], augment: AugmentConfig | None, seed: int
     ) -> None:
-        """The samples of all `parts` in order; augments when `augment` is given."""
-        self._parts = parts
-        self._ends = np.cumsum([len(part) for part in parts])
+        """Concatenates `datasets`; augments if `augment` is given."""
+        self._datasets = datasets
+        self._ends = np.cumsum([len(data) for data in datasets])
         self._augmentation = Augmentation(augment) if augment else None
         self._seed = seed
 
@@ -37,7 +37,7 @@ class PoseDataset(Dataset[Item]):
         """One sample as numpy arrays."""
         epoch, index = key
         number = int(np.searchsorted(self._ends, index, side="right"))
-        data = self._parts[number]
+        data = self._datasets[number]
         i = index - int(self._ends[number]) + len(data)
         images = np.array(data.images[i])
         if self._augmentation is not None:
@@ -56,9 +56,9 @@ class PoseDataset(Dataset[Item]):
 
 
 class EpochSampler(DistributedSampler[tuple[int, int]]):
-    """A permutation of the samples for each epoch, drawn from (seed, epoch), split by rank.
+    """A permutation of the samples for each (seed, epoch), split by rank.
 
-    It is a `DistributedSampler` so that Lightning, which would wrap any other, leaves it alone.
+    A `DistributedSampler`, since Lightning replaces any other sampler in distributed training.
     """
 
     def __init__(
@@ -69,18 +69,18 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
         shuffle: bool,
         rank: int = 0,
         ranks: int = 1,
-        place: Callable[[int], tuple[int, int]] | None = None,
+        resume: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
-        """Samples 0 to `size`, of which each rank gets an equal share.
+        """Samples 0 to `size`, split evenly.
 
         Args:
             size: number of samples.
-            seed: decides the order.
+            seed: seed of the order.
             shuffle: False keeps the samples in order.
-            rank: which share.
-            ranks: number of shares.
-            place: gives, of a share's size, the epoch to go on with and the samples of it to leave
-                out; without it, `set_epoch` alone decides.
+            rank: index of this process.
+            ranks: number of processes.
+            resume: maps the number of samples per rank to the epoch to continue with and the number
+                of its samples to skip; by default, the epoch of `set_epoch`.
         """
         super().__init__(
             range(size),  # pyright: ignore[reportArgumentType]
@@ -90,35 +90,35 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
             seed=seed,
         )
         self._size = size
-        self._place = place
+        self._resume = resume
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """(epoch, index) of each sample."""
-        epoch, done = self._place(self.num_samples) if self._place else (self.epoch, 0)
+        epoch, done = self._resume(self.num_samples) if self._resume else (self.epoch, 0)
         order = np.arange(self._size)
         if self.shuffle:
             order = np.random.default_rng([self.seed, epoch]).permutation(self._size)
-        share = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
-        return iter([(epoch, int(index)) for index in share[done:]])
+        own = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
+        return iter([(epoch, int(index)) for index in own[done:]])
 
 
 class ResumableLoader(DataLoader[Item]):
-    """A loader that may go on in the middle of an epoch.
+    """A loader that can resume in the middle of an epoch.
 
-    Lightning asks the loader whether it can. Where to go on follows from the steps the trainer has
-    taken (`PoseDataModule`), so there is nothing to keep here.
+    Lightning requires these methods. The state is empty: `PoseDataModule` derives the position in
+    the epoch from the trainer's step.
     """
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing."""
+        """Empty."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Takes nothing."""
+        """Does nothing."""
 
 
 class PoseDataModule(L.LightningDataModule):
-    """Training and validation batches from two datasets of one rig."""
+    """Training and validation batches from datasets of one rig and object."""
 
     def __init__(
         self,
@@ -133,18 +133,18 @@ class PoseDataModule(L.LightningDataModule):
         augment: AugmentConfig | None = None,
         limit_val: int = 2000,
     ) -> None:
-        """Names the datasets; `setup` opens them.
+        """Stores the settings; `setup` opens the datasets.
 
         Args:
-            data: the training datasets, which are mixed.
-            val_data: the validation dataset, of another seed.
-            image_size: width and height the network sees.
-            views: how many of the rig's first cameras it sees; 0 is all.
-            batch_size: samples in a batch.
-            workers: loader processes.
+            data: training datasets, concatenated.
+            val_data: validation dataset, of another seed.
+            image_size: width and height of the images.
+            views: number of the rig's first cameras to use; 0 uses all.
+            batch_size: batch size of each process.
+            workers: number of loader processes.
             seed: seed of order and augmentation.
-            augment: ranges of the augmentation; None augments nothing.
-            limit_val: use at most this many validation samples.
+            augment: ranges of the augmentation; None disables it.
+            limit_val: largest number of validation samples.
         """
         super().__init__()
         self._folders = (*data, val_data)
@@ -157,13 +157,13 @@ class PoseDataModule(L.LightningDataModule):
         self.train: list[CachedDataset] = []
 
     def setup(self, stage: str | None = None) -> None:
-        """Opens the datasets and checks that they belong together."""
+        """Opens the datasets and checks that they are compatible."""
         if self.train:
             return
         *train, self.val = (open_dataset(f, self._image_size, self._views) for f in self._folders)
         *folders, val_folder = self._folders
-        for folder, part in zip(folders, train, strict=True):
-            a, b = part.manifest, self.val.manifest
+        for folder, data in zip(folders, train, strict=True):
+            a, b = data.manifest, self.val.manifest
             if a.rig != b.rig or a.object != b.object:
                 raise InputError(
                     f"{folder} and {val_folder} differ in rig or object; "
@@ -172,7 +172,7 @@ class PoseDataModule(L.LightningDataModule):
             if a.seed == b.seed:
                 raise InputError(
                     f"{folder} and {val_folder} have the same seed {a.seed}: "
-                    "validation would see training samples; make one with another --seed"
+                    "validation would use training samples; make one with another --seed"
                 )
         if sum(map(len, train)) < 2:
             raise InputError(f"{folders[0]} has fewer than two samples; make more")
@@ -180,7 +180,7 @@ class PoseDataModule(L.LightningDataModule):
 
     @property
     def rig(self) -> Rig:
-        """The nominal cameras at the size the network sees."""
+        """The nominal cameras at the image size."""
         return self.val.rig
 
     def train_dataloader(self) -> DataLoader[Item]:
@@ -190,18 +190,20 @@ class PoseDataModule(L.LightningDataModule):
         full = sampler.num_samples >= self.batch_size
         return self._loader(dataset, sampler, drop_last=full)
 
-    def _place(self, share: int) -> tuple[int, int]:
-        """The epoch that the next batch belongs to, and the samples of it that were trained on.
+    def _position(self, samples: int) -> tuple[int, int]:
+        """The epoch of the next batch, and the number of its samples already trained on.
 
-        Only the steps taken count: a run that stopped within an epoch goes on within it, while
-        Lightning's own epoch is already the next.
+        Derived from the steps: after a stop within an epoch, Lightning's epoch is already the next.
+
+        Args:
+            samples: number of samples per epoch and process.
         """
         steps = self.trainer.global_step if self.trainer else 0
-        epoch, batches = divmod(steps, max(share // self.batch_size, 1))
+        epoch, batches = divmod(steps, max(samples // self.batch_size, 1))
         return epoch, batches * self.batch_size
 
     def val_dataloader(self) -> DataLoader[Item]:
-        """Plain batches in order."""
+        """Batches in order, without augmentation."""
         dataset = PoseDataset([self.val], None, self._seed)
         sampler = self._sampler(min(len(dataset), self.limit_val), shuffle=False)
         return self._loader(dataset, sampler, drop_last=False)
@@ -210,8 +212,10 @@ class PoseDataModule(L.LightningDataModule):
         rank, ranks = 0, 1
         if self.trainer is not None:
             rank, ranks = self.trainer.global_rank, self.trainer.world_size
-        place = self._place if shuffle and self.trainer is not None else None
-        return EpochSampler(size, self._seed, shuffle=shuffle, rank=rank, ranks=ranks, place=place)
+        resume = self._position if shuffle and self.trainer is not None else None
+        return EpochSampler(
+            size, self._seed, shuffle=shuffle, rank=rank, ranks=ranks, resume=resume
+        )
 
     def _loader(
         self, dataset: PoseDataset, sampler: EpochSampler, *, drop_last: bool

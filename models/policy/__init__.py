@@ -1,1 +1,1 @@
-"""Actor, critic and their normaliser."""
+"""Actor, critic and normaliser."""

@@ -1,6 +1,6 @@
 """Actor and critic: normaliser, dense layer, memory, head (D18 Table 10).
 
-Sequences are (B, T, n). The memory is an LSTM, or its feed-forward twin of equal size.
+Sequences are (B, T, n). The memory is an LSTM, or a feed-forward network of equal size.
 """
 
 import torch
@@ -13,10 +13,10 @@ MEMORIES = ("lstm", "none")
 
 
 class LSTM(nn.Module):
-    """One LSTM layer that forgets at marked steps of a sequence."""
+    """One LSTM layer whose state is reset at marked steps of a sequence."""
 
     def __init__(self, size: int) -> None:
-        """An LSTM from `size` inputs to `size` outputs."""
+        """Builds an LSTM from `size` inputs to `size` outputs."""
         super().__init__()
         self.cell = nn.LSTMCell(size, size)
 
@@ -35,13 +35,13 @@ class LSTM(nn.Module):
             Outputs (B, T, H), and h and c after the last step.
         """
         cell = self.cell
-        # The inputs' share of all steps is one product; only the rest has to wait its turn.
-        share = functional.linear(x, cell.weight_ih, cell.bias_ih)
+        # The input projection of all steps is one product; only the rest is sequential.
+        projected = functional.linear(x, cell.weight_ih, cell.bias_ih)
         keep = (1.0 - start).to(x.dtype)
         outputs = []
-        # Not share[:, t]: the gradient of each such slice is a whole tensor of zeros but for it.
-        for now, kept in zip(share.unbind(1), keep[..., None].unbind(1), strict=True):
-            gates = now + functional.linear(h * kept, cell.weight_hh, cell.bias_hh)
+        # Not projected[:, t]: the gradient of such a slice is a full-size tensor, mostly zeros.
+        for at_t, kept in zip(projected.unbind(1), keep[..., None].unbind(1), strict=True):
+            gates = at_t + functional.linear(h * kept, cell.weight_hh, cell.bias_hh)
             i, f, g, o = gates.chunk(4, dim=-1)
             c = torch.sigmoid(f) * (c * kept) + torch.sigmoid(i) * torch.tanh(g)
             h = torch.sigmoid(o) * torch.tanh(c)
@@ -49,18 +49,18 @@ class LSTM(nn.Module):
         return torch.stack(outputs, dim=1), h, c
 
 
-class Twin(nn.Module):
-    """The LSTM's feed-forward twin: as many parameters, no memory."""
+class FeedForward(nn.Module):
+    """A feed-forward network with as many parameters as the LSTM."""
 
     def __init__(self, size: int) -> None:
-        """Two layers from `size` to `size` with `4 * size` units between."""
+        """Builds two layers from `size` to `size` with `4 * size` units between."""
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(size, 4 * size), nn.ReLU(), nn.Linear(4 * size, size))
 
     def forward(
         self, x: Tensor, start: Tensor, h: Tensor, c: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps each step (B, T, n) by itself; h and c pass through."""
+        """Maps each step of (B, T, n) independently; h and c pass through."""
         return torch.relu(self.layers(x)), h, c
 
 
@@ -70,16 +70,16 @@ class RecurrentNet(nn.Module):
     def __init__(
         self, inputs: int, outputs: int, *, hidden: int = 256, memory: str = "lstm"
     ) -> None:
-        """A network from `inputs` to `outputs` with `hidden` units and a kind of memory."""
+        """Builds a network with `hidden` units; `memory` is one of `MEMORIES`."""
         super().__init__()
         if memory not in MEMORIES:
             raise ValueError(f"memory {memory!r} must be one of {MEMORIES}")
         self.hidden = hidden
         self.bf16 = False
-        """Whether products are computed in bf16; weights and memory stay in 32 bits."""
+        """Whether matrix products are in bf16; weights and memory stay in 32 bits."""
         self.normalizer = Normalizer(inputs)
         self.dense = nn.Linear(inputs, hidden)
-        self.memory = LSTM(hidden) if memory == "lstm" else Twin(hidden)
+        self.memory = LSTM(hidden) if memory == "lstm" else FeedForward(hidden)
         self.head = nn.Linear(hidden, outputs)
 
     def forward(
@@ -89,11 +89,11 @@ class RecurrentNet(nn.Module):
         x = self.normalizer(x)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             x, h, c = self.memory(torch.relu(self.dense(x)), start, h, c)
-        # The head in 32 bits: near 1, bf16 knows values by steps of a hundredth.
+        # The head in 32 bits: near 1, the spacing of bf16 is a hundredth.
         return self.head(x.float()), h.float(), c.float()
 
     def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
-        """Empty h and c (B, H)."""
+        """Zero h and c (B, H)."""
         return torch.zeros(batch, self.hidden), torch.zeros(batch, self.hidden)
 
 
@@ -109,7 +109,7 @@ class Actor(RecurrentNet):
         hidden: int = 256,
         memory: str = "lstm",
     ) -> None:
-        """An actor for `actuators` coordinates of `bins` bins each."""
+        """Builds an actor for `actuators` coordinates of `bins` bins each."""
         super().__init__(inputs, actuators * bins, hidden=hidden, memory=memory)
         self.shape = (actuators, bins)
         with torch.no_grad():
@@ -125,16 +125,16 @@ class Actor(RecurrentNet):
 
 
 class Critic(RecurrentNet):
-    """Privileged observations to a value, which is learned on a normalised scale."""
+    """Privileged observations to a value on a normalised scale."""
 
     def __init__(self, inputs: int, *, hidden: int = 256, memory: str = "lstm") -> None:
-        """A critic with its own memory."""
+        """Builds a critic with its own memory."""
         super().__init__(inputs, 1, hidden=hidden, memory=memory)
         self.scale = Normalizer(1, clip=1e6)
 
 
 class ExportedActor(nn.Module):
-    """One step of an actor with explicit memory, as a bundle's `policy.onnx` has it."""
+    """One step of an actor with explicit memory, for a bundle's `policy.onnx`."""
 
     def __init__(self, actor: Actor) -> None:
         """Wraps a trained actor."""

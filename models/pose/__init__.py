@@ -1,1 +1,1 @@
-"""Pose networks: towers, heads, refinement, and the networks by name."""
+"""Pose networks: building blocks, heads, geometric refinement, and a registry by name."""

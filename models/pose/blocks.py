@@ -5,14 +5,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CONTEXT = 96
-"""Channels of the coarsest map, whose mean is read beside the landmarks."""
+"""Channels of the coarsest map, whose mean is a feature beside the landmarks."""
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions with batch normalisation, and a short cut."""
+    """Two 3×3 convolutions with batch normalisation and a skip connection."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        """From `inputs` to `outputs` channels, at a stride."""
+        """Maps `inputs` to `outputs` channels."""
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
@@ -35,36 +35,36 @@ class ResidualBlock(nn.Module):
 
 
 class SpatialSoftmax(nn.Module):
-    """The expected place of each channel's activation (Levine et al. 2016, arXiv 1504.00702)."""
+    """The expected image point of each channel (Levine et al. 2016, arXiv 1504.00702)."""
 
     def __init__(self, channels: int) -> None:
-        """One learned temperature for each of `channels`."""
+        """Creates one learned temperature per channel."""
         super().__init__()
         self.log_temperature = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Places and peaks of maps (B, C, H, W).
+        """Computes image points of maps (B, C, H, W).
 
         Returns:
-            Places (B, C, 2), x then y, from 0 to 1 across the map; and the largest share of the
-            softmax (B, C), which says how sure a channel is.
+            Points (B, C, 2), x then y, from 0 to 1 across the map; and the peak of the softmax
+            (B, C), a measure of confidence.
         """
         height, width = x.shape[-2:]
         logits = x.float().flatten(2) * self.log_temperature.exp()[:, None]
         weights = torch.softmax(logits, dim=-1).unflatten(-1, (height, width))
-        across = (torch.arange(width, device=x.device) + 0.5) / width
-        down = (torch.arange(height, device=x.device) + 0.5) / height
-        place_x = (weights.sum(dim=2) * across).sum(dim=-1)
-        place_y = (weights.sum(dim=3) * down).sum(dim=-1)
+        columns = (torch.arange(width, device=x.device) + 0.5) / width
+        rows = (torch.arange(height, device=x.device) + 0.5) / height
+        mean_x = (weights.sum(dim=2) * columns).sum(dim=-1)
+        mean_y = (weights.sum(dim=3) * rows).sum(dim=-1)
         peak = weights.flatten(2).amax(dim=-1)
-        return torch.stack([place_x, place_y], dim=-1), peak
+        return torch.stack([mean_x, mean_y], dim=-1), peak
 
 
 class Hourglass(nn.Module):
-    """Down to a sixteenth and up again to a quarter of the image."""
+    """Downsamples images to a sixteenth and upsamples the features to a quarter of their size."""
 
     def __init__(self, landmarks: int) -> None:
-        """As many heat maps as there are landmarks."""
+        """Creates one heat map per landmark."""
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(3, 24, 5, 2, padding=2, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True)
@@ -80,17 +80,17 @@ class Hourglass(nn.Module):
         self.maps = nn.Conv2d(48, landmarks, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Heat maps (N, L, H / 4, W / 4) and the context (N, CONTEXT) of images (N, 3, H, W)."""
+        """Heat maps (N, L, H / 4, W / 4) and context (N, CONTEXT) of images (N, 3, H, W)."""
         quarter = self.quarter(self.stem(x))
         eighth = self.eighth(quarter)
         coarse = self.sixteenth(eighth)
-        eighth = self.join_eighth(eighth + _grown(coarse, eighth))
-        quarter = self.join_quarter(quarter + self.lift(_grown(eighth, quarter)))
+        eighth = self.join_eighth(eighth + _upsampled(coarse, eighth))
+        quarter = self.join_quarter(quarter + self.lift(_upsampled(eighth, quarter)))
         return self.maps(quarter), coarse.mean(dim=(2, 3))
 
 
-def _grown(x: Tensor, like: Tensor) -> Tensor:
-    """A coarse map on the grid of a finer one."""
+def _upsampled(x: Tensor, like: Tensor) -> Tensor:
+    """A coarse map on the grid of a finer one, by nearest neighbours."""
     return functional.interpolate(x, size=like.shape[-2:], mode="nearest")
 
 

@@ -1,7 +1,7 @@
-"""Dactyl's network (D18 Table 12), with strides that leave the spatial softmax a map to read.
+"""Dactyl's network (D18 Table 12) with smaller strides.
 
-Read literally, four stages of stride 3 shrink a 200×200 image to 1×1, where a spatial softmax is
-constant. Here the stages have strides 1, 2, 1 and 1 after the pooling, which leaves 32×32 at 200.
+Read literally, the table's four stages of stride 3 shrink a 200×200 image to 1×1, where a spatial
+softmax is constant. The stages here have strides 1, 2, 1 and 1 after the pooling: 32×32 at 200.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from opendactyl.models.pose.outputs import PoseOutput
 
 
 class DactylNetwork(nn.Module):
-    """One shared tower per camera, spatial softmax, concatenation, two dense layers."""
+    """One tower shared by the cameras, spatial softmax, concatenation, two dense layers."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class DactylNetwork(nn.Module):
         points: Sequence[Sequence[float]] = (),
         anchors: Sequence[Sequence[float]] = (),
     ) -> None:
-        """A network for `views` cameras in a fixed order; it looks for no points or anchors."""
+        """Builds a network for `views` cameras in a fixed order, without `points` and `anchors`."""
         super().__init__()
         self.tower = nn.Sequential(
             nn.Conv2d(3, 32, 5), nn.ReLU(inplace=True),
@@ -40,9 +40,9 @@ class DactylNetwork(nn.Module):
         self.head = PoseHead(views * 128, head, hidden=128)
 
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
-        """Poses from images uint8 (B, V, H, W, 3); the cameras are learned, not read."""
+        """Poses from images uint8 (B, V, H, W, 3); the camera arguments are unused."""
         maps = self.tower(standardize(images))
         with torch.autocast(images.device.type, enabled=False):
-            places, _ = self.softmax(maps.float())
-            features = places.reshape(images.shape[0], -1)
+            points, _ = self.softmax(maps.float())
+            features = points.reshape(images.shape[0], -1)
             return self.head(features * 2 - 1)

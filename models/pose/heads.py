@@ -1,4 +1,4 @@
-"""Rotation heads: fused features to position, rotation and their uncertainty."""
+"""Pose heads: fused features to position, rotation and their uncertainty."""
 
 import torch
 from torch import Tensor, nn
@@ -7,16 +7,16 @@ from opendactyl.geometry.torch_rotation import matrix_from_6d, orthogonalize, qu
 from opendactyl.models.pose.outputs import PoseOutput
 
 HEADS = {"9d": 9, "6d": 6, "quaternion": 4}
-"""Rotation heads and the numbers each needs."""
+"""Rotation parametrisations and the size of each."""
 CENTRE = (-0.01, 0.0, 0.01)
 SPREAD = 0.03
-"""Positions are learned as offsets from this point of the hand frame, on this scale, in metres."""
+"""Positions are predicted as offsets from `CENTRE` (hand frame) in units of `SPREAD`, in metres."""
 
 
 def rotation_from_raw(raw: Tensor) -> Tensor:
-    """Rotation matrices (B, 3, 3) from a head's numbers (B, 9, 6 or 4).
+    """Rotation matrices (B, 3, 3) from a head's raw output (B, 9, 6 or 4).
 
-    The nearest rotation to nine numbers is for reading only: what trains a 9D head are the raw
+    No gradient passes through the orthogonalisation of a 9D output: the loss is on the raw
     numbers, whose gradient is well behaved everywhere.
     """
     raw = raw.float()
@@ -28,10 +28,10 @@ def rotation_from_raw(raw: Tensor) -> Tensor:
 
 
 class PoseHead(nn.Module):
-    """Fused features to position, rotation and their uncertainty."""
+    """Two dense layers from features to position, rotation and log standard deviations."""
 
     def __init__(self, features: int, head: str, hidden: int = 256) -> None:
-        """A head of one hidden layer; `head` is a key of `HEADS`."""
+        """Builds the layers; `head` is a key of `HEADS`."""
         super().__init__()
         if head not in HEADS:
             raise ValueError(f"head {head!r} must be one of {', '.join(HEADS)}")

@@ -1,9 +1,9 @@
 """Keypoints in every view, triangulated and aligned: any number and placement of cameras.
 
-Each view is looked at by itself; what joins them is geometry alone. Heat maps give the places of
-the object's keypoints and of the anchors on the hand's mount, the anchors undo the cameras'
-jitter, rays through the nominal cameras meet in points, a weighted rigid alignment takes the
-object to the points, and Gauss-Newton on the places has the last word.
+Each view is processed independently and combined by geometry alone. Heat maps give image points of
+the object's keypoints and of the anchors on the hand's mount; the anchors correct for jitter of
+the cameras; the nominal cameras' rays are triangulated; a weighted rigid alignment of the object to
+the triangulated points initialises Gauss-Newton on the image points.
 """
 
 from collections.abc import Sequence
@@ -16,20 +16,19 @@ from opendactyl.models.pose.heads import CENTRE
 from opendactyl.models.pose.landmark import MAX_LOG_STD, MIN_LOG_STD
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.refinement import (
-    align,
-    deviations,
-    gather,
-    place_intrinsics,
+    normalized_intrinsics,
     refine,
-    triangulate,
+    split_covariance,
+    stabilize,
 )
+from opendactyl.models.pose.triangulation import align, triangulate
 
 PRIOR_STD = (0.1, 1.0)
-"""How much the aligned pose is trusted against the places: metres, radians; hardly."""
+"""Standard deviations of the aligned pose as a prior of Gauss-Newton: metres, radians. Wide."""
 
 
 class KeypointNetwork(nn.Module):
-    """Shared hourglass per camera, then geometry."""
+    """Hourglass shared by the cameras, then geometry."""
 
     any_cameras = True
     """A trained network works with cameras of any number and placement."""
@@ -44,7 +43,7 @@ class KeypointNetwork(nn.Module):
         points: Sequence[Sequence[float]],
         anchors: Sequence[Sequence[float]],
     ) -> None:
-        """A network for any cameras; see `build_pose_network`. `views` and `head` are not used."""
+        """Builds the layers; see `build_pose_network`. `views` and `head` are unused."""
         super().__init__()
         self.register_buffer("points", torch.tensor(points, dtype=torch.float32))
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32))
@@ -63,24 +62,31 @@ class KeypointNetwork(nn.Module):
         batch, size = images.shape[0], images.shape[2]
         maps, context = self.tower(standardize(images))
         with torch.autocast(images.device.type, enabled=False):
-            places, peaks = self.softmax(maps.float())
-            seen = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
-            log_std = self.certainty(seen).clamp(MIN_LOG_STD, MAX_LOG_STD)
-            places, log_std = (x.unflatten(0, (batch, -1)) for x in (places, log_std))
-            return self._pose(places, log_std, (place_intrinsics(intrinsics, size), cam_from_hand))
+            keypoints, peaks = self.softmax(maps.float())
+            features = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
+            log_std = self.certainty(features).clamp(MIN_LOG_STD, MAX_LOG_STD)
+            keypoints, log_std = (x.unflatten(0, (batch, -1)) for x in (keypoints, log_std))
+            cameras = (normalized_intrinsics(intrinsics, size), cam_from_hand)
+            return self._solve(keypoints, log_std, cameras)
 
-    def _pose(self, places: Tensor, log_std: Tensor, cameras: tuple[Tensor, Tensor]) -> PoseOutput:
-        evidence = gather(places, log_std, self.points, self.anchors, cameras)
-        met, certainty = triangulate(evidence, torch.tensor(CENTRE, device=places.device))
-        # A start for Gauss-Newton, whose result is the same from any start nearby: gradients
-        # reach the places through it, and not through a rotation that may be ill defined.
-        position, rotation = align(self.points, met.detach(), certainty.detach())
-        precision = torch.tensor(PRIOR_STD, device=places.device).pow(-2).expand(len(places), 2)
-        position, rotation, covariance = refine(position, rotation, precision, evidence)
+    def _solve(
+        self, keypoints: Tensor, log_std: Tensor, cameras: tuple[Tensor, Tensor]
+    ) -> PoseOutput:
+        observations = stabilize(keypoints, log_std, self.points, self.anchors, cameras)
+        triangulated, certainty = triangulate(
+            observations, torch.tensor(CENTRE, device=keypoints.device)
+        )
+        # Detached: Gauss-Newton converges to the same pose from any start nearby, and the gradient
+        # of the alignment's rotation is unbounded for degenerate points.
+        position, rotation = align(self.points, triangulated.detach(), certainty.detach())
+        prior = torch.tensor(PRIOR_STD, device=keypoints.device).pow(-2).expand(len(keypoints), 2)
+        position, rotation, covariance = refine(position, rotation, prior, observations)
+        log_std_pose, relative = split_covariance(covariance, self.log_scale)
         return PoseOutput(
             position=position,
             rotation=rotation,
-            log_std=deviations(covariance, self.log_scale),
-            places=places,
-            places_log_std=log_std,
+            log_std=log_std_pose,
+            keypoints=keypoints,
+            keypoints_log_std=log_std,
+            relative_covariance=relative,
         )

@@ -1,10 +1,9 @@
-"""Landmarks seen in every view, fused into one pose.
+"""Landmarks detected in every view, fused into one pose.
 
-An hourglass finds the object's keypoints as heat maps, supervised by their projections, with the
-anchors on the hand's mount, which tell how a camera has moved, and free landmarks that it may
-place where it likes. A dense net reads a first pose off all of them; Gauss-Newton on the
-landmarks' places through the nominal cameras then refines it, each landmark weighted by how sure
-the network is of it.
+An hourglass detects the object's keypoints as heat maps, supervised by their projections, together
+with the anchors on the hand's mount, which reveal how a camera has moved, and free landmarks
+without supervision. A dense network predicts an initial pose from all of them; Gauss-Newton on the
+image points through the nominal cameras refines it, each point weighted by its predicted variance.
 """
 
 from collections.abc import Sequence
@@ -15,16 +14,21 @@ from torch import Tensor, nn
 from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
 from opendactyl.models.pose.heads import PoseHead
 from opendactyl.models.pose.outputs import PoseOutput
-from opendactyl.models.pose.refinement import deviations, gather, place_intrinsics, refine
+from opendactyl.models.pose.refinement import (
+    normalized_intrinsics,
+    refine,
+    split_covariance,
+    stabilize,
+)
 
 FREE = 24
 """Landmarks without supervision."""
 MIN_LOG_STD, MAX_LOG_STD = -7.0, -1.0
-"""Bounds of a place's deviation: a tenth of a pixel to a third of a view."""
+"""Bounds of an image point's log standard deviation: a tenth of a pixel to a third of a view."""
 
 
 class LandmarkNetwork(nn.Module):
-    """Shared hourglass per camera, spatial softmax, dense first pose, geometric refinement."""
+    """Hourglass shared by the cameras, spatial softmax, dense initial pose, refinement."""
 
     points: Tensor
     anchors: Tensor
@@ -37,7 +41,7 @@ class LandmarkNetwork(nn.Module):
         points: Sequence[Sequence[float]],
         anchors: Sequence[Sequence[float]],
     ) -> None:
-        """A network for `views` cameras in a fixed order; see `build_pose_network`."""
+        """Builds a network for `views` cameras in a fixed order; see `build_pose_network`."""
         super().__init__()
         self.register_buffer("points", torch.tensor(points, dtype=torch.float32))
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32))
@@ -62,38 +66,29 @@ class LandmarkNetwork(nn.Module):
         batch, size = images.shape[0], images.shape[2]
         maps, context = self.tower(standardize(images))
         with torch.autocast(images.device.type, enabled=False):
-            places, peaks = self.softmax(maps.float())
-            peaks = torch.log(peaks + 1e-6)
-            seen = torch.cat([peaks, context.float()], dim=1)
-            log_std = self.certainty(seen).clamp(MIN_LOG_STD, MAX_LOG_STD)
-            features = torch.cat([places.flatten(1) * 2 - 1, seen], dim=1).reshape(batch, -1)
-            fused = self.fuse(features)
-            first = self.head(fused)
-            places = places.unflatten(0, (batch, -1))[:, :, : self.supervised]
+            keypoints, peaks = self.softmax(maps.float())
+            confidence = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
+            log_std = self.certainty(confidence).clamp(MIN_LOG_STD, MAX_LOG_STD)
+            features = torch.cat([keypoints.flatten(1) * 2 - 1, confidence], dim=1)
+            fused = self.fuse(features.reshape(batch, -1))
+            keypoints = keypoints.unflatten(0, (batch, -1))[:, :, : self.supervised]
             log_std = log_std.unflatten(0, (batch, -1))
-            cameras = (place_intrinsics(intrinsics, size), cam_from_hand)
-            return self._refined(first, places, log_std, cameras, self.spread(fused))
-
-    def _refined(
-        self,
-        first: PoseOutput,
-        places: Tensor,
-        log_std: Tensor,
-        cameras: tuple[Tensor, Tensor],
-        spread: Tensor,
-    ) -> PoseOutput:
-        evidence = gather(places, log_std, self.points, self.anchors, cameras)
-        position, rotation, covariance = refine(
-            first.position.detach(),
-            first.rotation.detach(),
-            torch.exp(-2 * first.log_std.detach()),
-            evidence,
-        )
-        return PoseOutput(
-            position=position,
-            rotation=rotation,
-            log_std=deviations(covariance, spread),
-            places=places,
-            places_log_std=log_std,
-            first=first,
-        )
+            cameras = (normalized_intrinsics(intrinsics, size), cam_from_hand)
+            observations = stabilize(keypoints, log_std, self.points, self.anchors, cameras)
+            initial = self.head(fused)
+            position, rotation, covariance = refine(
+                initial.position.detach(),
+                initial.rotation.detach(),
+                torch.exp(-2 * initial.log_std.detach()),
+                observations,
+            )
+            log_std_pose, relative = split_covariance(covariance, self.spread(fused))
+            return PoseOutput(
+                position=position,
+                rotation=rotation,
+                log_std=log_std_pose,
+                keypoints=keypoints,
+                keypoints_log_std=log_std,
+                initial=initial,
+                relative_covariance=relative,
+            )

@@ -1,13 +1,13 @@
-"""Small matrices in operations that ONNX has: turns and inverses without a solver."""
+"""Rotations and inverses of small matrices, in operations that ONNX has."""
 
 import torch
 from torch import Tensor
 
 
-def turn_matrix(w: Tensor) -> Tensor:
-    """Rotation matrices (B, 3, 3) of rotation vectors (B, 3), through Cayley's map.
+def cayley_rotation(w: Tensor) -> Tensor:
+    """Rotation matrices (B, 3, 3) of rotation vectors (B, 3), by the Cayley transform.
 
-    It agrees with the exponential map to second order and needs no angle, so nothing to divide by.
+    It agrees with the exponential map to second order and has no division by the angle.
     """
     x, y, z = (w / 2).unbind(-1)
     square = x * x + y * y + z * z
@@ -34,7 +34,7 @@ def invert_6x6(m: Tensor) -> Tensor:
     a, b, d = m[..., :3, :3], m[..., :3, 3:], m[..., 3:, 3:]
     a_inverse = invert_3x3(a)
     ab = a_inverse @ b
-    rest = invert_3x3(d - b.mT @ ab)
-    upper = torch.cat([a_inverse + ab @ rest @ ab.mT, -ab @ rest], dim=-1)
-    lower = torch.cat([-(ab @ rest).mT, rest], dim=-1)
+    schur = invert_3x3(d - b.mT @ ab)
+    upper = torch.cat([a_inverse + ab @ schur @ ab.mT, -ab @ schur], dim=-1)
+    lower = torch.cat([-(ab @ schur).mT, schur], dim=-1)
     return torch.cat([upper, lower], dim=-2)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -14,12 +15,24 @@ class PoseOutput:
     rotation: Tensor
     """Rotation matrices (B, 3, 3)."""
     log_std: Tensor
-    """Logarithms (B, 2) of the standard deviations per axis: position (m), rotation (rad)."""
+    """Log standard deviations (B, 2), root mean square over the axes: position (m), rotation
+    (rad)."""
     raw: Tensor | None = None
-    """What the rotation head gave (B, 9, 6 or 4), if one gave this estimate."""
-    places: Tensor | None = None
-    """Where the object's keypoints, then the anchors, are seen (B, V, K, 2), from 0 to 1."""
-    places_log_std: Tensor | None = None
-    """Logarithms (B, V, K) of the standard deviations of the places, per axis."""
-    first: "PoseOutput | None" = None
-    """The estimate that this one was refined from."""
+    """Raw output of the rotation head (B, 9, 6 or 4); None after refinement."""
+    keypoints: Tensor | None = None
+    """Image points of the object's keypoints, then of the anchors (B, V, K, 2), normalised: 0 to 1
+    across the image."""
+    keypoints_log_std: Tensor | None = None
+    """Log standard deviations (B, V, K) of the image points, per axis."""
+    initial: "PoseOutput | None" = None
+    """The estimate that refinement started from."""
+    relative_covariance: Tensor | None = None
+    """Covariance (B, 6, 6) divided by the variances of `log_std`; None is the identity."""
+
+    def covariance(self) -> Tensor:
+        """Covariance (B, 6, 6): position (m), then rotation vector (rad), hand frame."""
+        std = torch.exp(self.log_std).repeat_interleave(3, dim=-1)
+        relative = self.relative_covariance
+        if relative is None:
+            relative = torch.eye(6, device=std.device)
+        return relative * (std[:, :, None] * std[:, None, :])

@@ -1,7 +1,7 @@
-"""The pose that landmarks seen by calibrated cameras speak for, in operations that ONNX has.
+"""Gauss-Newton on image points through calibrated cameras, in operations that ONNX has.
 
-Places in an image run from 0 to 1 across it; weights are inverse variances of places. Everything
-is differentiable, so that a network learns which landmarks to trust.
+Image points are normalised: 0 to 1 across the image; weights are their inverse variances.
+Everything is differentiable, so that a network learns the weights.
 """
 
 from dataclasses import dataclass
@@ -9,229 +9,202 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from opendactyl.geometry.torch_rotation import orthogonalize
-from opendactyl.models.pose.linalg import invert_3x3, invert_6x6, turn_matrix
+from opendactyl.models.pose.linalg import cayley_rotation, invert_6x6
 
 SCALE_STD, SHIFT_STD = 0.03, 0.04
-"""How far an image may be scaled or rolled, and shifted, by a camera that is not where the rig says
-it is: standard deviations, as a share and in image widths. Wide enough for preset `wide`."""
+"""Prior of the similarity by which camera jitter moves an image: standard deviations of its scale
+and roll (relative, radians) and of its shift (image widths). Wide enough for preset `wide`."""
 UNIT = 0.03
-"""Position is solved for in units of this many metres, so that it compares with radians."""
-CENTRE_STD = 0.1
-"""How far from the centre a landmark is expected before any ray is cast, in metres, per axis."""
+"""Unit of position inside the solver, in metres, which makes it commensurate with radians."""
 OUTLIER = 9.0
-"""Squared deviations (chi-squared) beyond which a landmark loses its say (Cauchy's weights)."""
+"""Squared normalised residual at which Cauchy's weight function halves a weight."""
+INDEPENDENT = 1e-3
+"""Fraction of independent noise in an exported covariance: bounds correlations away from one, so
+that the matrix stays positive definite in single precision."""
 
 
 @dataclass
-class Evidence:
-    """What is known before and beside the pose: B samples, V views, K landmarks."""
+class Observations:
+    """Image points and the cameras they were observed by: B samples, V views, K keypoints."""
 
-    places: Tensor
-    """Where the landmarks are seen (B, V, K, 2), as nominal cameras would see them."""
+    image_points: Tensor
+    """Normalised image points (B, V, K, 2), corrected to the nominal cameras."""
     weight: Tensor
-    """Their inverse variances (B, V, K)."""
+    """Inverse variances (B, V, K) of the image points."""
     points: Tensor
-    """The landmarks on the object (K, 3), in metres, object frame."""
+    """Keypoints of the object (K, 3), in metres, object frame."""
     intrinsics: Tensor
-    """Nominal K for places (V, 3, 3)."""
+    """Nominal K for normalised image points (V, 3, 3)."""
     cam_from_hand: Tensor
     """Nominal extrinsics (V, 4, 4)."""
 
 
-def gather(
-    places: Tensor,
+def stabilize(
+    keypoints: Tensor,
     log_std: Tensor,
     points: Tensor,
     anchors: Tensor,
     cameras: tuple[Tensor, Tensor],
-) -> Evidence:
-    """What places say of the object once the anchors among them have told how the cameras moved.
+) -> Observations:
+    """Observations of the object's keypoints, corrected for camera jitter by the anchors.
 
-    Anchors that a nominal camera does not have in its picture tell nothing.
+    Anchors outside the image of a nominal camera are ignored.
 
     Args:
-        places: of the object's points, then of the anchors (B, V, K + M, 2).
-        log_std: logarithms of their deviations (B, V, K + M).
-        points: on the object (K, 3), in metres, object frame.
-        anchors: points (M, 3) that never move in the hand frame.
-        cameras: nominal intrinsics for places (V, 3, 3) and extrinsics (V, 4, 4).
+        keypoints: image points of the object's keypoints, then of the anchors (B, V, K + M, 2).
+        log_std: their log standard deviations (B, V, K + M).
+        points: keypoints of the object (K, 3), in metres, object frame.
+        anchors: points (M, 3) fixed in the hand frame.
+        cameras: nominal intrinsics for normalised image points (V, 3, 3) and extrinsics (V, 4, 4).
     """
     count, weight = len(points), torch.exp(-2 * log_std)
     (nominal,), _ = project(anchors[None], *cameras)
-    told = weight[:, :, count:] * ((nominal > 0) & (nominal < 1)).all(dim=-1)
-    steady = undo_jitter(places[:, :, count:], nominal, told, places[:, :, :count])
-    return Evidence(steady, weight[:, :, :count], points, *cameras)
+    inside = ((nominal > 0) & (nominal < 1)).all(dim=-1)
+    corrected = undo_jitter(
+        keypoints[:, :, count:], nominal, weight[:, :, count:] * inside, keypoints[:, :, :count]
+    )
+    return Observations(corrected, weight[:, :, :count], points, *cameras)
 
 
-def deviations(covariance: Tensor, shift: Tensor) -> Tensor:
-    """Logarithms (B, 2) of the deviations of position and rotation, from a covariance (B, 6, 6).
+def split_covariance(covariance: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Splits a covariance into scalars for position and rotation, and the rest.
 
-    What the weights of places imply is raised by a learned `shift`; no gradient reaches the
-    weights through it, which the places' own likelihood teaches.
+    No gradient passes to the weights of the image points, which are trained by their own
+    likelihood.
+
+    Args:
+        covariance: that of position, then rotation (B, 6, 6).
+        shift: learned addition (B, 2) or (2,) to the log standard deviations.
+
+    Returns:
+        Log standard deviations (B, 2), and the covariance (B, 6, 6) relative to them: symmetric
+        positive definite, with a mean variance of one in position and in rotation.
     """
-    variance = covariance.diagonal(dim1=-2, dim2=-1).unflatten(-1, (2, 3)).mean(dim=-1)
-    return (0.5 * torch.log(variance.detach()) + shift).clamp(-9.0, 2.0)
+    covariance = covariance.detach()
+    variances = covariance.diagonal(dim1=-2, dim2=-1)
+    mean = variances.unflatten(-1, (2, 3)).mean(dim=-1)
+    scale = torch.rsqrt(mean).repeat_interleave(3, dim=-1)
+    relative = (1 - INDEPENDENT) / 2 * (covariance + covariance.mT)
+    relative = relative + INDEPENDENT * torch.diag_embed(variances)
+    log_std = (0.5 * torch.log(mean) + shift).clamp(-9.0, 2.0)
+    return log_std, relative * (scale[:, :, None] * scale[:, None, :])
 
 
-def place_intrinsics(intrinsics: Tensor, size: int) -> Tensor:
-    """Intrinsics (V, 3, 3) in pixels of square images of `size`, for places from 0 to 1."""
+def normalized_intrinsics(intrinsics: Tensor, size: int) -> Tensor:
+    """Intrinsics (V, 3, 3) for normalised image points, from those for pixels of `size`² images."""
     scale = torch.tensor([size, size, 1.0], device=intrinsics.device)
     return intrinsics / scale[:, None]
 
 
 def project(points: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> tuple[Tensor, Tensor]:
-    """Places (B, V, K, 2) of hand-frame points (B, K, 3), and their derivatives.
+    """Projects points of the hand frame (B, K, 3).
 
     Returns:
-        The places, and their derivatives (B, V, K, 2, 3) by the points.
+        Normalised image points (B, V, K, 2), and their derivatives (B, V, K, 2, 3) with respect
+        to the points.
     """
     rotation, offset = cam_from_hand[:, :3, :3], cam_from_hand[:, :3, 3]
     matrix = intrinsics @ rotation  # (V, 3, 3)
     offset = (intrinsics @ offset[..., None])[..., 0]  # (V, 3)
     homogeneous = torch.einsum("vij,bkj->bvki", matrix, points) + offset[:, None]
     depth = homogeneous[..., 2:].clamp_min(1e-3)
-    places = homogeneous[..., :2] / depth
+    image_points = homogeneous[..., :2] / depth
     rows, last = matrix[:, None, :2], matrix[:, None, 2:]
-    return places, (rows - places[..., None] * last) / depth[..., None]
+    return image_points, (rows - image_points[..., None] * last) / depth[..., None]
 
 
-def undo_jitter(seen: Tensor, nominal: Tensor, weight: Tensor, places: Tensor) -> Tensor:
-    """Where nominal cameras would see `places`, judged by anchors that never move.
+def undo_jitter(observed: Tensor, nominal: Tensor, weight: Tensor, image_points: Tensor) -> Tensor:
+    """Corrects image points for the displacement of a camera, by points that never move.
 
-    A camera that stands a little off, rolls or zooms moves its image by nearly a similarity. The
-    one that takes the anchors to their nominal places, with a Gaussian prior around none, is
-    found in closed form, in complex numbers p = a + t: minimise sum w |o a + t - d|² + priors.
+    A camera displaced by a little translation, roll or zoom moves its image by nearly a
+    similarity. The one that maps the observed anchors to their nominal image points, with a
+    Gaussian prior around the identity, has a closed form in complex numbers p = a + t: minimise
+    sum w |o a + t - d|² + priors.
 
     Args:
-        seen: places of the anchors (B, V, M, 2).
-        nominal: their places through the nominal cameras (V, M, 2).
-        weight: inverse variances (B, V, M) of the anchors' places.
-        places: what to correct (B, V, K, 2).
+        observed: image points of the anchors (B, V, M, 2).
+        nominal: their image points through the nominal cameras (V, M, 2).
+        weight: inverse variances (B, V, M) of `observed`.
+        image_points: the image points to correct (B, V, K, 2).
     """
-    o, d = seen - 0.5, nominal - seen
+    o, d = observed - 0.5, nominal - observed
     w = weight[..., None]
     s0 = weight.sum(dim=-1, keepdim=True) + 1 / SHIFT_STD**2
     s1 = (w * o).sum(dim=-2)
     s2 = (w * o * o).sum(dim=(-2, -1))[..., None] + 1 / SCALE_STD**2
-    shift_sum = (w * d).sum(dim=-2)
-    turn_sum = (w * _times(o, d, conjugate=True)).sum(dim=-2)
+    sum_d = (w * d).sum(dim=-2)
+    sum_od = (w * _complex_product(o, d, conjugate=True)).sum(dim=-2)
     determinant = s0 * s2 - (s1 * s1).sum(dim=-1, keepdim=True)
-    turn = (s0 * turn_sum - _times(s1, shift_sum, conjugate=True)) / determinant
-    shift = (s2 * shift_sum - _times(s1, turn_sum)) / determinant
-    return places + _times(places - 0.5, turn[..., None, :]) + shift[..., None, :]
+    a = (s0 * sum_od - _complex_product(s1, sum_d, conjugate=True)) / determinant
+    t = (s2 * sum_d - _complex_product(s1, sum_od)) / determinant
+    centred = image_points - 0.5
+    return image_points + _complex_product(centred, a[..., None, :]) + t[..., None, :]
 
 
-def _times(a: Tensor, b: Tensor, *, conjugate: bool = False) -> Tensor:
-    """The product of complex numbers (..., 2); of the first's conjugate if asked for."""
+def _complex_product(a: Tensor, b: Tensor, *, conjugate: bool = False) -> Tensor:
+    """The product of complex numbers (..., 2), of the first's conjugate if `conjugate`."""
     ar, ai = a[..., 0], -a[..., 1] if conjugate else a[..., 1]
     br, bi = b[..., 0], b[..., 1]
     return torch.stack([ar * br - ai * bi, ar * bi + ai * br], dim=-1)
-
-
-def triangulate(evidence: Evidence, centre: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the rays to each landmark meet, with a weak prior around a centre.
-
-    The equations are those of the linear method, divided by the centre's depth, so that residuals
-    are places' errors to first order.
-
-    Args:
-        evidence: what the cameras see.
-        centre: a point (3,) of the hand frame that the object is near to.
-
-    Returns:
-        Points (B, K, 3) in metres, and their certainties (B, K), one over the variance.
-    """
-    matrix = evidence.intrinsics @ evidence.cam_from_hand[:, :3]  # (V, 3, 4)
-    depth = (matrix[:, 2, :3] @ centre + matrix[:, 2, 3])[:, None, None]
-    rows = (evidence.places[..., None] * matrix[:, None, None, 2] - matrix[:, None, :2]) / depth[
-        ..., None
-    ]  # (B, V, K, 2, 4)
-    slopes, offset = rows[..., :3], rows[..., 3] + rows[..., :3] @ centre
-    weighted = slopes * evidence.weight[..., None, None]
-    information = torch.einsum("bvkij,bvkil->bkjl", weighted, slopes)
-    information = information + torch.eye(3, device=centre.device) / CENTRE_STD**2
-    back = torch.einsum("bvkij,bvki->bkj", weighted, offset)
-    covariance = invert_3x3(information)
-    points = centre - (covariance @ back[..., None])[..., 0]
-    return points, 1 / covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
-
-
-def align(points: Tensor, met: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The rigid motion that takes points nearest to others, weighted (Kabsch 1976).
-
-    Args:
-        points: points of the object (K, 3).
-        met: where they were found (B, K, 3).
-        weight: how much each counts (B, K).
-
-    Returns:
-        Positions (B, 3) and rotations (B, 3, 3).
-    """
-    share = (weight / weight.sum(dim=-1, keepdim=True))[..., None]
-    middle, met_middle = (share * points).sum(dim=1), (share * met).sum(dim=1)
-    spread = torch.einsum(
-        "bki,bkj->bij", share * (met - met_middle[:, None]), points - middle[:, None]
-    )
-    rotation = orthogonalize(spread.flatten(1))
-    return met_middle - (rotation @ middle[..., None])[..., 0], rotation
 
 
 def refine(
     position: Tensor,
     rotation: Tensor,
     precision: Tensor,
-    evidence: Evidence,
+    observations: Observations,
     steps: int = 3,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gauss-Newton on the landmarks' places around a first estimate, which stays a prior.
+    """Gauss-Newton on the image points, with the initial estimate as a Gaussian prior.
 
     Args:
-        position: first estimate (B, 3) in metres.
-        rotation: first estimate (B, 3, 3).
+        position: initial estimate (B, 3) in metres.
+        rotation: initial estimate (B, 3, 3).
         precision: its inverse variances (B, 2): position (m), rotation (rad), per axis.
-        evidence: what the cameras see.
-        steps: how often to linearise.
+        observations: image points and cameras.
+        steps: number of iterations.
 
     Returns:
-        Position (B, 3), rotation (B, 3, 3), and the covariance (B, 6, 6) that the weights imply.
+        Position (B, 3), rotation (B, 3, 3), and the inverse (B, 6, 6) of the information matrix:
+        the covariance of position (m) and rotation vector (rad), hand frame, if residuals are
+        independent with the given variances.
     """
-    first_position, first_rotation = position, rotation
+    initial_position, initial_rotation = position, rotation
     prior = torch.cat(
         [(precision[:, :1] * UNIT**2).expand(-1, 3), precision[:, 1:].expand(-1, 3)], dim=-1
     )
     inverse = torch.eye(6)
     for _ in range(steps):
-        slopes, error, weight = _linearise(position, rotation, evidence)
-        weighted = slopes * weight[..., None]
-        information = torch.einsum("bnki,bnkj->bij", weighted, slopes) + torch.diag_embed(prior)
-        back = torch.cat(
-            [(first_position - position) / UNIT, _vee(first_rotation @ rotation.mT)], dim=-1
+        jacobian, error, weight = _linearize(position, rotation, observations)
+        weighted = jacobian * weight[..., None]
+        information = torch.einsum("bnki,bnkj->bij", weighted, jacobian) + torch.diag_embed(prior)
+        to_prior = torch.cat(
+            [(initial_position - position) / UNIT, _vee(initial_rotation @ rotation.mT)], dim=-1
         )
-        gradient = torch.einsum("bnki,bnk->bi", weighted, error) + prior * back
+        gradient = torch.einsum("bnki,bnk->bi", weighted, error) + prior * to_prior
         inverse = invert_6x6(information)
-        move = (inverse @ gradient[..., None])[..., 0]
-        position = position + move[:, :3] * UNIT
-        rotation = turn_matrix(move[:, 3:]) @ rotation
+        step = (inverse @ gradient[..., None])[..., 0]
+        position = position + step[:, :3] * UNIT
+        rotation = cayley_rotation(step[:, 3:]) @ rotation
     scale = torch.tensor([UNIT] * 3 + [1.0] * 3, device=position.device)
     return position, rotation, inverse * scale[:, None] * scale
 
 
-def _linearise(
-    position: Tensor, rotation: Tensor, evidence: Evidence
+def _linearize(
+    position: Tensor, rotation: Tensor, observations: Observations
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Derivatives (B, V*K, 2, 6) of places by the pose, errors (B, V*K, 2), weights (B, V*K, 1)."""
-    arms = torch.einsum("bij,kj->bki", rotation, evidence.points)  # (B, K, 3)
-    places, by_point = project(
-        arms + position[:, None], evidence.intrinsics, evidence.cam_from_hand
+    """Jacobians (B, V*K, 2, 6), errors (B, V*K, 2) and robust weights (B, V*K, 1)."""
+    arms = torch.einsum("bij,kj->bki", rotation, observations.points)  # (B, K, 3)
+    projected, by_point = project(
+        arms + position[:, None], observations.intrinsics, observations.cam_from_hand
     )
-    error = evidence.places - places
-    # A turn w moves a point by w x arm; row j changes by j . (w x arm) = w . (arm x j).
-    by_turn = torch.linalg.cross(arms[:, None, :, None].expand_as(by_point), by_point)
-    slopes = torch.cat([by_point * UNIT, by_turn], dim=-1)
-    surprise = (error * error).sum(dim=-1) * evidence.weight
-    weight = evidence.weight / (1 + surprise / OUTLIER)
-    return slopes.flatten(1, 2), error.flatten(1, 2), weight.flatten(1)[..., None]
+    error = observations.image_points - projected
+    # A rotation w moves a point by w x arm; row j changes by j . (w x arm) = w . (arm x j).
+    by_rotation = torch.linalg.cross(arms[:, None, :, None].expand_as(by_point), by_point)
+    jacobian = torch.cat([by_point * UNIT, by_rotation], dim=-1)
+    squares = (error * error).sum(dim=-1) * observations.weight
+    weight = observations.weight / (1 + squares / OUTLIER)
+    return jacobian.flatten(1, 2), error.flatten(1, 2), weight.flatten(1)[..., None]
 
 
 def _vee(m: Tensor) -> Tensor:

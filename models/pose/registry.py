@@ -1,4 +1,4 @@
-"""Pose networks by name."""
+"""Registry of the pose networks."""
 
 from functools import partial
 from typing import Any
@@ -18,19 +18,19 @@ _NETWORKS = {
     "resnet50": partial(ResnetNetwork, 50),
 }
 POSE_NETWORKS = tuple(_NETWORKS)
-"""The names that `--model` takes; the first is the default."""
+"""Values of `--model`; the first is the default."""
 
 
 def build_pose_network(name: str, **options: Any) -> nn.Module:
     """Builds a network by name.
 
     Args:
-        name: a name of `POSE_NETWORKS`.
-        **options: `views`, `head`, `points` (the object's keypoints (K, 3), object frame) and
-            `anchors` (points (M, 3) that never move in the hand frame).
+        name: one of `POSE_NETWORKS`.
+        **options: `views`, `head`, `points` (keypoints of the object (K, 3), object frame) and
+            `anchors` (points (M, 3) fixed in the hand frame).
 
     Raises:
-        ValueError: there is no such network.
+        ValueError: the name is unknown.
     """
     if name not in _NETWORKS:
         raise ValueError(f"no network {name!r}; the networks are {', '.join(_NETWORKS)}")

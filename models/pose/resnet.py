@@ -1,4 +1,4 @@
-"""Residual towers of torchvision, shared by all views, after D19's estimator (D19 C.3)."""
+"""torchvision's ResNets as towers shared by all views, after D19's estimator (D19 C.3)."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from opendactyl.models.pose.heads import PoseHead
 from opendactyl.models.pose.outputs import PoseOutput
 
 POOLED = 2
-"""The last map of each view is pooled to this many cells a side before the views are joined."""
+"""Cells per side that the last map of each view is pooled to before concatenation."""
 
 
 class ResnetNetwork(nn.Module):
-    """One shared tower per camera, pooled, concatenated, two dense layers."""
+    """One tower shared by the cameras, pooling, concatenation, two dense layers."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class ResnetNetwork(nn.Module):
         points: Sequence[Sequence[float]] = (),
         anchors: Sequence[Sequence[float]] = (),
     ) -> None:
-        """A ResNet of 18 or 50 layers with random weights; it looks for no points or anchors."""
+        """Builds a ResNet of 18 or 50 layers, without `points` and `anchors`."""
         super().__init__()
         build = {18: torchvision.models.resnet18, 50: torchvision.models.resnet50}[depth]
         tower = build(weights=None)
@@ -38,16 +38,16 @@ class ResnetNetwork(nn.Module):
         self.head = PoseHead(512, head)
 
     def load_backbone(self, weights: dict[str, Tensor]) -> None:
-        """Takes the tower's weights from a torchvision state dict; its classifier is left out.
+        """Loads the tower's weights from a torchvision state dict, without its classifier.
 
         Raises:
-            RuntimeError: they are those of another network.
+            RuntimeError: the state dict belongs to another network.
         """
-        kept = {name: value for name, value in weights.items() if not name.startswith("fc.")}
-        self.tower.load_state_dict(kept)
+        tower = {name: value for name, value in weights.items() if not name.startswith("fc.")}
+        self.tower.load_state_dict(tower)
 
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
-        """Poses from images uint8 (B, V, H, W, 3); the cameras are learned, not read."""
+        """Poses from images uint8 (B, V, H, W, 3); the camera arguments are unused."""
         features = self.tower(standardize(images)).reshape(images.shape[0], -1)
         with torch.autocast(images.device.type, enabled=False):
             return self.head(self.fuse(features.float()))

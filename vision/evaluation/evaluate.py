@@ -1,4 +1,4 @@
-"""Evaluates an estimator on a dataset it has not seen: `metrics.json` and `report.html`."""
+"""Evaluation of an estimator on held-out data: `metrics.json` and `report.html`."""
 
 import time
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from opendactyl.datasets.format.manifest import Manifest, load_manifest
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
 from opendactyl.geometry.rig import Rig
 from opendactyl.vision.estimator import PoseEstimator
-from opendactyl.vision.evaluation.report import Circumstances, write_report
+from opendactyl.vision.evaluation.report import ReportContext, write_report
 from opendactyl.vision.measures.metrics import compute_metrics
 from opendactyl.vision.measures.predictions import BatchEstimator, predict
 from opendactyl.vision.training.checkpoints import best_checkpoint, load_module
@@ -22,7 +22,7 @@ from opendactyl.vision.training.module import PoseModule
 from opendactyl.vision.training.provenance import known_seeds
 
 WARM_UP, TIMED = 10, 60
-"""Single estimates before the clock counts, and those that are timed."""
+"""Number of untimed and of timed single estimates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,30 +32,30 @@ class EvalConfig:
     model: Path = Path("runs/vision")
     """A run of `train-vision`, or a bundle."""
     data: Path = Path("data/val")
-    """The dataset to evaluate on. A run of --model keypoint takes one of any cameras."""
+    """The dataset to evaluate on; for a run of --model keypoint, with any cameras."""
     out: Path = Path("runs/eval-vision")
     """Folder for metrics.json and report.html."""
     max_samples: int = 0
-    """Use only the first samples; 0 uses all."""
+    """Use only the first N samples; 0 uses all."""
     resume: bool = False
-    """Write into a folder that is not empty."""
+    """Allow a folder that is not empty."""
 
 
 def open_model(path: Path) -> BatchEstimator:
-    """The estimator in a run folder or a bundle.
+    """Opens the estimator of a run folder or a bundle.
 
     Raises:
-        InputError: there is neither.
+        InputError: there is none, or it is damaged.
     """
     network = path / "pose.onnx"
     if network.exists():
         try:
-            known = read_json(path / "manifest.json")["sha256"][network.name]
+            expected = read_json(path / "manifest.json")["sha256"][network.name]
         except (TypeError, KeyError) as error:
             raise InputError(
-                f"{path / 'manifest.json'} is no bundle manifest; export it again"
+                f"{path / 'manifest.json'} is not the manifest of a bundle; export it again"
             ) from error
-        if known != sha256(network):
+        if expected != sha256(network):
             raise InputError(f"the checksum of {network} is wrong: the file was changed or damaged")
         return PoseEstimator(network)
     if (path / "checkpoints").exists():
@@ -67,84 +67,86 @@ def open_model(path: Path) -> BatchEstimator:
 
 
 def evaluate(config: EvalConfig) -> dict[str, Any]:
-    """Evaluates and writes the report; returns the metrics.
+    """Evaluates, writes the report, and returns the metrics.
 
     Raises:
-        InputError: no model or dataset, or the model was trained on this very dataset's seed.
+        InputError: there is no model or no dataset, they do not match, or the model was trained on
+            the dataset's seed.
+        EnvironmentFailure: the estimates are not finite, or the disk is full.
     """
     if config.max_samples < 0:
         raise InputError(f"--max-samples is {config.max_samples}; 0 uses all")
-    _refuse_other_folders(config.out)
+    _check_out(config.out)
     model = open_model(config.model)
     data = _open(config, model)
-    _refuse_training_data(config.model, data)
+    _check_held_out(config.model, data)
     out = new_folder(config.out, resume=config.resume)
-    # An interruption must not leave older figures beside the names of other data.
+    # An interrupted evaluation must not leave the results of an earlier one.
     for name in ("metrics.json", "report.html"):
         (out / name).unlink(missing_ok=True)
-    measured = _what_is_measured(config, data)
-    write_json(out / CONFIG_NAME, measured)
+    subject = _subject(config, data)
+    write_json(out / CONFIG_NAME, subject)
     count = min(len(data), config.max_samples or len(data))
     predictions = predict(model, data, count)
     points = np.array(data.manifest.keypoints[: data.manifest.num_corners])
     metrics = compute_metrics(predictions, points)
     write_json(out / "metrics.json", metrics)
-    about = Circumstances(_latency(model, data), measured["chosen_by"])
-    write_report(out / "report.html", predictions, metrics, data, about)
+    context = ReportContext(_latency(model, data), subject["chosen_by"])
+    write_report(out / "report.html", predictions, metrics, data, context)
     return metrics
 
 
-def _refuse_other_folders(out: Path) -> None:
-    """The folder of a run or of another command has settings that must not be lost."""
+def _check_out(out: Path) -> None:
+    """Refuses the folder of another command, whose settings would be overwritten."""
     path = out / CONFIG_NAME
     if path.exists() and "config_hash" not in read_json(path):
-        raise InputError(f"{path} holds the settings of another command; name another --out")
+        raise InputError(f"{path} contains the settings of another command; name another --out")
 
 
 def _latency(model: BatchEstimator, data: CachedDataset) -> list[float]:
-    """Milliseconds of single estimates, one after the other, images in memory."""
+    """Times of single sequential estimates in milliseconds, with the images in memory."""
     images = np.array(data.images[:1])
     milliseconds = []
     for _ in range(TIMED + WARM_UP):
-        began = time.perf_counter()
+        start = time.perf_counter()
         model.estimate_batch(images)
-        milliseconds.append((time.perf_counter() - began) * 1000)
+        milliseconds.append((time.perf_counter() - start) * 1000)
     return milliseconds[WARM_UP:]
 
 
 def _open(config: EvalConfig, model: BatchEstimator) -> CachedDataset:
-    """The dataset, of the cameras that the model knows, or may be shown."""
-    _refuse_another_object(config, model)
+    """Opens the dataset, and checks that its object and cameras fit the model."""
+    _check_object(config, model)
     if isinstance(model, PoseModule) and model.any_cameras:
         data = open_dataset(config.data, model.image_size)
-        model.look_through(data.rig)
+        model.set_cameras(data.rig)
         return data
     data = open_dataset(config.data, model.image_size, model.views)
-    refuse_other_cameras(config.model, _trained_rig(config.model, model), data)
+    check_cameras(config.model, _trained_rig(config.model, model), data)
     return data
 
 
-def _refuse_another_object(config: EvalConfig, model: BatchEstimator) -> None:
-    if not _knows_object(config.model, model, load_manifest(config.data)):
+def _check_object(config: EvalConfig, model: BatchEstimator) -> None:
+    if not _same_object(config.model, model, load_manifest(config.data)):
         raise InputError(
-            f"{config.model} was trained to see another object than {config.data} shows; render a "
+            f"{config.model} was trained on another object than that of {config.data}; render a "
             "dataset with the --object of its training data"
         )
 
 
-def _knows_object(path: Path, model: BatchEstimator, data: Manifest) -> bool:
-    """Whether a dataset shows what an estimator was trained to see, as far as it is known."""
+def _same_object(path: Path, model: BatchEstimator, data: Manifest) -> bool:
+    """Whether a dataset and an estimator have the same object; true if unknown."""
     if isinstance(model, PoseModule):
-        points, theirs = np.array(model.hparams["points"]), np.array(data.keypoints)
-        return points.shape == theirs.shape and np.allclose(points, theirs, atol=1e-6)
-    about = read_json(path / "manifest.json")
-    known = about.get("pose", {}).get("object") or about.get("policy", {}).get("object")
-    return known in (None, data.object)
+        points, others = np.array(model.hparams["points"]), np.array(data.keypoints)
+        return points.shape == others.shape and np.allclose(points, others, atol=1e-6)
+    manifest = read_json(path / "manifest.json")
+    name = manifest.get("pose", {}).get("object") or manifest.get("policy", {}).get("object")
+    return name in (None, data.object)
 
 
-def _what_is_measured(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:
-    """Model and data, as a record of the measurement names them."""
-    network, about = config.model / "pose.onnx", data.manifest.config
+def _subject(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:
+    """Identifies model and data: the content of `config.json`."""
+    network, settings = config.model / "pose.onnx", data.manifest.config
     checkpoint = best_checkpoint(config.model)
     return {
         "model": config.model.name,
@@ -154,7 +156,7 @@ def _what_is_measured(config: EvalConfig, data: CachedDataset) -> dict[str, Any]
         "config_hash": data.manifest.config_hash,
         "seed": data.manifest.seed,
         "chosen_by": data.manifest.seed in known_seeds(config.model).get("val", []),
-        **{name: about[name] for name in ("states", "renderer")},
+        **{name: settings[name] for name in ("states", "renderer")},
     }
 
 
@@ -165,35 +167,35 @@ def _trained_rig(path: Path, model: BatchEstimator) -> Rig:
     try:
         return Rig.from_dict(read_json(manifest)["rig"])
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{manifest} names no rig ({error!r}); export it again") from error
+        raise InputError(f"{manifest} has no rig ({error!r}); export it again") from error
 
 
-def refuse_other_cameras(path: Path, trained: Rig, data: CachedDataset) -> None:
-    """An estimator knows its cameras; pictures of others would only look like bad estimates.
+def check_cameras(path: Path, trained: Rig, data: CachedDataset) -> None:
+    """Checks that a dataset has the nominal cameras that an estimator was trained with.
 
     Args:
         path: the estimator, for messages.
-        trained: the cameras it knows.
-        data: samples it is asked about.
+        trained: the cameras it was trained with.
+        data: the dataset.
 
     Raises:
-        InputError: they were taken by other cameras.
+        InputError: the cameras differ.
     """
-    for mine, theirs in zip(trained.cameras, data.rig.cameras, strict=True):
-        same = np.allclose(mine.K, theirs.K) and np.allclose(
-            mine.cam_from_hand, theirs.cam_from_hand, atol=1e-6
+    for camera, other in zip(trained.cameras, data.rig.cameras, strict=True):
+        same = np.allclose(camera.K, other.K) and np.allclose(
+            camera.cam_from_hand, other.cam_from_hand, atol=1e-6
         )
         if not same:
             raise InputError(
-                f"{path} was trained for rig {trained.name}, and camera {theirs.name!r} of the "
-                f"dataset's rig {data.rig.name} is another; render the dataset with its --rig"
+                f"{path} was trained for rig {trained.name}, and camera {other.name!r} of the "
+                f"dataset's rig {data.rig.name} differs; render the dataset with its --rig"
             )
 
 
-def _refuse_training_data(model: Path, data: CachedDataset) -> None:
+def _check_held_out(model: Path, data: CachedDataset) -> None:
     seed = data.manifest.seed
     if seed in known_seeds(model).get("train", []):
         raise InputError(
-            f"the model was trained on seed {seed}, which is this dataset's as well; "
-            "evaluate on one with another --seed"
+            f"the model was trained on seed {seed}, which is also this dataset's; evaluate on one "
+            "with another --seed"
         )

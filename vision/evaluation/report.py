@@ -1,4 +1,4 @@
-"""The report of an evaluation, for people."""
+"""The HTML report of an evaluation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,10 @@ from opendactyl.vision.measures.metrics import (
     CHI2_90_3,
     VISIBLE_BINS,
     bootstrap_interval,
+    inside_axes,
     squared_distances,
     visible_bin,
-    within,
+    within_thresholds,
 )
 from opendactyl.vision.measures.predictions import Predictions
 
@@ -28,13 +29,13 @@ WORST = 24
 
 
 @dataclass(frozen=True)
-class Circumstances:
-    """What the estimates alone do not tell of a measurement."""
+class ReportContext:
+    """Facts about an evaluation that the estimates do not contain."""
 
     latency_ms: list[float]
-    """Times of single estimates."""
+    """Times of single estimates, in milliseconds."""
     chosen_by: bool
-    """Whether the estimator was chosen, and its uncertainty scaled, by this very data."""
+    """Whether the data chose the checkpoint and calibrated its covariance."""
 
 
 def write_report(
@@ -42,40 +43,39 @@ def write_report(
     p: Predictions,
     metrics: dict[str, Any],
     data: CachedDataset,
-    about: Circumstances,
+    context: ReportContext,
 ) -> None:
-    """Writes `report.html`: numbers with intervals, distributions, and the worst samples."""
+    """Writes `report.html`: errors with intervals, distributions, and the worst samples."""
     report = HtmlReport("Pose estimation report")
-    report.text(_heading(metrics["n"], data, about))
+    report.text(_heading(metrics["n"], data, context))
     _numbers(report, p, metrics)
     angle, distance = p.rotation_error_deg, p.position_error_mm
-    report.figure(_distributions(angle, distance), "Share of samples below an error.")
-    report.figure(_against_visibility(p), "Error by how much of the object nothing hides.")
-    report.figure(_calibration(p), "Share of truths inside the predicted regions.")
-    alike = rotations_of(data.manifest.keypoints[: data.manifest.num_corners])
-    report.text(_wrong_faces(p, metrics, alike))
-    report.figure(_confusion(p, alike), "The turn of the bare solid that the error is nearest to.")
+    report.figure(_distributions(angle, distance), "Fraction of samples below an error.")
+    report.figure(_against_visibility(p), "Error by the visible fraction of the object.")
+    report.figure(_calibration(p), "Fraction of true poses inside the predicted regions.")
+    symmetries = rotations_of(data.manifest.keypoints[: data.manifest.num_corners])
+    report.text(_face_confusion(p, metrics, symmetries))
+    report.figure(_confusion(p, symmetries), "Symmetry of the solid that the error is nearest to.")
     report.image(
         draw_worst(p, data, WORST), f"The {WORST} worst rotations: true axes thin, estimated thick."
     )
     report.write(path)
 
 
-def _heading(n: int, data: CachedDataset, about: Circumstances) -> str:
+def _heading(n: int, data: CachedDataset, context: ReportContext) -> str:
     config = data.manifest.config
     views = len(data.rig.cameras)
     text = (
         f"n = {n} samples of seed {data.manifest.seed}: states {config['states']}, "
-        f"renderer {config['renderer']}, object {data.manifest.object}; the estimator knows the "
-        f"nominal cameras only. {views} view{'s' * (views > 1)} to one pose: "
-        f"{np.median(about.latency_ms):.1f} ms (median of {len(about.latency_ms)}; 99 % within "
-        f"{np.percentile(about.latency_ms, 99):.1f} ms) with {cores()} cores."
+        f"renderer {config['renderer']}, object {data.manifest.object}; the estimator uses "
+        f"the nominal cameras. One pose from {views} view{'s' * (views > 1)}: "
+        f"{np.median(context.latency_ms):.1f} ms (median of {len(context.latency_ms)}; 99 % within "
+        f"{np.percentile(context.latency_ms, 99):.1f} ms) with {cores()} cores."
     )
-    if about.chosen_by:
+    if context.chosen_by:
         text += (
-            " **The estimator was chosen by this data and its uncertainty scaled on it:** errors "
-            "on data of another seed are a little larger, and 90 % regions hold 90 % here by "
-            "construction."
+            " **This data chose the checkpoint and calibrated its covariance:** errors on data of "
+            "another seed are a little larger, and 90 % regions contain 90 % here by construction."
         )
     return text
 
@@ -97,14 +97,23 @@ def _numbers(report: HtmlReport, p: Predictions, metrics: dict[str, Any]) -> Non
             )
         ],
     )  # fmt: skip
-    shares = [(f"within {name.replace('_', ', ')}", inside) for name, inside in within(p).items()]
-    position, rotation = (squares <= CHI2_90_3 for squares in squared_distances(p))
-    shares += [("position in its 90 % region", position), ("rotation in its 90 % region", rotation)]
     report.table(
-        ["samples", "share", "95 % interval"],
-        [[name, f"{inside.mean():.1%}", _interval(inside, ".1%")] for name, inside in shares],
+        ["samples", "fraction", "95 % interval"],
+        [[name, f"{i.mean():.1%}", _interval(i, ".1%")] for name, i in _fractions(p).items()],
     )
     report.text(f"ADD AUC to 0.1 m: {metrics['add_auc']:.4f}.")
+
+
+def _fractions(p: Predictions) -> dict[str, NDArray[np.bool_]]:
+    """Criteria in words, and the samples (N,) that satisfy each."""
+    rows = {f"within {name.replace('_', ', ')}": i for name, i in within_thresholds(p).items()}
+    for name, squares in zip(("position", "rotation"), squared_distances(p), strict=True):
+        rows[f"{name} in its 90 % region"] = squares <= CHI2_90_3
+    axes = (f"{name} {axis}" for name in ("position", "rotation") for axis in "xyz")
+    return rows | {
+        f"{axis} in its 90 % interval": inside
+        for axis, inside in zip(axes, inside_axes(p).T, strict=True)
+    }
 
 
 def _row(name: str, values: Array, summary: dict[str, float]) -> list[Any]:
@@ -119,14 +128,14 @@ def _interval(values: Array | NDArray[np.bool_], form: str) -> str:
 
 def _distributions(angle: Array, distance: Array) -> Figure:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
-    share = np.arange(1, len(angle) + 1) / len(angle)
+    fraction = np.arange(1, len(angle) + 1) / len(angle)
     for axes, values, label in zip(
         figure.subplots(1, 2, sharey=True),
         (angle, distance),
         ("rotation error (°)", "position error (mm)"),
         strict=True,
     ):
-        axes.plot(np.sort(values), share)
+        axes.plot(np.sort(values), fraction)
         axes.set_xlabel(label)
         axes.set_xlim(0, max(np.percentile(values, 98), 1e-3))
         axes.set_ylim(0, 1)
@@ -135,7 +144,7 @@ def _distributions(angle: Array, distance: Array) -> Figure:
 
 
 def _against_visibility(p: Predictions) -> Figure:
-    """Mean errors with their 95 % intervals, in the bins of `metrics.json`."""
+    """Mean errors with 95 % intervals, in the bins of `metrics.json`."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     number = visible_bin(p.visible_fraction.mean(axis=1))
     bins = np.unique(number)
@@ -150,7 +159,7 @@ def _against_visibility(p: Predictions) -> Figure:
         ends = np.array([bootstrap_interval(values[number == k]) for k in bins])
         axes.bar(names, means, yerr=np.abs(ends.T - means), capsize=3)
         axes.tick_params(labelsize=7)
-        axes.set_xlabel(f"visible, mean of the views: this and up to {1 / VISIBLE_BINS:.0%} more")
+        axes.set_xlabel(f"visible fraction, mean over views (bins of {1 / VISIBLE_BINS:.0%})")
         axes.set_ylabel(label)
     return figure
 
@@ -165,45 +174,45 @@ def _calibration(p: Predictions) -> Figure:
     for squares, name in zip(squared_distances(p), ("position", "rotation"), strict=True):
         axes.plot(nominal, (squares[:, None] <= limits).mean(axis=0), label=name)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    axes.set_xlabel("predicted share")
-    axes.set_ylabel("share found")
+    axes.set_xlabel("nominal coverage")
+    axes.set_ylabel("observed coverage")
     axes.legend()
     return figure
 
 
-def _wrong_faces(p: Predictions, metrics: dict[str, Any], alike: Array) -> str:
-    wrong = float(np.mean(nearest_symmetry(p.quaternion, p.true_quaternion, alike) != 0))
+def _face_confusion(p: Predictions, metrics: dict[str, Any], symmetries: Array) -> str:
+    wrong = float(np.mean(nearest_symmetry(p.quaternion, p.true_quaternion, symmetries) != 0))
     return (
-        f"**Wrong face or slightly off?** {wrong:.2%} of the samples are nearer to another of the "
-        f"bare solid's {len(alike)} orientations than to the true one. "
-        "With all faces taken as alike the mean rotation "
-        f"error would be {metrics['rotation_error_deg_symmetric']['mean']:.2f}°."
+        f"**Confused faces:** {wrong:.2%} of the estimates are nearer to another of the solid's "
+        f"{len(symmetries)} symmetric orientations than to the true one. Up to these symmetries, "
+        "the mean rotation error is "
+        f"{metrics['rotation_error_deg_symmetric']['mean']:.2f}°."
     )
 
 
-def _confusion(p: Predictions, alike: Array) -> Figure:
-    """Samples by the turn of the solid that lies nearest to their error, the true one first."""
-    nearest = nearest_symmetry(p.quaternion, p.true_quaternion, alike)
-    counts = np.bincount(nearest, minlength=len(alike))
+def _confusion(p: Predictions, symmetries: Array) -> Figure:
+    """Samples by the symmetry of the solid that is nearest to their error; the identity first."""
+    nearest = nearest_symmetry(p.quaternion, p.true_quaternion, symmetries)
+    counts = np.bincount(nearest, minlength=len(symmetries))
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots()
     bars = axes.bar(range(len(counts)), counts)
     axes.bar_label(bars, fontsize=7)
     axes.set_yscale("symlog")
     axes.set_ylim(0, 3 * len(nearest))
-    axes.set_xticks(range(len(counts)), [_turn_name(q) for q in alike], rotation=90)
+    axes.set_xticks(range(len(counts)), [_rotation_name(q) for q in symmetries], rotation=90)
     axes.set_ylabel("samples")
     return figure
 
 
-def _turn_name(quat: Array) -> str:
-    """A rotation in words: degrees, and the axis in the object's frame."""
+def _rotation_name(quat: Array) -> str:
+    """A rotation as text: degrees, and the axis in the object's frame."""
     angle = 2 * np.arccos(np.clip(quat[0], -1, 1))
     if angle < 1e-6:
         return "none"
     axis = quat[1:] / np.abs(quat[1:]).max()
     if np.abs(axis - axis.round()).max() > 0.01:
-        return f"{np.rad2deg(angle):.0f}° ({', '.join(f'{part:.1f}' for part in axis)})"
+        return f"{np.rad2deg(angle):.0f}° ({', '.join(f'{x:.1f}' for x in axis)})"
     axis, signs = axis.round().astype(int), {-1: "−", 1: ""}
     names = [signs[sign] + name for sign, name in zip(axis, "xyz", strict=True) if sign]
     return f"{np.rad2deg(angle):.0f}° {' '.join(names)}"

@@ -1,1 +1,1 @@
-"""Predictions beside the truth, and the error metrics computed from them."""
+"""Predictions, error metrics and pictures of estimates."""

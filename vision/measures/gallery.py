@@ -1,4 +1,4 @@
-"""Pictures of estimates: the true and the estimated axes drawn into the views."""
+"""Pictures of estimates: true and estimated axes drawn into the views."""
 
 from collections.abc import Iterable
 
@@ -14,15 +14,15 @@ ZOOM = 2
 
 
 def draw_worst(p: Predictions, data: CachedDataset, count: int) -> NDArray[np.uint8]:
-    """The samples of largest rotation error, three views each, two samples a row."""
+    """The samples with the largest rotation errors, two samples per row."""
     return draw_samples(p, data, np.argsort(-p.rotation_error_deg)[:count])
 
 
 def draw_samples(
-    p: Predictions, data: CachedDataset, which: Iterable[int | np.integer]
+    p: Predictions, data: CachedDataset, indices: Iterable[int | np.integer]
 ) -> NDArray[np.uint8]:
-    """Samples by number, three views each, two samples a row: true axes thin, estimated thick."""
-    tiles = [_tile(p, data, int(index)) for index in which]
+    """Samples by index, all views, two samples per row: true axes thin, estimated axes thick."""
+    tiles = [_tile(p, data, int(index)) for index in indices]
     if len(tiles) % 2:
         tiles.append(np.zeros_like(tiles[0]))
     rows = [np.concatenate(pair, axis=1) for pair in zip(tiles[::2], tiles[1::2], strict=True)]

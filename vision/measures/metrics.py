@@ -1,4 +1,4 @@
-"""Pose errors and what is reported of them."""
+"""Pose errors and their statistics."""
 
 from typing import Any
 
@@ -16,17 +16,19 @@ from opendactyl.geometry.symmetry import rotations_of, symmetric_angle
 from opendactyl.vision.measures.predictions import Predictions
 
 CHI2_90_3 = 6.251388631170325
-"""The 90 % quantile of the chi-squared distribution with three degrees of freedom."""
+"""90 % quantile of the chi-squared distribution with three degrees of freedom."""
+NORMAL_90 = 1.6448536269514722
+"""90 % of a standard normal distribution lie within plus and minus this."""
 GOOD_ANGLE_DEG, GOOD_MM = 2.71, 3.12
-"""Dactyl's own errors (D18 Table 6), which put degrees and millimetres on one scale."""
+"""Dactyl's errors (D18 Table 6), which weigh degrees against millimetres."""
 ADD_LIMIT = 0.1
-"""The AUC of ADD runs from zero to this distance, in metres (PoseCNN, arXiv 1711.00199)."""
+"""Upper threshold of the AUC of ADD, in metres (PoseCNN, arXiv 1711.00199)."""
 VISIBLE_BINS = 20
-"""Bins of the object's visible share: a hand hides little of a block, so they must be narrow."""
+"""Bins of the visible fraction. Narrow, since a hand occludes little of a block."""
 
 
 def summarize(values: NDArray[np.floating[Any]]) -> dict[str, float]:
-    """Mean, deviation and percentiles of errors (N,)."""
+    """Mean, standard deviation and percentiles of errors (N,)."""
     p90, p95, p99 = np.percentile(values, [90, 95, 99])
     return {
         "mean": float(np.mean(values)),
@@ -43,40 +45,41 @@ def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
     """The contents of `metrics.json`.
 
     Args:
-        p: estimates and truth.
-        points: corners of the object (K, 3) in metres, for ADD, the mean distance of its points,
-            and for the rotations under which it looks alike but for its faces.
+        p: estimates and true poses.
+        points: corners of the object (K, 3) in metres, for ADD (average distance of the points)
+            and for the rotational symmetries of the solid.
     """
     angle, distance = p.rotation_error_deg, p.position_error_mm
     axes = np.abs(p.position - p.true_position).mean(axis=0) * 1000
-    turns = np.rad2deg(np.abs(error_rotvec(p)).mean(axis=0))
-    turns_alike = rotations_of(points)
-    symmetric = np.rad2deg(symmetric_angle(p.quaternion, p.true_quaternion, turns_alike))
+    rotations = np.rad2deg(np.abs(error_rotvec(p)).mean(axis=0))
+    symmetries = rotations_of(points)
+    symmetric = np.rad2deg(symmetric_angle(p.quaternion, p.true_quaternion, symmetries))
     squares = squared_distances(p)
     return {
         "n": len(angle),
         "rotation_error_deg": summarize(angle)
-        | {name: float(value) for name, value in zip("xyz", turns, strict=True)},
+        | {name: float(value) for name, value in zip("xyz", rotations, strict=True)},
         "position_error_mm": summarize(distance)
         | {name: float(value) for name, value in zip("xyz", axes, strict=True)},
         "rotation_error_deg_symmetric": summarize(symmetric),
-        "accuracy": {name: float(np.mean(inside)) for name, inside in within(p).items()},
+        "accuracy": {name: float(np.mean(inside)) for name, inside in within_thresholds(p).items()},
         "add_auc": add_auc(p, points),
         "coverage_90_position": float(np.mean(squares[0] <= CHI2_90_3)),
         "coverage_90_rotation": float(np.mean(squares[1] <= CHI2_90_3)),
+        "coverage_90_axes": inside_axes(p).mean(axis=0).tolist(),
         "by_visibility": by_visibility(p.visible_fraction.mean(axis=1), angle, distance),
     }
 
 
-def by_visibility(share: Array, degrees: Array, millimetres: Array) -> list[dict[str, Any]]:
-    """Mean errors in each bin of the object's visible share that was met, fewest seen first.
+def by_visibility(visible: Array, degrees: Array, millimetres: Array) -> list[dict[str, Any]]:
+    """Mean errors in each occupied bin of the visible fraction, in ascending order.
 
     Args:
-        share: of the object that nothing hides, mean over the cameras (N,).
+        visible: visible fraction of the object, mean over the cameras (N,).
         degrees: rotation errors (N,).
         millimetres: position errors (N,).
     """
-    number = visible_bin(share)
+    number = visible_bin(visible)
     return [
         {
             "visible_from": k / VISIBLE_BINS,
@@ -89,13 +92,13 @@ def by_visibility(share: Array, degrees: Array, millimetres: Array) -> list[dict
     ]
 
 
-def visible_bin(share: Array) -> NDArray[np.intp]:
-    """The bin (N,) of each visible share, from 0."""
-    return np.minimum((share * VISIBLE_BINS).astype(np.intp), VISIBLE_BINS - 1)
+def visible_bin(visible: Array) -> NDArray[np.intp]:
+    """The bin (N,), from 0, of each visible fraction (N,)."""
+    return np.minimum((visible * VISIBLE_BINS).astype(np.intp), VISIBLE_BINS - 1)
 
 
-def within(p: Predictions) -> dict[str, NDArray[np.bool_]]:
-    """Which estimates (N,) are as near to the truth as each name says."""
+def within_thresholds(p: Predictions) -> dict[str, NDArray[np.bool_]]:
+    """Which estimates (N,) have errors within the thresholds of each name."""
     angle, distance = p.rotation_error_deg, p.position_error_mm
     return {
         "5deg_5mm": (angle <= 5) & (distance <= 5),
@@ -106,7 +109,7 @@ def within(p: Predictions) -> dict[str, NDArray[np.bool_]]:
 
 
 def add_auc(p: Predictions, points: Array) -> float:
-    """Area under the share of samples whose ADD is below a threshold from 0 to `ADD_LIMIT`."""
+    """Normalised area under the accuracy-threshold curve of ADD, from 0 to `ADD_LIMIT`."""
     moved = quat_rotate(p.quaternion[:, None], points) + p.position[:, None]
     true = quat_rotate(p.true_quaternion[:, None], points) + p.true_position[:, None]
     add = np.linalg.norm(moved - true, axis=-1).mean(axis=-1)
@@ -114,30 +117,45 @@ def add_auc(p: Predictions, points: Array) -> float:
 
 
 def error_rotvec(p: Predictions) -> Array:
-    """The turns (N, 3) from estimate to truth: rotation vectors in the hand frame, in radians."""
+    """Rotation vectors (N, 3) from estimate to truth, in radians, hand frame."""
     return quat_to_rotvec(quat_multiply(p.true_quaternion, quat_conjugate(p.quaternion)))
 
 
 def squared_distances(p: Predictions) -> tuple[Array, Array]:
-    """Squared Mahalanobis distances (N,) of position and of the rotation vector of the error."""
-    offset = p.true_position - p.position
-    turn = error_rotvec(p)
+    """Squared Mahalanobis distances (N,) of the errors of position and of rotation."""
     return tuple(  # pyright: ignore[reportReturnType]
         np.einsum("ni,nij,nj->n", e, np.linalg.inv(p.covariance[:, s, s]), e)
-        for e, s in ((offset, slice(0, 3)), (turn, slice(3, 6)))
+        for e, s in (
+            (p.true_position - p.position, slice(0, 3)),
+            (error_rotvec(p), slice(3, 6)),
+        )
     )
 
 
+def inside_axes(p: Predictions) -> NDArray[np.bool_]:
+    """Which errors (N, 6) are inside the 90 % interval of their axis.
+
+    The axes are x, y and z of the position, then of the rotation vector, in the hand frame.
+    """
+    error = np.concatenate([p.true_position - p.position, error_rotvec(p)], axis=-1)
+    return np.abs(error) <= NORMAL_90 * np.sqrt(np.einsum("nii->ni", p.covariance))
+
+
 def bootstrap_interval(
-    values: NDArray[np.floating[Any]] | NDArray[np.integer[Any]] | NDArray[np.bool_],
-    *,
-    share: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
+    values: NDArray[Any], *, confidence: float = 0.95, resamples: int = 1000
 ) -> tuple[float, float]:
-    """A bootstrap confidence interval of the mean of values (N,)."""
-    rng = np.random.default_rng(seed)
-    # One draw after the other: all at once would be gigabytes for a large dataset.
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(draws)]
-    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    """A bootstrap confidence interval of the mean of values (N,), by the percentile method."""
+    from scipy.stats import bootstrap
+
+    if len(values) < 2:  # SciPy refuses a single observation.
+        return float(values.mean()), float(values.mean())
+    low, high = bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=confidence,
+        n_resamples=resamples,
+        method="percentile",
+        batch=100,  # All at once would take gigabytes for a large dataset.
+        rng=np.random.default_rng(0),
+    ).confidence_interval
     return float(low), float(high)

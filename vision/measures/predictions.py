@@ -1,4 +1,4 @@
-"""Estimates of a dataset's samples beside the truth."""
+"""Estimates and true poses of a dataset's samples."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -7,17 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.datasets.loading.cache import CachedDataset
 from opendactyl.geometry.rotation import Array, geodesic_angle
 
 BATCH = 32
-"""Samples that are estimated at once."""
+"""Batch size of inference."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Estimates of N samples beside the truth, in the hand frame."""
+    """Estimates and true poses of N samples, in the hand frame."""
 
     position: Array
     """Estimated (N, 3) in metres."""
@@ -30,13 +30,13 @@ class Predictions:
     true_quaternion: Array
     """(N, 4)."""
     visible_fraction: Array
-    """Share of the object's outline that each camera sees (N, V)."""
+    """Fraction of the object's outline that is visible in each view (N, V)."""
 
     @classmethod
     def of(
         cls, data: CachedDataset, position: Array, quaternion: Array, covariance: Array
     ) -> "Predictions":
-        """Estimates of the first samples of a dataset beside their labels."""
+        """Combines estimates of the first samples of a dataset with their labels."""
         count = len(position)
         truth = (data.position, data.quaternion, data.visible_fraction)
         return cls(
@@ -58,16 +58,16 @@ class Predictions:
 
 
 class BatchEstimator(Protocol):
-    """Anything that estimates poses of images (B, V, H, W, 3)."""
+    """Estimates poses from images (B, V, H, W, 3)."""
 
     @property
     def image_size(self) -> int:
-        """Width and height of the images it takes."""
+        """Width and height of the input images."""
         ...
 
     @property
     def views(self) -> int:
-        """How many cameras it takes."""
+        """Number of cameras."""
         ...
 
     def estimate_batch(
@@ -81,18 +81,18 @@ def predict(model: BatchEstimator, data: CachedDataset, count: int) -> Predictio
     """Estimates the first `count` samples of a dataset.
 
     Raises:
-        InputError: the network's answers are no numbers.
+        EnvironmentFailure: an estimate is not finite: the training of the network diverged.
     """
-    parts = []
+    batches = []
     with tqdm(total=count, unit="sample", desc="evaluating", leave=False) as bar:
         for start in range(0, count, BATCH):
             images = np.array(data.images[start : min(start + BATCH, count)])
-            parts.append(model.estimate_batch(images))
+            batches.append(model.estimate_batch(images))
             bar.update(len(images))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    columns = [np.concatenate(column) for column in zip(*batches, strict=True)]
     if not all(np.isfinite(column).all() for column in columns):
-        raise InputError(
-            "the estimates are not finite: the network has diverged; train it again with a smaller "
-            "--learning-rate"
+        raise EnvironmentFailure(
+            "the estimates are not finite: the training of this network diverged; train it again "
+            "with a smaller --learning-rate"
         )
     return Predictions.of(data, *columns)

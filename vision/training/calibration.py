@@ -1,7 +1,7 @@
-"""Uncertainties that mean what they say: scaled on validation data once training is over.
+"""Calibration of the covariance on validation data after training.
 
-A network's own deviations are fitted to the errors on its training data, with the weights as they
-were then; on new data, and averaged, it is better or worse than it believes.
+A network learns its uncertainty from the errors on the training data, made by weights that change;
+on other data, with averaged weights, the errors differ.
 """
 
 import math
@@ -13,20 +13,20 @@ from opendactyl.vision.measures.metrics import CHI2_90_3, squared_distances
 from opendactyl.vision.measures.predictions import predict
 from opendactyl.vision.training.module import PoseModule
 
-SHARE = 0.9
-"""Regions of this nominal share are made to hold this share of the validation data."""
+COVERAGE = 0.9
+"""Regions of this nominal coverage contain this fraction of the validation data afterwards."""
 
 
 def calibrate(module: PoseModule, data: CachedDataset, samples: int) -> None:
-    """Sets a module's `log_std_shift` so that its 90 % regions hold 90 % of the data.
+    """Sets `log_std_shift` so that the module's 90 % regions contain 90 % of the data.
 
     Args:
         module: the trained network.
         data: validation data.
-        samples: how many of them to use.
+        samples: largest number of samples to use.
     """
     module.log_std_shift.zero_()
     predictions = predict(module, data, min(samples, len(data)))
-    for part, squares in enumerate(squared_distances(predictions)):
-        excess = float(np.quantile(squares, SHARE)) / CHI2_90_3
-        module.log_std_shift[part] = 0.5 * math.log(excess)
+    for i, squares in enumerate(squared_distances(predictions)):
+        ratio = float(np.quantile(squares, COVERAGE)) / CHI2_90_3
+        module.log_std_shift[i] = 0.5 * math.log(ratio)

@@ -1,4 +1,4 @@
-"""What happens beside the steps of training."""
+"""Callbacks of estimator training."""
 
 import math
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from opendactyl.core.csv_log import append_row, trim
+from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.datasets.loading.datamodule import PoseDataModule
 from opendactyl.vision.measures.gallery import draw_samples
 from opendactyl.vision.measures.predictions import Predictions
@@ -32,21 +33,21 @@ COLUMNS = (
 )
 """The columns of a run's `metrics.csv`."""
 SHOWN = 4
-"""Validation samples drawn for TensorBoard."""
+"""Validation samples in TensorBoard's picture."""
 
 
 class Progress(L.Callback):
-    """Tells the module how much of the time has passed."""
+    """Sets the module's `progress`, the fraction of the training that is done."""
 
     def __init__(self, timer: Timer, config: VisionConfig) -> None:
-        """Reads the time off `timer`; limits of epochs and of steps count like one of time."""
+        """Uses the time of `timer` and the limits of `config`, the nearest of which counts."""
         self._timer = timer
         self._config = config
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Called before each step."""
+        """Updates the progress before each step."""
         assert isinstance(pl_module, PoseModule)
         config = self._config
         done = trainer.current_epoch + batch_idx / max(int(trainer.num_training_batches), 1)
@@ -55,45 +56,42 @@ class Progress(L.Callback):
             done / config.max_epochs,
             trainer.global_step / (config.max_steps or math.inf),
         )
-        # Networks that are to stay equal need equal step sizes, whatever their clocks say.
+        # The learning rate must be equal in all processes; their clocks differ.
         pl_module.progress = trainer.strategy.broadcast(progress)
 
 
 class Averaging(WeightAveraging):
-    """A moving average of the weights whose memory grows with the run.
+    """A moving average of the weights whose decay grows to its limit.
 
-    With a constant decay a short run would end on an average over weights that knew nothing.
+    With a constant decay, the average of a short run would contain its random initial weights.
     """
 
     def __init__(self, decay: float, last: Path) -> None:
-        """Forgets at most `1 - decay` a step.
+        """Creates the average.
 
         Args:
-            decay: share of the old average that a step keeps, at most.
-            last: where the finished run is saved, to be gone on with.
+            decay: largest weight of the old average in a step.
+            last: path of the checkpoint of the finished run, for resuming.
         """
         self._last = last
         self._swapped = False
 
         def average(old: list[Tensor], new: list[Tensor], count: Tensor | int) -> None:
-            keep = min(decay, (1.0 + int(count)) / (10.0 + int(count)))
-            counts = not old[0].is_floating_point()
-            get_ema_multi_avg_fn(0.0 if counts else keep)(old, new, count)
+            current = min(decay, (1.0 + int(count)) / (10.0 + int(count)))
+            integers = not old[0].is_floating_point()
+            get_ema_multi_avg_fn(0.0 if integers else current)(old, new, count)
 
         super().__init__(multi_avg_fn=average)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Called when training ends: the average takes the place of the weights it was made of.
-
-        They are saved before, for a resumed run goes on from them.
-        """
+        """Saves the weights, from which a run resumes, and replaces them by their average."""
         trainer.save_checkpoint(self._last)
         super().on_train_end(trainer, pl_module)
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Called before anything is saved; a validation may have been going on."""
+        """Restores the weights if a validation was interrupted, before anything is saved."""
         if self._swapped:
             self._swap_models(pl_module)
 
@@ -103,10 +101,10 @@ class Averaging(WeightAveraging):
 
 
 class Pictures(L.Callback):
-    """Draws a few validation samples with true and estimated axes into TensorBoard."""
+    """Adds validation samples with true and estimated axes to TensorBoard."""
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Called at the end of a validation, with the averaged weights in place."""
+        """Draws the samples, with the averaged weights in place."""
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         logger = trainer.logger
         if not isinstance(data, PoseDataModule) or not isinstance(logger, TensorBoardLogger):
@@ -124,7 +122,7 @@ class Pictures(L.Callback):
 
 
 class Interrupted(L.Callback):
-    """Saves what was learned when a run is interrupted or told to end."""
+    """Saves a checkpoint when a run is interrupted or terminated."""
 
     def __init__(self, path: Path) -> None:
         """Saves to `path`."""
@@ -133,41 +131,49 @@ class Interrupted(L.Callback):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Called before the trainer is torn down.
+        """Saves, in a single process only.
 
-        Processes that share a training cannot save together once one of them has stopped; they
-        have the checkpoint of a few minutes ago.
+        Data-parallel processes cannot save together once one of them has stopped; they have the
+        last periodic checkpoint.
         """
         stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
-        # Validation after the training has the average in place, and `last.ckpt` is written.
+        # The validation after training uses the average, and `last.ckpt` is written by then.
         training = trainer.state.fn == TrainerFn.FITTING
         if stopped and training and trainer.world_size == 1:
             trainer.save_checkpoint(self._path)
 
 
 class LearningCurve(L.Callback):
-    """Appends a row to `metrics.csv` at each validation; a resumed run goes on in the same file."""
+    """Appends a row to `metrics.csv` at each validation; a resumed run continues the file."""
 
-    def __init__(self, path: Path, timer: Timer) -> None:
-        """Writes to `path`."""
+    def __init__(self, path: Path, timer: Timer, batch_size: int) -> None:
+        """Writes to `path`; each process trains on `batch_size` samples per step."""
         self._path = path
         self._timer = timer
+        self._batch_size = batch_size
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Drops what a killed run wrote after its last checkpoint."""
+        """Drops rows that a killed run wrote after its last checkpoint."""
         if trainer.is_global_zero:
-            trim(self._path, "samples", _samples(trainer))
+            trim(self._path, "samples", self._samples(trainer))
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Called when the averages of a validation are known."""
+        """Appends a row.
+
+        Raises:
+            EnvironmentFailure: the validation loss is not finite.
+        """
         row = {key: float(value) for key, value in trainer.callback_metrics.items()}
         row["minutes"] = round(self._timer.time_elapsed() / 60, 2)
-        row["samples"] = _samples(trainer)
+        row["samples"] = self._samples(trainer)
         if trainer.is_global_zero:
             append_row(self._path, COLUMNS, row)
+        if not math.isfinite(row.get("val/loss", 0.0)):
+            raise EnvironmentFailure(
+                f"the training diverged: the validation loss is {row['val/loss']} after "
+                f"{row['samples']} samples; train again with a smaller --learning-rate"
+            )
 
-
-def _samples(trainer: L.Trainer) -> int:
-    """How many samples a run has trained on."""
-    data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-    return trainer.global_step * data.batch_size * trainer.world_size
+    def _samples(self, trainer: L.Trainer) -> int:
+        """Number of samples that the run has trained on."""
+        return trainer.global_step * self._batch_size * trainer.world_size

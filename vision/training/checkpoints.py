@@ -1,4 +1,4 @@
-"""Weights of earlier runs: checkpoints from strangers are read as tensors and plain values only."""
+"""Checkpoints of runs. Only tensors and plain values are read: files may be untrusted."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,17 +7,18 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_error
 from opendactyl.models.weights import load_weights, save_checkpoint
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.module import PoseModule
 
 
 def load_module(run: Path, name: str = "best") -> PoseModule:
-    """The trained network of a run, with its averaged weights, ready to evaluate.
+    """The trained network of a run, with its averaged weights, in evaluation mode.
 
     Raises:
-        InputError: there is no such checkpoint, or it is not one of ours.
+        InputError: the checkpoint is missing, or not one of this version.
+        EnvironmentFailure: the disk failed.
     """
     path = run / "checkpoints" / f"{name}.ckpt"
     if not path.exists():
@@ -27,45 +28,49 @@ def load_module(run: Path, name: str = "best") -> PoseModule:
         )
     try:
         return PoseModule.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
+    except OSError as error:
+        raise file_error(f"cannot read {path}", error) from error
     except Exception as error:
-        raise InputError(f"{path} is no estimator checkpoint of this version ({error})") from error
+        raise InputError(
+            f"{path} is not an estimator checkpoint of this version ({error})"
+        ) from error
 
 
 def best_checkpoint(run: Path) -> Path:
-    """Where a run keeps what it is evaluated and exported by."""
+    """Path of the checkpoint that is evaluated and exported."""
     return run / "checkpoints" / "best.ckpt"
 
 
 def last_checkpoint(run: Path) -> Path:
-    """Where a run keeps what it goes on from."""
+    """Path of the checkpoint that a run resumes from."""
     return run / "checkpoints" / "last.ckpt"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place first.
+    """Writes checkpoints atomically.
 
-    Lightning's own goes by the machine's temporary folder; from another disk, that is a copy over
-    the only checkpoint there is.
+    Lightning writes to the system's temporary folder first; from there to another disk, it copies
+    over the only checkpoint.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """Writes it, complete or not at all."""
+        """Writes a checkpoint, complete or not at all."""
         save_checkpoint(checkpoint, Path(path))
 
 
 def resume_point(run: Path, module: PoseModule) -> Path | None:
-    """The checkpoint from which a run is to go on, or None where it has yet to begin.
+    """The checkpoint that a run resumes from; None for a new run.
 
     Raises:
-        InputError: it is damaged, or that of another network.
+        InputError: it is damaged, or belongs to another network.
     """
     path = last_checkpoint(run)
     if not path.exists():
         return None
-    known = load_module(run, "last").hparams
-    differing = [name for name in known if known[name] != module.hparams.get(name)]
+    stored = load_module(run, "last").hparams
+    differing = [name for name in stored if stored[name] != module.hparams.get(name)]
     if differing:
         raise InputError(
             f"{path} is the checkpoint of another network ({', '.join(differing)} differ); "
@@ -75,23 +80,23 @@ def resume_point(run: Path, module: PoseModule) -> Path | None:
 
 
 def start_from(config: VisionConfig, module: PoseModule) -> None:
-    """Takes the weights that the settings name, if they name any.
+    """Loads the weights of `--backbone` and `--warm-start`, if given.
 
     Raises:
-        InputError: they cannot be read, or are those of another network.
+        InputError: they cannot be read, or belong to another network.
     """
     if config.backbone is not None:
         if not config.backbone.exists():
             raise InputError(f"--backbone {config.backbone} does not exist")
         tower: Any = module.network
-        _take(config.backbone, tower.load_backbone, load_weights(config.backbone))
+        _load(config.backbone, tower.load_backbone, load_weights(config.backbone))
     if config.warm_start is not None:
         path = config.warm_start
         weights = load_module(path).network.state_dict() if path.is_dir() else load_weights(path)
-        _take(path, module.network.load_state_dict, weights)
+        _load(path, module.network.load_state_dict, weights)
 
 
-def _take(
+def _load(
     path: Path, load: Callable[[dict[str, torch.Tensor]], Any], weights: dict[str, torch.Tensor]
 ) -> None:
     try:

@@ -17,7 +17,7 @@ CHOICES = {
     "accelerator": ("auto", "cpu", "gpu"),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
 }
-"""What the settings of these names may be."""
+"""Allowed values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,50 +25,50 @@ class VisionConfig:
     """Settings of `train-vision`."""
 
     data: tuple[Path, ...] = (Path("data/train"),)
-    """Training datasets, which are mixed."""
+    """Training datasets, concatenated."""
     val_data: Path = Path("data/val")
     """Validation dataset, of another seed."""
     out: Path = Path("runs/vision")
     """Run folder."""
     preset: str = "hour"
-    """Where other defaults come from: quick (minutes), hour, cpu (a night), gpu (D18's budget)."""
+    """Source of the other defaults: quick (minutes), hour, cpu (a night), gpu (D18's budget)."""
     model: str = "landmark"
     """Network: landmark, keypoint (any cameras), dactyl (D18 Table 12), resnet18 or resnet50."""
     head: str = "9d"
     """Rotation head: 9d, 6d or quaternion."""
     image_size: int = 128
-    """Width and height the network sees; the images are downsized to it."""
+    """Width and height of the network's input; images are downsized to it."""
     views: int = 0
-    """Use only so many of the rig's cameras, the first ones; 0 uses all."""
+    """Use only the rig's first N cameras; 0 uses all."""
     batch_size: int = 64
-    """Samples in a batch (D18: 64 triplets)."""
+    """Batch size (D18: 64 triplets)."""
     balance: str = "fixed"
     """Weights of position and rotation: fixed, or focal (D19 C.3)."""
     learning_rate: float = 2e-3
-    """Peak step size of AdamW."""
+    """Peak learning rate of AdamW."""
     schedule: str = "cosine"
-    """How the step size falls: cosine, to a hundredth as the time runs out, or halving, every
-    20,000 batches (D18 D.2), of which an hour on two cores has 4,000."""
+    """Decay of the learning rate: cosine, to a hundredth by the end of the training, or halving,
+    every 20,000 batches (D18 D.2); an hour on two cores has 4,000."""
     weight_decay: float = 1e-4
     """AdamW's weight decay."""
     max_minutes: float = 60.0
-    """Training time; --resume goes on with what is left of it."""
+    """Training time; --resume continues with the remainder."""
     max_epochs: int = 1000
-    """Passes over the data, if the time allows."""
+    """Upper limit of epochs."""
     max_steps: int = 0
-    """Batches, if the time allows; 0 leaves it to the time."""
+    """Upper limit of batches; 0 is none."""
     average: float = 0.998
-    """Decay of the weights' moving average, which is what is evaluated and exported."""
+    """Decay of the moving average of the weights, which is evaluated and exported."""
     workers: int = 1
-    """Loader processes."""
+    """Data loader processes."""
     seed: int = 0
-    """Seed of weights, order and augmentation."""
+    """Seed of weights, sample order and augmentation."""
     accelerator: str = "auto"
-    """Where to train: auto, cpu, gpu."""
+    """auto, cpu or gpu."""
     devices: int = 0
-    """Processes that share the work, each with batches of its own; 0 is every GPU, or one."""
+    """Data-parallel processes, each with its own batches; 0 is one per GPU, or one."""
     precision: str = "auto"
-    """auto is bf16 where the hardware multiplies it natively, else 32 bits."""
+    """auto is bf16 where the hardware multiplies it natively, otherwise 32 bits."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Ranges of the augmentation."""
     warm_start: Path | None = None
@@ -76,15 +76,15 @@ class VisionConfig:
     backbone: Path | None = None
     """A torchvision state dict for the towers of resnet18 and resnet50; nothing is downloaded."""
     mine: Path | None = None
-    """A bundle: first render more of what its estimator gets wrong while its policy acts by sight
-    (DeXtreme's replay), into OUT-mined, and train on that too."""
+    """A bundle for hard-example mining: before training, render states with large estimation errors
+    from its closed loop into OUT-mined, and train on them as well (DeXtreme's replay)."""
     mine_samples: int = 4000
     """Number of mined samples."""
     resume: bool = False
-    """Continue an interrupted run, or start what is not there yet."""
+    """Continue an interrupted run, or start a new one."""
 
     def check(self) -> None:
-        """Raises an `InputError` for settings that cannot be trained."""
+        """Raises an `InputError` for invalid settings."""
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -94,13 +94,13 @@ class VisionConfig:
         if self.model == "keypoint" and self.head != VisionConfig.head:
             raise InputError(
                 f"--head is {self.head}; model keypoint has no rotation head: its rotation comes "
-                "from the places of the keypoints"
+                "from the keypoints"
             )
         for name in ("views", "workers", "seed", "weight_decay", "max_steps", "devices"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 option = name.replace("_", "-")
-                raise InputError(f"--{option} is {value}; it cannot be negative")
+                raise InputError(f"--{option} is {value}; it must not be negative")
         for name in ("learning_rate", "average"):
             value = getattr(self, name)
             if not 0 < value < 1:
@@ -118,7 +118,7 @@ PRESETS = {
     "quick": VisionConfig(preset="quick", image_size=96, batch_size=32, max_minutes=5.0),
     "hour": VisionConfig(),
     "cpu": VisionConfig(preset="cpu", max_minutes=720.0, average=0.9995),
-    # D18 4.2: 400,000 batches of 64 triplets; the clock is only a limit here.
+    # D18 4.2: 400,000 batches of 64 triplets; the time is only an upper limit.
     "gpu": VisionConfig(
         preset="gpu",
         image_size=200,
@@ -129,4 +129,4 @@ PRESETS = {
         average=0.9995,
     ),
 }
-"""Defaults by the time there is."""
+"""Defaults by training budget."""

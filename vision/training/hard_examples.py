@@ -1,4 +1,4 @@
-"""More of what an estimator gets wrong, rendered before training (DeXtreme's replay)."""
+"""Hard-example mining: renders states with large estimation errors (DeXtreme's replay)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,27 +11,26 @@ from opendactyl.datasets.generation.generate import generate_resolved
 from opendactyl.datasets.generation.shard_builder import MakeSource
 
 SEED_OFFSET = 1_000_003
-"""Mined samples have the first training dataset's seed and this: nobody else's."""
-
+"""Added to the first training dataset's seed, for a seed that no other dataset has."""
 
 FindSource = Callable[[str, str], MakeSource | None]
-"""Gives the source that `--states` and `--object` name, in rooms that this one does not know."""
+"""Returns the source named by `--states` and `--object`; passed down from a higher package."""
 
 
 def mine(data: Path, bundle: Path, samples: int, out: Path, find_source: FindSource) -> Path:
-    """Renders hard states like a training dataset, or goes on with it; returns its folder.
+    """Renders a dataset of hard states, or resumes it; returns its folder.
 
     Args:
-        data: the dataset whose rig, object, appearance and image size are taken over.
-        bundle: whose estimator and policy are run.
-        samples: how many.
-        out: where to.
-        find_source: gives the source of the states.
+        data: the dataset whose rig, object, appearance and image size are used.
+        bundle: the bundle whose estimator and policy are run.
+        samples: number of samples.
+        out: folder of the new dataset.
+        find_source: returns the source of the states.
     """
-    like = ResolvedConfig.from_content(load_manifest(data).config, DatasetConfig(out=data))
+    template = ResolvedConfig.from_content(load_manifest(data).config, DatasetConfig(out=data))
     config = dataclasses.replace(
-        like.config, out=out, num_samples=samples, seed=like.config.seed + SEED_OFFSET,
+        template.config, out=out, num_samples=samples, seed=template.config.seed + SEED_OFFSET,
         states=f"mined:{bundle}", resume=True,
     )  # fmt: skip
     make_source = find_source(config.states, config.object)
-    return generate_resolved(dataclasses.replace(like, config=config), make_source, write_card)
+    return generate_resolved(dataclasses.replace(template, config=config), make_source, write_card)

@@ -1,4 +1,4 @@
-"""What training minimises, with every weight."""
+"""The training loss and its weights."""
 
 import torch
 from torch import Tensor, nn
@@ -8,37 +8,36 @@ from opendactyl.geometry.torch_rotation import geodesic_angle, quat_to_matrix
 from opendactyl.models.pose.outputs import PoseOutput
 
 POSITION_SCALE = 0.01
-"""Position errors count in units of a centimetre."""
+"""Unit of position errors: a centimetre."""
 REFINED_WEIGHT = 1.0
 SOFT_POSITION, SOFT_CHORD = 0.0002, 0.005
-"""Below these, in metres and as a Frobenius distance, refined errors count by their square."""
-PLACE_WEIGHT = 20.0
-PLACE_BETA = 0.01
-"""Below this share of the image, errors of places count by their square."""
+"""Refined errors are quadratic below these: metres, and a Frobenius distance."""
+KEYPOINT_WEIGHT = 20.0
+KEYPOINT_BETA = 0.01
+"""Errors of image points are quadratic below this, in image widths."""
 LIKELIHOOD_WEIGHT = 0.05
-SURE = 100.0
-"""Squared deviations (chi-squared) above which a likelihood counts them by their logarithm."""
+ROBUST_LIMIT = 100.0
+"""Squared normalised error above which a likelihood grows with its logarithm."""
 NEAR_VIEW = (-1.0, 2.0)
-"""Places of anchors are taken to lie so far outside a view at most."""
+"""Image points of anchors are clamped to this range, in image widths."""
 LEAST_VISIBLE = 0.1
-"""The object's places in a view count by the share of it that can be seen, at least by this."""
+"""Least weight of a view's keypoints, which otherwise is the object's visible fraction in it."""
 
 
 def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The loss and its parts, each a mean over the batch.
+    """The terms of the loss, each a mean over the batch, and their sum, `total`.
 
-    What a head gave: Huber on the position in centimetres, squared Frobenius distance of the
-    rotation matrices, which treats q and -q as one; nine raw numbers are compared as they are.
-    What was refined from it: distances, since mean errors are what is reported. Places: Huber.
-    Uncertainties: Gaussian likelihood of the errors as they are, without pulling on the estimates
-    that it judges.
+    Head: Huber on the position in centimetres, squared Frobenius distance of the rotation matrices,
+    which is equal for q and -q; for a 9D head, of its raw output. Refined pose: distances, since
+    mean errors are reported. Image points: Huber. Uncertainties: Gaussian negative log-likelihood
+    of the detached errors.
     """
     truth = quat_to_matrix(batch["quaternion"])
-    parts: dict[str, Tensor] = {}
-    head = output.first or output
+    terms: dict[str, Tensor] = {}
+    head = output.initial or output
     if head.raw is not None:
         rotation = head.raw if head.raw.shape[-1] == 9 else head.rotation.flatten(1)
-        parts |= {
+        terms |= {
             "position": functional.huber_loss(
                 head.position / POSITION_SCALE, batch["position"] / POSITION_SCALE
             ),
@@ -47,14 +46,15 @@ def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]
         }
     if output.raw is None:
         position, rotation = _distances(output, batch, truth)
-        parts["refined_position"] = position * REFINED_WEIGHT
-        parts["refined_rotation"] = rotation * REFINED_WEIGHT
-        parts["refined_likelihood"] = pose_likelihood(output, batch, truth) * LIKELIHOOD_WEIGHT
-    if output.places is not None and output.places_log_std is not None:
-        error, likelihood = _place_losses(output.places, output.places_log_std, batch)
-        parts["places"] = error * PLACE_WEIGHT
-        parts["places_likelihood"] = likelihood * LIKELIHOOD_WEIGHT
-    return parts | {"total": torch.stack(list(parts.values())).sum()}
+        terms["refined_position"] = position * REFINED_WEIGHT
+        terms["refined_rotation"] = rotation * REFINED_WEIGHT
+        terms["refined_likelihood"] = pose_likelihood(output, batch, truth) * LIKELIHOOD_WEIGHT
+    if output.keypoints is not None and output.keypoints_log_std is not None:
+        error, likelihood = keypoint_losses(output.keypoints, output.keypoints_log_std, batch)
+        # The names are columns of `metrics.csv`.
+        terms["places"] = error * KEYPOINT_WEIGHT
+        terms["places_likelihood"] = likelihood * LIKELIHOOD_WEIGHT
+    return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
 def _distances(
@@ -66,26 +66,26 @@ def _distances(
     return position.mean(), torch.sqrt(square + SOFT_CHORD**2).mean()
 
 
-def _place_losses(
-    places: Tensor, log_std: Tensor, batch: dict[str, Tensor]
+def keypoint_losses(
+    keypoints: Tensor, log_std: Tensor, batch: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Mean errors of the places, and the likelihood of these errors.
+    """Mean error of image points (B, V, K, 2), and the negative log-likelihood of the errors.
 
-    An anchor outside the picture cannot be pointed at: there, only its deviation is to be learned.
+    Anchors outside the image train their standard deviation (B, V, K) only.
     """
     landmarks, anchors = batch["landmarks"], batch["anchors"]
     truth = torch.cat([landmarks, anchors.clamp(*NEAR_VIEW)], dim=2)
     visible = batch["visible_fraction"].clamp_min(LEAST_VISIBLE)[..., None]
     inside = ((anchors > 0) & (anchors < 1)).all(dim=-1)
     weight = torch.cat([visible.expand(-1, -1, landmarks.shape[2]), inside], dim=2)
-    error = functional.smooth_l1_loss(places, truth, reduction="none", beta=PLACE_BETA)
-    square = (places - truth).detach().square().sum(dim=-1)
-    nll = 2 * log_std + 0.5 * _tamed(square * torch.exp(-2 * log_std))
+    error = functional.smooth_l1_loss(keypoints, truth, reduction="none", beta=KEYPOINT_BETA)
+    square = (keypoints - truth).detach().square().sum(dim=-1)
+    nll = 2 * log_std + 0.5 * _robust(square * torch.exp(-2 * log_std))
     return (error.mean(dim=-1) * weight).mean(), nll.mean()
 
 
 def pose_likelihood(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor) -> Tensor:
-    """Negative log-likelihood of the errors under Gaussians, which are taken as they are."""
+    """Negative log-likelihood of the detached errors under the Gaussians of `log_std`."""
     with torch.no_grad():
         squares = torch.stack(
             [
@@ -95,24 +95,24 @@ def pose_likelihood(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor)
             dim=-1,
         )
     # Three dimensions each: 3 log(sigma) + |e|² / (2 sigma²).
-    nll = 3 * output.log_std + 0.5 * _tamed(squares * torch.exp(-2 * output.log_std))
+    nll = 3 * output.log_std + 0.5 * _robust(squares * torch.exp(-2 * output.log_std))
     return nll.mean()
 
 
-def _tamed(square: Tensor) -> Tensor:
-    """Squared deviations, growing as their logarithm only where an estimate is far too sure.
+def _robust(square: Tensor) -> Tensor:
+    """Squared normalised errors, growing with their logarithm beyond `ROBUST_LIMIT`.
 
-    Early in training they would drown everything else; the slope stays, so that it learns better.
+    Overconfident estimates would dominate the loss early in training.
     """
-    far = SURE * (1 + torch.log(square.clamp_min(SURE) / SURE))
-    return torch.where(square < SURE, square, far)
+    tail = ROBUST_LIMIT * (1 + torch.log(square.clamp_min(ROBUST_LIMIT) / ROBUST_LIMIT))
+    return torch.where(square < ROBUST_LIMIT, square, tail)
 
 
 class FocalBalance(nn.Module):
-    """Weighs position and rotation by how far each is from good enough (D19 C.3).
+    """Balances position and rotation by the fraction of samples below a target error (D19 C.3).
 
-    With p the share of samples under the target error, a task's weight is -(1 - p) log p (focal
-    loss with gamma 1); here both are scaled to a mean of one, and p is a moving average.
+    With that fraction p, a task's weight is -(1 - p) log p, the focal loss with gamma 1. Here the
+    two weights are scaled to a mean of one, and p is a moving average.
     """
 
     TARGET_DEG, TARGET_MM = 3.0, 3.0
@@ -120,20 +120,20 @@ class FocalBalance(nn.Module):
     share: Tensor
 
     def __init__(self) -> None:
-        """Starts with both tasks equally far."""
+        """Starts with equal weights."""
         super().__init__()
         self.register_buffer("share", torch.full((2,), 0.1))
 
     @torch.no_grad()
     def weights(self, angle: Tensor, millimetres: Tensor) -> Tensor:
-        """Takes a batch's errors (B,) into account; weights (2,) of position and rotation."""
-        good = torch.stack(
+        """Updates p with a batch's errors (B,); returns weights (2,): position, rotation."""
+        below = torch.stack(
             [
                 (millimetres < self.TARGET_MM).float().mean(),
                 (angle < self.TARGET_DEG).float().mean(),
             ]
         )
-        self.share.lerp_(good.to(self.share), 1 - self.MEMORY)
+        self.share.lerp_(below.to(self.share), 1 - self.MEMORY)
         p = self.share.clamp(0.001, 0.999)
         weights = -(1 - p) * torch.log(p)
         return 2 * weights / weights.sum()
@@ -144,9 +144,9 @@ class FocalBalance(nn.Module):
         """The losses with position and rotation reweighted, and their new total."""
         position, rotation = self.weights(angle, millimetres)
         factors = {"position": position, "rotation": rotation}
-        parts = {
+        terms = {
             name: value * factors.get(name.removeprefix("refined_"), 1.0)
             for name, value in losses.items()
             if name != "total"
         }
-        return parts | {"total": torch.stack(list(parts.values())).sum()}
+        return terms | {"total": torch.stack(list(terms.values())).sum()}

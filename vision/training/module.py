@@ -1,4 +1,4 @@
-"""The Lightning shell around a pose network: one shared step, errors people can read."""
+"""The LightningModule of pose estimation."""
 
 import math
 from typing import Any
@@ -19,14 +19,14 @@ from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.vision.measures.metrics import GOOD_ANGLE_DEG, GOOD_MM
 from opendactyl.vision.training.losses import FocalBalance, pose_loss
 
-WARM_UP, WARM_UP_SHARE = 200, 0.05
-"""Steps, or share of the time if that is shorter, over which the step size rises to its peak."""
+WARM_UP, WARM_UP_FRACTION = 200, 0.05
+"""Warm-up of the learning rate: steps, or a fraction of the training if that is shorter."""
 HALVING = 20_000
-"""Steps after which schedule `halving` halves the step size (D18 D.2)."""
+"""Steps after which schedule `halving` halves the learning rate (D18 D.2)."""
 
 
 class PoseModule(L.LightningModule):
-    """Trains a pose network; everything needed to build it again is in its hyperparameters."""
+    """Trains a pose network; its hyperparameters suffice to rebuild it."""
 
     intrinsics: Tensor
     cam_from_hand: Tensor
@@ -46,73 +46,73 @@ class PoseModule(L.LightningModule):
         schedule: str = "cosine",
         balance: str = "fixed",
     ) -> None:
-        """Builds a network.
+        """Builds the network.
 
         Args:
-            model: a key of `models.pose.POSE_NETWORKS`.
-            head: its rotation head.
-            rig: the nominal cameras at the network's image size.
-            points: the object's keypoints (K, 3), in metres, object frame.
+            model: one of `models.pose.registry.POSE_NETWORKS`.
+            head: one of `models.pose.heads.HEADS`.
+            rig: nominal cameras at the network's image size.
+            points: keypoints of the object (K, 3), in metres, object frame.
             image_size: width and height of the images.
-            anchors: points (M, 3) that never move in the hand frame; default `STATIC_LANDMARKS`.
-            learning_rate: peak step size.
+            anchors: points (M, 3) fixed in the hand frame; default `STATIC_LANDMARKS`.
+            learning_rate: its peak.
             weight_decay: AdamW's.
-            schedule: how the step size falls, `cosine` or `halving`.
+            schedule: decay of the learning rate, `cosine` or `halving`.
             balance: weights of position and rotation, `fixed` or `focal`.
         """
         super().__init__()
-        # As they are here, after the next two lines, the arguments go into checkpoints.
+        # Plain values, as they go into checkpoints.
         rig = rig.to_dict() if isinstance(rig, Rig) else rig
         anchors = anchors or STATIC_LANDMARKS.tolist()
         self.save_hyperparameters()
-        seen = Rig.from_dict(rig)
+        cameras = Rig.from_dict(rig)
         self.network = build_pose_network(
-            model, views=len(seen.cameras), head=head, points=points, anchors=anchors
+            model, views=len(cameras.cameras), head=head, points=points, anchors=anchors
         )
         self.network = self.network.to(memory_format=torch.channels_last)  # pyright: ignore
-        # What a rig cannot know, the estimator may not use: only the nominal cameras are here.
-        self.register_buffer("intrinsics", torch.tensor(seen.intrinsics, dtype=torch.float32))
-        self.register_buffer("cam_from_hand", torch.tensor(seen.extrinsics, dtype=torch.float32))
-        # What `calibrate` found that the network's log_std must be raised by.
+        # Nominal cameras only: the true ones are unknown on a robot.
+        self.register_buffer("intrinsics", torch.tensor(cameras.intrinsics, dtype=torch.float32))
+        self.register_buffer("cam_from_hand", torch.tensor(cameras.extrinsics, dtype=torch.float32))
+        # Added to the network's log_std; set by `calibrate`.
         self.register_buffer("log_std_shift", torch.zeros(2))
         self.balance = FocalBalance() if balance == "focal" else None
         self.progress = 0.0
-        """How much of the training time has passed, from 0 to 1."""
+        """Fraction of the training that is done."""
 
     def forward(self, batch: dict[str, Tensor]) -> PoseOutput:
-        """Estimates for a batch."""
+        """Estimates for a batch of `PoseDataModule`."""
         output = self.network(batch["images"], self.intrinsics, self.cam_from_hand)
         output.log_std = output.log_std + self.log_std_shift
         return output
 
     @property
     def image_size(self) -> int:
-        """Width and height of the images it takes."""
+        """Width and height of the input images."""
         return self.hparams["image_size"]
 
     @property
     def views(self) -> int:
-        """How many cameras it takes."""
+        """Number of cameras."""
         return len(self.intrinsics)
 
     @property
     def calibrated(self) -> bool:
-        """Whether its training was completed, which ends with the scaling of its uncertainty."""
+        """Whether training was completed, which ends with the calibration of the covariance."""
         return bool(self.log_std_shift.any())
 
     @property
     def any_cameras(self) -> bool:
-        """Whether the network reads its cameras from the rig instead of knowing them."""
+        """Whether the network works with other cameras than those of training."""
         return getattr(self.network, "any_cameras", False)
 
-    def look_through(self, rig: Rig) -> None:
-        """Takes other nominal cameras than those of training.
+    def set_cameras(self, rig: Rig) -> None:
+        """Replaces the nominal cameras.
 
         Args:
-            rig: the cameras, of images of any size.
+            rig: the cameras, at any image size.
 
         Raises:
-            InputError: the network knows its cameras.
+            InputError: the network is specific to the cameras of training.
         """
         if not self.any_cameras:
             raise InputError(
@@ -129,14 +129,13 @@ class PoseModule(L.LightningModule):
         """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3).
 
         Raises:
-            InputError: images of another number of cameras.
+            InputError: the number of views is wrong.
         """
         if images.shape[1] != self.views:
             raise InputError(f"images of {images.shape[1]} cameras were given, not {self.views}")
         output = self({"images": torch.from_numpy(images).to(self.device)})
-        variance = torch.exp(2 * output.log_std).repeat_interleave(3, dim=-1).cpu().numpy()
         quaternion = matrix_to_quat(output.rotation.double().cpu().numpy())
-        return output.position.cpu().numpy(), quaternion, variance[:, :, None] * np.eye(6)
+        return output.position.cpu().numpy(), quaternion, output.covariance().cpu().numpy()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch."""
@@ -150,42 +149,42 @@ class PoseModule(L.LightningModule):
         return losses["total"]
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Logs mean errors; `val/score` joins them for choosing the best checkpoint."""
+        """Logs mean errors; the best checkpoint has the lowest `val/score`, which combines them."""
         losses, angle, millimetres = self._shared_step(batch)
         values = {
             "val/loss": losses["total"],
             "val/score": angle.mean() / GOOD_ANGLE_DEG + millimetres.mean() / GOOD_MM,
         }
-        shown = {
+        errors = {
             "val/rotation_error_deg": angle.mean(),
             "val/position_error_mm": millimetres.mean(),
         }
         self.log_dict(values, batch_size=len(angle), sync_dist=True)
-        self.log_dict(shown, batch_size=len(angle), sync_dist=True, prog_bar=True)
+        self.log_dict(errors, batch_size=len(angle), sync_dist=True, prog_bar=True)
 
     def _shared_step(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Losses, and the errors in degrees and millimetres; only the network runs in bf16."""
+        """Losses, and errors in degrees and millimetres; the loss is computed in float32."""
         output = self(batch)
         with torch.autocast(self.device.type, enabled=False):
             return pose_loss(output, batch), *pose_errors(output, batch)
 
     def configure_optimizers(self) -> Any:
-        """AdamW; the step size follows the share of time that has passed."""
+        """AdamW; the learning rate follows the fraction of the training that is done."""
         hyper = self.hparams
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=hyper["learning_rate"], weight_decay=hyper["weight_decay"]
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_factor)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-    def _rate(self, step: int) -> float:
-        warm = min(1.0, max((step + 1) / WARM_UP, self.progress / WARM_UP_SHARE))
+    def _learning_rate_factor(self, step: int) -> float:
+        warm_up = min(1.0, max((step + 1) / WARM_UP, self.progress / WARM_UP_FRACTION))
         if self.hparams["schedule"] == "halving":
-            return warm * 0.5 ** (step // HALVING)
-        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0))))
+            return warm_up * 0.5 ** (step // HALVING)
+        return warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0))))
 
 
 @torch.no_grad()

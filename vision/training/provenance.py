@@ -1,6 +1,6 @@
-"""Which samples an estimator has seen: the seeds of its training and validation data.
+"""Provenance of an estimator: the seeds of its training and validation data.
 
-A run writes them down, for its datasets may move, and with them those of the weights it began with.
+A run records them, since its datasets may move, together with those of its warm start.
 """
 
 import sys
@@ -16,39 +16,40 @@ from opendactyl.vision.training.config import VisionConfig
 
 SEEDS_FILE = "seeds.json"
 Seeds = dict[str, list[int]]
-"""Seeds of datasets: under `train` those it learned from, under `val` those it was chosen by."""
+"""Seeds of datasets: `train` for gradients, `val` for the choice of the checkpoint."""
 
 
 def seeds_of_training(config: VisionConfig) -> Seeds:
-    """What a run of these settings sees, and what the weights that it begins with have seen."""
-    before = _seeds_before(config)
+    """The seeds of a run's datasets, merged with those of its warm start."""
+    before = _seeds_of_warm_start(config)
     return {
-        "train": _joined(before.get("train", []), _seeds(config.data)),
-        "val": _joined(before.get("val", []), _seeds([config.val_data])),
+        "train": _merged(before.get("train", []), _seeds(config.data)),
+        "val": _merged(before.get("val", []), _seeds([config.val_data])),
     }
 
 
-def refuse_learned(config: VisionConfig) -> None:
-    """Looks whether the weights that a run is to begin with know its validation data.
+def check_validation_seed(config: VisionConfig) -> None:
+    """Checks that the warm start was not trained on the validation data; warns if unknown.
 
     Raises:
-        InputError: they have learned from it.
+        InputError: it was.
     """
-    learned, (seed,) = _seeds_before(config).get("train", []), _seeds([config.val_data])
-    if seed in learned:
+    trained, (seed,) = _seeds_of_warm_start(config).get("train", []), _seeds([config.val_data])
+    if seed in trained:
         raise InputError(
-            f"{config.warm_start} was trained on seed {seed}, which is that of {config.val_data} "
-            "as well: validation would see training samples; make one with another --seed"
+            f"{config.warm_start} was trained on seed {seed}, which is also that of "
+            f"{config.val_data}: validation would use training samples; make one with another "
+            "--seed"
         )
-    if config.warm_start is not None and not learned:
+    if config.warm_start is not None and not trained:
         print(
-            f"opendactyl: what {config.warm_start} was trained on is not known: nothing keeps this "
-            "run from being tested on it",
+            f"opendactyl: the training data of {config.warm_start} is unknown; an evaluation on it "
+            "cannot be refused",
             file=sys.stderr,
         )
 
 
-def _seeds_before(config: VisionConfig) -> Seeds:
+def _seeds_of_warm_start(config: VisionConfig) -> Seeds:
     path = config.warm_start
     if path is None:
         return {}
@@ -56,12 +57,12 @@ def _seeds_before(config: VisionConfig) -> Seeds:
 
 
 def content_of_data(config: VisionConfig) -> list[str]:
-    """The settings' hash of each dataset: another may come to lie under the same name."""
+    """The config hash of each dataset, which detects another dataset in the same folder."""
     return [load_manifest(folder).config_hash for folder in (*config.data, config.val_data)]
 
 
 def known_seeds(model: Path) -> Seeds:
-    """What the estimator in a run's folder or a bundle has seen, as far as it is known."""
+    """The recorded seeds of the estimator in a run folder or a bundle; empty if unknown."""
     if (model / SEEDS_FILE).exists():
         return read_json(model / SEEDS_FILE)
     if (model / "config.json").exists():
@@ -79,5 +80,5 @@ def _seeds(folders: Iterable[Path]) -> list[int]:
     return [load_manifest(folder).seed for folder in folders]
 
 
-def _joined(*lists: list[int]) -> list[int]:
+def _merged(*lists: list[int]) -> list[int]:
     return sorted({seed for seeds in lists for seed in seeds})

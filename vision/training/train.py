@@ -1,33 +1,23 @@
-"""Estimator training under Lightning: within a time limit, resumable."""
+"""Estimator training under Lightning: time-limited and resumable."""
 
 import dataclasses
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer, TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.core.atomic_files import read_json, write_json
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.core.run_dir import CONFIG_NAME, new_folder, open_run, to_plain
 from opendactyl.datasets.format.manifest import MANIFEST_NAME
 from opendactyl.datasets.loading.datamodule import PoseDataModule
-from opendactyl.models.precision import cpu_multiplies_bf16
 from opendactyl.models.weights import save_checkpoint
 from opendactyl.vision.training.calibration import calibrate
-from opendactyl.vision.training.callbacks import (
-    Averaging,
-    Interrupted,
-    LearningCurve,
-    Pictures,
-    Progress,
-)
 from opendactyl.vision.training.checkpoints import (
-    AtomicCheckpoints,
     best_checkpoint,
     last_checkpoint,
     load_module,
@@ -38,21 +28,19 @@ from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.module import PoseModule
 from opendactyl.vision.training.provenance import (
     SEEDS_FILE,
+    check_validation_seed,
     content_of_data,
-    refuse_learned,
     seeds_of_training,
 )
+from opendactyl.vision.training.trainer import build_trainer, count_devices
 
 if TYPE_CHECKING:
     from opendactyl.vision.training.hard_examples import FindSource
 
-VALIDATIONS = 24
-"""How often a run looks at the validation data."""
-CHECKPOINT_MINUTES = 5.0
-PASSING = (
+MAY_CHANGE = (
     "out", "resume", "max_minutes", "max_epochs", "max_steps", "workers", "accelerator",
 )  # fmt: skip
-"""Settings in which a run may differ when it is resumed."""
+"""Settings that may change when a run is resumed."""
 
 
 def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path:
@@ -60,40 +48,57 @@ def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path
 
     Args:
         config: the settings.
-        find_source: gives the source of the states for `mine`, which this room does not know.
+        find_source: returns the source of the states for `config.mine`.
 
     Raises:
-        InputError: bad settings or data, or a folder that holds something else.
+        InputError: invalid settings or data, or the folder is in use.
+        EnvironmentFailure: the training diverged, a loader worker died, or the disk is full.
     """
     config.check()
-    _refuse_absent(*config.data, config.val_data)
+    _check_present(*config.data, config.val_data)
     if not (config.out / SEEDS_FILE).exists():
-        refuse_learned(config)
+        check_validation_seed(config)
     if config.mine is not None:
         config = _with_mined(config, find_source)
-    # The folder comes last: a mistake in anything else must not leave a run with its settings.
+    # The folder is created last: an error in the input must not leave a run behind.
     data = make_data(config)
     L.seed_everything(config.seed, verbose=False)
     module = build_module(config, data)
     if not last_checkpoint(config.out).exists():
         start_from(config, module)
-    run = _open(config) if leads() else config.out
+    run = _open(config) if is_rank_zero() else config.out
     trainer, best = build_trainer(config, run)
-    # Only tensors and plain values are read back: checkpoints may come from strangers.
-    try:
-        trainer.fit(module, data, ckpt_path=resume_point(run, module), weights_only=True)
+    start = resume_point(run, module)
+    with _translated_errors():
+        trainer.fit(module, data, ckpt_path=start, weights_only=True)
         (final,) = trainer.validate(module, data, verbose=False)
-    except SystemExit as stop:  # Lightning's answer to Ctrl-C.
-        raise KeyboardInterrupt from stop
     if best.best_model_score is None or final["val/score"] <= best.best_model_score:
         trainer.save_checkpoint(best_checkpoint(run))
     trainer.strategy.barrier()
-    if leads():
+    if is_rank_zero():
         _calibrate(run, data)
     return run
 
 
-def _refuse_absent(*folders: Path) -> None:
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Raises torch's and Lightning's errors under the types that the command line reports."""
+    try:
+        yield
+    except SystemExit as stop:  # Lightning's reaction to Ctrl-C.
+        raise KeyboardInterrupt from stop
+    except torch.OutOfMemoryError as error:
+        raise EnvironmentFailure(f"{error}; use a smaller --batch-size") from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise EnvironmentFailure(
+            f"a process of the data loader died ({error}), often for lack of memory or of shared "
+            "memory (/dev/shm); continue with --resume and fewer --workers"
+        ) from error
+
+
+def _check_present(*folders: Path) -> None:
     for folder in folders:
         if not folder.exists():
             raise InputError(
@@ -103,16 +108,16 @@ def _refuse_absent(*folders: Path) -> None:
 
 
 def _with_mined(config: VisionConfig, find_source: "FindSource | None") -> VisionConfig:
-    """Renders what `config.mine` gets wrong, and adds it to the training data.
+    """Renders hard examples for `config.mine`, and adds them to the training data.
 
-    A resumed run that has its samples asks no more for the bundle, which may be another by now.
+    A resumed run that has them does not need the bundle, which may have changed.
     """
-    # Only this needs MuJoCo and GL.
+    # Needs MuJoCo and GL, unlike training.
     from opendactyl.vision.training.hard_examples import mine
 
     assert config.mine is not None and find_source is not None
     mined = config.out.with_name(config.out.name + "-mined")
-    if leads():
+    if is_rank_zero():
         new_folder(config.out, resume=config.resume)
         if not (last_checkpoint(config.out).exists() and (mined / MANIFEST_NAME).exists()):
             mine(config.data[0], config.mine, config.mine_samples, mined, find_source)
@@ -120,30 +125,30 @@ def _with_mined(config: VisionConfig, find_source: "FindSource | None") -> Visio
 
 
 def _open(config: VisionConfig) -> Path:
-    """The run folder, with the settings and the seeds of all data the weights have seen."""
+    """Opens the run folder, with the settings and the provenance of the weights."""
     plain = to_plain(config)
-    for name in PASSING:
+    for name in MAY_CHANGE:
         del plain[name]
     plain["devices"] = count_devices(config)
-    known = (config.out / SEEDS_FILE).exists()
-    seeds = {} if known else seeds_of_training(config)
+    recorded = (config.out / SEEDS_FILE).exists()
+    seeds = {} if recorded else seeds_of_training(config)
     plain["data_hashes"] = content_of_data(config)
     path = config.out / CONFIG_NAME
     if config.resume and path.exists() and "data_hashes" not in read_json(path):
-        del plain["data_hashes"]  # The run is older than they are.
+        del plain["data_hashes"]  # Older runs have none.
     run = open_run(config.out, plain, resume=config.resume)
-    if not known:
+    if not recorded:
         write_json(run / SEEDS_FILE, seeds)
     return run
 
 
-def leads() -> bool:
-    """Whether this process is the first of those that share a training."""
+def is_rank_zero() -> bool:
+    """Whether this is the first of the data-parallel processes."""
     return rank_zero_only.rank == 0
 
 
 def _calibrate(run: Path, data: PoseDataModule) -> None:
-    """Writes into a run's best checkpoint how its uncertainties are to be scaled."""
+    """Calibrates the covariance of a run's best checkpoint."""
     module, path = load_module(run), best_checkpoint(run)
     calibrate(module, data.val, data.limit_val)
     checkpoint = torch.load(path, weights_only=True)
@@ -152,7 +157,7 @@ def _calibrate(run: Path, data: PoseDataModule) -> None:
 
 
 def make_data(config: VisionConfig) -> PoseDataModule:
-    """The datasets a configuration names, opened and checked."""
+    """Opens and checks the datasets of a configuration."""
     data = PoseDataModule(
         config.data,
         config.val_data,
@@ -168,7 +173,7 @@ def make_data(config: VisionConfig) -> PoseDataModule:
 
 
 def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
-    """A fresh network for the rig and the object of the data."""
+    """An untrained network for the rig and the object of the data."""
     return PoseModule(
         model=config.model,
         head=config.head,
@@ -180,82 +185,3 @@ def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
         schedule=config.schedule,
         balance=config.balance,
     )
-
-
-def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelCheckpoint]:
-    """The trainer of a run, and the keeper of its best checkpoint."""
-    folder = run / "checkpoints"
-    minutes = config.max_minutes
-    timer = Timer(timedelta(minutes=minutes), verbose=False)
-    interval = timedelta(minutes=min(CHECKPOINT_MINUTES, minutes / 2))
-    best = ModelCheckpoint(folder, "best", monitor="val/score", enable_version_counter=False)
-    devices = count_devices(config)
-    trainer = L.Trainer(
-        accelerator=config.accelerator,
-        devices=devices,
-        precision=_precision(config),  # pyright: ignore[reportArgumentType]
-        max_epochs=config.max_epochs,
-        max_steps=config.max_steps or -1,
-        logger=TensorBoardLogger(run.parent, name=run.name, version=""),
-        plugins=[AtomicCheckpoints()],
-        callbacks=[
-            timer,
-            Progress(timer, config),
-            # Before the averaging, which takes the average out again once a validation is over.
-            Pictures(),
-            Averaging(config.average, folder / "last.ckpt"),
-            LearningCurve(run / "metrics.csv", timer),
-            Interrupted(folder / "last.ckpt"),
-            best,
-            ModelCheckpoint(
-                folder, "last", train_time_interval=interval, enable_version_counter=False
-            ),
-            TQDMProgressBar(refresh_rate=10),
-        ],
-        **_validations(config, devices),
-        num_sanity_val_steps=0,
-        gradient_clip_val=1.0,
-        enable_model_summary=False,
-        log_every_n_steps=20,
-    )
-    return trainer, best
-
-
-def count_devices(config: VisionConfig) -> int:
-    """The processes that are to share the work.
-
-    Raises:
-        InputError: there is no GPU, or there are fewer than asked for.
-    """
-    if config.accelerator == "gpu" and not torch.accelerator.is_available():
-        raise InputError(
-            "--accelerator is gpu; torch finds none on this machine (`opendactyl doctor` says what "
-            "it finds): use auto or cpu"
-        )
-    gpus = torch.cuda.device_count() if config.accelerator != "cpu" else 0
-    if gpus and config.devices > gpus:
-        raise InputError(f"--devices is {config.devices}; this machine has {gpus} GPUs")
-    return config.devices or max(gpus, 1)
-
-
-def _validations(config: VisionConfig, devices: int) -> dict[str, Any]:
-    """When to validate: `VALIDATIONS` times in a run; several processes do so each epoch."""
-    if config.max_steps:
-        return {
-            "val_check_interval": max(1, config.max_steps // VALIDATIONS),
-            "check_val_every_n_epoch": None,
-        }
-    if devices > 1:  # Their clocks differ: they would not validate together.
-        return {"check_val_every_n_epoch": 1}
-    return {
-        "val_check_interval": timedelta(minutes=config.max_minutes / VALIDATIONS),
-        "check_val_every_n_epoch": None,
-    }
-
-
-def _precision(config: VisionConfig) -> str:
-    if config.precision != "auto":
-        return config.precision
-    if config.accelerator != "cpu" and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return "bf16-mixed" if cpu_multiplies_bf16() else "32-true"

@@ -1,3 +1,7 @@
+"""Pose networks: outputs, precision, building blocks, shipped weights."""
+
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -6,12 +10,13 @@ from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.models.pose.blocks import SpatialSoftmax, standardize
 from opendactyl.models.pose.heads import HEADS
 from opendactyl.models.pose.registry import POSE_NETWORKS, build_pose_network
+from opendactyl.models.weights import load_weights
 from opendactyl.sim.objects.shipped import object_spec
 
 
 @pytest.mark.parametrize("name", POSE_NETWORKS)
 @pytest.mark.parametrize("head", HEADS)
-def test_networks_give_poses(name, head):
+def test_networks_return_poses(name, head):
     obj, rig = object_spec("block"), load_rig("dactyl").resized(64)
     network = build_pose_network(
         name, views=3, head=head, points=obj.keypoints.tolist(), anchors=STATIC_LANDMARKS.tolist()
@@ -23,15 +28,21 @@ def test_networks_give_poses(name, head):
         alone = network(images[1:], *cameras)
     assert output.position.shape == (2, 3)
     assert output.log_std.shape == (2, 2)
+    covariance = output.covariance()
+    assert covariance.shape == (2, 6, 6)
+    assert torch.linalg.eigvalsh(covariance.double()).min() > 0
+    # The two scalars are the mean variances of the matrix.
+    variances = covariance.diagonal(dim1=-2, dim2=-1).unflatten(-1, (2, 3)).mean(dim=-1)
+    torch.testing.assert_close(variances, torch.exp(2 * output.log_std))
     identity = output.rotation @ output.rotation.mT
     torch.testing.assert_close(identity, torch.eye(3).expand(2, 3, 3), atol=1e-4, rtol=0)
     assert torch.all(torch.linalg.det(output.rotation) > 0)
-    # In evaluation a sample does not depend on its neighbours.
+    # In evaluation mode, samples of a batch are independent.
     torch.testing.assert_close(alone.position[0], output.position[1], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", POSE_NETWORKS)
-def test_geometry_stays_in_single_precision_where_the_network_computes_in_half(name):
+def test_geometry_stays_in_single_precision_under_autocast(name):
     obj, rig = object_spec("block"), load_rig("dactyl").resized(64)
     network = build_pose_network(
         name, views=3, head="9d", points=obj.keypoints.tolist(), anchors=STATIC_LANDMARKS.tolist()
@@ -45,7 +56,7 @@ def test_geometry_stays_in_single_precision_where_the_network_computes_in_half(n
     torch.testing.assert_close(identity, torch.eye(3).double().expand(4, 3, 3), atol=1e-4, rtol=0)
 
 
-def test_dactyls_softmax_map_is_not_a_single_cell():
+def test_the_softmax_map_of_dactyl_has_many_cells():
     network = build_pose_network("dactyl", views=3, head="9d").eval()
     with torch.no_grad():
         shape = network.tower(torch.zeros(1, 3, 200, 200)).shape
@@ -56,12 +67,12 @@ def test_dactyls_softmax_map_is_not_a_single_cell():
 def test_spatial_softmax_finds_a_peak():
     maps = torch.zeros(1, 1, 10, 20)
     maps[0, 0, 3, 15] = 100.0
-    places, peak = SpatialSoftmax(1)(maps)
-    torch.testing.assert_close(places[0, 0], torch.tensor([15.5 / 20, 3.5 / 10]))
+    image_points, peak = SpatialSoftmax(1)(maps)
+    torch.testing.assert_close(image_points[0, 0], torch.tensor([15.5 / 20, 3.5 / 10]))
     assert peak.item() == pytest.approx(1.0)
 
 
-def test_standardized_images_do_not_know_contrast():
+def test_standardized_images_have_zero_mean_and_unit_variance():
     images = torch.randint(50, 150, (1, 2, 16, 16, 3), dtype=torch.uint8)
     plain = standardize(images)
     torch.testing.assert_close(plain.mean(dim=(1, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
@@ -72,6 +83,17 @@ def test_standardized_images_do_not_know_contrast():
     torch.testing.assert_close(brighter, plain, atol=1e-4, rtol=0)
 
 
-def test_unknown_network_is_named_with_the_known_ones():
+def test_an_unknown_network_is_refused_with_the_known_names():
     with pytest.raises(ValueError, match="landmark, keypoint, dactyl"):
         build_pose_network("alexnet", views=3)
+
+
+def test_shipped_weights_fit_the_network():
+    path = Path(__file__).parents[3] / "pretrained" / "weights" / "pose.safetensors"
+    network = build_pose_network(
+        "landmark",
+        views=3,
+        points=object_spec("block").keypoints.tolist(),
+        anchors=STATIC_LANDMARKS.tolist(),
+    )
+    network.load_state_dict(load_weights(path))

@@ -1,0 +1,105 @@
+"""Construction of the Lightning trainer."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from opendactyl.core.errors import InputError
+from opendactyl.models.precision import cpu_multiplies_bf16
+from opendactyl.vision.training.callbacks import (
+    Averaging,
+    Interrupted,
+    LearningCurve,
+    Pictures,
+    Progress,
+)
+from opendactyl.vision.training.checkpoints import AtomicCheckpoints
+from opendactyl.vision.training.config import VisionConfig
+
+VALIDATIONS = 24
+"""Number of validations in a run."""
+CHECKPOINT_MINUTES = 5.0
+
+
+def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelCheckpoint]:
+    """The trainer of a run, and the callback that keeps its best checkpoint."""
+    folder = run / "checkpoints"
+    minutes = config.max_minutes
+    timer = Timer(timedelta(minutes=minutes), verbose=False)
+    interval = timedelta(minutes=min(CHECKPOINT_MINUTES, minutes / 2))
+    best = ModelCheckpoint(folder, "best", monitor="val/score", enable_version_counter=False)
+    devices = count_devices(config)
+    trainer = L.Trainer(
+        accelerator=config.accelerator,
+        devices=devices,
+        precision=_precision(config),  # pyright: ignore[reportArgumentType]
+        max_epochs=config.max_epochs,
+        max_steps=config.max_steps or -1,
+        logger=TensorBoardLogger(run.parent, name=run.name, version=""),
+        plugins=[AtomicCheckpoints()],
+        callbacks=[
+            timer,
+            Progress(timer, config),
+            # Before the averaging, which restores the weights at the end of a validation.
+            Pictures(),
+            Averaging(config.average, folder / "last.ckpt"),
+            LearningCurve(run / "metrics.csv", timer, config.batch_size),
+            Interrupted(folder / "last.ckpt"),
+            best,
+            ModelCheckpoint(
+                folder, "last", train_time_interval=interval, enable_version_counter=False
+            ),
+            TQDMProgressBar(refresh_rate=10),
+        ],
+        **_validations(config, devices),
+        num_sanity_val_steps=0,
+        gradient_clip_val=1.0,
+        enable_model_summary=False,
+        log_every_n_steps=20,
+    )
+    return trainer, best
+
+
+def count_devices(config: VisionConfig) -> int:
+    """The number of data-parallel processes.
+
+    Raises:
+        InputError: there are fewer GPUs than requested, or none.
+    """
+    if config.accelerator == "gpu" and not torch.accelerator.is_available():
+        raise InputError(
+            "--accelerator is gpu; torch finds none on this machine (see `opendactyl doctor`); use "
+            "auto or cpu"
+        )
+    gpus = torch.cuda.device_count() if config.accelerator != "cpu" else 0
+    if gpus and config.devices > gpus:
+        raise InputError(f"--devices is {config.devices}; this machine has {gpus} GPUs")
+    return config.devices or max(gpus, 1)
+
+
+def _validations(config: VisionConfig, devices: int) -> dict[str, Any]:
+    """When to validate: `VALIDATIONS` times in a run; each epoch with several processes."""
+    if config.max_steps:
+        return {
+            "val_check_interval": max(1, config.max_steps // VALIDATIONS),
+            "check_val_every_n_epoch": None,
+        }
+    if devices > 1:  # Their clocks differ, and all must validate together.
+        return {"check_val_every_n_epoch": 1}
+    return {
+        "val_check_interval": timedelta(minutes=config.max_minutes / VALIDATIONS),
+        "check_val_every_n_epoch": None,
+    }
+
+
+def _precision(config: VisionConfig) -> str:
+    if config.precision != "auto":
+        return config.precision
+    if config.accelerator != "cpu" and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "bf16-mixed" if cpu_multiplies_bf16() else "32-true"
