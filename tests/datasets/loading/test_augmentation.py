@@ -1,5 +1,8 @@
+"""Augmentation: ranges, effects, and independence of its random numbers."""
+
 import dataclasses
 
+import albumentations as A
 import numpy as np
 import pytest
 
@@ -8,7 +11,7 @@ from opendactyl.datasets.loading.augmentation import Augmentation, AugmentConfig
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.datasets.loading.datamodule import PoseDataset
 
-NOTHING = dict(
+DISABLED = dict(
     colours=0.0, white_balance=0.0, blur=0.0, noisy=0.0, jpeg=0.0, occluder=0.0, background=0.0
 )
 
@@ -18,24 +21,24 @@ NOTHING = dict(
     [{"noise": (0.1, 0.0)}, {"rectangles": (3.0, 1.0)}, {"blur": 1.5}, {"patch": (0.2, 2.0)},
      {"hue": float("nan")}, {"noise": 0.1}, {"jpeg_quality": (0.0, 50.0)}],
 )  # fmt: skip
-def test_what_cannot_be_drawn_is_refused(wrong):
+def test_invalid_ranges_are_refused(wrong):
     with pytest.raises(InputError, match=f"augmentation {next(iter(wrong))}"):
         AugmentConfig(**wrong)
 
 
-def test_augmentation_repeats_by_epoch_and_moves_nothing(dataset):
+def test_augmentation_is_reproducible_and_moves_no_pixel(dataset):
     data = PoseDataset([open_dataset(dataset, 64)], AugmentConfig(), seed=0)
     np.testing.assert_array_equal(data[0, 3]["images"], data[0, 3]["images"])
     assert not np.array_equal(data[0, 3]["images"], data[1, 3]["images"])
-    # A white square on black keeps its place under every draw.
+    # A white square on black stays where it is.
     picture = np.zeros((1, 64, 64, 3), np.uint8)
     picture[:, 20:40, 24:44] = 255
     augment = Augmentation(
         dataclasses.replace(AugmentConfig(), noise=(0.0, 0.02), occluder=0.0, contrast=0.3)
     )
     for seed in range(10):
-        seen = augment(picture, np.random.default_rng(seed))[0].astype(float).mean(axis=-1)
-        rows, columns = np.nonzero(seen > (seen.max() + seen.min()) / 2)
+        grey = augment(picture, np.random.default_rng(seed))[0].astype(float).mean(axis=-1)
+        rows, columns = np.nonzero(grey > (grey.max() + grey.min()) / 2)
         assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 39, 24, 43)
 
 
@@ -48,47 +51,47 @@ def test_augmentation_repeats_by_epoch_and_moves_nothing(dataset):
         {"white_balance": 1.0},
     ],
 )
-def test_each_augmentation_does_what_it_says(only):
-    still = dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
-    augment = Augmentation(AugmentConfig(**NOTHING | still | only))
+def test_effect_of_each_augmentation(only):
+    constant = dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+    augment = Augmentation(AugmentConfig(**DISABLED | constant | only))
     picture = np.full((1, 64, 64, 3), 60, np.uint8)
     picture[:, :, 32:] = (140, 100, 100)
     before = picture[0].astype(float)
-    seen = [augment(picture, np.random.default_rng(n))[0].astype(float) for n in range(60)]
+    results = [augment(picture, np.random.default_rng(n))[0].astype(float) for n in range(60)]
     if "contrast" in only:  # about the mean, which stays
         spread = [
-            np.ptp(image.mean(axis=(0, 2))) / np.ptp(before.mean(axis=(0, 2))) for image in seen
+            np.ptp(image.mean(axis=(0, 2))) / np.ptp(before.mean(axis=(0, 2))) for image in results
         ]
         assert 0.45 < min(spread) < 0.7 < 1.3 < max(spread) < 1.55
-        assert all(abs(image.mean() - before.mean()) < 3 for image in seen)
+        assert all(abs(image.mean() - before.mean()) < 3 for image in results)
     elif "noisy" in only:  # a tenth of white at most, each pixel by itself
-        left = [image[:, :32, 0] for image in seen]
+        left = [image[:, :32, 0] for image in results]
         assert 0.08 < max(image.std() for image in left) / 255 < 0.105
         noisy = max(left, key=np.std) - 60
         assert abs(np.mean(noisy[:, 1:] * noisy[:, :-1])) < 0.1 * noisy.var()
     elif "saturation" in only:
-        ratio = [np.ptp(image[0, -1]) / np.ptp(before[0, -1]) for image in seen]
+        ratio = [np.ptp(image[0, -1]) / np.ptp(before[0, -1]) for image in results]
         assert 0.4 < min(ratio) < 0.7 < 1.3 < max(ratio) < 1.6
-        assert all(np.ptp(image[0, 0]) < 2 for image in seen)
+        assert all(np.ptp(image[0, 0]) < 2 for image in results)
     else:  # grey takes a cast
-        casts = [image[0, 0, 0] - image[0, 0, 2] for image in seen]
+        casts = [image[0, 0, 0] - image[0, 0, 2] for image in results]
         assert min(casts) < -3 < 3 < max(casts)
 
 
-def test_a_patch_of_another_view_hides_a_small_part():
+def test_a_patch_of_another_view_covers_a_small_part():
     rng = np.random.default_rng(0)
     plain, other = np.zeros((40, 60, 3), np.uint8), np.full((40, 60, 3), 255, np.uint8)
-    shares = [np.mean(with_patch(plain, other, (0.05, 0.2), rng) == 255) for _ in range(200)]
-    assert min(shares) > 0 and max(shares) <= 0.04
+    fractions = [np.mean(with_patch(plain, other, (0.05, 0.2), rng) == 255) for _ in range(200)]
+    assert min(fractions) > 0 and max(fractions) <= 0.04
     assert not plain.any()
     views = np.stack([plain, other])
-    nothing = Augmentation(AugmentConfig(**NOTHING))
-    np.testing.assert_array_equal(nothing(views, rng), views)
+    disabled = Augmentation(AugmentConfig(**DISABLED))
+    np.testing.assert_array_equal(disabled(views, rng), views)
 
 
-def test_backgrounds_change_where_the_mask_says():
+def test_backgrounds_are_replaced_where_the_mask_is_zero():
     rng = np.random.default_rng(1)
-    config = AugmentConfig(**NOTHING | {"background": 1.0})
+    config = AugmentConfig(**DISABLED | {"background": 1.0})
     images = np.full((3, 32, 32, 3), 128, np.uint8)
     masks = np.zeros((3, 32, 32), np.uint8)
     masks[:, 8:20, 8:20] = 2
@@ -97,3 +100,42 @@ def test_backgrounds_change_where_the_mask_says():
     np.testing.assert_array_equal(changed[masks > 0], 128)
     assert np.mean(changed[masks == 0] != 128) > 0.9
     assert not np.array_equal(changed[0], changed[1])
+
+
+@pytest.fixture
+def applied(monkeypatch):
+    """Augments samples of three views; returns which transforms were applied (N, 3, T)."""
+    views = []
+    call, apply = A.Compose.__call__, A.BasicTransform.apply_with_params
+
+    def record_view(self, **data):
+        views.append(set())
+        return call(self, **data)
+
+    def record_transform(self, params, *args, **kwargs):
+        views[-1].add(type(self).__name__)
+        return apply(self, params, *args, **kwargs)
+
+    monkeypatch.setattr(A.Compose, "__call__", record_view)
+    monkeypatch.setattr(A.BasicTransform, "apply_with_params", record_transform)
+
+    def augment(config, samples):
+        augmentation = Augmentation(config)
+        names = [type(t).__name__ for t in augmentation._pipeline.transforms]
+        probabilities = [t.p for t in augmentation._pipeline.transforms]
+        images = np.full((3, 16, 16, 3), 100, np.uint8)
+        for sample in range(samples):
+            augmentation(images, np.random.default_rng([0, 0, sample]))
+        found = np.array([[name in view for name in names] for view in views])
+        return found.reshape(samples, 3, -1), np.array(probabilities)
+
+    return augment
+
+
+def test_transforms_are_applied_independently_of_each_other_and_of_the_view(applied):
+    found, probabilities = applied(AugmentConfig(), 1500)
+    np.testing.assert_allclose(found.mean(axis=(0, 1)), probabilities, atol=0.03)
+    correlation = np.corrcoef(found.reshape(1500, -1).T)
+    np.testing.assert_allclose(correlation, np.eye(len(correlation)), atol=0.12)
+    untouched = ~found.any(axis=2)
+    assert untouched.mean() == pytest.approx(np.prod(1 - probabilities), abs=0.006)

@@ -1,4 +1,7 @@
-"""Loading for training: every sample once an epoch, whoever asks and whenever it goes on."""
+"""The data module: order of samples, resuming, worker processes, cache."""
+
+import multiprocessing
+import pickle
 
 import lightning as L
 import numpy as np
@@ -10,19 +13,19 @@ from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.shards import read_shard
 from opendactyl.datasets.loading.augmentation import AugmentConfig
 from opendactyl.datasets.loading.cache import open_dataset
-from opendactyl.datasets.loading.datamodule import EpochSampler, PoseDataModule
+from opendactyl.datasets.loading.datamodule import EpochSampler, PoseDataModule, PoseDataset
 
 
 class Recorder(L.LightningModule):
-    """Trains on nothing and remembers what it was given."""
+    """Trains a dummy weight and records its batches."""
 
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.seen = []
+        self.batches = []
 
     def training_step(self, batch, batch_idx):
-        self.seen.append((batch["index"].tolist(), batch["images"].sum().item()))
+        self.batches.append((batch["index"].tolist(), batch["images"].sum().item()))
         return self.weight.sum()
 
     def validation_step(self, batch, batch_idx):
@@ -45,14 +48,14 @@ def train(dataset, val_dataset, folder, max_steps, checkpoint=None):
     recorder = Recorder()
     trainer.fit(recorder, data, ckpt_path=checkpoint, weights_only=False)
     trainer.save_checkpoint(folder / "stopped.ckpt")
-    return recorder.seen
+    return recorder.batches
 
 
 @pytest.mark.parametrize("steps", [4, 6, 9])
 def test_training_resumes_in_the_middle_of_an_epoch(dataset, val_dataset, tmp_path, steps):
-    """Epochs have six batches here: the middle, the end, the middle of the second."""
+    """An epoch has six batches: its middle, its end, the middle of the next."""
     whole = train(dataset, val_dataset, tmp_path / "a", 12)
-    # Stopped by a limit after `steps`, and killed some time after a checkpoint of that step.
+    # Stopped by a limit after `steps`, or killed some time after a checkpoint of that step.
     assert train(dataset, val_dataset, tmp_path / "b", steps) == whole[:steps]
     for checkpoint in ("b/stopped.ckpt", f"a/step={steps}.ckpt"):
         rest = train(dataset, val_dataset, tmp_path / "c", 12, tmp_path / checkpoint)
@@ -62,31 +65,47 @@ def test_training_resumes_in_the_middle_of_an_epoch(dataset, val_dataset, tmp_pa
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 5])
-def test_ranks_share_an_epoch(ranks):
-    shares = [
+def test_ranks_split_an_epoch(ranks):
+    subsets = [
         [index for _, index in EpochSampler(12, 0, shuffle=True, rank=rank, ranks=ranks)]
         for rank in range(ranks)
     ]
-    assert len({len(share) for share in shares}) == 1
-    everyone = [index for share in shares for index in share]
-    assert set(everyone) == set(range(12))
-    # The last share is filled up, as every rank must take as many steps.
-    assert len(everyone) - 12 < ranks
+    assert len({len(subset) for subset in subsets}) == 1
+    union = [index for subset in subsets for index in subset]
+    assert set(union) == set(range(12))
+    # Padded, since all ranks must take equally many steps.
+    assert len(union) - 12 < ranks
 
 
-def test_workers_share_a_batch_order(dataset, val_dataset):
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_batches_do_not_depend_on_the_number_of_workers(dataset, val_dataset, method):
     def batches(workers):
         data = PoseDataModule(
             [dataset], val_dataset, image_size=32, batch_size=4, workers=workers,
             augment=AugmentConfig(),
         )  # fmt: skip
         data.setup()
-        return [(b["index"].tolist(), b["images"].tolist()) for b in data.train_dataloader()]
+        loader = data.train_dataloader()
+        if workers:
+            loader.multiprocessing_context = multiprocessing.get_context(method)
+        return [(b["index"].tolist(), b["images"].tolist()) for b in loader]
 
     assert batches(2) == batches(0)
 
 
-def test_cache_holds_the_decoded_images(dataset):
+def test_a_dataset_pickles_without_its_images(dataset):
+    data = open_dataset(dataset, 64, views=2)
+    # Workers receive the dataset by pickling where processes do not fork.
+    sent = pickle.dumps(PoseDataset([data], AugmentConfig(), seed=0))
+    assert len(sent) < min(100_000, data.images.nbytes)
+    received = pickle.loads(sent)
+    for a, b in zip(received[1, 5].values(), PoseDataset([data], AugmentConfig(), 0)[1, 5].values(),
+                    strict=True):  # fmt: skip
+        np.testing.assert_array_equal(a, b)
+    assert isinstance(pickle.loads(pickle.dumps(data)).images, np.memmap)
+
+
+def test_the_cache_contains_the_decoded_images(dataset):
     data = open_dataset(dataset, 64)
     samples = [s for shard in data.manifest.shards for s in read_shard(dataset / shard.name)]
     np.testing.assert_array_equal(data.images[7], samples[7].images)
@@ -104,7 +123,7 @@ def test_cache_holds_the_decoded_images(dataset):
         open_dataset(dataset, 64, views=4)
 
 
-def test_epochs_shuffle_and_repeat():
+def test_epochs_are_shuffled_and_reproducible():
     sampler = EpochSampler(10, seed=1, shuffle=True)
     first = list(sampler)
     sampler.set_epoch(1)
@@ -115,7 +134,7 @@ def test_epochs_shuffle_and_repeat():
     assert list(sampler) == first
 
 
-def test_batches_have_the_promised_shapes(dataset, val_dataset):
+def test_shapes_of_a_batch(dataset, val_dataset):
     module = PoseDataModule(
         [dataset], val_dataset, image_size=64, batch_size=4, workers=0, augment=AugmentConfig()
     )
