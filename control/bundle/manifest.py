@@ -42,6 +42,15 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> Rig:
         raise InputError(
             f"{path} is not a valid manifest of a bundle ({error!r}); export it again"
         ) from error
+    _check_action(policy["action"], decoder, path)
+    if not 0 < period < 10:
+        raise InputError(f"{path}: the control period is {period} s")
+    if joints != list(JOINTS):
+        raise InputError(f"{path} was made for a hand with other joints: {joints}")
+    return rig
+
+
+def _check_action(action: dict[str, Any], decoder: ActionDecoder, path: Path) -> None:
     limits = (decoder.low, decoder.high)
     if any(x.shape != (len(ACTUATORS),) or not (np.abs(x) <= np.pi).all() for x in limits):
         raise InputError(
@@ -50,15 +59,8 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> Rig:
         )
     if not (decoder.low < decoder.high).all():
         raise InputError(f"{path}: an actuator's lower limit is not below its upper limit")
-    if policy["action"].get("bins") != BINS:
-        raise InputError(
-            f"{path}: actions have {policy['action'].get('bins')} bins, expected {BINS}"
-        )
-    if not 0 < period < 10:
-        raise InputError(f"{path}: the control period is {period} s")
-    if joints != list(JOINTS):
-        raise InputError(f"{path} was made for a hand with other joints: {joints}")
-    return rig
+    if action.get("bins") != BINS:
+        raise InputError(f"{path}: actions have {action.get('bins')} bins, expected {BINS}")
 
 
 def _check_declared(manifest: dict[str, Any]) -> None:

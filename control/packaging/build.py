@@ -70,10 +70,7 @@ def export_bundle(config: ExportConfig) -> Path:
     out = config.out.resolve() if config.out.is_symlink() else config.out
     new_folder(out.parent, resume=True)
     _refuse_other_files(out)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=out.parent))
-    except OSError as error:
-        raise file_error(f"cannot write to {out.parent}", error, "name another --out") from error
+    folder = _temporary_folder(out.parent)
     try:
         # Everything that can be refused comes before the export, which takes half a minute.
         module = None if _is_bundle(config.vision) else _finished_estimator(config)
@@ -98,6 +95,13 @@ def export_bundle(config: ExportConfig) -> Path:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return out
+
+
+def _temporary_folder(parent: Path) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=".bundle-", dir=parent))
+    except OSError as error:
+        raise file_error(f"cannot write to {parent}", error, "name another --out") from error
 
 
 def _refuse_two_objects(estimated: str | None, manipulated: str) -> None:
