@@ -1,6 +1,7 @@
 """Fixtures that run the command line, in a subprocess or, for errors, in this process."""
 
 import os
+import re
 import subprocess
 import sys
 from unittest import mock
@@ -76,6 +77,6 @@ def wrong_options(fails, monkeypatch):
         status, stderr = fails(*arguments)
         assert status == 2, stderr
         assert "Traceback" not in stderr
-        return " ".join(stderr.translate(dict.fromkeys(map(ord, "╭╮╰╯│─"), " ")).split())
+        return " ".join(re.sub(r"[╭╮╰╯│─]|-{3,}", " ", stderr).split())
 
     return run

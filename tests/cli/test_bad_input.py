@@ -38,7 +38,7 @@ def read_data(refused, vision_run, copies):
         (("train-policy", "--task", "juggle"), "spin, face-up, reorient"),
         (("train-vision", "--model", "oracle"), "landmark"),
         (("dataset", "--renderer", "ink"), "classic or filament"),
-        (("dataset", "--states", "policy:nowhere"), "nowhere is no bundle"),
+        (("dataset", "--states", "policy:nowhere"), "nowhere is not a bundle"),
         (("dataset", "--num-samples", 0), "--num-samples is 0"),
     ],
 )
@@ -83,7 +83,7 @@ def test_exporting_without_a_policy_names_its_command(refused, vision_run):
 def test_a_file_where_a_folder_should_be(refused, vision_run, policy_run, tmp_path):
     (tmp_path / "file").write_text("dear")
     sources = ("--vision", vision_run, "--policy", policy_run)
-    assert "is no bundle" in refused("export", *sources, "--out", tmp_path / "file")
+    assert "is a file; name a folder" in refused("export", *sources, "--out", tmp_path / "file")
     assert "cannot use" in refused("export", *sources, "--out", tmp_path / "file" / "bundle")
     assert (tmp_path / "file").read_text() == "dear"
 
@@ -174,7 +174,7 @@ def test_export_does_not_replace_other_folders(refused, tmp_path, vision_run, po
     message = refused(
         "export", "--vision", vision_run, "--policy", policy_run, "--out", "documents"
     )
-    assert "is no bundle" in message
+    assert "is not a bundle" in message
 
 
 def test_the_demo_needs_an_empty_folder(refused, tmp_path):
