@@ -11,11 +11,11 @@ from opendactyl.vision.training.config import VisionConfig
 
 @pytest.fixture
 def tiny(dataset: Path, val_dataset: Path) -> Callable[..., VisionConfig]:
-    """Makes settings of a run in a folder; options replace the usual ones."""
+    """Returns settings of a run in a folder; options replace the defaults."""
 
     def settings(out: Path, **options: Any) -> VisionConfig:
-        usual = {"data": (dataset,), "val_data": val_dataset, "image_size": 64, "batch_size": 4,
+        defaults = {"data": (dataset,), "val_data": val_dataset, "image_size": 64, "batch_size": 4,
                  "max_epochs": 1, "max_minutes": 5, "workers": 0, "accelerator": "cpu"}  # fmt: skip
-        return VisionConfig(out=out, **(usual | options))
+        return VisionConfig(out=out, **(defaults | options))
 
     return settings

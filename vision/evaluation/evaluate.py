@@ -164,10 +164,11 @@ def _trained_rig(path: Path, model: BatchEstimator) -> Rig:
     if isinstance(model, PoseModule):
         return Rig.from_dict(model.hparams["rig"])
     manifest = path / "manifest.json"
+    content = read_json(manifest)
     try:
-        return Rig.from_dict(read_json(manifest)["rig"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{manifest} has no rig ({error!r}); export it again") from error
+        return Rig.from_dict(content["rig"])
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"{manifest} has no valid rig ({error}); export it again") from error
 
 
 def check_cameras(path: Path, trained: Rig, data: CachedDataset) -> None:

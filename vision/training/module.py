@@ -11,9 +11,13 @@ from torch import Tensor
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.rotation import Array, matrix_to_quat
+from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
-from opendactyl.geometry.torch_rotation import geodesic_angle, quat_to_matrix
+from opendactyl.geometry.torch_rotation import (
+    geodesic_angle,
+    matrix_to_quat,
+    quat_to_matrix,
+)
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.vision.measures.metrics import GOOD_ANGLE_DEG, GOOD_MM
@@ -134,8 +138,10 @@ class PoseModule(L.LightningModule):
         if images.shape[1] != self.views:
             raise InputError(f"images of {images.shape[1]} cameras were given, not {self.views}")
         output = self({"images": torch.from_numpy(images).to(self.device)})
-        quaternion = matrix_to_quat(output.rotation.double().cpu().numpy())
-        return output.position.cpu().numpy(), quaternion, output.covariance().cpu().numpy()
+        quaternion = matrix_to_quat(output.rotation.double())
+        arrays = (output.position, quaternion, output.covariance())
+        position, quaternion, covariance = (array.cpu().numpy() for array in arrays)
+        return position, quaternion, covariance
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch."""

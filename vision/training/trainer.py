@@ -45,10 +45,11 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelChec
         callbacks=[
             timer,
             Progress(timer, config),
+            # First of those at a validation, as it ends a run that diverged.
+            LearningCurve(run / "metrics.csv", timer, config.batch_size),
             # Before the averaging, which restores the weights at the end of a validation.
             Pictures(),
             Averaging(config.average, folder / "last.ckpt"),
-            LearningCurve(run / "metrics.csv", timer, config.batch_size),
             Interrupted(folder / "last.ckpt"),
             best,
             ModelCheckpoint(

@@ -1,4 +1,4 @@
-"""Estimators and the cameras they were trained with, or were not."""
+"""Estimators with the cameras of training, and with others."""
 
 import json
 import shutil
@@ -19,14 +19,14 @@ from opendactyl.vision.training.checkpoints import load_module
 from opendactyl.vision.training.train import train
 
 
-def test_fewer_cameras_make_a_smaller_estimator(val_dataset, tiny, tmp_path):
+def test_views_limits_the_cameras_of_an_estimator(val_dataset, tiny, tmp_path):
     run = train(tiny(tmp_path / "run", views=1))
     module = load_module(run)
     assert module.views == 1
     metrics = evaluate(EvalConfig(model=run, data=val_dataset, out=tmp_path / "report"))
     assert np.isfinite(metrics["rotation_error_deg"]["mean"])
-    made = export_pose(module, Rig.from_dict(module.hparams["rig"]), tmp_path / "pose.onnx")
-    assert made["inputs"]["images"] == ["batch", 1, 64, 64, 3]
+    entry = export_pose(module, Rig.from_dict(module.hparams["rig"]), tmp_path / "pose.onnx")
+    assert entry["inputs"]["images"] == ["batch", 1, 64, 64, 3]
 
 
 def test_other_cameras_are_refused(vision_run, val_dataset, tmp_path, monkeypatch):
@@ -39,7 +39,7 @@ def test_other_cameras_are_refused(vision_run, val_dataset, tmp_path, monkeypatc
         evaluate(EvalConfig(model=vision_run, data=tmp_path / "data", out=tmp_path / "out"))
 
 
-def test_keypoints_are_found_through_other_cameras(tiny, tmp_path):
+def test_a_keypoint_network_works_with_other_cameras(tiny, tmp_path):
     run = train(tiny(tmp_path / "run", model="keypoint"))
     text = resources.files("opendactyl.configs").joinpath("rigs/dactyl.toml").read_text()
     tables = text.split("[[camera]]")
@@ -52,22 +52,22 @@ def test_keypoints_are_found_through_other_cameras(tiny, tmp_path):
     )
     metrics = evaluate(EvalConfig(model=run, data=data, out=tmp_path / "report"))
     assert metrics["n"] == 3
-    # The cameras are those of the data: the same pictures through the trained rig look otherwise.
+    # With views and cameras permuted alike, the poses are equal.
     module = load_module(run)
     images = np.array(open_dataset(data, 64).images)
     with pytest.raises(InputError, match="images of 2 cameras were given, not 3"):
         module.estimate_batch(images)
-    module.look_through(load_rig(str(rig)))
+    module.set_cameras(load_rig(str(rig)))
     forward = module.estimate_batch(images)
     order = load_rig(str(rig))
-    module.look_through(Rig("swapped", order.cameras[::-1]))
+    module.set_cameras(Rig("swapped", order.cameras[::-1]))
     for a, b in zip(forward, module.estimate_batch(images[:, ::-1].copy()), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
     export_pose(module, order.resized(64), tmp_path / "pose.onnx")
     assert PoseEstimator(tmp_path / "pose.onnx").shape == (2, 64, 64, 3)
 
 
-def test_a_network_that_knows_its_cameras_refuses_others(vision_run):
+def test_a_network_specific_to_its_cameras_refuses_others(vision_run):
     module = load_module(vision_run)
     with pytest.raises(InputError, match="train --model keypoint"):
-        module.look_through(Rig.from_dict(module.hparams["rig"]))
+        module.set_cameras(Rig.from_dict(module.hparams["rig"]))

@@ -1,4 +1,4 @@
-"""Several processes share one training, as they would on several GPUs."""
+"""Data-parallel training in two processes, as on several GPUs."""
 
 import os
 import subprocess
@@ -26,19 +26,19 @@ def test_two_processes_train_one_network(dataset, val_dataset, tmp_path):
         command, capture_output=True, text=True, timeout=300, env=environment, check=False
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    # One process speaks and writes: one report, one row a validation, no sample counted twice.
+    # One process prints and writes: one report, one row per validation.
     assert result.stdout.count("report in") == 1
     rows = (out / "metrics.csv").read_text().splitlines()
     assert rows[0].startswith("minutes,samples")
     samples = [int(float(row.split(",")[1])) for row in rows[1:]]
     assert samples == sorted(samples) and len(samples) <= 4
-    # Each epoch is shared out between them.
+    # Each process trains on half of an epoch.
     assert samples[-1] == 2 * len(np.load(next(dataset.glob(".cache/64-*/labels.npz")))["position"])
     assert read_json(out / "report" / "metrics.json")["n"] > 0
     assert (load_module(out).log_std_shift != 0).all()
     last = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] * 2 * 2 == samples[-1]
-    # A resumed run has nothing left to do and says so by its report.
+    # A resumed run has nothing left to train.
     again = subprocess.run(
         [*command, "--resume"], capture_output=True, text=True, timeout=300, env=environment,
         check=False,

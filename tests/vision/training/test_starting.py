@@ -1,4 +1,4 @@
-"""What a training begins with: weights, data and settings."""
+"""The start of a training: weights, data and settings."""
 
 import dataclasses
 import json
@@ -18,11 +18,15 @@ from opendactyl.models.weights import save_weights
 from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
 from opendactyl.vision.training.checkpoints import last_checkpoint, load_module, start_from
 from opendactyl.vision.training.config import VisionConfig
-from opendactyl.vision.training.provenance import known_seeds, refuse_learned, seeds_of_training
+from opendactyl.vision.training.provenance import (
+    check_validation_seed,
+    known_seeds,
+    seeds_of_training,
+)
 from opendactyl.vision.training.train import build_module, make_data, train
 
 
-def test_warm_starts_take_over_weights_and_refuse_strangers(vision_run, tiny, tmp_path):
+def test_a_warm_start_loads_weights_of_the_same_network_only(vision_run, tiny, tmp_path):
     module = load_module(vision_run)
     save_weights(module.network.state_dict(), tmp_path / "pose.safetensors", {})
     start = tmp_path / "pose.safetensors"
@@ -34,13 +38,13 @@ def test_warm_starts_take_over_weights_and_refuse_strangers(vision_run, tiny, tm
     for model in ("dactyl", "keypoint"):
         with pytest.raises(InputError, match="another network"):
             train(tiny(tmp_path / "b", model=model, warm_start=vision_run))
-    (tmp_path / "love.safetensors").write_bytes(b"dear")
+    (tmp_path / "broken.safetensors").write_bytes(b"nonsense")
     with pytest.raises(InputError, match="holds no weights"):
-        train(tiny(tmp_path / "b", warm_start=tmp_path / "love.safetensors"))
-    assert not (tmp_path / "b").exists()  # So that the corrected command finds its way free.
+        train(tiny(tmp_path / "b", warm_start=tmp_path / "broken.safetensors"))
+    assert not (tmp_path / "b").exists()  # The corrected command can use the folder.
 
 
-def test_what_the_weights_saw_before_counts_as_seen(vision_run, dataset, val_dataset, tmp_path):
+def test_seeds_of_the_warm_start_are_recorded(vision_run, dataset, val_dataset, tmp_path):
     save_weights(
         load_module(vision_run).network.state_dict(), tmp_path / "pose.safetensors",
         {"seeds": known_seeds(vision_run)},
@@ -48,11 +52,11 @@ def test_what_the_weights_saw_before_counts_as_seen(vision_run, dataset, val_dat
     for start in (vision_run, tmp_path / "pose.safetensors"):
         later = VisionConfig(data=(val_dataset,), val_data=val_dataset, warm_start=start)
         assert seeds_of_training(later) == {"train": [0, 1], "val": [1]}
-    # Written down: datasets may move.
+    # Recorded in the run, since datasets may move.
     assert read_json(vision_run / "seeds.json") == {"train": [0], "val": [1]}
 
 
-def test_validation_data_that_the_weights_have_learned_from_are_refused(
+def test_validation_data_that_the_warm_start_was_trained_on_is_refused(
     vision_run, dataset, val_dataset, tiny, tmp_path, capfd
 ):
     weights = load_module(vision_run).network.state_dict()
@@ -63,11 +67,11 @@ def test_validation_data_that_the_weights_have_learned_from_are_refused(
             train(config)
     assert not (tmp_path / "a").exists()
     torch.save(weights, tmp_path / "pose.pt")
-    refuse_learned(dataclasses.replace(config, warm_start=tmp_path / "pose.pt"))
-    assert "is not known" in capfd.readouterr().err
+    check_validation_seed(dataclasses.replace(config, warm_start=tmp_path / "pose.pt"))
+    assert "is unknown" in capfd.readouterr().err
 
 
-def test_a_run_is_not_resumed_on_data_that_was_made_anew(dataset, tiny, tmp_path):
+def test_a_run_is_not_resumed_on_regenerated_data(dataset, tiny, tmp_path):
     data = shutil.copytree(dataset, tmp_path / "data")
     config = tiny(tmp_path / "run", data=(data,))
     train(config)
@@ -77,7 +81,7 @@ def test_a_run_is_not_resumed_on_data_that_was_made_anew(dataset, tiny, tmp_path
         train(dataclasses.replace(config, max_epochs=2, resume=True))
 
 
-def test_mined_samples_join_the_training(vision_run, bundle, dataset, tiny, tmp_path):
+def test_hard_examples_are_added_to_the_training_data(vision_run, bundle, dataset, tiny, tmp_path):
     bundle, start = (shutil.copytree(f, tmp_path / f.name) for f in (bundle, vision_run))
     config = tiny(tmp_path / "run", mine=bundle, mine_samples=5, warm_start=start)
     run = train(config, rollout_source)
@@ -85,7 +89,7 @@ def test_mined_samples_join_the_training(vision_run, bundle, dataset, tiny, tmp_
     assert (mined.num_samples, mined.config["states"]) == (5, f"mined:{bundle}")
     assert mined.rig == load_manifest(dataset).rig
     assert read_json(run / "config.json")["data"] == [str(dataset), str(tmp_path / "run-mined")]
-    # What a run began with may be gone when it is resumed.
+    # Resuming needs neither the bundle nor the warm start.
     shutil.rmtree(bundle)
     shutil.rmtree(start)
     steps = torch.load(last_checkpoint(run), weights_only=True)["global_step"]
@@ -104,19 +108,19 @@ def test_mined_samples_join_the_training(vision_run, bundle, dataset, tiny, tmp_
         {"weight_decay": math.inf}, {"devices": -1},
     ],
 )  # fmt: skip
-def test_settings_that_cannot_be_trained_are_named(wrong):
+def test_invalid_settings_are_refused_by_name(wrong):
     with pytest.raises(InputError, match=next(iter(wrong)).replace("_", "-")):
         VisionConfig(**wrong).check()
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_said_to_be_missing(tiny, tmp_path):
+def test_a_missing_gpu_is_refused(tiny, tmp_path):
     with pytest.raises(InputError, match="--accelerator is gpu"):
         train(tiny(tmp_path / "run", accelerator="gpu"))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_backbone_from_a_file_is_taken_over(tiny, tmp_path):
+def test_a_backbone_is_loaded_from_a_file(tiny, tmp_path):
     weights = torchvision.models.resnet18(weights=None).state_dict()
     torch.save(weights, tmp_path / "resnet18.pth")
     config = tiny(tmp_path / "run", model="resnet18", backbone=tmp_path / "resnet18.pth")
@@ -141,6 +145,6 @@ def test_too_few_samples_are_refused(vision_run, tiny, tmp_path, samples):
     with pytest.raises(InputError, match=words):
         train(tiny(tmp_path / "run", data=(data,)))
     assert not (tmp_path / "run").exists()
-    if samples:  # One is enough to measure on.
+    if samples:  # One is enough for an evaluation.
         report = EvalConfig(model=vision_run, data=data, out=tmp_path / "report")
         assert evaluate(report)["n"] == 1

@@ -1,7 +1,9 @@
-"""Training: what it leaves behind, and how it goes on."""
+"""Training: output files, resuming, interruption, failures."""
 
 import csv
 import dataclasses
+import errno
+import multiprocessing
 import shutil
 import signal
 from pathlib import Path
@@ -12,7 +14,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from tqdm import tqdm
 
 from opendactyl.core.csv_log import append_row
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.models.weights import load_weights
 from opendactyl.vision.training.callbacks import Averaging, Progress
 from opendactyl.vision.training.checkpoints import AtomicCheckpoints, load_module
 from opendactyl.vision.training.config import VisionConfig
@@ -20,7 +23,7 @@ from opendactyl.vision.training.module import PoseModule
 from opendactyl.vision.training.train import train
 
 
-def test_training_leaves_what_the_contract_says(vision_run):
+def test_output_files_of_a_training(vision_run):
     for name in ("config.json", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
         assert (vision_run / name).exists(), name
     assert list(vision_run.glob("events.out.tfevents.*"))
@@ -28,11 +31,11 @@ def test_training_leaves_what_the_contract_says(vision_run):
     assert "val/rotation_error_deg" in header
 
 
-def test_resuming_goes_on_and_other_settings_are_refused(vision_run, tiny, tmp_path):
+def test_a_resumed_run_continues_and_refuses_other_settings(vision_run, tiny, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(vision_run, run)
     before = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
-    # The number of epochs limits a run like its minutes do, and may grow.
+    # The upper limit of epochs may change.
     train(tiny(run, max_epochs=3, resume=True))
     after = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert after == before * 3 // 2
@@ -42,12 +45,12 @@ def test_resuming_goes_on_and_other_settings_are_refused(vision_run, tiny, tmp_p
         train(tiny(run))
 
 
-def test_a_resumed_curve_has_no_row_from_after_the_checkpoint(vision_run, tiny, tmp_path):
+def test_a_resumed_run_drops_rows_after_its_checkpoint(vision_run, tiny, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(vision_run, run)
     curve = run / "metrics.csv"
     rows = list(csv.DictReader(curve.read_text().splitlines()))
-    # A run that is killed leaves such rows: validations come oftener than checkpoints.
+    # A killed run leaves such rows, as validations are more frequent than checkpoints.
     lost = rows[-1] | {"samples": str(int(rows[-1]["samples"]) + 1)}
     append_row(curve, tuple(lost), lost)
     train(tiny(run, max_epochs=3, resume=True))
@@ -56,7 +59,7 @@ def test_a_resumed_curve_has_no_row_from_after_the_checkpoint(vision_run, tiny, 
     assert len(resumed) > len(rows) and lost not in resumed
 
 
-def test_a_finished_run_goes_on_from_its_weights_not_from_their_average(vision_run):
+def test_the_last_checkpoint_has_the_weights_and_their_average(vision_run):
     last = torch.load(vision_run / "checkpoints/last.ckpt", weights_only=True)
     name = "network.maps.weight" if "network.maps.weight" in last["state_dict"] else (
         "network.tower.maps.weight"
@@ -67,12 +70,12 @@ def test_a_finished_run_goes_on_from_its_weights_not_from_their_average(vision_r
 
 
 @pytest.mark.parametrize("content", ["nonsense", "another network's"])
-def test_a_checkpoint_that_cannot_be_gone_on_from_is_named(vision_run, tiny, tmp_path, content):
+def test_a_checkpoint_that_cannot_be_resumed_is_refused(vision_run, tiny, tmp_path, content):
     run = tmp_path / "run"
     shutil.copytree(vision_run, run)
     last = run / "checkpoints" / "last.ckpt"
     if content == "nonsense":
-        last.write_bytes(b"dear")
+        last.write_bytes(b"nonsense")
     else:
         checkpoint = torch.load(last, weights_only=True)
         checkpoint["hyper_parameters"]["image_size"] = 96
@@ -81,36 +84,36 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_named(vision_run, tiny, tmp
         train(tiny(run, max_epochs=3, resume=True))
 
 
-def test_training_too_early_says_what_comes_first(tmp_path):
+def test_a_missing_dataset_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(InputError, match="make dataset"):
         train(VisionConfig(data=(tmp_path / "absent",), out=tmp_path / "run"))
 
 
-def test_strangers_checkpoints_are_loaded_with_weights_only(tmp_path):
+def test_checkpoints_are_loaded_without_executing_code(tmp_path):
     class Poison:
         def __reduce__(self):
             return (exec, ("raise SystemExit('poisoned')",))
 
     (tmp_path / "checkpoints").mkdir()
     torch.save({"state_dict": Poison()}, tmp_path / "checkpoints" / "best.ckpt")
-    with pytest.raises(InputError, match="no estimator checkpoint"):
+    with pytest.raises(InputError, match="not an estimator checkpoint"):
         load_module(tmp_path)
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
     AtomicCheckpoints().save_checkpoint({"step": 1}, tmp_path / "last.ckpt")
 
     def full(file):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(EnvironmentFailure, match="No space left"):
         AtomicCheckpoints().save_checkpoint({"step": 2}, tmp_path / "last.ckpt")
     assert torch.load(tmp_path / "last.ckpt", weights_only=True) == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_a_short_run_averages_what_it_learned_not_where_it_began():
+def test_the_average_of_a_short_run_forgets_the_initial_weights():
     average = Averaging(0.999, Path("last.ckpt"))._kwargs["multi_avg_fn"]
     value, steps = [torch.zeros(1), torch.zeros(2)], [torch.tensor(0)]
     for count in range(1, 60):
@@ -122,7 +125,7 @@ def test_a_short_run_averages_what_it_learned_not_where_it_began():
 
 @pytest.fixture
 def interrupted(monkeypatch):
-    """Trains until a method, replaced by another, ends it; returns the last checkpoint."""
+    """Trains until a replaced method ends the run; returns the last checkpoint."""
 
     def run(config, owner, name, method):
         handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -132,7 +135,7 @@ def interrupted(monkeypatch):
                 train(config)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for bar in list(getattr(tqdm, "_instances", ())):  # The process would have ended.
+        for bar in list(getattr(tqdm, "_instances", ())):  # As at the end of the process.
             bar.close()
         return torch.load(config.out / "checkpoints" / "last.ckpt", weights_only=True)
 
@@ -140,39 +143,37 @@ def interrupted(monkeypatch):
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_keeps_what_it_learned(tiny, tmp_path, interrupted, how):
+def test_an_interrupted_run_is_saved_and_resumed(tiny, tmp_path, interrupted, how):
     def interrupt(self, trainer, module, batch, number):
         if number == 2:
             signal.raise_signal(how)
 
     config = tiny(tmp_path / "run", max_epochs=2)
     last = interrupted(config, Progress, "on_train_batch_start", interrupt)
-    # A polite request is heard once the batch is done.
+    # SIGTERM is handled after the batch.
     assert last["global_step"] == (2 if how == signal.SIGINT else 3)
     run = train(dataclasses.replace(config, resume=True))
     assert (run / "checkpoints" / "best.ckpt").exists()
 
 
-def test_an_interrupted_validation_does_not_confuse_weights_and_average(
-    tiny, tmp_path, interrupted
-):
-    judged, validate = {}, PoseModule.validation_step
+def test_an_interrupted_validation_saves_weights_and_average_correctly(tiny, tmp_path, interrupted):
+    in_use, validate = {}, PoseModule.validation_step
 
     def interrupt(self, batch, number):
-        if self.global_step < 3:  # The average of one is that one.
+        if self.global_step < 3:  # Weights and average are still equal.
             return validate(self, batch, number)
-        judged.update({name: value.clone() for name, value in self.state_dict().items()})
+        in_use.update({name: value.clone() for name, value in self.state_dict().items()})
         raise KeyboardInterrupt
 
     config = tiny(tmp_path / "run", max_epochs=2, max_steps=6)
     last = interrupted(config, PoseModule, "validation_step", interrupt)
     for name, value in last["state_dict"].items():
-        torch.testing.assert_close(value, judged[name], msg=name)
-    changed = [n for n, v in last["current_model_state"].items() if not torch.equal(v, judged[n])]
+        torch.testing.assert_close(value, in_use[name], msg=name)
+    changed = [n for n, v in last["current_model_state"].items() if not torch.equal(v, in_use[n])]
     assert changed
 
 
-def test_a_validation_interrupted_after_the_training_leaves_a_checkpoint_to_go_on_from(
+def test_a_validation_interrupted_after_training_leaves_a_checkpoint_to_resume(
     tiny, tmp_path, interrupted
 ):
     validate = PoseModule.validation_step
@@ -192,3 +193,38 @@ def test_a_validation_interrupted_after_the_training_leaves_a_checkpoint_to_go_o
     after = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     assert after["global_step"] == last["global_step"]
     assert (run / "checkpoints" / "best.ckpt").exists()
+
+
+def test_a_diverged_training_is_an_environment_failure(tiny, tmp_path, monkeypatch):
+    step = PoseModule.training_step
+
+    def diverge(self, batch, number):
+        return step(self, batch, number) * torch.nan
+
+    monkeypatch.setattr(PoseModule, "training_step", diverge)
+    with pytest.raises(EnvironmentFailure, match=r"diverged.*--learning-rate"):
+        train(tiny(tmp_path / "run", max_epochs=50, max_steps=150))
+    # It ends at the first validation, not at the end of the training time.
+    (row,) = csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines())
+    assert int(row["samples"]) < 100
+
+
+def test_a_dead_loader_process_is_an_environment_failure(tiny, tmp_path, monkeypatch):
+    def kill(*_):
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    monkeypatch.setattr(Progress, "on_train_batch_start", kill)
+    with pytest.raises(EnvironmentFailure, match=r"loader died.*fewer --workers"):
+        train(tiny(tmp_path / "run", workers=1, max_epochs=3))
+
+
+def test_an_unreadable_checkpoint_is_not_a_wrong_one(vision_run, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("torch.load", fail)
+    with pytest.raises(EnvironmentFailure, match="Input/output error"):
+        load_module(vision_run)
+    with pytest.raises(EnvironmentFailure, match="Input/output error"):
+        load_weights(vision_run / "checkpoints" / "last.ckpt")
