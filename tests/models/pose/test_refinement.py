@@ -190,7 +190,7 @@ def test_split_covariance_is_positive_definite_for_extreme_weights(observe, pose
     position, rotation = poses(400)
     observations = observe(position, rotation, noise=0.01)
     torch.manual_seed(0)
-    # From a tenth of a pixel to a third of a view, and some samples seen by one camera only.
+    # From a tenth of a pixel to a third of a view, and some samples with one camera only.
     observations.weight = torch.exp(-2 * torch.empty_like(observations.weight).uniform_(-7, -1))
     observations.weight[::2, 1:] *= 1e-6
     _, _, covariance = refine(
