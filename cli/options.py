@@ -10,7 +10,7 @@ from opendactyl.render.opengl import backend
 T = TypeVar("T")
 
 
-def choose_backend(argv: list[str], *, renders: bool = True) -> None:
+def prepare_backend(argv: list[str], *, renders: bool = True) -> None:
     """Settles MUJOCO_GL; call it before anything imports MuJoCo.
 
     Args:
@@ -24,7 +24,7 @@ def choose_backend(argv: list[str], *, renders: bool = True) -> None:
     if {"-h", "--help"} & set(argv):
         backend.disable()
     elif renders:
-        backend.choose()
+        backend.choose_backend()
     else:
         backend.requested()
         backend.disable()

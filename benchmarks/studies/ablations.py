@@ -22,7 +22,7 @@ from opendactyl.core.atomic_files import read_json, write_text
 from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
 from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.datasets.generation.config import DatasetConfig
-from opendactyl.render.opengl.backend import choose
+from opendactyl.render.opengl.backend import choose_backend
 from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.train import train
@@ -180,5 +180,5 @@ if __name__ == "__main__":
             description=__doc__,
             args=take_debug_option(sys.argv[1:]),
         )
-        choose()  # before anything imports MuJoCo
+        choose_backend()  # before anything imports MuJoCo
         print(run(config))

@@ -1,8 +1,11 @@
 """Suite `vision`: training against a plain loop, and the loader against a training step."""
 
 import dataclasses
+import itertools
+import logging
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import lightning as L
@@ -11,7 +14,7 @@ import torch
 from opendactyl.benchmarks.measure import Budget, Row
 from opendactyl.benchmarks.peers.plain_torch import PlainTraining
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
-from opendactyl.datasets.loading.datamodule import Item
+from opendactyl.datasets.loading.datamodule import Item, PoseDataModule
 from opendactyl.models.pose.registry import POSE_NETWORKS
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.train import build_module, make_data
@@ -26,6 +29,8 @@ WARM_UP = 4
 
 def run(budget: Budget) -> list[Row]:
     """Measures samples a second on a small dataset rendered for the purpose."""
+    # Importing Lightning sets the level, so this comes after.
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="opendactyl-bench-") as folder:
         config = small_config(Path(folder), SAMPLES)
         rows = [_against_plain(config, budget.seconds, "vision/plain_torch")]
@@ -77,15 +82,24 @@ class Meter(L.Callback):
 class RepeatedBatch(L.LightningDataModule):
     """One batch again and again: training without loading."""
 
-    def __init__(self, batch: Item) -> None:
-        """Repeats `batch`."""
+    def __init__(self, batch: Item, data: PoseDataModule) -> None:
+        """Trains on `batch` of `data`, whose validation data it keeps."""
         super().__init__()
         self._batch = batch
-        self.batch_size = len(batch["index"])
+        self.batch_size = data.batch_size
+        self.val_dataloader = data.val_dataloader
 
-    def train_dataloader(self) -> list[Item]:
+    def train_dataloader(self) -> "RepeatedBatch":
+        """This object: Lightning would take a list as one loader per item."""
+        return self
+
+    def __len__(self) -> int:
         """More batches than any measurement takes."""
-        return [self._batch] * 1_000_000
+        return 10**9
+
+    def __iter__(self) -> Iterator[Item]:
+        """The batch, without end."""
+        return itertools.repeat(self._batch)
 
 
 def train_for(config: VisionConfig, seconds: float, batch: Item | None = None) -> Meter:
@@ -97,7 +111,8 @@ def train_for(config: VisionConfig, seconds: float, batch: Item | None = None) -
     progress = trainer.progress_bar_callback
     if progress is not None:
         progress.disable()
-    trainer.fit(build_module(config, data), datamodule=RepeatedBatch(batch) if batch else data)
+    source = data if batch is None else RepeatedBatch(batch, data)
+    trainer.fit(build_module(config, data), datamodule=source)
     return meter
 
 

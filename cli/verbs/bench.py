@@ -1,6 +1,5 @@
 """`opendactyl bench`: compares speed with other implementations, side by side in one run."""
 
-import logging
 import os
 import warnings
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from opendactyl.cli.bundles import default_bundle
 from opendactyl.cli.options import parse
-from opendactyl.render.opengl.backend import choose
+from opendactyl.render.opengl.backend import choose_backend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +35,10 @@ def main(argv: list[str]) -> None:
         argv,
         "Measures speed. Every row is a ratio taken in one run, above 1 when ours is better.",
     )
-    choose()
-    # The warnings and logs of the other packages would hide the table.
+    choose_backend()
+    # The warnings of the other packages would hide the table.
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     from opendactyl.benchmarks.measure import Budget
     from opendactyl.benchmarks.report import SUITES, run_suites
 

@@ -75,7 +75,7 @@ def _render(command: DatasetCommand, argv: list[str]) -> None:
 def _choose_backend(renderer: str, ray: str) -> None:
     """Chooses one for `classic`; Filament uses Vulkan, and Ray's nodes choose their own."""
     if renderer == "classic" and not ray:
-        backend.choose()
+        backend.choose_backend()
     else:
         backend.requested()
 

@@ -19,7 +19,7 @@ from opendactyl.core.errors import (
     OpenDactylError,
 )
 from opendactyl.core.run_dir import new_folder
-from opendactyl.render.opengl.backend import choose
+from opendactyl.render.opengl.backend import choose_backend
 
 INTERRUPTED_STATUS = 130
 
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
     minutes = min(config.vision_minutes, config.policy_minutes)
     if config.samples < 10 or min(minutes, config.seconds_per_goal, config.episodes) <= 0:
         raise InputError("--samples must be at least 10, and times and episodes positive")
-    choose()
+    choose_backend()
     out = new_folder(config.out, resume=config.resume)
     began = time.monotonic()
     for title, verb, options in _steps(config, out):

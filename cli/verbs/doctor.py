@@ -95,7 +95,7 @@ def _graphics() -> Iterator[tuple[str, str, str]]:
 
 
 def _classic(probes: dict[str, Probe]) -> tuple[str, str, str]:
-    """Which backend the classic renderer uses, as `backend.choose` decides."""
+    """Which backend the classic renderer uses, as `backend.choose_backend` decides."""
     part = "classic renderer"
     try:
         name = requested()

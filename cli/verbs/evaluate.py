@@ -1,12 +1,12 @@
 """`opendactyl evaluate`: counts consecutive goals of a bundle in closed loop."""
 
 from opendactyl.cli.bundles import with_bundle
-from opendactyl.cli.options import choose_backend, parse, value_of
+from opendactyl.cli.options import parse, prepare_backend, value_of
 
 
 def main(argv: list[str]) -> None:
     """Writes results.json and report.html, and prints a summary."""
-    choose_backend(argv, renders=_renders(argv))
+    prepare_backend(argv, renders=_renders(argv))
     from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
     from opendactyl.control.viewer.video import record_median_video
 

@@ -1,12 +1,12 @@
 """`opendactyl run`: records a video of a bundle in closed loop."""
 
 from opendactyl.cli.bundles import with_bundle
-from opendactyl.cli.options import choose_backend, parse
+from opendactyl.cli.options import parse, prepare_backend
 
 
 def main(argv: list[str]) -> None:
     """Writes an MP4."""
-    choose_backend(argv)
+    prepare_backend(argv)
     from opendactyl.control.viewer.video import RunConfig, record_video
 
     config = parse(

@@ -4,7 +4,7 @@ import logging
 import warnings
 from pathlib import Path
 
-from opendactyl.cli.options import choose_backend, parse, value_of
+from opendactyl.cli.options import parse, prepare_backend, value_of
 from opendactyl.core.errors import InputError
 
 
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
         "Trains the pose estimator on a dataset, under Lightning.",
         default=PRESETS[preset],
     )
-    choose_backend(argv, renders=config.mine is not None)
+    prepare_backend(argv, renders=config.mine is not None)
     from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
     from opendactyl.vision.training.train import is_rank_zero, train
 

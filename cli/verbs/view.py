@@ -1,12 +1,12 @@
 """`opendactyl view`: shows the closed loop live in a browser."""
 
 from opendactyl.cli.bundles import with_bundle
-from opendactyl.cli.options import choose_backend, parse
+from opendactyl.cli.options import parse, prepare_backend
 
 
 def main(argv: list[str]) -> None:
     """Serves the viewer until interrupted."""
-    choose_backend(argv)
+    prepare_backend(argv)
     from opendactyl.control.viewer.app import ViewConfig, view
 
     config = parse(

@@ -125,7 +125,7 @@ def test_both_stages_of_the_loop_are_timed(tmp_path):
 
 def test_one_batch_trains_without_loading(dataset, val_dataset, tmp_path):
     """The learning curve of a run needs the batch size of the data module."""
-    from opendactyl.benchmarks.suites.vision import RepeatedBatch, train_for
+    from opendactyl.benchmarks.suites.vision import train_for
     from opendactyl.vision.training.config import VisionConfig
     from opendactyl.vision.training.train import make_data
 
@@ -137,9 +137,8 @@ def test_one_batch_trains_without_loading(dataset, val_dataset, tmp_path):
         key: torch.as_tensor(value)
         for key, value in next(iter(make_data(config).train_dataloader())).items()
     }
-    assert RepeatedBatch(batch).batch_size == 4
     meter = train_for(config, 0.2, batch)
-    assert meter.samples > 0 and meter.spent >= 0.2
+    assert meter.samples > 0 and 0.2 <= meter.spent < 10
 
 
 ROWS = {
