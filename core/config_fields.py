@@ -150,6 +150,6 @@ def load_preset(what: str, name: str, presets: Mapping[str, T]) -> T:
         base = presets[table.pop("preset", "dactyl")]
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
         return dataclasses.replace(base, **values)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, InputError) as error:
         allowed = ", ".join(f.name for f in dataclasses.fields(presets["dactyl"]))
         raise InputError(f"{what} {name}: {error}; the keys are: preset, {allowed}") from error

@@ -1,1 +1,5 @@
-"""Where states come from, shards on disk, loading and augmentation."""
+"""Labelled datasets: format, generation, loading and export."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,8 +1,10 @@
-"""The environment, physics randomization, PPO, and what the policy sees and does.
+"""The environment, physics randomization, PPO, and what the policy observes and does.
 
-Importing it makes Gymnasium know `OpenDactyl/Spin-v0`, `FaceUp-v0` and `Reorient-v0`, where
-Gymnasium is installed; what they are made of is imported when one is made.
+Importing the package registers `OpenDactyl/Spin-v0`, `FaceUp-v0` and `Reorient-v0` with Gymnasium,
+where it is installed; the environments' modules are imported when one is made.
 """
+
+import lazy_loader as _lazy
 
 
 def _register() -> None:
@@ -20,3 +22,4 @@ def _register() -> None:
 
 
 _register()
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -22,7 +22,7 @@ from opendactyl.datasets.loading.augmentation import AugmentConfig
 from opendactyl.geometry.rig import load_rig
 from opendactyl.policy.randomization.config import PRESETS as PHYSICS
 from opendactyl.render.appearance.config import PRESETS as APPEARANCES
-from opendactyl.render.opengl.backend import choose
+from opendactyl.render.opengl.backend import choose_backend
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 TABLES = {
@@ -72,7 +72,7 @@ def contact_sheet(kind: str, preset: str, object_name: str = "block") -> bytes:
 
 def write_pictures() -> None:
     """Writes a sheet for each preset and renderer, except renderers that cannot be opened."""
-    choose()
+    choose_backend()
     for kind in ("classic", "filament"):
         sheets = (*((preset, "block") for preset in APPEARANCES), ("dactyl", "prism"))
         for preset, object_name in sheets:

@@ -13,9 +13,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("LP_NUM_THREADS", "0")
 
-from opendactyl.render.opengl.backend import choose
+from opendactyl.render.opengl.backend import choose_backend
 
-choose()  # Before anything imports MuJoCo.
+choose_backend()  # Before anything imports MuJoCo.
 
 from collections.abc import Callable
 from pathlib import Path

@@ -149,12 +149,12 @@ def test_faults_inside_a_room_are_found(name, source, fault):
 
 def test_every_part_of_a_room_has_a_level():
     for room, levels in LEVELS.items():
-        parts = [
+        modules = [
             path.stem
             for path in (ROOT / room).iterdir()
             if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists()
         ]
-        assert sorted(parts) == sorted(part for level in levels for part in level), room
+        assert sorted(modules) == sorted(part for level in levels for part in level), room
 
 
 def test_no_files_import_each_other_in_a_circle(python_files):

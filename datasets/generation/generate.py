@@ -33,7 +33,7 @@ from opendactyl.datasets.generation.ray_workers import ray_shards
 from opendactyl.datasets.generation.shard_builder import MakeSource, open_source
 from opendactyl.datasets.generation.upload import Uploader
 from opendactyl.render.filament.vulkan import count_devices
-from opendactyl.render.opengl.backend import choose
+from opendactyl.render.opengl.backend import choose_backend
 from opendactyl.sim.objects.shipped import object_spec
 
 WriteCard = Callable[[Path], object]
@@ -124,7 +124,7 @@ def _check_renderer(config: DatasetConfig) -> None:
     if config.renderer == "filament":
         count_devices()
     else:
-        choose()
+        choose_backend()
 
 
 def _finish(

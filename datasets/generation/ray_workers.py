@@ -146,9 +146,9 @@ def _make_shard(job: tuple[bytes, str, dict[str, str]], number: int) -> Finished
         )
     if config_and_source not in _makers:
         if kind == "classic":
-            from opendactyl.render.opengl.backend import choose
+            from opendactyl.render.opengl.backend import choose_backend
 
-            choose()
+            choose_backend()
         from opendactyl.datasets.generation.shard_builder import ShardMaker
 
         for maker in _makers.values():

@@ -124,7 +124,7 @@ def disable() -> None:
         os.environ[VARIABLE] = DISABLED[0]
 
 
-def choose() -> str:
+def choose_backend() -> str:
     """Sets MUJOCO_GL to a backend that opens a context and returns its name.
 
     That is the backend that the variable names, otherwise the first of `HEADLESS` that works.

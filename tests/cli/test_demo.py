@@ -23,7 +23,7 @@ def test_it_ends_with_the_status_of_the_failed_step(fails, monkeypatch, step, st
     def run(command, **options):
         return subprocess.CompletedProcess(command, step)
 
-    monkeypatch.setattr(demo, "choose", lambda: "egl")
+    monkeypatch.setattr(demo, "choose_backend", lambda: "egl")
     monkeypatch.setattr(demo.subprocess, "run", run)
     ended, stderr = fails("demo", "--out", "kept")
     assert ended == status

@@ -52,8 +52,8 @@ def test_preview_and_refused_options(dataset, tmp_path, capsys):
             main([str(word) for word in words])
         return stop.value.code, capsys.readouterr()
 
-    code, said = run("preview", "--data", dataset, "--out", tmp_path / "a.png", "--samples", 2)
-    assert code == 0 and "a.png" in said.out
+    code, output = run("preview", "--data", dataset, "--out", tmp_path / "a.png", "--samples", 2)
+    assert code == 0 and "a.png" in output.out
     code, _ = run(
         "preview", "--data", dataset, "--out", tmp_path / "b.png", "--samples", 2, "--augment"
     )
@@ -70,8 +70,8 @@ def test_preview_and_refused_options(dataset, tmp_path, capsys):
         (["dataset", "--export-bop"], "DIR OUT"),
         (["preview", "--data", tmp_path], "manifest.json"),
     ):
-        code, said = run(*words)
+        code, output = run(*words)
         assert code == 2, words
-        assert hint in said.err, words
-        assert len(said.err.splitlines()) == 1
+        assert hint in output.err, words
+        assert len(output.err.splitlines()) == 1
     assert json.loads((dataset / "config.json").read_text())["states"] == "settled"

@@ -22,14 +22,14 @@ def failing(monkeypatch, *, stderr="ImportError: no such thing", library="libEGL
 
 
 def test_the_chosen_backend_works():
-    result = backend.probe(backend.choose())
+    result = backend.probe(backend.choose_backend())
     assert result.ok, result.detail
 
 
 def test_an_unknown_value_lists_the_valid_ones(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "vulcan")
     with pytest.raises(InputError, match="egl, osmesa, glfw"):
-        backend.choose()
+        backend.choose_backend()
 
 
 def test_a_failing_backend_comes_with_a_remedy(no_display):
@@ -99,7 +99,7 @@ def probes(monkeypatch):
 
 def test_the_first_backend_that_works_is_chosen_and_probed_once(probes):
     probed = probes("osmesa")
-    assert [backend.choose(), backend.choose()] == ["osmesa", "osmesa"]
+    assert [backend.choose_backend(), backend.choose_backend()] == ["osmesa", "osmesa"]
     assert probed == ["egl", "osmesa"]
     assert os.environ["MUJOCO_GL"] == "osmesa"
 
@@ -107,7 +107,7 @@ def test_the_first_backend_that_works_is_chosen_and_probed_once(probes):
 def test_every_failure_is_listed_if_none_works(probes):
     probes()
     with pytest.raises(EnvironmentFailure, match="egl: broken; osmesa: broken"):
-        backend.choose()
+        backend.choose_backend()
     assert "MUJOCO_GL" not in os.environ
 
 
@@ -115,7 +115,7 @@ def test_a_requested_backend_must_open_a_context(probes, monkeypatch):
     probed = probes("egl")
     monkeypatch.setenv("MUJOCO_GL", "GLFW ")
     with pytest.raises(EnvironmentFailure, match=r"MUJOCO_GL=glfw opens no OpenGL .*\(broken\)"):
-        backend.choose()
+        backend.choose_backend()
     assert probed == ["glfw"]
 
 
@@ -125,7 +125,7 @@ def test_rendering_needs_opengl(probes, monkeypatch, value):
     monkeypatch.setenv("MUJOCO_GL", value)
     assert backend.requested() == value.strip().lower()
     with pytest.raises(InputError, match="but this command renders"):
-        backend.choose()
+        backend.choose_backend()
 
 
 def test_mujoco_accepts_every_value():

@@ -1,4 +1,4 @@
-"""Individual randomizations: delays, noise, pushes, lost markers, late poses."""
+"""Randomized measurements: noise, lost and occluded markers, late and wrong poses."""
 
 import dataclasses
 
@@ -7,10 +7,9 @@ import pytest
 
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.policy.interface.observations import Measurement
-from opendactyl.policy.randomization import actuation, sensing
+from opendactyl.policy.randomization import sensing
 from opendactyl.policy.randomization.config import PRESETS
-from opendactyl.policy.randomization.rng import BLOCK, EpisodeStreams
-from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.policy.randomization.rng import EpisodeStreams
 from opendactyl.sim.objects.shipped import object_spec
 
 NONE = PRESETS["none"]
@@ -32,109 +31,6 @@ def measurement(rng, count=3):
         random_quat(rng, (count,)),
         rng.normal(0, 0.3, (count, 24)),
     )
-
-
-def test_streams_depend_on_seed_and_episode_only():
-    together, alone = EpisodeStreams(3, 7), EpisodeStreams(1, 7)
-    together.begin(IDS, np.array([4, 5, 6]))
-    alone.begin(np.array([0]), np.array([5]))
-    values = []
-    for step in range(2 * BLOCK + 3):
-        together.advance(IDS if step % 2 else IDS[1:])
-        alone.advance(np.array([0]))
-        np.testing.assert_array_equal(
-            together.normal("rotation", IDS[1:2]), alone.normal("rotation", np.array([0]))
-        )
-        values.append(alone.normal("action", np.array([0])))
-    assert len(np.unique(np.concatenate(values))) == 20 * len(values)
-    assert np.std(values) == pytest.approx(1, abs=0.1)
-
-
-def test_delayed_actuators_act_one_action_late():
-    delay = actuation.Delay(3)
-    delay.begin(IDS, np.zeros((3, 20)))
-    late = np.zeros((3, 20), dtype=bool)
-    late[1, :7] = True
-    first = delay(np.full((3, 20), 1.0), IDS, {"action_delay": late})
-    second = delay(np.full((3, 20), 2.0), IDS, {"action_delay": late})
-    assert np.all(first[late] == 0) and np.all(first[~late] == 1)
-    assert np.all(second[late] == 1) and np.all(second[~late] == 2)
-
-
-def test_backlash_blocks_a_reversal_until_the_slack_is_taken_up():
-    backlash = actuation.Backlash(3)
-    backlash.begin(IDS)
-    rate = 1 / CONTROL_PERIOD
-    episode = {"backlash": np.full((3, 2, 20), rate)}
-    rest, up = np.zeros((3, 20)), HALF * np.ones((3, 20))
-    # A full command takes up 1 of the slack's length of 2 per action, from the middle.
-    passed = [backlash(sign * up, rest, HALF, IDS, episode) for sign in (1, 1, -1, -1, -1)]
-    for got, fraction in zip(passed, (0, 1, 0, 0, -1), strict=True):
-        np.testing.assert_allclose(got, fraction * up, atol=1e-9)
-    # Half of a command that would take up twice the remaining slack takes effect.
-    backlash.begin(IDS)
-    episode = {"backlash": np.full((3, 2, 20), 2 * rate)}
-    np.testing.assert_allclose(backlash(up, rest, HALF, IDS, episode), up / 2)
-
-
-def test_rate_zero_means_no_backlash():
-    backlash = actuation.Backlash(3)
-    targets = np.random.default_rng(0).normal(0, 0.1, (3, 20))
-    episode = {"backlash": np.zeros((3, 2, 20))}
-    out = backlash(targets, np.zeros((3, 20)), HALF, IDS, episode)
-    np.testing.assert_array_equal(out, targets)
-
-
-def test_action_noise_is_a_fraction_of_the_range_and_stays_within_it():
-    config = dataclasses.replace(NONE, action_noise=0.05)
-    numbers, out = streams(), []
-    for _ in range(200):
-        numbers.advance(IDS)
-        episode = {"action_bias": np.zeros((3, 20))}
-        out.append(
-            actuation.add_noise(np.zeros((3, 20)), HALF, 0 * HALF, IDS, numbers, episode, config)
-        )
-    assert np.std(out) == pytest.approx(0.05, rel=0.05)
-    edge = actuation.add_noise(
-        np.full((3, 20), 0.5),
-        HALF,
-        0 * HALF,
-        IDS,
-        numbers,
-        {"action_bias": np.ones((3, 20))},
-        config,
-    )
-    assert np.all(edge == 0.5)
-
-
-def test_pushes_occur_at_their_rate_and_decay():
-    config = dataclasses.replace(PRESETS["dactyl"], force_scale=1.0)
-    pushes, numbers = actuation.Pushes(3, config), streams()
-    episode = {"force_chance": np.array([0.0, 0.1, 1.0])}
-    mass, hits = np.full(3, 0.078), np.zeros(3)
-    for _ in range(1000):
-        before = pushes.force.copy()
-        numbers.advance(IDS)
-        pushes(mass, IDS, numbers, episode)
-        hits += ~np.isclose(pushes.force, 0.99 * before).all(axis=1)
-    assert hits[0] == 0
-    assert hits[1] == pytest.approx(100, abs=30)
-    assert hits[2] == 1000
-    assert np.all(np.abs(pushes.force) < 5 * 0.078)
-
-
-def test_physics_steps_are_extended_by_a_mean_of_exponentials():
-    numbers, steps = streams(), []
-    for _ in range(400):
-        numbers.advance(IDS)
-        steps.append(
-            actuation.timestep(IDS, numbers, {"timestep_extra": np.array([0.0, 1e-4, 8e-4])})
-        )
-    extra = np.array(steps) - 0.008
-    assert np.all(extra[:, 0] == 0) and np.all(extra[:, 1:] > 0)
-    np.testing.assert_allclose(extra.mean(axis=0)[1:], [1e-4, 8e-4], rtol=0.1)
-    # Ten independent exponentials averaged: a tenth of the variance.
-    np.testing.assert_allclose(extra.std(axis=0)[1:], [1e-4 / 10**0.5, 8e-4 / 10**0.5], rtol=0.2)
 
 
 def test_sensor_noise_has_the_stated_widths():

@@ -1,0 +1,15 @@
+from .export.bop import export_bop as export_bop
+from .export.card import write_card as write_card
+from .export.contact_sheet import write_contact_sheet as write_contact_sheet
+from .format.label import Label as Label
+from .format.manifest import Manifest as Manifest
+from .format.manifest import iterate_samples as iterate_samples
+from .format.manifest import load_manifest as load_manifest
+from .format.shards import Sample as Sample
+from .generation.config import DatasetConfig as DatasetConfig
+from .generation.generate import generate as generate
+from .generation.generate import repair as repair
+from .generation.state_sources import StateSource as StateSource
+from .generation.verify import verify as verify
+from .loading.augmentation import AugmentConfig as AugmentConfig
+from .loading.datamodule import PoseDataModule as PoseDataModule

@@ -1,0 +1,14 @@
+from .env.env import HandEnv as HandEnv
+from .env.episode_types import EnvConfig as EnvConfig
+from .env.episode_types import Step as Step
+from .env.gym_env import HandSingleEnv as HandSingleEnv
+from .env.gym_vector_env import HandVectorEnv as HandVectorEnv
+from .interface.actions import ActionConfig as ActionConfig
+from .interface.actions import ActionDecoder as ActionDecoder
+from .interface.observations import Measurement as Measurement
+from .interface.observations import build_observation as build_observation
+from .interface.tasks import TASKS as TASKS
+from .randomization.config import RandomizationConfig as RandomizationConfig
+from .randomization.config import load_randomization as load_randomization
+from .training.config import PolicyConfig as PolicyConfig
+from .training.train import train as train

@@ -1,0 +1,14 @@
+from .hands.names import ACTUATORS as ACTUATORS
+from .hands.names import CONTROL_PERIOD as CONTROL_PERIOD
+from .hands.names import FINGERTIPS as FINGERTIPS
+from .hands.names import JOINTS as JOINTS
+from .initial_states import random_state as random_state
+from .initial_states import settled_state as settled_state
+from .objects.shipped import OBJECTS as OBJECTS
+from .objects.shipped import object_spec as object_spec
+from .objects.spec import Face as Face
+from .objects.spec import ObjectSpec as ObjectSpec
+from .scene import Scene as Scene
+from .scene import load_scene as load_scene
+from .scene import scene_spec as scene_spec
+from .state import State as State
