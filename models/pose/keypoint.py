@@ -79,7 +79,8 @@ class KeypointNetwork(nn.Module):
         # Detached: Gauss-Newton converges to the same pose from any start nearby, and the gradient
         # of the alignment's rotation is unbounded for degenerate points.
         position, rotation = align(self.points, triangulated.detach(), certainty.detach())
-        prior = torch.tensor(PRIOR_STD, device=keypoints.device).pow(-2).expand(len(keypoints), 2)
+        prior = torch.tensor(PRIOR_STD, device=keypoints.device).pow(-2)
+        prior = prior.expand(keypoints.shape[0], 2)  # Not len(): it would fix the exported batch.
         position, rotation, covariance = refine(position, rotation, prior, observations)
         log_std_pose, relative = split_covariance(covariance, self.log_scale)
         return PoseOutput(

@@ -178,7 +178,7 @@ def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
         model=config.model,
         head=config.head,
         rig=data.rig,
-        points=data.val.manifest.keypoints,
+        points=[list(point) for point in data.val.manifest.keypoints],
         image_size=config.image_size,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,

@@ -141,7 +141,7 @@ def test_too_few_samples_are_refused(vision_run, tiny, tmp_path, samples):
     if not samples:
         manifest = read_json(data / "manifest.json") | {"num_samples": 0, "shards": []}
         (data / "manifest.json").write_text(json.dumps(manifest))
-    words = "fewer than two samples" if samples else "holds no samples"
+    words = "fewer than two samples" if samples else "shards"
     with pytest.raises(InputError, match=words):
         train(tiny(tmp_path / "run", data=(data,)))
     assert not (tmp_path / "run").exists()
