@@ -92,7 +92,7 @@ def test_pose_sources_are_compared_on_the_same_episodes(bundle, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [{"pose": "guess"}, {"task": "juggle"}, {"renderer": "crayon"}, {"episodes": 0}, {"seed": -1},
-     {"video_seconds": -1.0}, {"film_seconds": 0.01}, {"film_seconds": math.nan},
+     {"video_seconds": -1.0}, {"video_seconds": 0.01}, {"video_seconds": math.nan},
      {"appearance": "loud", "pose": "vision"}, {"seconds_per_goal": math.inf}],
 )  # fmt: skip
 def test_invalid_settings_are_refused(bundle, tmp_path, options):
