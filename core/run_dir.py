@@ -6,6 +6,7 @@ from typing import Any
 
 from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.optional_files import exists
 
 CONFIG_NAME = "config.json"
 
@@ -44,7 +45,7 @@ def open_run(out: str | Path, config: dict[str, Any], *, resume: bool) -> Path:
     """
     out = new_folder(out, resume=resume)
     path = out / CONFIG_NAME
-    if path.exists():
+    if exists(path):
         old = read_json(path)
         if not isinstance(old, dict):
             raise InputError(f"{path} contains no settings; delete it, or name another folder")

@@ -92,7 +92,5 @@ def test_without_venv_it_names_the_package(machine, tmp_path):
     broken = '[[ $1 == "-c" && $2 != *ensurepip* ]]'
     done = machine(tmp_path / "v", "python3", id="echo 1000", python3=broken, **ABSENT)
     assert "mesa-vulkan-drivers python3 python3-venv" in done.stderr
-    assert "cannot create a virtual environment: sudo apt-get install python3-venv" in (
-        done.stderr
-    )
+    assert "cannot create a virtual environment: sudo apt-get install python3-venv" in (done.stderr)
     assert done.returncode == 2

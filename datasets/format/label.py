@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.format.files import parse_json
+from opendactyl.core.optional_files import parse_json
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.transforms import pose_matrix, transform_points

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from opendactyl.core.atomic_files import sha256, write_json
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.format.files import exists, parse_json, read_optional
+from opendactyl.core.optional_files import exists, parse_json, read_optional
 from opendactyl.datasets.format.label import INVALID_DATA, SCHEMA_VERSION
 from opendactyl.datasets.format.shards import MAX_SAMPLES, Sample, read_shard
 from opendactyl.geometry.rig import Rig

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from opendactyl.core.atomic_files import json_hash, sha256
 from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists, read_json_optional
 from opendactyl.core.run_dir import CONFIG_NAME, new_folder, open_run
-from opendactyl.datasets.format.files import exists, read_json_optional
 from opendactyl.datasets.format.manifest import (
     CARD_NAMES,
     MANIFEST_NAME,

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from opendactyl.core.atomic_files import write_json
 from opendactyl.core.errors import EnvironmentFailure, InputError, file_error
-from opendactyl.datasets.format.files import read_json_optional
+from opendactyl.core.optional_files import read_json_optional
 from opendactyl.datasets.format.shards import shard_name
 from opendactyl.datasets.generation.config import GENERATION_VERSION, LIBRARIES
 

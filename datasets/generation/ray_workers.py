@@ -14,7 +14,7 @@ from typing import Any
 
 from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import EnvironmentFailure, InputError, OpenDactylError
-from opendactyl.datasets.format.files import exists
+from opendactyl.core.optional_files import exists
 from opendactyl.datasets.format.shards import shard_name
 from opendactyl.datasets.generation.config import ResolvedConfig, installed_versions
 from opendactyl.datasets.generation.progress import FinishedShard, FinishedShards

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from opendactyl.core.atomic_files import write_json
 from opendactyl.core.errors import EnvironmentFailure, InputError
-from opendactyl.datasets.format.files import read_json_optional
+from opendactyl.core.optional_files import read_json_optional
 from opendactyl.datasets.format.manifest import MANIFEST_NAME
 
 RECORD_NAME = ".uploads.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opendactyl.core.errors import EnvironmentFailure, InputError
-from opendactyl.datasets.format.files import exists, read_json_optional
+from opendactyl.core.optional_files import exists, read_json_optional
 from opendactyl.datasets.format.manifest import load_manifest
 from opendactyl.datasets.format.shards import read_shard
 from opendactyl.datasets.generation.generate import DatasetConfig, generate, repair
