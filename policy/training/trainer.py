@@ -92,10 +92,11 @@ class Trainer:
         """
         limit = 60.0 * self.config.max_minutes
         saved = self.seconds
+        shown = min(saved, limit)  # the last evaluation may end after the limit
         form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"
         with (
             MetricsLog(self.folder) as log,
-            tqdm(total=limit, initial=self.seconds, bar_format=form, desc=self.stage) as bar,
+            tqdm(total=limit, initial=shown, bar_format=form, desc=self.stage) as bar,
         ):
             while not self.finished:
                 if self.stage != self._stage:

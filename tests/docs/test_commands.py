@@ -13,6 +13,8 @@ import pytest
 
 from opendactyl.cli.main import main
 from opendactyl.cli.verb_list import VERBS
+from opendactyl.datasets.generation.config import DatasetConfig
+from opendactyl.datasets.generation.generate import generate
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -166,13 +168,26 @@ def workplace(tmp_path, dataset, val_dataset, vision_run, policy_run, bundle):
     return tmp_path
 
 
+@pytest.fixture
+def large_data(home, once):
+    """A dataset with images of the size that the shipped estimator needs."""
+
+    def render(out):
+        generate(DatasetConfig(out=out, num_samples=2, image_size=128, workers=1))
+
+    return once(home / "large", render)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "block",
     [block for block in BLOCKS.values() if not all(map(runs_elsewhere, block))],
     ids=lambda block: "; ".join(map(shlex.join, block)),
 )
-def test_it_runs(block, workplace):
+def test_it_runs(block, workplace, large_data):
+    if any("eval-vision" in command and "--model" in command for command in block):
+        shutil.rmtree(workplace / "data/val")
+        shutil.copytree(large_data, workplace / "data/val")
     written = set()
     for command in block:
         if runs_elsewhere(command):

@@ -64,11 +64,12 @@ def test_a_changed_randomization_file_does_not_affect_a_running_training(tiny, t
     assert config.environment().distributions().gravity == 0.1
 
 
-def test_resuming_a_finished_run_does_nothing(policy_run, tiny):
+@pytest.mark.parametrize("max_minutes", [60.0, 1e-4])
+def test_resuming_a_finished_run_does_nothing(policy_run, tiny, max_minutes):
     config = json.loads((policy_run / "config.json").read_text())
     before = load_checkpoint(policy_run / "checkpoints/last.ckpt")
     assert "max_actions" not in config and "ray" not in config
-    done = tiny(out=policy_run, max_actions=640, resume=True)
+    done = tiny(out=policy_run, max_actions=640, max_minutes=max_minutes, resume=True)
     train(done)
     assert load_checkpoint(policy_run / "checkpoints/last.ckpt")["actions"] == before["actions"]
 
