@@ -9,8 +9,8 @@ import sys
 from importlib.metadata import version
 
 from opendactyl.cli.verb_list import CHOOSES_GL, RESUMABLE, VERBS
+from opendactyl.core import mujoco_gl
 from opendactyl.core.errors import DEBUG_VARIABLE, InputError, one_line_errors, take_debug_option
-from opendactyl.render.opengl import backend
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -47,11 +47,9 @@ def _run(verb: str, options: list[str]) -> int:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     # Idle threads of torch that spin would take cores from the simulation.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if {"-h", "--help"} & set(options):
-        backend.disable()
-    elif verb not in CHOOSES_GL:
-        backend.requested()
-        backend.disable()
+    asks_help = bool({"-h", "--help"} & set(options))
+    if asks_help or verb not in CHOOSES_GL:
+        mujoco_gl.disable(check=not asks_help)
     try:
         module = importlib.import_module(f"opendactyl.cli.verbs.{verb.replace('-', '_')}")
         return module.main(options) or 0

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import tyro
 
+from opendactyl.core import mujoco_gl
 from opendactyl.core.config_fields import former_options
 from opendactyl.render.opengl import backend
 
@@ -22,12 +23,11 @@ def prepare_backend(argv: list[str], *, renders: bool = True) -> None:
         EnvironmentFailure: no OpenGL context can be opened.
     """
     if {"-h", "--help"} & set(argv):
-        backend.disable()
+        mujoco_gl.disable(check=False)
     elif renders:
         backend.choose_backend()
     else:
-        backend.requested()
-        backend.disable()
+        mujoco_gl.disable()
 
 
 def parse(

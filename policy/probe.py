@@ -8,6 +8,7 @@ the cases, in D19 in 68 to 83 %.
     python -P -m opendactyl.policy.probe runs/policy-spin
 """
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,12 +20,11 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import write_json
-from opendactyl.core.errors import one_line_errors
+from opendactyl.core.errors import one_line_errors, take_debug_option
 from opendactyl.models.policy.actor_critic import Actor
-from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.export import load_actor
 from opendactyl.policy.interface.actions import ActionConfig, decide
 from opendactyl.sim.hands.names import CONTROL_PERIOD
 
@@ -46,6 +46,8 @@ def probe(run: Path) -> dict[str, Any]:
     Raises:
         InputError: the run contains no policy.
     """
+    from opendactyl.policy.export import load_actor  # imports MuJoCo
+
     actor, config = load_actor(run)
     samples = [_roll_out(actor, config, number) for number in tqdm(range(ROUNDS), unit="round")]
     report: dict[str, Any] = {"seconds": list(SECONDS), "memory": [], "observation": [], "n": []}
@@ -64,6 +66,8 @@ def probe(run: Path) -> dict[str, Any]:
 @torch.no_grad()
 def _roll_out(actor: Actor, config: dict[str, Any], number: int) -> dict[str, list[Any]]:
     """Memory (B, 2H), observation (B, n), size (B,) and whether the episode runs, by time."""
+    from opendactyl.policy.env.env import HandEnv  # imports MuJoCo
+
     settings = EnvConfig(
         task=config["task"], object=config["object"], layout=config["layout"],
         action=ActionConfig(mode=config["action"], smoothing=config["smoothing"]),
@@ -118,6 +122,7 @@ def main(
     Args:
         run: a run of train-policy.
     """
+    mujoco_gl.disable()  # before anything imports MuJoCo
     report = probe(run)
     print("seconds  memory  observation  n")
     for row in zip(
@@ -129,4 +134,4 @@ def main(
 
 if __name__ == "__main__":
     with one_line_errors():
-        tyro.cli(main, description=__doc__)
+        tyro.cli(main, description=__doc__, args=take_debug_option(sys.argv[1:]))

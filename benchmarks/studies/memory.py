@@ -16,6 +16,7 @@ import numpy as np
 import tyro
 
 from opendactyl.control.evaluation.goal_statistics import RESAMPLES
+from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import read_json, write_json, write_text
 from opendactyl.core.errors import one_line_errors, take_debug_option
 from opendactyl.core.run_dir import open_run, to_plain
@@ -24,7 +25,6 @@ from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.interface.observations import LAYOUTS, layout_size
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.config import PolicyConfig
-from opendactyl.render.opengl import backend
 
 EPISODE_SEED = 800_000
 """Seed of the evaluation episodes; no training uses it."""
@@ -129,6 +129,5 @@ if __name__ == "__main__":
             description=__doc__,
             args=take_debug_option(sys.argv[1:]),
         )
-        backend.requested()
-        backend.disable()  # before anything imports MuJoCo
+        mujoco_gl.disable()  # before anything imports MuJoCo
         print(run(config))

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from opendactyl.cli.options import parse
+from opendactyl.core import mujoco_gl
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.config import DatasetConfig
 from opendactyl.render.opengl import backend
@@ -77,7 +78,7 @@ def _choose_backend(renderer: str, ray: str) -> None:
     if renderer == "classic" and not ray:
         backend.choose_backend()
     else:
-        backend.requested()
+        mujoco_gl.requested()
 
 
 def _with_folder(argv: list[str]) -> list[str]:

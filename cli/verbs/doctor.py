@@ -10,12 +10,10 @@ from pathlib import Path
 
 from opendactyl.core.cpu import cores
 from opendactyl.core.errors import ENVIRONMENT_STATUS, InputError
+from opendactyl.core.mujoco_gl import BACKENDS, DISABLED, VARIABLE
 from opendactyl.render.opengl.backend import (
-    BACKENDS,
-    DISABLED,
     HEADLESS,
     PROBE_SECONDS,
-    VARIABLE,
     Probe,
     device_remedy,
     forbidden_devices,

@@ -12,14 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.core.mujoco_gl import BACKENDS, DISABLED, VARIABLE, requested
 
-VARIABLE = "MUJOCO_GL"
-BACKENDS = ("egl", "osmesa", "glfw")
-"""Values of MUJOCO_GL that render; `glfw` needs a display."""
 HEADLESS = ("egl", "osmesa")
 """The backends to try, in this order, where MUJOCO_GL is not set."""
-DISABLED = ("disable", "disabled", "off", "false", "0")
-"""Values of MUJOCO_GL with which MuJoCo loads no OpenGL."""
 PACKAGES = "libegl1 libgl1 libgles2 libosmesa6 mesa-vulkan-drivers"
 EGL_DRIVERS = ("/usr/share/glvnd/egl_vendor.d", "/etc/glvnd/egl_vendor.d")
 DEVICES = Path("/dev/dri")
@@ -101,27 +97,6 @@ def _remedy(name: str, stderr: str) -> str:
     if name == "egl" and forbidden_devices():
         return device_remedy(forbidden_devices()[0])
     return f"{last} (apt-get install {PACKAGES})"
-
-
-def requested() -> str:
-    """The value of MUJOCO_GL in lower case and without spaces; empty if it is not set.
-
-    Raises:
-        InputError: the value is unknown.
-    """
-    value = os.environ.get(VARIABLE, "").strip().lower()
-    if value and value not in BACKENDS + DISABLED:
-        raise InputError(
-            f"{VARIABLE} is {value!r}; it must be one of {', '.join(BACKENDS)}, or unset, "
-            f"or {DISABLED[0]} for commands that render nothing"
-        )
-    return value
-
-
-def disable() -> None:
-    """Lets MuJoCo load no OpenGL in this process and its children, for what renders nothing."""
-    if "mujoco" not in sys.modules:  # once imported, it has read the variable
-        os.environ[VARIABLE] = DISABLED[0]
 
 
 def choose_backend() -> str:

@@ -41,3 +41,18 @@ def test_a_missing_run_is_one_line(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("opendactyl: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["nonsense", " Disable "])
+def test_the_graphics_variable_is_checked_before_mujoco_reads_it(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("MUJOCO_GL", value)
+    command = [sys.executable, "-P", "-m", "opendactyl.policy.probe", str(tmp_path / "no-run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert ("MUJOCO_GL is 'nonsense'" in done.stderr) == (value == "nonsense")
+
+
+def test_debug_prints_the_traceback(tmp_path):
+    command = [sys.executable, "-P", "-m", "opendactyl.policy.probe", "--debug", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" in done.stderr

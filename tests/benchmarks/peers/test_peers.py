@@ -109,6 +109,7 @@ def test_both_renderers_render_the_same_image():
         assert psnr(a, b) > 27 > psnr(a, other)
 
 
+@pytest.mark.slow
 def test_both_stages_of_the_loop_are_timed(tmp_path):
     from opendactyl.benchmarks.suites.loop import pace
     from opendactyl.benchmarks.support.untrained import untrained_bundle

@@ -54,6 +54,7 @@ def test_metrics_of_other_weights_are_left_out(copied, val_dataset, capsys):
     assert "may be of other weights" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_export_does_not_need_the_validation_data_of_the_run(copied, val_dataset, bundle, tmp_path):
     evaluate(EvalConfig(model=copied, data=val_dataset, out=copied / "report", resume=True))
     val = DatasetConfig(out=tmp_path / "val", num_samples=2, seed=1, image_size=32, workers=1)

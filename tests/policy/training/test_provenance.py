@@ -60,14 +60,14 @@ def test_runs_older_than_the_record_are_complete_only_without_ancestors(tmp_path
     assert known_seeds(tmp_path) == record([4], complete=False)
 
 
-def test_bundles_and_weights_carry_the_seeds(policy_run, vision_run, untrained, tmp_path):
+def test_bundles_and_weights_carry_the_seeds(policy_run, bundle, untrained, tmp_path):
     run = train(untrained(out=tmp_path / "a", seed=7, warm_start=policy_run, max_actions=32))
-    bundle = export_bundle(
+    out = export_bundle(
         ExportConfig(
-            vision=vision_run, policy=run, out=tmp_path / "bundle", weights=tmp_path / "weights"
+            vision=bundle, policy=run, out=tmp_path / "bundle", weights=tmp_path / "weights"
         )
     )
-    training = json.loads((bundle / "manifest.json").read_text())["training"]["policy"]
+    training = json.loads((out / "manifest.json").read_text())["training"]["policy"]
     assert {k: training[k] for k in record([])} == record([0, 7])
     weights = tmp_path / "weights/policy-spin.safetensors"
     assert about_weights(weights) == {"task": "spin"} | record([0, 7])

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from opendactyl.core import mujoco_gl
 from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.render.opengl import backend
 
@@ -119,17 +120,17 @@ def test_a_requested_backend_must_open_a_context(probes, monkeypatch):
     assert probed == ["glfw"]
 
 
-@pytest.mark.parametrize("value", [*backend.DISABLED, " Disable "])
+@pytest.mark.parametrize("value", [*mujoco_gl.DISABLED, " Disable "])
 def test_rendering_needs_opengl(probes, monkeypatch, value):
     probes("egl")
     monkeypatch.setenv("MUJOCO_GL", value)
-    assert backend.requested() == value.strip().lower()
+    assert mujoco_gl.requested() == value.strip().lower()
     with pytest.raises(InputError, match="but this command renders"):
         backend.choose_backend()
 
 
 def test_mujoco_accepts_every_value():
-    for value in backend.DISABLED:
+    for value in mujoco_gl.DISABLED:
         code = "import mujoco; print(hasattr(mujoco, 'GLContext'))"
         done = subprocess.run(
             [sys.executable, "-P", "-c", code], capture_output=True, text=True,

@@ -19,6 +19,7 @@ from opendactyl.vision.training.checkpoints import load_module
 from opendactyl.vision.training.train import train
 
 
+@pytest.mark.slow
 def test_views_limits_the_cameras_of_an_estimator(val_dataset, tiny, tmp_path):
     run = train(tiny(tmp_path / "run", views=1))
     module = load_module(run)
@@ -39,6 +40,7 @@ def test_other_cameras_are_refused(vision_run, val_dataset, tmp_path, monkeypatc
         evaluate(EvalConfig(model=vision_run, data=tmp_path / "data", out=tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_a_keypoint_network_works_with_other_cameras(tiny, tmp_path):
     run = train(tiny(tmp_path / "run", model="keypoint"))
     text = resources.files("opendactyl.configs").joinpath("rigs/dactyl.toml").read_text()
