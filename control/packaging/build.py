@@ -161,8 +161,9 @@ def _finished_estimator(config: ExportConfig) -> PoseModule:
     module = load_module(config.vision)
     if not module.calibrated:
         raise InputError(
-            f"the training in {config.vision} was interrupted before its covariance was "
-            "calibrated; finish it with train-vision --resume and a small --max-minutes"
+            f"the covariance of {config.vision} is not calibrated: its training was interrupted, "
+            "or ended in a version with other covariances; finish it with train-vision --resume "
+            "and a small --max-minutes"
         )
     if config.rig is not None:
         module.set_cameras(load_rig(config.rig))

@@ -27,6 +27,9 @@ WARM_UP, WARM_UP_FRACTION = 200, 0.05
 """Warm-up of the learning rate: steps, or a fraction of the training if that is shorter."""
 HALVING = 20_000
 """Steps after which schedule `halving` halves the learning rate (D18 D.2)."""
+CALIBRATED = {"covariance": "full"}
+"""Entry of calibrated checkpoints: the form of the covariance that `log_std_shift` is for. Without
+it, the run was not finished, or calibrated by a version whose covariances were isotropic."""
 
 
 class PoseModule(L.LightningModule):
@@ -69,19 +72,23 @@ class PoseModule(L.LightningModule):
         rig = rig.to_dict() if isinstance(rig, Rig) else rig
         anchors = anchors or STATIC_LANDMARKS.tolist()
         self.save_hyperparameters()
-        cameras = Rig.from_dict(rig)
-        self.network = build_pose_network(
-            model, views=len(cameras.cameras), head=head, points=points, anchors=anchors
+        self._register(Rig.from_dict(rig))
+        network = build_pose_network(
+            model, views=self.views, head=head, points=points, anchors=anchors
         )
-        self.network = self.network.to(memory_format=torch.channels_last)  # pyright: ignore
-        # Nominal cameras only: the true ones are unknown on a robot.
-        self.register_buffer("intrinsics", torch.tensor(cameras.intrinsics, dtype=torch.float32))
-        self.register_buffer("cam_from_hand", torch.tensor(cameras.extrinsics, dtype=torch.float32))
-        # Added to the network's log_std; set by `calibrate`.
-        self.register_buffer("log_std_shift", torch.zeros(2))
+        self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore
         self.balance = FocalBalance() if balance == "focal" else None
+        self.calibrated = False
+        """Whether training was completed, which ends with the calibration of the covariance."""
         self.progress = 0.0
         """Fraction of the training that is done."""
+
+    def _register(self, rig: Rig) -> None:
+        # Nominal cameras only: the true ones are unknown on a robot.
+        self.register_buffer("intrinsics", torch.tensor(rig.intrinsics, dtype=torch.float32))
+        self.register_buffer("cam_from_hand", torch.tensor(rig.extrinsics, dtype=torch.float32))
+        # Added to the network's log_std; set by `calibrate`.
+        self.register_buffer("log_std_shift", torch.zeros(2))
 
     def forward(self, batch: dict[str, Tensor]) -> PoseOutput:
         """Estimates for a batch of `PoseDataModule`."""
@@ -99,10 +106,9 @@ class PoseModule(L.LightningModule):
         """Number of cameras."""
         return len(self.intrinsics)
 
-    @property
-    def calibrated(self) -> bool:
-        """Whether training was completed, which ends with the calibration of the covariance."""
-        return bool(self.log_std_shift.any())
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Reads whether the checkpoint is calibrated."""
+        self.calibrated = CALIBRATED.items() <= checkpoint.items()
 
     @property
     def any_cameras(self) -> bool:

@@ -25,7 +25,7 @@ from opendactyl.vision.training.checkpoints import (
     start_from,
 )
 from opendactyl.vision.training.config import VisionConfig
-from opendactyl.vision.training.module import PoseModule
+from opendactyl.vision.training.module import CALIBRATED, PoseModule
 from opendactyl.vision.training.provenance import (
     SEEDS_FILE,
     check_validation_seed,
@@ -153,7 +153,7 @@ def _calibrate(run: Path, data: PoseDataModule) -> None:
     calibrate(module, data.val, data.limit_val)
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["state_dict"]["log_std_shift"] = module.log_std_shift
-    save_checkpoint(checkpoint, path)
+    save_checkpoint(checkpoint | CALIBRATED, path)
 
 
 def make_data(config: VisionConfig) -> PoseDataModule:

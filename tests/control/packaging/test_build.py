@@ -32,10 +32,13 @@ def test_export_without_runs_names_the_command_to_run(tmp_path, vision_run, monk
     assert not (tmp_path / "bundle").exists()
 
 
-def test_an_interrupted_training_is_not_exported(copied, policy_run, tmp_path):
+def test_a_run_without_the_calibration_of_full_covariances_is_not_exported(
+    copied, policy_run, tmp_path
+):
     best = copied / "checkpoints" / "best.ckpt"
     checkpoint = torch.load(best, weights_only=True)
-    checkpoint["state_dict"]["log_std_shift"].zero_()
+    # As in runs that were interrupted, or calibrated when covariances were isotropic.
+    assert checkpoint.pop("covariance") == "full"
     torch.save(checkpoint, best)
     with pytest.raises(InputError, match="finish it with train-vision --resume"):
         export_bundle(ExportConfig(vision=copied, policy=policy_run, out=tmp_path / "bundle"))

@@ -45,6 +45,21 @@ def test_a_resumed_run_continues_and_refuses_other_settings(vision_run, tiny, tm
         train(tiny(run))
 
 
+def test_a_finished_run_is_calibrated_again_by_resuming_it(vision_run, tiny, tmp_path):
+    run = shutil.copytree(vision_run, tmp_path / "run")
+    best = run / "checkpoints/best.ckpt"
+    calibrated = load_module(run)
+    checkpoint = torch.load(best, weights_only=True)
+    del checkpoint["covariance"]
+    checkpoint["state_dict"]["log_std_shift"] += 1
+    torch.save(checkpoint, best)
+    assert calibrated.calibrated and not load_module(run).calibrated
+    train(tiny(run, max_epochs=2, resume=True))
+    assert load_module(run).calibrated
+    for name, value in load_module(run).state_dict().items():
+        torch.testing.assert_close(value, calibrated.state_dict()[name], msg=name)
+
+
 def test_a_resumed_run_drops_rows_after_its_checkpoint(vision_run, tiny, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(vision_run, run)
