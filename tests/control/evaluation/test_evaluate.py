@@ -12,6 +12,7 @@ from opendactyl.control.evaluation.episode_runner import split_batches
 from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate, training_seeds
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.models.weights import about_weights
 from opendactyl.policy.interface.tasks import SELECTION_SEED_OFFSET
 
 SHIPPED = Path(__file__).parents[3] / "pretrained"
@@ -133,11 +134,15 @@ def test_unknown_seeds_of_ancestors_are_a_warning(copy, edit_manifest, tmp_path,
     ]
 
 
-@pytest.mark.parametrize("task", ["spin", "face-up", "reorient"])
-def test_the_shipped_policies_record_their_seeds_as_incomplete(task):
-    manifest = load_bundle(SHIPPED / task).manifest
-    seeds, complete = training_seeds(manifest)
-    assert seeds == [manifest["training"]["policy"]["seed"]] and not complete
+@pytest.mark.parametrize(("task", "seeds"), [("spin", [2, 8]), ("face-up", [2]), ("reorient", [2])])
+def test_the_shipped_policies_record_their_seeds_as_incomplete(task, seeds, tmp_path):
+    assert training_seeds(load_bundle(SHIPPED / task).manifest) == (seeds, False)
+    weights = SHIPPED / "weights" / f"policy-{task}.safetensors"
+    if weights.exists():
+        record = {"task": task, "seeds": seeds, "seeds_complete": False}
+        assert about_weights(weights) == record
+    with pytest.raises(InputError, match="--seed is 2"):
+        evaluate(settings(SHIPPED / task, tmp_path / "out", episodes=1, seed=2))
 
 
 def test_a_dead_worker_is_a_failure_of_the_environment(bundle, tmp_path, monkeypatch):
