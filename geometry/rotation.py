@@ -1,4 +1,4 @@
-"""Rotations in numpy: quaternions (w, x, y, z), matrices, rotation vectors, 6D and 9D.
+"""Rotations in numpy: quaternions (w, x, y, z), matrices and rotation vectors.
 
 All functions accept leading batch dimensions: quaternions are (..., 4), matrices (..., 3, 3),
 vectors (..., 3). Angles are in radians.
@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 _TINY = 1e-12
 
 
@@ -140,37 +139,6 @@ def quat_to_rotvec(q: ArrayLike) -> Array:
     angle = 2.0 * np.arctan2(norm, w)
     scale = np.where(norm > _TINY, angle / np.maximum(norm, _TINY), 2.0)
     return scale * v
-
-
-def matrix_to_6d(m: ArrayLike) -> Array:
-    """The first two columns (..., 6) of rotation matrices (..., 3, 3), concatenated."""
-    m = np.asarray(m, dtype=np.float64)
-    return np.concatenate([m[..., :, 0], m[..., :, 1]], axis=-1)
-
-
-def matrix_from_6d(v: ArrayLike) -> Array:
-    """Rotation matrices (..., 3, 3) from two column vectors (..., 6), by Gram-Schmidt.
-
-    The continuous 6D representation of Zhou et al. 2019 (arXiv 1812.07035).
-    """
-    v = _checked(v, 6, "a 6D rotation")
-    a, b = v[..., :3], v[..., 3:]
-    x = a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), _TINY)
-    b = b - np.sum(x * b, axis=-1, keepdims=True) * x
-    y = b / np.maximum(np.linalg.norm(b, axis=-1, keepdims=True), _TINY)
-    return np.stack([x, y, np.cross(x, y)], axis=-1)
-
-
-def matrix_from_9d(v: ArrayLike) -> Array:
-    """The rotations (..., 3, 3) nearest to 3×3 matrices (..., 9) in row-major order.
-
-    Special orthogonal Procrustes by SVD (Levinson et al. 2020, arXiv 2006.14616).
-    """
-    m = _checked(v, 9, "a 9D rotation")
-    u, _, vt = np.linalg.svd(m.reshape(*m.shape[:-1], 3, 3))
-    sign = np.ones((*m.shape[:-1], 3))
-    sign[..., 2] = np.linalg.det(u @ vt)
-    return (u * sign[..., None, :]) @ vt
 
 
 def geodesic_angle(a: ArrayLike, b: ArrayLike) -> Array:

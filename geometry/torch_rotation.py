@@ -47,7 +47,10 @@ def matrix_to_quat(m: Tensor) -> Tensor:
 
 
 def matrix_from_6d(v: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) from two column vectors (..., 6), by Gram-Schmidt."""
+    """Rotation matrices (..., 3, 3) from two column vectors (..., 6), by Gram-Schmidt.
+
+    The continuous 6D representation of Zhou et al. 2019 (arXiv 1812.07035).
+    """
     x = functional.normalize(v[..., :3], dim=-1)
     b = v[..., 3:] - (x * v[..., 3:]).sum(dim=-1, keepdim=True) * x
     y = functional.normalize(b, dim=-1)
