@@ -31,6 +31,10 @@ LEVELS = {
     "sim": [("hands", "objects"), ("state",), ("scene",), ("initial_states",)],
     "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"), ("factory",)],
     "models": [("onnx_file", "precision", "weights"), ("pose", "policy")],
+    "models/pose": [
+        ("linalg", "blocks", "outputs"), ("refinement", "heads"), ("triangulation",),
+        ("landmark", "keypoint", "dactyl", "resnet"), ("registry",),
+    ],
     "datasets": [("format",), ("loading", "generation"), ("export",)],
     "vision": [("measures", "estimator"), ("training",), ("evaluation",), ("export", "quantize")],
     "policy": [
@@ -44,7 +48,7 @@ LEVELS = {
     ],
     "cli": [("bundles", "options", "verb_list"), ("verbs",), ("main",)],
 }  # fmt: skip
-"""From the ground up: a sub-package or module imports from lower levels of its room only."""
+"""From the ground up: a sub-package or module imports from lower levels of its folder only."""
 GRAPHICS = ("mujoco", "OpenGL", "glfw", "gymnasium", "gymnasium_robotics")
 
 
@@ -78,24 +82,26 @@ def faults(room, source):
     return wrong
 
 
-def level_of(room, part):
-    return next((i for i, level in enumerate(LEVELS[room]) if part in level), None)
+def level_of(folder, part):
+    return next((i for i, level in enumerate(LEVELS[folder]) if part in level), None)
 
 
 def faults_inside(name, source):
-    """What is wrong with a file's imports from its own room: upward, or across a level."""
-    room, part, *_ = name.removesuffix(".py").split("/")
+    """What is wrong with a file's imports from the folders that hold it: upward, or across."""
+    path = name.removesuffix(".py").split("/")
+    folders = {depth: "/".join(path[:depth]) for depth in range(1, len(path))}
     wrong = []
-    for _, target in imports(source):
-        names = target.split(".")
-        if names[:2] != ["opendactyl", room] or len(names) < 3 or names[2] == part:
-            continue
-        if level_of(room, names[2]) is None:
-            wrong.append(f"{names[2]} has no level in {room}")
-        elif level_of(room, part) is None:
-            wrong.append(f"{part} has no level in {room}")
-        elif level_of(room, names[2]) >= level_of(room, part):
-            wrong.append(f"{room}.{part} must not import {target}")
+    for depth, folder in folders.items():
+        for _, target in imports(source) if folder in LEVELS else ():
+            part, names = path[depth], target.split(".")[1:]
+            if names[:depth] != path[:depth] or len(names) == depth or names[depth] == part:
+                continue
+            if level_of(folder, names[depth]) is None:
+                wrong.append(f"{names[depth]} has no level in {folder}")
+            elif level_of(folder, part) is None:
+                wrong.append(f"{part} has no level in {folder}")
+            elif level_of(folder, names[depth]) >= level_of(folder, part):
+                wrong.append(f"{folder}/{part} must not import {target}")
     return wrong
 
 
@@ -140,6 +146,10 @@ def test_no_import_inside_a_room_points_upwards(python_files):
         ("policy/env/env.py", "from opendactyl.policy.novelty import x", "no level"),
         ("policy/env/env.py", "from opendactyl.policy.env.reward import x", None),
         ("policy/training/ppo.py", "from opendactyl.policy.env.reward import x", None),
+        ("models/pose/blocks.py", "from opendactyl.models.pose.heads import x", "must not"),
+        ("models/pose/dactyl.py", "from opendactyl.models.pose.registry import x", "must not"),
+        ("models/pose/heads.py", "from opendactyl.models.pose.novelty import x", "no level"),
+        ("models/pose/heads.py", "from opendactyl.models.pose.outputs import x", None),
     ],
 )
 def test_faults_inside_a_room_are_found(name, source, fault):
@@ -147,14 +157,14 @@ def test_faults_inside_a_room_are_found(name, source, fault):
     assert (found == []) if fault is None else (fault in found[0])
 
 
-def test_every_part_of_a_room_has_a_level():
-    for room, levels in LEVELS.items():
+def test_every_part_of_a_folder_has_a_level():
+    for folder, levels in LEVELS.items():
         modules = [
             path.stem
-            for path in (ROOT / room).iterdir()
+            for path in (ROOT / folder).iterdir()
             if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists()
         ]
-        assert sorted(modules) == sorted(part for level in levels for part in level), room
+        assert sorted(modules) == sorted(part for level in levels for part in level), folder
 
 
 def test_no_files_import_each_other_in_a_circle(python_files):

@@ -40,11 +40,10 @@ def pool_shards(
     context = multiprocessing.get_context("spawn")
     counter = context.Value("l", 0)
     workers = min(resolved.config.workers or cores(), max(len(missing), 1))
+    arguments = (resolved, make_source, counter)
     for _ in range(MAX_RESTARTS):
         before = set(multiprocessing.active_children())
-        pool = ProcessPoolExecutor(
-            workers, context, initializer=_start_worker, initargs=(resolved, make_source, counter)
-        )
+        pool = ProcessPoolExecutor(workers, context, _start_worker, arguments)
         try:
             futures = [pool.submit(_make_shard, number) for number in sorted(missing)]
             for shard in _results(futures, lambda: report(counter.value)):

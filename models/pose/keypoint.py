@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
 from opendactyl.models.pose.heads import CENTRE
-from opendactyl.models.pose.landmark import MAX_LOG_STD, MIN_LOG_STD
-from opendactyl.models.pose.outputs import PoseOutput
+from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
 from opendactyl.models.pose.refinement import (
     normalized_intrinsics,
     refine,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
 from opendactyl.models.pose.heads import PoseHead
-from opendactyl.models.pose.outputs import PoseOutput
+from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
 from opendactyl.models.pose.refinement import (
     normalized_intrinsics,
     refine,
@@ -23,8 +23,6 @@ from opendactyl.models.pose.refinement import (
 
 FREE = 24
 """Landmarks without supervision."""
-MIN_LOG_STD, MAX_LOG_STD = -7.0, -1.0
-"""Bounds of an image point's log standard deviation: a tenth of a pixel to a third of a view."""
 
 
 class LandmarkNetwork(nn.Module):

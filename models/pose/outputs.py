@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+MIN_LOG_STD, MAX_LOG_STD = -7.0, -1.0
+"""Bounds of an image point's log standard deviation: a tenth of a pixel to a third of a view."""
+
 
 @dataclass
 class PoseOutput:
