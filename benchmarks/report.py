@@ -1,5 +1,6 @@
 """Runs suites and writes their rows to a file and as tables."""
 
+import math
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -36,11 +37,9 @@ def run_suites(
         resume: keep the suites that `out` has; it must be of the same machine and settings.
 
     Raises:
-        InputError: `out` exists or cannot be continued, or there is no such suite.
+        InputError: `out` exists or cannot be continued, there is no such suite, or no time.
     """
-    unknown = [name for name in names if name not in SUITES]
-    if unknown:
-        raise InputError(f"no suite {unknown[0]!r}; the suites are {', '.join(SUITES)}, all")
+    _check(names, budget)
     if out.exists() and not resume:
         raise InputError(
             f"{out} exists; continue it with --resume, name another file with --out, or delete it"
@@ -60,6 +59,14 @@ def run_suites(
     if budget.full:
         write_page(rows, machine, out.with_suffix(".html"))
     return result | {"rows": [row.to_dict() for row in rows]}
+
+
+def _check(names: tuple[str, ...], budget: Budget) -> None:
+    unknown = [name for name in names if name not in SUITES]
+    if unknown:
+        raise InputError(f"no suite {unknown[0]!r}; the suites are {', '.join(SUITES)}, all")
+    if not 0 < budget.seconds < math.inf:
+        raise InputError(f"--seconds is {budget.seconds}; it must be positive and finite")
 
 
 def _measured(out: Path, expected: dict[str, Any]) -> list[Row]:

@@ -28,6 +28,8 @@ def test_help_lists_the_options(tmp_path):
     ("options", "message"),
     [
         (("--suite", "nosuch"), "opendactyl: no suite 'nosuch'"),
+        (("--seconds", "0"), "opendactyl: --seconds is 0.0; it must be positive"),
+        (("--seconds", "nan"), "opendactyl: --seconds is nan; it must be positive"),
         (("--speed",), "Unrecognized options: --speed"),
         (("--out", "kept.json"), "opendactyl: kept.json exists; continue it with --resume"),
         (("--out", "kept.json", "--resume"), "opendactyl: kept.json is not a file of `bench`"),
