@@ -19,15 +19,21 @@ from opendactyl.datasets.generation.generate import generate
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 COMMAND = re.compile(r"(\.venv/bin/)?opendactyl |make [a-z]|python (-P )?-m ")
-PLACEHOLDERS = {"…": "data/val", "RUN": "runs/policy-spin"}
+PLACEHOLDERS = {
+    "--data …": "--data data/val", "--against …": "--against runs/other",
+    "probe RUN": "probe runs/policy-spin",
+}  # fmt: skip
+PROGRAM_OF_TARGET = {"ablation": "opendactyl.benchmarks.studies.ablations"}
 RUN_ELSEWHERE = {
     "bench": "tests/benchmarks/peers/test_peers.py runs every suite",
     "demo": "tests/cli/test_demo.py runs it at toy size",
     "view": "runs until it is interrupted; tests/control/viewer tests it",
     "--ray": "needs a cluster",
-    "--upload": "needs an object store",
+    "runs/other": "tests/control/evaluation/test_evaluate.py compares evaluations",
+    "opendactyl.benchmarks.studies.ablations": "tests/benchmarks/studies runs it at toy size",
+    "opendactyl.policy.probe": "tests/policy/test_probe.py runs it at toy size",
 }
-"""Verbs and options whose commands are parsed only, with the reason."""
+"""Words whose commands are parsed only, with the reason."""
 SIZES = {
     "dataset": {"--num-samples": 20, "--shard-size": 10, "--image-size": 64, "--workers": 1},
     "train-vision": {
@@ -40,6 +46,7 @@ SIZES = {
     },
     "evaluate": {"--episodes": 1, "--seconds-per-goal": 0.4, "--video-seconds": 0.4},
     "run": {"--seconds": 0.4},
+    "opendactyl.benchmarks.studies.memory": {"--actions": 20_000, "--seeds": 1, "--episodes": 2},
 }  # fmt: skip
 """Options that replace those of the documentation."""
 OUTPUTS = {
@@ -64,21 +71,33 @@ def blocks(text):
         elif fence is None:
             prose.append(line)
         previous = line
-    found += [[span] for span in re.findall(r"`([^`]+)`", "\n".join(prose))]
-    return [kept for block in found if (kept := [w for line in block if (w := words(line))])]
+    commands = [[w for line in block if (w := words(line))] for block in found]
+    before = []
+    for span in re.findall(r"`([^`]+)`", "\n".join(prose)):
+        # In tables, an ellipsis stands for the verb of the command before.
+        command = words(" ".join([*before[:2], span[2:]]) if span.startswith("… ") else span)
+        before = command or before
+        commands.append([command] if command else [])
+    return [block for block in commands if block]
 
 
 def words(line):
-    """A command as the words of `opendactyl VERB …` or `python …`; empty for anything else."""
+    """A command as `opendactyl VERB …` or `python MODULE …`; empty for anything else."""
     line = " ".join(line.partition("#")[0].split())
     if not COMMAND.match(line) or line == "opendactyl VERB":
         return []
-    found = [PLACEHOLDERS.get(word, word.split("|")[0]) for word in shlex.split(line)]
-    if found[0] != "make":
-        return ["opendactyl", *found[1:]] if found[0].endswith("opendactyl") else found
-    target, arguments = found[1], [word.partition("=")[2] for word in found[2:]]
-    options = shlex.split(arguments[0]) if arguments else []
-    return ["opendactyl" if target in VERBS else "make", target, *options]
+    for placeholder, value in PLACEHOLDERS.items():
+        line = line.replace(placeholder, value)
+    found = [word.split("|")[0] for word in shlex.split(line)]
+    if found[0] == "make":
+        target, arguments = found[1], [word.partition("=")[2] for word in found[2:]]
+        options = shlex.split(arguments[0]) if arguments else []
+        if target in PROGRAM_OF_TARGET:
+            return ["python", PROGRAM_OF_TARGET[target], *options]
+        return ["opendactyl" if target in VERBS else "make", target, *options]
+    if found[0] == "python":
+        return ["python", *found[found.index("-m") + 1 :]]
+    return ["opendactyl", *found[1:]]
 
 
 BLOCKS = {
@@ -90,20 +109,31 @@ COMMANDS = {shlex.join(command): command for block in BLOCKS.values() for comman
 PARSED = [c for c in COMMANDS.values() if c[0] == "opendactyl" and "--check" not in c]
 
 
+PROGRAMS = [c for c in COMMANDS.values() if c[0] == "python"]
+
+
 def runs_elsewhere(command):
-    return command[0] != "opendactyl" or not RUN_ELSEWHERE.keys().isdisjoint(command)
+    return command[0] == "make" or not RUN_ELSEWHERE.keys().isdisjoint(command)
 
 
 def test_the_commands_are_found():
-    assert len(PARSED) > 35
+    assert len(PARSED) > 45
     for known in (
         "opendactyl dataset --num-samples 50000 --appearance wide",
         "opendactyl dataset --verify data/train --repair",
         "opendactyl export --check pretrained/spin",
-        "make ablation base views-1",
-        "python -P -m opendactyl.policy.probe runs/policy-spin",
+        "opendactyl evaluate --bundle pretrained/spin --seed 31 --randomization dactyl",
+        "python opendactyl.benchmarks.studies.ablations base views-1",
+        "python opendactyl.policy.probe runs/policy-spin",
     ):
         assert known in COMMANDS
+
+
+def test_the_files_that_ship_exist():
+    named = {word.rpartition(":")[2] for command in COMMANDS.values() for word in command}
+    shipped = {word for word in named if word.startswith("pretrained/")}
+    assert len(shipped) > 3
+    assert not [word for word in shipped if not (ROOT / word).exists()]
 
 
 @pytest.mark.parametrize("command", PARSED, ids=shlex.join)
@@ -119,39 +149,42 @@ def test_the_options_are_valid(command, capsys, monkeypatch, tmp_path):
 
 
 def test_the_targets_exist():
-    targets = {c[1] for c in COMMANDS.values() if c[0] == "make"}
+    targets = {c[1] for c in COMMANDS.values() if c[0] == "make"} | set(PROGRAM_OF_TARGET)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     done = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True)
     assert targets <= set(re.findall(r"^  ([a-z-]+) ", done.stdout, re.M))
-    assert {"test", "ablation"} <= targets
+    assert "test" in targets
+    for target, module in PROGRAM_OF_TARGET.items():
+        assert re.search(rf"^{target}:.*\n\t.*python -m {module} \$\(ARGS\)$", makefile, re.M)
 
 
-PROGRAMS = {c[c.index("-m") + 1] for c in COMMANDS.values() if c[0] == "python"}
+@pytest.mark.parametrize("command", PROGRAMS, ids=shlex.join)
+def test_the_options_of_programs_are_valid(command, tmp_path):
+    def run(*words):
+        command = [sys.executable, "-P", "-m", *words]
+        environment = os.environ | {"COLUMNS": "200"}
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, env=environment
+        )
 
-
-@pytest.mark.parametrize("module", sorted({*PROGRAMS, "opendactyl.benchmarks.studies.ablations"}))
-def test_programs_have_help(module, tmp_path):
-    def run(option):
-        command = [sys.executable, "-P", "-m", module, option]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-
-    done = run("--help")
+    _, module, *options = command
+    done = run(module, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage:") and not done.stderr
-    wrong = run("--surplus")
+    wrong = run(module, *options, "--surplus")
     assert wrong.returncode == 2
-    assert "Traceback" not in wrong.stderr
+    assert re.search(r"Unrecognized options: --surplus\s", wrong.stderr), wrong.stderr
 
 
-def at_toy_size(command):
-    """A command with the options of `SIZES`."""
-    verb = command[1]
-    sizes = SIZES.get(verb, {})
+def at_toy_size(command, folder):
+    """A command with the options of `SIZES`; a folder replaces the object store."""
+    sizes = SIZES.get(command[1], {})
     if not {"--verify", "--repair", "--export-bop"}.isdisjoint(command):
         sizes = {"--workers": 1}
     kept, skip = [], False
     for word in command[1:]:
         if not skip and word not in sizes:
-            kept.append(word)
+            kept.append(word.replace("s3://", f"file://{folder}/"))
         skip = word in sizes
     return kept + [str(word) for pair in sizes.items() for word in pair]
 
@@ -194,11 +227,13 @@ def test_it_runs(block, workplace, large_data):
             continue
         for output in OUTPUTS.get(command[1], ()):
             maintains = not {"--verify", "--repair", "--export-bop"}.isdisjoint(command)
-            if output not in written and "--out" not in command and not maintains:
+            named = output in command or "--out" not in command
+            if output not in written and named and not maintains:
                 shutil.rmtree(workplace / output)
                 written.add(output)
+        program = ["opendactyl.cli.main"] if command[0] == "opendactyl" else []
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "opendactyl.cli.main", *at_toy_size(command)],
+            [sys.executable, "-P", "-m", *program, *at_toy_size(command, workplace)],
             cwd=workplace, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
