@@ -6,6 +6,7 @@ so that no reader or resumed run finds an incomplete file.
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -14,9 +15,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.errors import InputError, file_error, file_errors
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 @contextmanager
@@ -24,6 +28,7 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
     """Opens a temporary file that is renamed to `path` when the block ends without an error.
 
     Missing parent folders are created. The permissions follow the umask, as those of `open` do.
+    Other errors of the block, an `OSError` among them, pass unchanged.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -32,17 +37,35 @@ def open_atomic(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            raw = _RawFile(temporary, path)
+        with io.BufferedWriter(raw) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise file_error(f"cannot write {path}", error, "name a folder that is writable") from error
+            with _writing(path):
+                os.fsync(file.fileno())
+        with _writing(path):
+            os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _writing(path: Path) -> contextlib.AbstractContextManager[None]:
+    return file_errors(f"cannot write {path}", "name a folder that is writable")
+
+
+class _RawFile(io.FileIO):
+    """A new file that reports a failed write as one of `path`, which it is renamed to."""
+
+    def __init__(self, temporary: Path, path: Path) -> None:
+        super().__init__(temporary, "x")
+        self._path = path
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        with _writing(self._path):
+            return super().write(data)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_errors
 
 T = TypeVar("T", bound=Any)
 
@@ -140,16 +140,20 @@ def load_preset(what: str, name: str, presets: Mapping[str, T]) -> T:
 
     Raises:
         InputError: no such preset or file, or the file has an unknown key or a wrong value.
+        EnvironmentFailure: the disk failed.
     """
     if name in presets:
         return presets[name]
     if not name.endswith(".toml"):
         raise InputError(f"no {what} {name!r}; name a .toml file or one of {', '.join(presets)}")
+    keys = ", ".join(f.name for f in dataclasses.fields(presets["dactyl"]))
+    remedy = f"the keys are: preset, {keys}"
+    with file_errors(f"cannot read the {what} {name}", remedy):
+        content = Path(name).read_bytes()
     try:
-        table = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        table = tomllib.loads(content.decode())
         base = presets[table.pop("preset", "dactyl")]
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
         return dataclasses.replace(base, **values)
-    except (OSError, KeyError, TypeError, ValueError, InputError) as error:
-        allowed = ", ".join(f.name for f in dataclasses.fields(presets["dactyl"]))
-        raise InputError(f"{what} {name}: {error}; the keys are: preset, {allowed}") from error
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise InputError(f"{what} {name}: {error}; {remedy}") from error

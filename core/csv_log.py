@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from opendactyl.core.atomic_files import write_text
+from opendactyl.core.optional_files import exists
 
 
 def append_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:
     """Appends a row to a CSV file, after a header if the file is new; missing values stay empty."""
-    fresh = not path.exists()
+    fresh = not exists(path)
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
         if fresh:
@@ -25,7 +26,7 @@ def trim(path: Path, column: str, limit: float) -> None:
 
     A row that a full disk has cut short is dropped too.
     """
-    if not path.exists():
+    if not exists(path):
         return
     with path.open(newline="") as file:
         reader = csv.DictReader(file)

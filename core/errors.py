@@ -71,6 +71,15 @@ def file_error(message: str, error: OSError, remedy: str = "") -> OpenDactylErro
     return InputError(f"{text}; {remedy}" if remedy else text)
 
 
+@contextmanager
+def file_errors(message: str, remedy: str = "") -> Iterator[None]:
+    """Raises an `OSError` of the block as the error that `file_error` returns for it."""
+    try:
+        yield
+    except OSError as error:
+        raise file_error(message, error, remedy) from error
+
+
 def debugging() -> bool:
     """Whether tracebacks are printed."""
     return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")

@@ -2,8 +2,10 @@
 
 import math
 import os
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -22,7 +24,7 @@ from opendactyl.control.evaluation.episodes import (
     open_renderer,
 )
 from opendactyl.control.evaluation.evaluate import EvaluateConfig
-from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.errors import InputError, file_errors
 from opendactyl.core.run_dir import new_folder
 from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
 from opendactyl.geometry.drawing import draw_pose
@@ -162,26 +164,43 @@ def record_video(config: RunConfig) -> Path:
         EnvironmentFailure: the disk or the renderer failed.
     """
     new_folder(config.video.parent, resume=True)
-    temporary = config.video.with_suffix(f".{os.getpid()}.part.mp4")
-    recorder = VideoRecorder(config)
+    actions = range(round(config.seconds / CONTROL_PERIOD))
+    with closing(VideoRecorder(config)) as recorder, _video_file(config.video) as append:
+        for _ in tqdm(actions, unit="action", desc="recording"):
+            append(recorder.step())
+            if not recorder.env.running[0]:
+                break
+    return config.video
+
+
+@contextmanager
+def _video_file(path: Path) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
+    """Yields the function that appends a frame to an MP4, which replaces `path` at the end.
+
+    Errors of the block pass unchanged, and nothing is replaced.
+    """
+    temporary = path.with_suffix(f".{os.getpid()}.part.mp4")
+    remedy = "name a file in a folder that is writable"
+    writing = partial(file_errors, f"cannot write {path}", remedy)
+
+    def append(frame: NDArray[np.uint8]) -> None:
+        with writing():
+            video.write_frame(frame)  # pyright: ignore
+
     try:
-        with iio.imopen(temporary, "w", plugin="pyav") as video:
-            video.init_video_stream("libx264", fps=1 / CONTROL_PERIOD)  # pyright: ignore
-            for _ in tqdm(
-                range(round(config.seconds / CONTROL_PERIOD)), unit="action", desc="recording"
-            ):
-                video.write_frame(recorder.step())  # pyright: ignore
-                if not recorder.env.running[0]:
-                    break
-        temporary.replace(config.video)
-    except OSError as error:
-        raise file_error(
-            f"cannot write {config.video}", error, "name a file in a folder that is writable"
-        ) from error
+        with writing():
+            video = iio.imopen(temporary, "w", plugin="pyav")
+        try:
+            with writing():
+                video.init_video_stream("libx264", fps=1 / CONTROL_PERIOD)  # pyright: ignore
+            yield append
+        finally:
+            with writing():
+                video.close()
+        with writing():
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-        recorder.close()
-    return config.video
 
 
 def record_median_video(config: EvaluateConfig, goals: list[int]) -> Path:

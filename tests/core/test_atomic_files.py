@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import time
 
@@ -81,6 +82,25 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
         atomic.write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_in_the_block_is_one_of_the_file(tmp_path):
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(EnvironmentFailure, match=r"cannot write .*a: File too large"):
+            atomic.write_bytes(tmp_path / "a", bytes(100_000))
+        with pytest.raises(EnvironmentFailure, match=r"cannot write .*a: File too large"):
+            atomic.write_bytes(tmp_path / "a", bytes(2000))  # buffered until the end
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_errors_of_the_block_pass(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"palm\.stl"), atomic.open_atomic(tmp_path / "a"):
+        (tmp_path / "palm.stl").read_bytes()
+    assert not list(tmp_path.iterdir())
 
 
 def _write_forever(path):

@@ -1,6 +1,11 @@
 import csv
+import errno
+from pathlib import Path
+
+import pytest
 
 from opendactyl.core.csv_log import append_row, trim
+from opendactyl.core.errors import InputError
 
 
 def test_rows_after_the_checkpoint_are_dropped(tmp_path):
@@ -17,3 +22,22 @@ def test_rows_after_the_checkpoint_are_dropped(tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["seconds"] for row in rows] == ["0.5", "1.0", "1.25"]
     assert [row["loss"] for row in rows] == ["", "", "3"]
+
+
+def test_a_file_that_cannot_be_accessed_is_not_a_new_one(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.csv"
+    append_row(path, ("seconds",), {"seconds": 1.0})
+    before = path.read_bytes()
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        for attempt in (
+            lambda: trim(path, "seconds", 0.5),
+            lambda: append_row(path, ("seconds",), {"seconds": 2.0}),
+        ):
+            with pytest.raises(InputError, match="cannot access"):
+                attempt()
+    assert path.read_bytes() == before

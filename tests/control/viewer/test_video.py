@@ -23,6 +23,16 @@ def test_a_video_that_cannot_be_written_is_refused(bundle, tmp_path, monkeypatch
     assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
 
 
+def test_an_error_of_the_episode_is_not_one_of_the_file(bundle, tmp_path, monkeypatch):
+    def fail(self):
+        raise FileNotFoundError(2, "No such file or directory", "palm.stl")
+
+    monkeypatch.setattr("opendactyl.control.viewer.video.VideoRecorder.step", fail)
+    with pytest.raises(FileNotFoundError, match=r"palm\.stl"):
+        record_video(RunConfig(bundle=bundle, seconds=0.1, video=tmp_path / "a.mp4"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_video_of_an_episode(bundle, tmp_path):
     path = record_video(RunConfig(bundle=bundle, seconds=0.4, video=tmp_path / "video.mp4"))
     frames = iio.imread(path, plugin="pyav")
