@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
 from opendactyl.policy.interface.tasks import TASKS
 
 T = TypeVar("T", bound=Any)
@@ -17,18 +18,18 @@ SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
 def shipped_bundle(task: str = "") -> Path | None:
     """The shipped bundle for a task, or by default for the hardest task that has one."""
     candidates = [SHIPPED / t for t in (task, *reversed(TASKS)) if t]
-    return next((c for c in candidates if (c / "manifest.json").exists()), None)
+    return next((c for c in candidates if exists(c / "manifest.json")), None)
 
 
 def shipped_weights() -> Path | None:
     """The folder of the shipped weights, from which training can continue."""
     folder = SHIPPED / "weights"
-    return folder if folder.exists() else None
+    return folder if exists(folder) else None
 
 
 def default_bundle(task: str = "") -> Path | None:
     """The bundle in `exports/bundle`, otherwise the shipped one."""
-    return EXPORTED if (EXPORTED / "manifest.json").exists() else shipped_bundle(task)
+    return EXPORTED if exists(EXPORTED / "manifest.json") else shipped_bundle(task)
 
 
 def with_bundle(config: T, argv: list[str]) -> T:

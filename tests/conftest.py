@@ -17,7 +17,8 @@ from opendactyl.render.opengl.backend import choose_backend
 
 choose_backend()  # Before anything imports MuJoCo.
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,37 @@ def python_files() -> list[str]:
     if not listed:  # an unpacked archive has no git
         listed = [p.relative_to(root).as_posix() for p in root.glob("[a-z]*/**/*.py")]
     return [name for name in listed if (root / name).exists()]
+
+
+@pytest.fixture
+def deny(monkeypatch: pytest.MonkeyPatch):
+    """Within the context, access to files of one name fails with an errno."""
+
+    @contextmanager
+    def refuse(name: str, number: int) -> Iterator[None]:
+        original = Path.stat
+
+        def stat(path: Path, **options: bool) -> os.stat_result:
+            if path.name == name:
+                raise OSError(number, "refused")
+            return original(path, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", stat)
+            yield
+
+    return refuse
+
+
+@pytest.fixture
+def content() -> Callable[[Path], dict[Path, tuple[int, bytes]]]:
+    """Inode and content of each file in a folder."""
+
+    def read(folder: Path) -> dict[Path, tuple[int, bytes]]:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_ino, path.read_bytes()) for path in files}
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The run-time estimator; needs numpy and onnxruntime only."""
+"""The run-time estimator; needs the base install only."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from opendactyl.core.cpu import cores
 from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
 
 OUTPUTS = ("position", "quaternion", "covariance")
 
@@ -28,15 +30,16 @@ class PoseEstimator:
     """Estimates the object's pose from the images of all cameras. Thread-safe."""
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
-        """Loads a `pose.onnx` to run on `threads` threads (0: all cores).
+        """Loads a `pose.onnx` to run on `threads` threads (0: one per core).
 
         Raises:
             InputError: the file is missing or not a pose estimator.
+            EnvironmentFailure: the disk failed.
         """
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or cores()  # onnxruntime ignores CPU quotas
         options.log_severity_level = 3
-        if not Path(path).exists():
+        if not exists(Path(path)):
             raise InputError(f"{path} does not exist; make it with `opendactyl export`")
         try:
             self._session = onnxruntime.InferenceSession(

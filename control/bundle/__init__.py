@@ -1,1 +1,1 @@
-"""Bundles on disk: manifest, loading, model card; numpy and onnxruntime only."""
+"""Bundles on disk: manifest, loading, model card; needs the base install only."""

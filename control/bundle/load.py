@@ -1,6 +1,6 @@
 """Loads bundles: estimator, policy, and the manifest that describes them.
 
-Loading and running one needs numpy and onnxruntime only.
+Loading and running one needs the base install only.
 """
 
 import hashlib
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from opendactyl.control.bundle.manifest import check_manifest, check_ports, describe
 from opendactyl.core.atomic_files import read_json, sha256
+from opendactyl.core.cpu import cores
 from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.actions import ActionDecoder, decide
@@ -49,14 +51,14 @@ class PolicySession:
         Args:
             path: the file.
             hidden: size H of the recurrent state.
-            threads: number of threads; 0 is all cores.
+            threads: number of threads; 0 is one per core.
             decision: how logits become bins, see `policy.interface.actions.decide`.
 
         Raises:
             InputError: the file is not an ONNX model.
         """
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or cores()  # onnxruntime ignores CPU quotas
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
@@ -144,7 +146,7 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
 
     Args:
         path: folder of the bundle; files may be symbolic links.
-        threads: threads of onnxruntime; 0 is all cores.
+        threads: threads of onnxruntime; 0 is one per core.
 
     Raises:
         InputError: the folder is not a bundle of this version, or a file was changed.
@@ -174,7 +176,8 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
 
 def _verified_manifest(path: Path) -> dict[str, Any]:
     """Reads a manifest; checks its version and the checksums of the networks."""
-    if not (path / MANIFEST_FILE).is_file():
+    _refuse_dangling_links(path)
+    if not exists(path / MANIFEST_FILE):
         raise InputError(
             f"{path} is not a bundle ({MANIFEST_FILE} is missing); make one with `make export`"
         )
@@ -194,6 +197,16 @@ def _verified_manifest(path: Path) -> dict[str, Any]:
                 f"the checksum of {path / name} is wrong: the file was changed or damaged"
             )
     return manifest
+
+
+def _refuse_dangling_links(path: Path) -> None:
+    """Checks that links point to files: the shipped bundles share networks by relative links."""
+    for file in (path / name for name in (MANIFEST_FILE, POSE_FILE, POLICY_FILE)):
+        if not exists(file) and file.is_symlink():
+            raise InputError(
+                f"{file} is a link to {file.readlink()}, which does not exist; copy the bundle "
+                "again with `cp -rL`, which copies what links point to"
+            )
 
 
 def check_bundle(path: Path) -> str:

@@ -84,10 +84,20 @@ def _vision(metrics: dict[str, Any]) -> list[str]:
         rows.append(
             f"| {_states(row['states'])} | {row['renderer']} | {row['seed']} | {row['n']} "
             f"| {rotation['mean']:.2f} | {rotation['median']:.2f} | {position['mean']:.2f} "
-            f"| {position['median']:.2f} | {row['coverage_90_rotation']:.1%}, "
-            f"{row['coverage_90_position']:.1%} |"
+            f"| {position['median']:.2f} | {_coverage(row, 'rotation')}, "
+            f"{_coverage(row, 'position')} |"
         )
     return ["\n".join(rows)]
+
+
+def _coverage(row: dict[str, Any], quantity: str) -> str:
+    """Coverage of the 90 % region; that of each axis's 90 % interval too, if it was recorded."""
+    region = f"{row[f'coverage_90_{quantity}']:.1%}"
+    if "coverage_90_axes" not in row:
+        return region
+    first = {"position": 0, "rotation": 3}[quantity]
+    axes = ", ".join(f"{axis:.1%}" for axis in row["coverage_90_axes"][first : first + 3])
+    return f"{region} (x, y, z: {axes})"
 
 
 def _states(source: str) -> str:

@@ -14,6 +14,7 @@ from opendactyl.control.evaluation.report import write_report
 from opendactyl.core.atomic_files import json_hash, read_json, write_json
 from opendactyl.core.config_fields import renamed
 from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.policy.interface.tasks import SELECTION_SEED_OFFSET
 from opendactyl.sim.hands.names import CONTROL_PERIOD
@@ -120,7 +121,7 @@ def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]
 def _run(config: EvaluateConfig, out: Path) -> list[dict[str, Any]]:
     """The records of all episodes, read or run."""
     path = out / "episodes.json"
-    records: list[dict[str, Any]] = read_json(path) if path.exists() else []
+    records: list[dict[str, Any]] = read_json(path) if exists(path) else []
     for new in run_episodes(config, len(records), config.episodes, config.workers):
         records += new
         write_json(path, records)

@@ -1,7 +1,7 @@
 """Builds a bundle from an estimator and a policy, each of a run or of another bundle."""
 
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from opendactyl.control.bundle.model_card import model_card
 from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.control.packaging.metrics import metrics_of_run
 from opendactyl.core.atomic_files import read_json, replace_folder, sha256, write_json, write_text
-from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.errors import InputError, file_errors
+from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import new_folder
 from opendactyl.datasets.format.manifest import MANIFEST_NAME, load_manifest
 from opendactyl.datasets.loading.cache import open_dataset
@@ -50,7 +51,7 @@ def default_policy_run() -> Path:
     """Returns the run of the hardest task in runs/ that has a policy."""
     for task in reversed(TASKS):
         run = Path("runs") / f"policy-{task}"
-        if (run / "checkpoints" / "best.ckpt").exists():
+        if exists(run / "checkpoints" / "best.ckpt"):
             return run
     raise InputError(
         "there is no trained policy in runs/; train one first with `make train-policy`"
@@ -87,7 +88,6 @@ def export_bundle(config: ExportConfig) -> Path:
         manifest["sha256"] = {name: sha256(folder / name) for name in (POSE_FILE, POLICY_FILE)}
         write_json(folder / MANIFEST_FILE, manifest)
         write_text(folder / CARD_FILE, model_card(manifest))
-        folder.chmod(0o755)
         if config.weights is not None:
             _save_weights(config.weights, config.vision, policy)
         _refuse_other_files(out)
@@ -98,10 +98,10 @@ def export_bundle(config: ExportConfig) -> Path:
 
 
 def _temporary_folder(parent: Path) -> Path:
-    try:
-        return Path(tempfile.mkdtemp(prefix=".bundle-", dir=parent))
-    except OSError as error:
-        raise file_error(f"cannot write to {parent}", error, "name another --out") from error
+    folder = parent / f".bundle-{uuid.uuid4().hex}"
+    with file_errors(f"cannot write to {parent}", "name another --out"):
+        folder.mkdir()  # mkdtemp would ignore the umask
+    return folder
 
 
 def _refuse_two_objects(estimated: str | None, manipulated: str) -> None:
@@ -125,7 +125,7 @@ def _save_weights(folder: Path, vision: Path, policy: Path) -> None:
 
 def _refuse_other_files(out: Path) -> None:
     """Checks that replacing the folder removes nothing but a bundle."""
-    if not out.exists():
+    if not exists(out):
         return
     if not out.is_dir():
         raise InputError(f"{out} is a file; name a folder with --out")
@@ -140,7 +140,8 @@ def _refuse_other_files(out: Path) -> None:
 
 
 def _is_bundle(folder: Path) -> bool:
-    return (folder / MANIFEST_FILE).exists() and (folder / POLICY_FILE).exists()
+    policy = folder / POLICY_FILE  # `load_bundle` reports a dangling link
+    return exists(folder / MANIFEST_FILE) and (exists(policy) or policy.is_symlink())
 
 
 def _refuse_what_needs_runs(config: ExportConfig) -> None:
@@ -230,4 +231,4 @@ def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path)
 
 def _holds_dataset(dataset: Path, hashes: list[str]) -> bool:
     """Whether a folder still holds the dataset of a training: files may have been moved."""
-    return (dataset / MANIFEST_NAME).exists() and load_manifest(dataset).config_hash in hashes
+    return exists(dataset / MANIFEST_NAME) and load_manifest(dataset).config_hash in hashes

@@ -9,6 +9,7 @@ from opendactyl.control.bundle.load import CARD_FILE, MANIFEST_FILE, POSE_FILE, 
 from opendactyl.control.bundle.model_card import model_card
 from opendactyl.core.atomic_files import read_json, sha256, write_json, write_text
 from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.vision.training.checkpoints import best_checkpoint
 
@@ -66,10 +67,10 @@ def metrics_of_run(run: Path) -> dict[str, Any]:
     A run that was resumed may hold the report of its earlier weights, which is left out.
     """
     report = run / "report"
-    if not (report / "metrics.json").exists():
+    if not exists(report / "metrics.json"):
         return {}
     about = report / CONFIG_NAME
-    measured = read_json(about).get("checkpoint_sha256") if about.exists() else None
+    measured = read_json(about).get("checkpoint_sha256") if exists(about) else None
     if measured != sha256(best_checkpoint(run)):
         print(
             f"opendactyl: left out the metrics in {report}, which may be of other weights; renew "
@@ -82,7 +83,7 @@ def metrics_of_run(run: Path) -> dict[str, Any]:
 
 def _row(folder: Path, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The manifest's key, `loop` or `sight`, and the row: settings and results."""
-    loop = (folder / "results.json").exists()
+    loop = exists(folder / "results.json")
     try:
         if loop:
             results = read_json(folder / "results.json")

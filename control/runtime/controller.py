@@ -1,6 +1,6 @@
 """Controller of B hands: last valid pose, observation, policy, joint targets.
 
-Used by the batched evaluation and by the loop of one robot. Needs numpy and onnxruntime only.
+Used by the batched evaluation and by the loop of one robot. Needs the base install only.
 """
 
 import numpy as np

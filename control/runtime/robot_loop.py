@@ -1,6 +1,6 @@
 """The control loop of one robot, at a fixed rate: reports faults, holds the hand, recovers.
 
-Needs numpy, onnxruntime and Pillow, and what the robot's own drivers need.
+Needs the base install, and what the robot's own drivers need.
 """
 
 import logging

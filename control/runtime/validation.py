@@ -53,7 +53,7 @@ def check_pose(pose: Pose) -> Pose:
 
 
 def _is_covariance(matrix: Array) -> bool:
-    """Whether a matrix (6, 6) is symmetric and positive semidefinite, whatever its units."""
+    """Whether a matrix (6, 6) is symmetric and positive semidefinite, tested as a correlation."""
     variance = np.diag(matrix)
     scale = np.sqrt(np.maximum(variance, 1e-18))
     correlation = matrix / np.outer(scale, scale)

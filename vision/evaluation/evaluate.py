@@ -9,6 +9,7 @@ import numpy as np
 
 from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, new_folder
 from opendactyl.datasets.format.manifest import Manifest, load_manifest
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
@@ -48,7 +49,7 @@ def open_model(path: Path) -> BatchEstimator:
         InputError: there is none, or it is damaged.
     """
     network = path / "pose.onnx"
-    if network.exists():
+    if exists(network):
         try:
             expected = read_json(path / "manifest.json")["sha256"][network.name]
         except (TypeError, KeyError) as error:
@@ -58,7 +59,7 @@ def open_model(path: Path) -> BatchEstimator:
         if expected != sha256(network):
             raise InputError(f"the checksum of {network} is wrong: the file was changed or damaged")
         return PoseEstimator(network)
-    if (path / "checkpoints").exists():
+    if exists(path / "checkpoints"):
         return load_module(path)
     raise InputError(
         f"{path} is neither a run of train-vision nor a bundle; "
@@ -99,7 +100,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
 def _check_out(out: Path) -> None:
     """Refuses the folder of another command, whose settings would be overwritten."""
     path = out / CONFIG_NAME
-    if path.exists() and "config_hash" not in read_json(path):
+    if exists(path) and "config_hash" not in read_json(path):
         raise InputError(f"{path} contains the settings of another command; name another --out")
 
 
@@ -150,8 +151,8 @@ def _subject(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:
     checkpoint = best_checkpoint(config.model)
     return {
         "model": config.model.name,
-        "bundle_sha256": sha256(network) if network.exists() else None,
-        "checkpoint_sha256": None if network.exists() else sha256(checkpoint),
+        "bundle_sha256": sha256(network) if exists(network) else None,
+        "checkpoint_sha256": None if exists(network) else sha256(checkpoint),
         "data": config.data.name,
         "config_hash": data.manifest.config_hash,
         "seed": data.manifest.seed,

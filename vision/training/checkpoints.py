@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.optional_files import exists
 from opendactyl.models.weights import load_weights, save_checkpoint
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.module import PoseModule
@@ -21,7 +22,7 @@ def load_module(run: Path, name: str = "best") -> PoseModule:
         EnvironmentFailure: the disk failed.
     """
     path = run / "checkpoints" / f"{name}.ckpt"
-    if not path.exists():
+    if not exists(path):
         raise InputError(
             f"{path} does not exist; train an estimator first with `make train-vision`, "
             "or name a run folder that holds one"
@@ -67,7 +68,7 @@ def resume_point(run: Path, module: PoseModule) -> Path | None:
         InputError: it is damaged, or belongs to another network.
     """
     path = last_checkpoint(run)
-    if not path.exists():
+    if not exists(path):
         return None
     stored = load_module(run, "last").hparams
     differing = [name for name in stored if stored[name] != module.hparams.get(name)]
@@ -86,7 +87,7 @@ def start_from(config: VisionConfig, module: PoseModule) -> None:
         InputError: they cannot be read, or belong to another network.
     """
     if config.backbone is not None:
-        if not config.backbone.exists():
+        if not exists(config.backbone):
             raise InputError(f"--backbone {config.backbone} does not exist")
         tower: Any = module.network
         _load(config.backbone, tower.load_backbone, load_weights(config.backbone))

@@ -10,6 +10,7 @@ from typing import Any
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
 from opendactyl.datasets.format.manifest import load_manifest
 from opendactyl.models.weights import about_weights
 from opendactyl.vision.training.config import VisionConfig
@@ -63,13 +64,13 @@ def content_of_data(config: VisionConfig) -> list[str]:
 
 def known_seeds(model: Path) -> Seeds:
     """The recorded seeds of the estimator in a run folder or a bundle; empty if unknown."""
-    if (model / SEEDS_FILE).exists():
+    if exists(model / SEEDS_FILE):
         return read_json(model / SEEDS_FILE)
-    if (model / "config.json").exists():
+    if exists(model / "config.json"):
         config = read_json(model / "config.json")
         folders = {"train": config.get("data", []), "val": [config.get("val_data", "")]}
         return {
-            use: _seeds(Path(n) for n in names if (Path(n) / "manifest.json").exists())
+            use: _seeds(Path(n) for n in names if exists(Path(n) / "manifest.json"))
             for use, names in folders.items()
         }
     training: dict[str, Any] = read_json(model / "manifest.json").get("training", {})

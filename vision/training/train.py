@@ -11,7 +11,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.core.atomic_files import read_json, write_json
+from opendactyl.core.cpu import cores
 from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, new_folder, open_run, to_plain
 from opendactyl.datasets.format.manifest import MANIFEST_NAME
 from opendactyl.datasets.loading.datamodule import PoseDataModule
@@ -55,8 +57,9 @@ def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path
         EnvironmentFailure: the training diverged, a loader worker died, or the disk is full.
     """
     config.check()
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
     _check_present(*config.data, config.val_data)
-    if not (config.out / SEEDS_FILE).exists():
+    if not exists(config.out / SEEDS_FILE):
         check_validation_seed(config)
     if config.mine is not None:
         config = _with_mined(config, find_source)
@@ -64,7 +67,7 @@ def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path
     data = make_data(config)
     L.seed_everything(config.seed, verbose=False)
     module = build_module(config, data)
-    if not last_checkpoint(config.out).exists():
+    if not exists(last_checkpoint(config.out)):
         start_from(config, module)
     run = _open(config) if is_rank_zero() else config.out
     trainer, best = build_trainer(config, run)
@@ -100,7 +103,7 @@ def _translated_errors() -> Iterator[None]:
 
 def _check_present(*folders: Path) -> None:
     for folder in folders:
-        if not folder.exists():
+        if not exists(folder):
             raise InputError(
                 f"there is no dataset in {folder}; make one first with `make dataset` "
                 "or name another with --data and --val-data"
@@ -119,7 +122,7 @@ def _with_mined(config: VisionConfig, find_source: "FindSource | None") -> Visio
     mined = config.out.with_name(config.out.name + "-mined")
     if is_rank_zero():
         new_folder(config.out, resume=config.resume)
-        if not (last_checkpoint(config.out).exists() and (mined / MANIFEST_NAME).exists()):
+        if not (exists(last_checkpoint(config.out)) and exists(mined / MANIFEST_NAME)):
             mine(config.data[0], config.mine, config.mine_samples, mined, find_source)
     return dataclasses.replace(config, data=(*config.data, mined))
 
@@ -130,11 +133,11 @@ def _open(config: VisionConfig) -> Path:
     for name in MAY_CHANGE:
         del plain[name]
     plain["devices"] = count_devices(config)
-    recorded = (config.out / SEEDS_FILE).exists()
+    recorded = exists(config.out / SEEDS_FILE)
     seeds = {} if recorded else seeds_of_training(config)
     plain["data_hashes"] = content_of_data(config)
     path = config.out / CONFIG_NAME
-    if config.resume and path.exists() and "data_hashes" not in read_json(path):
+    if config.resume and exists(path) and "data_hashes" not in read_json(path):
         del plain["data_hashes"]  # Older runs have none.
     run = open_run(config.out, plain, resume=config.resume)
     if not recorded:

@@ -1,6 +1,7 @@
 """Loading bundles: manifest, refused bundles, and requirements."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,12 @@ import numpy as np
 import pytest
 
 from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.core import cpu
 from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
+
+SHIPPED = Path(__file__).parents[3] / "pretrained"
 
 
 def test_a_manifest_has_everything_needed_to_run_the_bundle(bundle):
@@ -110,8 +115,32 @@ def test_linked_files_are_followed_and_a_copy_is_self_contained(copy, tmp_path):
     elsewhere = shutil.copytree(copy, tmp_path / "elsewhere" / "bundle")
     shutil.rmtree(other)
     assert load_bundle(elsewhere).identity == linked.identity
-    with pytest.raises(InputError, match=r"cannot read .*pose\.onnx"):
+    with pytest.raises(InputError, match=r"pose\.onnx is a link to .*cp -rL"):
         load_bundle(copy)
+
+
+@pytest.mark.parametrize("task", ["spin", "face-up", "reorient"])
+def test_a_copy_of_a_shipped_bundle_without_its_links_names_the_remedy(task, tmp_path):
+    copied = shutil.copytree(SHIPPED / task, tmp_path / "there" / task, symlinks=True)
+    if task == "reorient":
+        assert load_bundle(copied).task == task
+        return
+    with pytest.raises(InputError, match=r"\.onnx is a link to \.\./reorient/.*cp -rL"):
+        load_bundle(copied)
+    with pytest.raises(InputError, match=r"cp -rL"):
+        export_bundle(ExportConfig(vision=copied, policy=copied, out=tmp_path / "out"))
+    subprocess.run(["cp", "-rL", SHIPPED / task, tmp_path / "copy"], check=True)
+    assert load_bundle(tmp_path / "copy").identity == load_bundle(SHIPPED / task).identity
+
+
+def test_networks_run_on_as_many_threads_as_the_quota_allows(bundle, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(cpu, "cgroup_quota", lambda *_: 2.5)
+    for threads, expected in ((0, 3), (1, 1)):
+        loaded = load_bundle(bundle, threads)
+        for network in (loaded.estimator, loaded.policy):
+            options = network._session.get_session_options()
+            assert options.intra_op_num_threads == expected
 
 
 def run_python(code, *arguments):

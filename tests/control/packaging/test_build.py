@@ -1,5 +1,6 @@
 """Building bundles."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -140,6 +141,17 @@ def test_export_does_not_write_through_links_into_another_bundle(copy, bundle, t
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
     assert not any(path.is_symlink() for path in linked.iterdir())
     assert load_bundle(linked).manifest["sha256"] != load_bundle(copy).manifest["sha256"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o700), (0o002, 0o775)])
+def test_the_permissions_of_a_bundle_follow_the_umask(bundle, tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        out = export_bundle(ExportConfig(vision=bundle, policy=bundle, out=tmp_path / "new"))
+    finally:
+        os.umask(before)
+    assert out.stat().st_mode & 0o777 == mode
+    assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {mode & 0o666}
 
 
 def test_a_bundle_from_links_holds_files(copy, tmp_path):

@@ -44,6 +44,14 @@ def test_measurements_are_added_to_the_manifest_and_the_card(
     card = (copy / "README.md").read_text()
     assert f"| {row['rotation_error_deg']['mean']:.2f} |" in card
     assert f"| spin | sim | none | 0 | 1000 | 2 | {goals['mean']:.1f} |" in card
+    shown = [f"{axis:.1%}" for axis in row["coverage_90_axes"]]
+    for region, axes in (("rotation", shown[3:]), ("position", shown[:3])):
+        of_region = f"{row[f'coverage_90_{region}']:.1%}"
+        assert f"{of_region} (x, y, z: {', '.join(axes)})" in card
+    del errors["coverage_90_axes"]  # as in evaluations of earlier versions
+    write_json(vision / "metrics.json", errors)
+    record(copy, [vision])
+    assert "x, y, z:" not in (copy / "README.md").read_text()
     write_json(vision / "config.json", read_json(vision / "config.json") | {"states": "policy:a/b"})
     record(copy, [vision])
     assert "| policy of b | classic | 9 | 3 |" in (copy / "README.md").read_text()

@@ -8,8 +8,26 @@ import numpy as np
 import pytest
 import torch
 
+from opendactyl.core import cpu
 from opendactyl.core.atomic_files import read_json
+from opendactyl.core.errors import InputError
 from opendactyl.vision.training.checkpoints import load_module
+from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.train import train
+
+
+def test_training_uses_no_more_threads_than_the_quota_allows(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(cpu, "cgroup_quota", lambda *_: 2.5)
+    before = torch.get_num_threads()
+    try:
+        for threads, expected in ((8, 3), (2, 2)):
+            torch.set_num_threads(threads)
+            with pytest.raises(InputError, match="no dataset"):
+                train(VisionConfig(data=(tmp_path / "absent",), out=tmp_path / "run"))
+            assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.slow
