@@ -2,7 +2,7 @@
 
     python examples/own_rig.py BUNDLE ACTIONS
 
-Implement the two classes. The base install suffices: numpy, onnxruntime and Pillow.
+Implement the two classes. The base install suffices: it has neither simulator nor torch.
 """
 
 import json

@@ -1,12 +1,13 @@
 """Recorded frames as a camera source: a folder of pictures, or a video, for each camera.
 
 Frames of different cameras are matched, so that one that a camera lost does not shift the rest:
-pictures by the number in their names, videos by their presentation time stamps.
+pictures by the numbers in their names, videos by their presentation time stamps.
 """
 
 import logging
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 PICTURES = (".png", ".jpg", ".jpeg")
 VIDEOS = (".mp4", ".mkv", ".avi", ".mov")
 _END = object()
+_NUMBER = re.compile(r"(?<![A-Za-z0-9])[0-9]+\.[0-9]+|[0-9]+")
+"""A number in a file name; `1305.97` is one number, a time stamp, and `cam1.0097` holds two."""
+Numbers = tuple[Decimal, ...]
 
 
 def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -35,9 +39,10 @@ def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
 class RecordedCameras:
     """Plays `PATH/CAMERA/0000.png …` or `PATH/CAMERA.mp4`, frame by frame.
 
-    Pictures with the same number belong together. In videos, each frame of the slowest one is
-    joined with the frames of the others nearest in time, up to half its period away. A camera
-    without such a frame gives None.
+    Pictures with the same numbers in their names belong together and are played in the order of
+    these numbers; a number that only distinguishes the cameras does not count. In videos, each
+    frame of the slowest one is joined with the frames of the others nearest in time, up to half
+    its period away. A camera without such a frame gives None.
     """
 
     def __init__(self, path: str | Path, rig: Rig) -> None:
@@ -121,27 +126,52 @@ def _pictures(folder: Path) -> list[Path]:
         raise file_error(f"cannot read {folder}", error) from error
 
 
-def _by_number(folder: Path) -> dict[int, Path]:
-    """The pictures of a folder by the last number in their names."""
-    numbered: dict[int, Path] = {}
-    for path in sorted(_pictures(folder)):
-        digits = re.findall(r"[0-9]+", path.stem)
-        if not digits:
-            raise InputError(
-                f"{path} has no number in its name, by which frames of the cameras are matched; "
-                "name pictures 0000.png, 0001.png, …"
-            )
-        other = numbered.setdefault(int(digits[-1]), path)
-        if other != path:
-            raise InputError(f"{other} and {path.name} have the same number; keep one of them")
-    return numbered
-
-
 def _match_pictures(folders: Sequence[Path]) -> list[list[Path | None]]:
     """Per camera: its pictures in the order of all numbers; None where it has none."""
-    cameras = [_by_number(folder) for folder in folders]
-    numbers = sorted(set[int]().union(*cameras))
-    return [[pictures.get(number) for number in numbers] for pictures in cameras]
+    found = [[(_numbers(p), p) for p in sorted(_pictures(folder))] for folder in folders]
+    positions = _frame_positions([[numbers for numbers, _ in camera] for camera in found])
+    cameras = [_by_numbers(camera, positions) for camera in found]
+    keys = sorted(set[Numbers]().union(*cameras))
+    return [[pictures.get(key) for key in keys] for pictures in cameras]
+
+
+def _by_numbers(
+    camera: Sequence[tuple[Numbers, Path]], positions: Sequence[int]
+) -> dict[Numbers, Path]:
+    """The pictures of a camera by the numbers at some positions in their names."""
+    pictures: dict[Numbers, Path] = {}
+    for numbers, path in camera:
+        other = pictures.setdefault(tuple(numbers[i] for i in positions), path)
+        if other != path:
+            raise InputError(f"{other} and {path.name} have the same number; keep one of them")
+    return pictures
+
+
+def _numbers(picture: Path) -> Numbers:
+    """The numbers in a picture's name."""
+    found = tuple(map(Decimal, _NUMBER.findall(picture.stem)))
+    if not found:
+        raise InputError(
+            f"{picture} has no number in its name, by which frames of the cameras are matched; "
+            "name pictures 0000.png, 0001.png, …"
+        )
+    return found
+
+
+def _frame_positions(cameras: Sequence[Sequence[Numbers]]) -> Sequence[int]:
+    """Positions of the numbers in the pictures' names that identify a frame, not its camera.
+
+    A number of the camera is constant in its pictures, and differs between cameras. If the names
+    hold different counts of numbers, only the last one is used.
+    """
+    counts = {len(numbers) for camera in cameras for numbers in camera}
+    if len(counts) > 1:
+        return [-1]
+    every = range(counts.pop())
+    values = [[{numbers[i] for numbers in camera} for camera in cameras] for i in every]
+    constant = [all(len(camera) == 1 for camera in position) for position in values]
+    differs = [len(set[Decimal]().union(*position)) > 1 for position in values]
+    return [i for i in every if not (constant[i] and differs[i])] or every
 
 
 def _play_pictures(pictures: Sequence[Path | None]) -> Frames:

@@ -54,6 +54,42 @@ def test_pictures_are_played_by_the_numbers_in_their_names(folders):
         assert np.array_equal(cameras.read()[0], frames(0)[k])
 
 
+NAMES = {
+    "time stamps": lambda _: ("1305031102.975304", "1305031103.04", "1305031103.175", "1305031104"),
+    "two numbers": lambda _: ("take_1_frame_7", "take_1_frame_12", "take_2_frame_3", "take_3_0"),
+    "suffix": lambda camera: [f"{k}_cam{camera}" for k in (8, 9, 10, 11)],
+    "prefix": lambda camera: [f"cam{camera}.{k:04d}" for k in (8, 9, 10, 11)],
+    "counts": lambda camera: [f"{'take2_' if camera == 0 else ''}{k}" for k in (8, 9, 10, 11)],
+}
+"""Names of the pictures of a camera by its number, in the order of playing."""
+
+
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
+def test_pictures_are_ordered_by_all_numbers_in_their_names(folders, names):
+    for number, camera in enumerate(RIG.names):
+        for k, name in enumerate(names(number)):
+            (folders / camera / f"{k:06d}.png").rename(folders / camera / f"{name}.png")
+    cameras = RecordedCameras(folders, RIG)
+    for k in range(FRAMES):
+        for number, view in enumerate(cameras.read()):
+            assert np.array_equal(view, frames(number)[k])
+    with pytest.raises(EndOfRecording):
+        cameras.read()
+
+
+@pytest.mark.parametrize(("name", "matches"), [("1_cam{}", True), ("cam{}_0", True), ("{}", False)])
+def test_single_pictures_are_matched_by_the_number_that_is_not_the_cameras(folders, name, matches):
+    for number, camera in enumerate(RIG.names):
+        for k in range(1, FRAMES):
+            (folders / camera / f"{k:06d}.png").unlink()
+        (folders / camera / "000000.png").rename(folders / camera / f"{name.format(number)}.png")
+    if matches:
+        assert len(RecordedCameras(folders, RIG).read()) == len(RIG.names)
+    else:
+        with pytest.raises(InputError, match="no number is common"):
+            RecordedCameras(folders, RIG)
+
+
 def test_a_damaged_picture_is_missing_and_the_others_stay_matched(folders):
     damaged = folders / "right" / "000001.png"
     damaged.write_bytes(damaged.read_bytes()[:200])
