@@ -23,9 +23,6 @@ from opendactyl.core.errors import InputError, one_line_errors, take_debug_optio
 from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.datasets.generation.config import DatasetConfig
 from opendactyl.render.opengl.backend import choose_backend
-from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
-from opendactyl.vision.training.config import VisionConfig
-from opendactyl.vision.training.train import train
 
 TRAIN_SEED, VAL_SEED = 3000, 3001
 VAL_SAMPLES = 500
@@ -105,6 +102,8 @@ def run(config: AblationConfig) -> str:
     Raises:
         InputError: there is no such variant, or the folder has variants of other settings.
     """
+    from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate  # slow to import
+
     if config.steps < 1:
         raise InputError(f"--steps is {config.steps}; it must be at least 1")
     for name in config.names:
@@ -128,6 +127,9 @@ def run(config: AblationConfig) -> str:
 
 
 def _train(config: AblationConfig, variant: Variant, folder: Path) -> Path:
+    from opendactyl.vision.training.config import VisionConfig  # slow to import
+    from opendactyl.vision.training.train import train
+
     training = _dataset(config, variant.states, seed=TRAIN_SEED, samples=config.samples,
                         appearance=variant.appearance)  # fmt: skip
     # Validation data has the training's appearance, so that no test data selects a checkpoint.

@@ -67,6 +67,7 @@ def check_covariance(path, val_dataset):
         assert np.abs(np.triu(correlation, 1)).max() > 0.1
 
 
+@pytest.mark.slow
 def test_quantization_reduces_the_size_and_little_of_the_accuracy(
     vision_run, policy_run, bundle, val_dataset, tmp_path
 ):
