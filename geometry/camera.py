@@ -1,17 +1,30 @@
 """The pinhole camera: OpenCV axes (x right, y down, z forward), pixel centres at +0.5."""
 
+import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.distortion import Distortion
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.transforms import transform_points
+
+MAX_PIXELS = 16384
+"""Largest image width or height of a camera."""
+
+Roi = tuple[int, int, int, int]
+"""Region of interest: left, top, width and height in pixels; it may extend beyond the frame."""
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A calibrated camera of a rig."""
+    """A calibrated camera of a rig.
+
+    Its undistorted view is the pinhole image of the same size and intrinsics as the raw image.
+    """
 
     name: str
     """Name of the view, used in the file names of a sample's images."""
@@ -23,25 +36,119 @@ class Camera:
     """Intrinsics (3, 3) in pixels."""
     cam_from_hand: Array
     """Extrinsics (4, 4), hand frame to camera frame, in metres."""
+    distortion: Distortion = Distortion()
+    """Distortion of the raw image."""
+    roi: Roi | None = None
+    """The part of the undistorted view that the network observes; None is all of it."""
 
     def project(self, points_in_hand: ArrayLike) -> tuple[Array, Array]:
-        """Projects points (..., 3) in the hand frame to pixels (..., 2) and depths (...) in m."""
+        """Projects points (..., 3) in the hand frame into the undistorted view.
+
+        Returns:
+            Pixels (..., 2) and depths (...) in metres.
+        """
         points = np.asarray(points_in_hand, dtype=np.float64)
         in_camera = transform_points(self.cam_from_hand, points.reshape(-1, 3))
         homogeneous = in_camera @ self.K.T
         depth = homogeneous[:, 2]
-        pixels = homogeneous[:, :2] / depth[:, None]
+        # Points in the camera's plane have no finite image.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pixels = homogeneous[:, :2] / depth[:, None]
         return pixels.reshape(*points.shape[:-1], 2), depth.reshape(points.shape[:-1])
+
+    def project_raw(self, points_in_hand: ArrayLike) -> tuple[Array, Array]:
+        """As `project`, into the raw image, with the distortion of the lens."""
+        pixels, depth = self.project(points_in_hand)
+        return self.distorted(pixels), depth
+
+    def distorted(self, pixels: ArrayLike) -> Array:
+        """Pixels (..., 2) of the raw image, from pixels (..., 2) of the undistorted view."""
+        focal, centre = np.diag(self.K)[:2], self.K[:2, 2]
+        return self.distortion.distort((np.asarray(pixels) - centre) / focal) * focal + centre
 
     def scaled(self, width: int, height: int) -> "Camera":
         """The camera for images resized to `width` × `height` pixels."""
-        scale = np.diag([width / self.width, height / self.height, 1.0])
-        return replace(self, width=width, height=height, K=scale @ self.K)
+        scale = np.array([width / self.width, height / self.height])
+        roi = self.roi
+        if roi is not None:
+            # Rounded: the region is a choice, not a measurement.
+            left, top, *size = np.rint(np.array(roi) * np.tile(scale, 2)).astype(int).tolist()
+            roi = (left, top, max(size[0], 1), max(size[1], 1))
+        K = np.diag([*scale, 1.0]) @ self.K
+        return replace(self, width=width, height=height, K=K, roi=roi)
+
+    def region(self) -> "Camera":
+        """The pinhole camera whose image is the region of interest of the undistorted view."""
+        left, top, width, height = self.roi or (0, 0, self.width, self.height)
+        K = self.K.copy()
+        K[:2, 2] -= left, top
+        return Camera(self.name, width, height, K, self.cam_from_hand)
 
     @property
     def fovy(self) -> float:
         """Vertical field of view in radians, for a centred principal point."""
         return float(2.0 * np.arctan(self.height / (2.0 * self.K[1, 1])))
+
+
+def check_camera(camera: Camera) -> None:
+    """Checks that a camera can be rendered.
+
+    Raises:
+        InputError: a value is not valid.
+    """
+    label = f"camera {camera.name!r}"
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", camera.name):
+        raise InputError(f"{label}: the name becomes part of file names; use letters, digits, - _")
+    if not (1 <= camera.width <= MAX_PIXELS and 1 <= camera.height <= MAX_PIXELS):
+        raise InputError(
+            f"{label} has an image of {camera.width}×{camera.height} pixels; "
+            f"each must be from 1 to {MAX_PIXELS}"
+        )
+    _check_intrinsics(camera.K, label)
+    pose = camera.cam_from_hand
+    if pose.shape != (4, 4) or not np.all(np.isfinite(pose)):
+        raise InputError(f"{label}: cam_from_hand must be a finite 4×4 matrix")
+    rotation = pose[:3, :3]
+    rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-5) and np.linalg.det(rotation) > 0
+    if not rigid or not np.allclose(pose[3], [0, 0, 0, 1]):
+        raise InputError(f"{label}: cam_from_hand is not a rotation and a translation")
+    if camera.roi is not None:
+        _check_roi(camera, camera.roi, label)
+
+
+def _check_intrinsics(K: Array, label: str) -> None:
+    if K.shape != (3, 3) or not np.all(np.isfinite(K)):
+        raise InputError(f"{label}: K must be a finite 3×3 matrix")
+    if abs(np.linalg.det(K)) < 1e-9 or K[0, 0] <= 0 or K[1, 1] <= 0:
+        raise InputError(f"{label}: K is singular or has no positive focal length: {K.tolist()}")
+    if K[0, 1] != 0 or K[1, 0] != 0:
+        raise InputError(f"{label}: K has skew, which the renderers do not support")
+    if not np.array_equal(K[2], [0, 0, 1]):
+        raise InputError(f"{label}: the last row of K must be [0, 0, 1], not {K[2].tolist()}")
+
+
+def _check_roi(camera: Camera, roi: Roi, label: str) -> None:
+    left, top, width, height = roi
+    if not (1 <= width <= MAX_PIXELS and 1 <= height <= MAX_PIXELS):
+        raise InputError(f"{label}: roi {list(roi)} must be [x, y, width, height] in pixels")
+    if left >= camera.width or top >= camera.height or left + width <= 0 or top + height <= 0:
+        raise InputError(
+            f"{label}: roi {list(roi)} lies outside the image of "
+            f"{camera.width}×{camera.height} pixels"
+        )
+
+
+def optional_fields(value: dict[str, Any]) -> dict[str, Any]:
+    """The distortion and the region of interest of a camera's dictionary or table, if present."""
+    found: dict[str, Any] = {}
+    if "distortion" in value:
+        found["distortion"] = Distortion.from_dict(value["distortion"])
+    if "roi" in value:
+        roi = value["roi"]
+        if len(roi) != 4 or any(type(number) is not int for number in roi):
+            raise InputError(f"roi is {roi}; it must be [x, y, width, height], whole pixels")
+        found["roi"] = tuple(roi)
+    return found
 
 
 def intrinsics_from_fovy(fovy: float, width: int, height: int) -> Array:

@@ -1,7 +1,6 @@
 """The camera rig: the calibrated cameras around the hand, read from a TOML file."""
 
 import os
-import re
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
@@ -13,12 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from opendactyl.core.errors import InputError, file_error
-from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
+from opendactyl.geometry.camera import (
+    Camera,
+    check_camera,
+    intrinsics_from_fovy,
+    optional_fields,
+)
 from opendactyl.geometry.rotation import Array, quat_canonical
 from opendactyl.geometry.transforms import invert_pose, pose_matrix
-
-MAX_PIXELS = 16384
-"""Largest image width or height of a camera."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Rig:
         if len(set(names)) != len(names):
             raise InputError(f"rig {self.name!r} has two cameras of one name: {', '.join(names)}")
         for camera in self.cameras:
-            _check_camera(camera)
+            check_camera(camera)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,19 +64,13 @@ class Rig:
         """The rig for square images of `image_size` pixels."""
         return Rig(self.name, tuple(c.scaled(image_size, image_size) for c in self.cameras))
 
+    def regions(self) -> "Rig":
+        """The rig of the pinhole cameras whose images are the regions of interest."""
+        return Rig(self.name, tuple(c.region() for c in self.cameras))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable form with full matrices."""
-        cameras = [
-            {
-                "name": c.name,
-                "width": c.width,
-                "height": c.height,
-                "K": c.K.tolist(),
-                "cam_from_hand": c.cam_from_hand.tolist(),
-            }
-            for c in self.cameras
-        ]
-        return {"name": self.name, "cameras": cameras}
+        return {"name": self.name, "cameras": [_camera_to_dict(c) for c in self.cameras]}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Rig":
@@ -92,6 +87,7 @@ class Rig:
                     int(c["height"]),
                     np.array(c["K"], dtype=np.float64),
                     np.array(c["cam_from_hand"], dtype=np.float64),
+                    **optional_fields(c),
                 )
                 for c in value["cameras"]
             )
@@ -100,41 +96,28 @@ class Rig:
             raise InputError(f"not a rig: {_explain(error)}") from error
 
 
+def _camera_to_dict(camera: Camera) -> dict[str, Any]:
+    """Without keys for what a camera lacks: hashes of datasets depend on the content."""
+    content = {
+        "name": camera.name,
+        "width": camera.width,
+        "height": camera.height,
+        "K": camera.K.tolist(),
+        "cam_from_hand": camera.cam_from_hand.tolist(),
+    }
+    if camera.distortion:
+        content["distortion"] = camera.distortion.to_dict()
+    if camera.roi is not None:
+        content["roi"] = list(camera.roi)
+    return content
+
+
 _UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 """Exceptions raised while a rig is parsed from data of another form."""
 
 
 def _explain(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
-
-
-def _check_camera(camera: Camera) -> None:
-    label = f"camera {camera.name!r}"
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", camera.name):
-        raise InputError(f"{label}: the name becomes part of file names; use letters, digits, - _")
-    if not (1 <= camera.width <= MAX_PIXELS and 1 <= camera.height <= MAX_PIXELS):
-        raise InputError(
-            f"{label} has an image of {camera.width}×{camera.height} pixels; "
-            f"each must be from 1 to {MAX_PIXELS}"
-        )
-    if camera.K.shape != (3, 3) or not np.all(np.isfinite(camera.K)):
-        raise InputError(f"{label}: K must be a finite 3×3 matrix")
-    if abs(np.linalg.det(camera.K)) < 1e-9 or camera.K[0, 0] <= 0 or camera.K[1, 1] <= 0:
-        raise InputError(
-            f"{label}: K is singular or has no positive focal length: {camera.K.tolist()}"
-        )
-    if camera.K[0, 1] != 0 or camera.K[1, 0] != 0:
-        raise InputError(f"{label}: K has skew, which the renderers do not support")
-    if not np.array_equal(camera.K[2], [0, 0, 1]):
-        last = camera.K[2].tolist()
-        raise InputError(f"{label}: the last row of K must be [0, 0, 1], not {last}")
-    pose = camera.cam_from_hand
-    if pose.shape != (4, 4) or not np.all(np.isfinite(pose)):
-        raise InputError(f"{label}: cam_from_hand must be a finite 4×4 matrix")
-    rotation = pose[:3, :3]
-    rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-5) and np.linalg.det(rotation) > 0
-    if not rigid or not np.allclose(pose[3], [0, 0, 0, 1]):
-        raise InputError(f"{label}: cam_from_hand is not a rotation and a translation")
 
 
 def rig_names() -> list[str]:
@@ -151,7 +134,8 @@ def load_rig(rig: str | Path) -> Rig:
 
     Each `[[camera]]` has `name`, `width`, `height` in pixels; `fovy_deg`, or a 3×3 `K`; `position`
     in metres in the hand frame; and `quaternion` (hand_from_cam, wxyz, OpenCV axes) or `look_at`
-    (a point in the hand frame) with `up` (default z).
+    (a point in the hand frame) with `up` (default z). Optional: `distortion`, a table of `model`
+    and `coefficients` (see `geometry.distortion`), and `roi`, [x, y, width, height] in pixels.
 
     Raises:
         InputError: no such rig or file, or the file does not describe a valid rig.
@@ -202,7 +186,12 @@ def _camera_from_table(entry: dict[str, Any]) -> Camera:
         hand_from_cam = pose_matrix(position, quat_canonical(entry["quaternion"]))
     else:
         hand_from_cam = look_at(position, entry["look_at"], entry.get("up", [0.0, 0.0, 1.0]))
-    return Camera(str(entry["name"]), width, height, intrinsics, invert_pose(hand_from_cam))
+    cam_from_hand = invert_pose(hand_from_cam)
+    name = str(entry["name"])
+    try:
+        return Camera(name, width, height, intrinsics, cam_from_hand, **optional_fields(entry))
+    except InputError as error:
+        raise InputError(f"camera {name!r}: {error}") from error
 
 
 def look_at(position: ArrayLike, target: ArrayLike, up: ArrayLike) -> Array:
