@@ -62,6 +62,11 @@ def _with_present_names(config: type, argv: list[str]) -> list[str]:
     return words
 
 
+def is_given(option: str, argv: list[str]) -> bool:
+    """Whether an option is among the arguments, as `--name`, `--name=…` or with underscores."""
+    return any(word.partition("=")[0].replace("_", "-") == option for word in argv)
+
+
 def value_of(option: str, argv: list[str]) -> str | None:
     """The value given to an option, or None: for options that are needed before the parsing."""
     for number, word in enumerate(argv):

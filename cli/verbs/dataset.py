@@ -7,10 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from opendactyl.cli.options import parse
+from opendactyl.cli.options import is_given, parse, value_of
 from opendactyl.core import mujoco_gl
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.generation.config import DatasetConfig
+from opendactyl.datasets.generation.config import DatasetConfig, uses_opengl
 from opendactyl.render.opengl import backend
 
 
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
         "Renders labelled images of the hand and its object. Without --out it fills data/train, "
         "and data/val with a tenth as many samples of the next seed.",
     )
-    if "--export-bop" in argv and len(command.export_bop) != 2:
+    if is_given("--export-bop", argv) and len(command.export_bop) != 2:
         raise InputError(
             f"--export-bop got {len(command.export_bop)} folders; it takes two, DIR OUT: "
             "the dataset, and the folder to write"
@@ -50,14 +50,14 @@ def main(argv: list[str]) -> None:
 def _render(command: DatasetCommand, argv: list[str]) -> None:
     fields = dataclasses.fields(DatasetConfig)
     config = DatasetConfig(**{f.name: getattr(command, f.name) for f in fields})
-    _choose_backend(config.renderer, config.ray)
+    _choose_backend(uses_opengl(config.renderer, config.states), config.ray)
     config.check()
     from opendactyl.control.evaluation.policy_states import rollout_source
     from opendactyl.datasets.export.card import write_card
     from opendactyl.datasets.generation.generate import generate
 
     make_source = rollout_source(config.states, config.object)
-    if any(word == "--out" or word.startswith("--out=") for word in argv):
+    if is_given("--out", argv):
         generate(config, make_source, write_card)
         return
     val = dataclasses.replace(
@@ -73,9 +73,9 @@ def _render(command: DatasetCommand, argv: list[str]) -> None:
         print(f"dataset in {generate(part, make_source, write_card)}")
 
 
-def _choose_backend(renderer: str, ray: str) -> None:
-    """Chooses one for `classic`; Filament uses Vulkan, and Ray's nodes choose their own."""
-    if renderer == "classic" and not ray:
+def _choose_backend(opengl: bool, ray: str) -> None:
+    """Chooses one if it is needed here; Ray's nodes choose their own."""
+    if opengl and not ray:
         backend.choose_backend()
     else:
         mujoco_gl.requested()
@@ -83,25 +83,28 @@ def _choose_backend(renderer: str, ray: str) -> None:
 
 def _with_folder(argv: list[str]) -> list[str]:
     """The arguments with the folder of --verify added after a bare --repair."""
-    if "--repair" not in argv or "--verify" not in argv[:-1]:
+    folder = value_of("--verify", argv)
+    if "--repair" not in argv or folder is None:
         return argv
     after = argv.index("--repair") + 1
     if after < len(argv) and not argv[after].startswith("--"):
         return argv
-    return [*argv[:after], argv[argv.index("--verify") + 1], *argv[after:]]
+    return [*argv[:after], folder, *argv[after:]]
 
 
 def _maintain(command: DatasetCommand) -> None:
     from opendactyl.datasets.format.manifest import load_manifest
 
     made = load_manifest(command.repair).config if command.repair else {}
-    _choose_backend("classic" if command.export_bop else str(made.get("renderer")), command.ray)
+    states = str(made.get("states"))
+    renders = uses_opengl(str(made.get("renderer")), states) or bool(command.export_bop)
+    _choose_backend(renders, command.ray)
     if command.repair:
         from opendactyl.control.evaluation.policy_states import rollout_source
         from opendactyl.datasets.export.card import write_card
         from opendactyl.datasets.generation.generate import repair
 
-        source = rollout_source(str(made.get("states")), str(made.get("object")))
+        source = rollout_source(states, str(made.get("object")))
         names = repair(
             command.repair,
             workers=command.workers,

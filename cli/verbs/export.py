@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
 
 
 def _check(argv: list[str]) -> None:
-    """Works with the base install, which has no tyro."""
+    """Works with the base install, without the libraries that the other options import."""
     from opendactyl.control.bundle.load import check_bundle
 
     words = argv[0].split("=", 1)[1:] + argv[1:]

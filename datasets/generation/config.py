@@ -24,6 +24,11 @@ LIBRARIES = ("opendactyl", "mujoco", "gymnasium-robotics", "fast-simplification"
 """Libraries that determine the bytes of a shard."""
 
 
+def uses_opengl(renderer: str, states: str) -> bool:
+    """Whether a dataset's generation needs OpenGL: `classic` does, and mining renders with it."""
+    return renderer == "classic" or states.startswith("mined:")
+
+
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
     """The installed versions of libraries."""
     return {name: version(name) for name in names}

@@ -26,6 +26,7 @@ from opendactyl.datasets.generation.config import (
     GENERATION_VERSION,
     DatasetConfig,
     ResolvedConfig,
+    uses_opengl,
 )
 from opendactyl.datasets.generation.local_workers import pool_shards
 from opendactyl.datasets.generation.progress import Progress, check_generation, lock
@@ -120,10 +121,10 @@ def repair(
 
 
 def _check_renderer(config: DatasetConfig) -> None:
-    """Chooses a GL backend if the renderer needs one; raises if the renderer does not work."""
+    """Chooses a GL backend if one is needed; raises if the renderer does not work."""
     if config.renderer == "filament":
         count_devices()
-    else:
+    if uses_opengl(config.renderer, config.states):
         choose_backend()
 
 

@@ -16,7 +16,11 @@ from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import EnvironmentFailure, InputError, OpenDactylError
 from opendactyl.core.optional_files import exists
 from opendactyl.datasets.format.shards import shard_name
-from opendactyl.datasets.generation.config import ResolvedConfig, installed_versions
+from opendactyl.datasets.generation.config import (
+    ResolvedConfig,
+    installed_versions,
+    uses_opengl,
+)
 from opendactyl.datasets.generation.progress import FinishedShard, FinishedShards
 
 _log = logging.getLogger(__name__)
@@ -81,8 +85,8 @@ def _collect(
 
     # Pickled here: unpickling a source may import MuJoCo, before which the node must choose a
     # backend.
-    kind = resolved.config.renderer
-    job = ray.put((pickle.dumps((resolved, make_source)), kind, resolved.versions()))
+    opengl = uses_opengl(resolved.config.renderer, resolved.config.states)
+    job = ray.put((pickle.dumps((resolved, make_source)), opengl, resolved.versions()))
     make = ray.remote(num_cpus=1, max_retries=RETRIES)(_make_shard)
     pending = {make.remote(job, number): number for number in numbers}
     made = 0
@@ -135,9 +139,9 @@ def _wait_until_visible(path: Path, checksum: str) -> None:
 _makers: dict[bytes, Any] = {}
 
 
-def _make_shard(job: tuple[bytes, str, dict[str, str]], number: int) -> FinishedShard:
+def _make_shard(job: tuple[bytes, bool, dict[str, str]], number: int) -> FinishedShard:
     """Generates a shard on a node."""
-    config_and_source, kind, versions = job
+    config_and_source, opengl, versions = job
     installed = installed_versions(versions)
     if installed != versions:
         raise EnvironmentFailure(
@@ -145,7 +149,7 @@ def _make_shard(job: tuple[bytes, str, dict[str, str]], number: int) -> Finished
             "install the same versions on every node"
         )
     if config_and_source not in _makers:
-        if kind == "classic":
+        if opengl:
             from opendactyl.render.opengl.backend import choose_backend
 
             choose_backend()

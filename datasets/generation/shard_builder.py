@@ -11,7 +11,7 @@ import numpy as np
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.label import Label
 from opendactyl.datasets.format.shards import Sample, shard_name, write_shard
-from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig
+from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig, uses_opengl
 from opendactyl.datasets.generation.progress import FinishedShard
 from opendactyl.datasets.generation.state_sources import (
     APPEARANCE_STREAM,
@@ -23,6 +23,7 @@ from opendactyl.geometry.transforms import pose_matrix, transform_points
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.base import Renderer
 from opendactyl.render.factory import make_renderer
+from opendactyl.render.opengl.context import gl_driver
 from opendactyl.sim.objects.shipped import object_spec
 
 MakeSource = Callable[[], StateSource]
@@ -33,7 +34,7 @@ class ShardMaker:
     """Generates any shard of a dataset; owns a graphics context and a state source."""
 
     graphics: dict[str, str]
-    """Vendor, renderer and version of the OpenGL driver; empty for other renderers."""
+    """The OpenGL driver, see `gl_driver`; empty if the dataset does not use OpenGL."""
 
     def __init__(self, resolved: ResolvedConfig, make_source: MakeSource | None) -> None:
         """Opens the state source and the renderer.
@@ -52,7 +53,8 @@ class ShardMaker:
                 f"{resolved.fingerprint!r}; restore the bundle, with the same files on every node"
             )
         self._renderer = open_renderer(resolved)
-        self.graphics = _gl_driver() if resolved.config.renderer == "classic" else {}
+        opengl = uses_opengl(resolved.config.renderer, resolved.config.states)
+        self.graphics = gl_driver() if opengl else {}
 
     def write(self, number: int, count: Callable[[], None]) -> FinishedShard:
         """Writes shard `number`, calling `count` after each sample."""
@@ -74,17 +76,6 @@ class ShardMaker:
 def open_source(config: DatasetConfig, make_source: MakeSource | None) -> StateSource:
     """The state source of a dataset: that of `make_source`, or the one that `--states` names."""
     return make_source() if make_source else state_source(config.states, config.object)
-
-
-def _gl_driver() -> dict[str, str]:
-    """Vendor, renderer and version of the current OpenGL context."""
-    from OpenGL import GL
-
-    names = {"gl_vendor": GL.GL_VENDOR, "gl_renderer": GL.GL_RENDERER, "gl_version": GL.GL_VERSION}
-    return {
-        key: str(GL.glGetString(name) or b"unknown", "ascii", "replace")
-        for key, name in names.items()
-    }
 
 
 def open_renderer(resolved: ResolvedConfig) -> Renderer:

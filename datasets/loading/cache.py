@@ -1,12 +1,12 @@
 """Cache of decoded, downsized images in a memory-mapped file, so that no epoch decodes JPEG."""
 
-import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from PIL import Image
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from opendactyl.core.atomic_files import json_hash
 from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.optional_files import exists
 from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
@@ -80,7 +81,7 @@ def open_dataset(folder: str | Path, image_size: int, views: int = 0) -> CachedD
     shards = [shard.sha256 for shard in manifest.shards]
     key = json_hash([CACHE_VERSION, manifest.config_hash, shards, image_size])[:16]
     cache = folder / ".cache" / f"{image_size}-{key}"
-    if not (cache / "labels.npz").exists():
+    if not exists(cache / "labels.npz"):
         _build_once(folder, manifest, image_size, cache)
     first = slice(views or None)
     with np.load(cache / "labels.npz") as labels:
@@ -116,9 +117,9 @@ def _build_once(folder: Path, manifest: Manifest, size: int, cache: Path) -> Non
     """Builds the cache in one of several processes; the others wait."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with (cache / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if not (cache / "labels.npz").exists():
+        # A soft lock would survive the death of its process.
+        with FileLock(cache / ".lock", fallback_to_soft=False):
+            if not exists(cache / "labels.npz"):
                 _build(folder, manifest, size, cache)
     except OSError as error:
         for leftover in cache.glob("*.tmp*"):

@@ -1,21 +1,19 @@
 """MuJoCo's OpenGL renderer, headless: all views in one framebuffer, read back once."""
 
-import os
-import warnings
 from types import TracebackType
 from typing import Any, Self
 
 import mujoco
 import numpy as np
-from mujoco.rendering.classic import gl_context
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.base import OBJECT, geom_classes, mask_ratio
+from opendactyl.render.opengl.context import open_context
 from opendactyl.render.scene import apply_appearance, build_render_scene, true_cameras
 from opendactyl.sim.scene import COLLISION_GROUP, HAND_GROUP, OBJECT_GROUP
 from opendactyl.sim.state import State
@@ -25,23 +23,6 @@ SUPERSAMPLING = 2
 
 On a CPU it is faster than MuJoCo's default multisampling, and it also smooths shading and textures.
 """
-
-
-def _open_context(model: mujoco.MjModel, width: int, height: int) -> tuple[Any, mujoco.MjrContext]:
-    """Opens an OpenGL context and MuJoCo's rendering context in it, for a framebuffer in pixels."""
-    with warnings.catch_warnings(record=True) as reported:  # GLFW reports its errors as warnings
-        warnings.simplefilter("always")
-        try:
-            gl = gl_context.GLContext(width, height)
-            gl.make_current()
-            return gl, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        except Exception as error:
-            backend = os.environ.get("MUJOCO_GL", "")
-            reason = reported[0].message if reported else error
-            raise EnvironmentFailure(
-                f"MUJOCO_GL={backend} cannot open an OpenGL context ({reason}); "
-                "run `opendactyl doctor`"
-            ) from error
 
 
 class ClassicRenderer:
@@ -79,7 +60,7 @@ class ClassicRenderer:
         width, height = self._width * len(rig.cameras) * supersampling, self._height * supersampling
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
         model.vis.quality.offsamples = 0
-        self._gl, context = _open_context(model, width, height)
+        self._gl, context = open_context(model, width, height)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
         context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self._context = context

@@ -40,6 +40,8 @@ def read_data(refused, vision_run, copies):
         (("dataset", "--renderer", "ink"), "classic or filament"),
         (("dataset", "--states", "policy:nowhere"), "nowhere is not a bundle"),
         (("dataset", "--num-samples", 0), "--num-samples is 0"),
+        (("dataset", "--export-bop=data"), "--export-bop got 1 folders"),
+        (("dataset", "--export_bop", "data"), "--export-bop got 1 folders"),
     ],
 )
 def test_wrong_values_are_refused_in_one_line(refused, arguments, message):

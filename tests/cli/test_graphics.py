@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from opendactyl.cli.verb_list import CHOOSES_GL, VERBS
+from opendactyl.core.atomic_files import read_json, write_json
 
 ARGUMENTS = {
     "dataset": ("--num-samples", "1"),
@@ -72,7 +73,9 @@ def test_the_backend_is_chosen_before_mujoco_is_imported(run, verb, value, chose
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_needs_no_opengl(run, verb):
     done = run(verb, "--help", MUJOCO_GL="vulcan")
-    assert done.stderr in ("", "MuJoCo is imported with MUJOCO_GL=disable\n")
+    if done.stderr != "MuJoCo is imported with MUJOCO_GL=disable\n":
+        assert done.returncode == 0 and done.stderr == ""
+        assert done.stdout.startswith("usage:")
 
 
 @pytest.mark.parametrize("value", ["disable", " Disabled", "off", "FALSE", "0"])
@@ -82,6 +85,20 @@ def test_what_renders_refuses_a_disabled_opengl(run, value):
         assert done.returncode == 2
         assert "but this command renders" in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_mining_needs_opengl_with_every_renderer(run, dataset, tmp_path):
+    settings = {"renderer": "filament", "states": "mined:nowhere"}
+    generating = ("dataset", "--renderer", "filament", "--states", "mined:nowhere")
+    manifest = read_json(dataset / "manifest.json")
+    manifest["config"] |= settings
+    write_json(tmp_path / "manifest.json", manifest)
+    for arguments in (generating, ("dataset", "--repair", ".")):
+        assert "but this command renders" in run(*arguments, MUJOCO_GL="disable").stderr
+        done = run(*arguments, MUJOCO_GL="")
+        assert done.stderr == "MuJoCo is imported with MUJOCO_GL=egl\n"
+    done = run("dataset", "--renderer", "filament", MUJOCO_GL="disable")
+    assert done.stderr == "MuJoCo is imported with MUJOCO_GL=disable\n"
 
 
 @pytest.mark.parametrize("value", ["disable", " Off", "glfw"])

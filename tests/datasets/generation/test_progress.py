@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from opendactyl.control.evaluation.policy_states import RolloutStates
+from opendactyl.control.evaluation.policy_states import MinedStates, RolloutStates
 from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.datasets.format.manifest import load_manifest
@@ -64,6 +64,17 @@ def test_progress_and_manifest_name_the_driver_and_the_versions(dataset):
     assert {key: made_with[key] for key in GL} == progress["gl"]
     assert made_with["gl"] in ("egl", "osmesa", "glfw")
     assert progress["made_with"].items() <= made_with.items()
+
+
+def test_the_driver_that_mined_the_states_is_named_with_every_renderer(bundle, tmp_path):
+    settings = config(
+        tmp_path / "data", states=f"mined:{bundle}", renderer="filament", num_samples=1,
+        image_size=32,
+    )  # fmt: skip
+    folder = generate(settings, functools.partial(MinedStates, bundle))
+    driver = read_json(folder / ".shards.json")["gl"]
+    assert tuple(driver) == tuple(sorted(GL)) and all(driver.values())
+    assert driver.items() <= load_manifest(folder).made_with.items()
 
 
 @pytest.mark.parametrize("key", GL)
@@ -193,11 +204,11 @@ def test_every_worker_checks_the_fingerprint_of_its_source(bundle, other_bundle,
     make_source = functools.partial(RolloutStates, other_bundle)
     with pytest.raises(InputError, match="restore the bundle"):
         ShardMaker(resolved, make_source)
-    job = (pickle.dumps((resolved, make_source)), "classic", resolved.versions())
+    job = (pickle.dumps((resolved, make_source)), True, resolved.versions())
     with pytest.raises(InputError, match="restore the bundle"):
         ray_workers._make_shard(job, 0)
 
 
 def test_a_ray_node_with_other_versions_is_a_failure_of_the_environment():
     with pytest.raises(EnvironmentFailure, match="same versions on every node"):
-        ray_workers._make_shard((b"", "classic", {"numpy": "0.1"}), 0)
+        ray_workers._make_shard((b"", True, {"numpy": "0.1"}), 0)

@@ -109,6 +109,14 @@ def test_repair_generates_exactly_the_broken_shards(dataset, copy, capsys):
     assert repair(copy) == ()
 
 
+@pytest.mark.parametrize("words", [("--verify={}", "--repair"), ("--repair", "--verify={}")])
+def test_repair_uses_the_folder_of_verify_in_both_forms(copy, capsys, words):
+    with pytest.raises(SystemExit) as stop:
+        main(["dataset", *(word.format(copy) for word in words)])
+    assert stop.value.code == 0
+    assert "made again: nothing" in capsys.readouterr().out
+
+
 def test_a_half_written_manifest_is_named_and_rebuilt(dataset, copy):
     manifest = copy / "manifest.json"
     manifest.write_bytes(manifest.read_bytes()[:500])
