@@ -1,0 +1,1 @@
+"""Import of camera calibrations that other programs wrote: one module a format."""
