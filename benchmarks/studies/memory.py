@@ -22,7 +22,6 @@ from opendactyl.core.errors import one_line_errors, take_debug_option
 from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.models.policy.actor_critic import MEMORIES
 from opendactyl.policy.interface.observations import LAYOUTS, layout_size
-from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.config import PolicyConfig
 
 EPISODE_SEED = 800_000
@@ -72,6 +71,7 @@ def run(config: MemoryConfig) -> str:
 def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:
     """Consecutive goals of one policy, which is trained if it is missing."""
     from opendactyl.policy.collection.agent import Agent  # imports MuJoCo
+    from opendactyl.policy.training.checkpoints import load_checkpoint
     from opendactyl.policy.training.evaluation import whole_episodes
     from opendactyl.policy.training.train import train
 
