@@ -11,7 +11,7 @@ PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor dataset preview train-vision eval-vision train-policy export evaluate \
+.PHONY: help setup doctor rig dataset preview train-vision eval-vision train-policy export evaluate \
 	run view demo bench ablation docs test test-slow check format lint type clean
 
 help:  ## list the targets
@@ -24,10 +24,11 @@ setup: $(STAMP)  ## install everything; `make demo` and `make test` do it too
 $(STAMP): pyproject.toml scripts/setup.sh
 	bash scripts/setup.sh "$(VENV)" "$(PYTHON)"
 
-doctor dataset preview train-vision eval-vision train-policy export evaluate run view demo bench: $(STAMP)
+doctor rig dataset preview train-vision eval-vision train-policy export evaluate run view demo bench: $(STAMP)
 	$(BIN)/opendactyl $@ $(ARGS)
 
 doctor:        ## check which parts of this machine work
+rig:           ## import or draw cameras: ARGS="show dactyl"
 dataset:       ## render data/train and data/val
 preview:       ## draw a contact sheet
 train-vision:  ## train the pose estimator (an hour by default)

@@ -2,6 +2,7 @@
 
 VERBS = {
     "doctor": "check which parts of this machine work, with remedies for the others",
+    "rig": "import the calibration of cameras, or draw a rig",
     "dataset": "render a labelled dataset",
     "preview": "draw a contact sheet of a dataset",
     "train-vision": "train the pose estimator",

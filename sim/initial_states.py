@@ -79,7 +79,7 @@ def random_state(scene: Scene, rng: np.random.Generator) -> State:
         neutral = np.clip(0.0, low, high)
         side = np.where(rng.random(len(names.JOINTS)) < 0.5, low, high)
         joints = neutral + curl * (side - neutral)
-        position = rng.uniform([-0.03, -0.03, 0.0], [0.05, 0.03, 0.08])
+        position = rng.uniform(*names.OBJECT_POSITIONS)
         scene.set_state(data, State(joints, position, orientation))
         if max(-data.contact.dist, default=0.0) <= MAX_PENETRATION:
             return scene.state(data.qpos)

@@ -28,6 +28,15 @@ MAY_IMPORT = {
     "cli": BELOW_CLI | {"benchmarks"},
 }
 LEVELS = {
+    "geometry": [
+        ("rotation", "torch_rotation", "static_landmarks"),
+        ("transforms", "symmetry", "distortion"), ("camera",),
+        ("rig", "drawing", "undistortion"), ("working_volume",), ("rig_drawing",), ("rig_import",),
+    ],
+    "geometry/rig_import": [
+        ("calibration",), ("documents",), ("bop", "colmap", "kalibr", "opencv", "plain", "ros"),
+        ("formats", "convert", "rig_toml"),
+    ],
     "sim": [("hands", "objects"), ("state",), ("scene",), ("initial_states",)],
     "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"), ("factory",)],
     "models": [("onnx_file", "precision", "weights"), ("pose", "policy")],

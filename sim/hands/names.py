@@ -35,3 +35,5 @@ DROP_HEIGHT = -0.13
 
 0.04 m above the world's floor, as in robogym's `StopOnFallWrapper`, and about 0.1 m below the palm.
 """
+OBJECT_POSITIONS = ((-0.03, -0.03, 0.0), (0.05, 0.03, 0.08))
+"""Lowest and highest position of the object's centre over the palm, in metres in the hand frame."""

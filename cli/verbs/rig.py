@@ -1,0 +1,120 @@
+"""`opendactyl rig`: imports a camera calibration, and draws a rig."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from opendactyl.cli.options import parse
+from opendactyl.core.errors import InputError
+
+USAGE = """\
+usage: opendactyl rig import FILE... --out RIG.toml [options]
+       opendactyl rig show NAME|FILE --out PNG [options]
+
+import   convert the calibration of your cameras to a rig file
+show     draw the views of a rig with the working volume
+
+`opendactyl rig import --help` and `opendactyl rig show --help` list the options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportConfig:
+    """Settings of `rig import`."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Calibration files of one format; the cameras keep their order."""
+    out: Path = Path("rig.toml")
+    """The rig file to write; it must not exist."""
+    format: Literal["opencv", "kalibr", "ros", "colmap", "bop", "json"] | None = None
+    """Format of the files; recognised by default."""
+    units: Literal["m", "mm"] | None = None
+    """Unit of the positions; by default the format's, or recognised by their size."""
+    names: str = ""
+    """Names of the cameras, separated by commas; by default those of the files."""
+    hand_from_world: Path | None = None
+    """JSON or YAML file with the pose `hand_from_world` (or `world_from_hand`), in metres; by
+    default the hand frame is the calibration's world."""
+    image_size: tuple[int, int] | None = None
+    """Image width and height in pixels, where the format lacks them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowConfig:
+    """Settings of `rig show`."""
+
+    rig: tyro.conf.Positional[str]
+    """Name of a shipped rig, or a rig file."""
+    out: Path = Path("rig.png")
+    """The image file to write."""
+    volume: tuple[float, float, float, float, float, float] | None = None
+    """Working volume in the hand frame: lower x y z, upper x y z, in metres; by default the space
+    over the palm that the object fills."""
+
+
+def main(argv: list[str]) -> None:
+    """Runs `rig import` or `rig show`."""
+    action, *options = argv or ["--help"]
+    if action in ("-h", "--help"):
+        print(USAGE)
+    elif action == "import":
+        _import(options)
+    elif action == "show":
+        _show(options)
+    else:
+        raise InputError(f"rig {action} does not exist; use rig import or rig show")
+
+
+def _import(argv: list[str]) -> None:
+    config = parse(
+        ImportConfig, "rig import", argv, "Converts the calibration of your cameras to a rig file."
+    )
+    from opendactyl.geometry.rig_import.convert import ImportOptions, to_rig
+    from opendactyl.geometry.rig_import.formats import read_calibration
+    from opendactyl.geometry.rig_import.rig_toml import write_rig
+
+    if not config.files:
+        raise InputError("rig import needs the calibration files")
+    name, calibration = read_calibration(list(config.files), config.format)
+    given = "as given" if config.format else "recognised"
+    options = ImportOptions(
+        config.units,
+        tuple(filter(None, config.names.split(","))),
+        config.hand_from_world,
+        config.image_size,
+    )
+    rig, lines = to_rig(calibration, config.out.stem, options)
+    write_rig(rig, config.out, f"From {', '.join(path.name for path in config.files)} ({name}).")
+    print("\n".join([f"format      {name}, {given}", *lines, f"rig in {config.out}"]))
+
+
+def _show(argv: list[str]) -> None:
+    config = parse(
+        ShowConfig, "rig show", argv, "Draws the views of a rig with the working volume."
+    )
+    from opendactyl.core.atomic_files import write_bytes
+    from opendactyl.geometry.rig import load_rig
+    from opendactyl.geometry.rig_drawing import describe_camera, draw_rig
+    from opendactyl.geometry.working_volume import box_corners, check_volume
+
+    bounds = config.volume or _volume_over_the_palm()
+    corners = box_corners(bounds[:3], bounds[3:])
+    rig = load_rig(config.rig)
+    buffer = io.BytesIO()
+    draw_rig(rig, corners).save(buffer, "PNG")
+    write_bytes(config.out, buffer.getvalue())
+    for camera in rig.cameras:
+        print("; ".join(describe_camera(camera, corners)))
+    print(f"picture in {config.out}", flush=True)
+    check_volume(rig, corners)
+
+
+def _volume_over_the_palm() -> tuple[float, ...]:
+    """The space that an upright block fills at the positions of the free states."""
+    from opendactyl.sim.hands.names import OBJECT_POSITIONS
+    from opendactyl.sim.objects.shipped import object_spec
+
+    half = object_spec("block").half_extent
+    return (*(OBJECT_POSITIONS[0] - half), *(OBJECT_POSITIONS[1] + half))
