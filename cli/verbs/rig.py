@@ -28,8 +28,8 @@ class ImportConfig:
     """Calibration files of one format; the cameras keep their order."""
     out: Path = Path("rig.toml")
     """The rig file to write; it must not exist."""
-    format: Literal["opencv", "kalibr", "ros", "colmap", "bop", "json"] | None = None
-    """Format of the files; recognised by default."""
+    format: str | None = None
+    """Format of the files: opencv, kalibr, ros, colmap, bop or json; recognised by default."""
     units: Literal["m", "mm"] | None = None
     """Unit of the positions; by default the format's, or recognised by their size."""
     names: str = ""

@@ -107,6 +107,11 @@ def test_wrong_input_is_refused_in_one_line(refused, arguments, message):
     assert message in refused("rig", *arguments)
 
 
+def test_an_unknown_format_is_refused_in_one_line(calibration, refused):
+    line = refused("rig", "import", "left.yml", "--format", "opencb")
+    assert "unknown format 'opencb'; use opencv, kalibr, ros, colmap, bop, json" in line
+
+
 def test_an_existing_rig_file_is_kept(calibration, capsys, refused):
     run(capsys, "rig", "import", "left.yml", "--out", "mine.toml")
     line = refused("rig", "import", "right.yml", "--out", "mine.toml")
@@ -116,7 +121,6 @@ def test_an_existing_rig_file_is_kept(calibration, capsys, refused):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("import", "left.yml", "--format", "opencb"), "opencb"),
         (("import", "left.yml", "--units", "cm"), "cm"),
         (("import", "left.yml", "--surplus"), "Unrecognized options: --surplus"),
         (("show",), "Name of a shipped rig, or a rig file"),
