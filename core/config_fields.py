@@ -157,3 +157,18 @@ def load_preset(what: str, name: str, presets: Mapping[str, T]) -> T:
         return dataclasses.replace(base, **values)
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise InputError(f"{what} {name}: {error}; {remedy}") from error
+
+
+def to_toml(config: Any, preset: str) -> str:
+    """The text of a file for `load_preset`, with every field.
+
+    Args:
+        config: a dataclass of fields made by `randomized`.
+        preset: the preset that the file names; all of its values are overridden.
+    """
+    lines = [f'preset = "{preset}"']
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        shown = list(value) if isinstance(value, tuple) else value
+        lines.append(f"{field.name} = {str(shown).lower()}")
+    return "\n".join(lines) + "\n"

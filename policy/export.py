@@ -32,19 +32,41 @@ def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:
     Raises:
         InputError: the run contains no finished policy.
     """
-    weights = load_student(run)
     config = read_json(run / CONFIG_NAME)
-    size = layout_size(LAYOUTS[config["layout"]])
-    actor = Actor(size, hidden=config["hidden"], memory=config["memory"])
-    try:
-        actor.load_state_dict(
-            {k.removeprefix("actor."): v for k, v in weights.items() if k.startswith("actor.")}
+    if config.get("privileged"):
+        raise InputError(
+            f"the policy in {run} observes what a robot cannot measure; give it to train-policy as "
+            "--teacher, and export the run that imitates it"
         )
+    size = layout_size(LAYOUTS[config["layout"]])
+    try:
+        actor = make_actor(load_student(run), size, config["hidden"], config["memory"])
     except RuntimeError as error:
         raise InputError(
             f"the policy in {run} has another shape than its config.json says"
         ) from error
-    return actor.eval(), config
+    return actor, config
+
+
+def make_actor(
+    weights: dict[str, torch.Tensor], size: int, hidden: int = 256, memory: str = "lstm"
+) -> Actor:
+    """The actor among the weights of an agent.
+
+    Args:
+        weights: of an `Agent`.
+        size: length of the observation.
+        hidden: units per layer.
+        memory: `lstm` or `none`.
+
+    Raises:
+        RuntimeError: the weights have other shapes.
+    """
+    actor = Actor(size, hidden=hidden, memory=memory)
+    actor.load_state_dict(
+        {k.removeprefix("actor."): v for k, v in weights.items() if k.startswith("actor.")}
+    )
+    return actor.eval()
 
 
 def training_record(run: Path) -> dict[str, Any]:

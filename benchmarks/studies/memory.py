@@ -82,8 +82,14 @@ def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[i
     )  # fmt: skip
     train(settings)
     size = layout_size(LAYOUTS[settings.layout])
-    agent = Agent(size, hidden=settings.hidden, memory=memory, privileged=False)
-    agent.load_state_dict(load_checkpoint(folder / "checkpoints" / "last.ckpt")["student"])
+    agent = Agent(
+        size,
+        hidden=settings.hidden,
+        memory=memory,
+        critic_memory=settings.critic_memory,
+        privileged=False,
+    )
+    agent.load_state_dict(load_checkpoint(folder / "checkpoints" / "best.ckpt")["student"])
     counted = whole_episodes(agent, settings.environment(), config.episodes, EPISODE_SEED)
     return counted.tolist()
 

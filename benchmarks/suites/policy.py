@@ -43,6 +43,7 @@ class OurPPO:
             env.observation_size,
             hidden=config.hidden,
             memory=config.memory,
+            critic_memory=config.memory,  # like the peer's
             privileged=False,
             precision=config.precision,
         )

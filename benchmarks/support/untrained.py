@@ -49,7 +49,13 @@ def _policy_run(run: Path) -> Path:
     """A run folder like that of `train-policy`, with untrained weights."""
     config = PolicyConfig()
     size = layout_size(LAYOUTS[config.layout])
-    agent = Agent(size, hidden=config.hidden, memory=config.memory, privileged=False)
+    agent = Agent(
+        size,
+        hidden=config.hidden,
+        memory=config.memory,
+        critic_memory=config.critic_memory,
+        privileged=False,
+    )
     (run / "checkpoints").mkdir(parents=True)
     torch.save({"student": agent.state_dict()}, run / "checkpoints" / "best.ckpt")
     write_json(run / "config.json", to_plain(config))

@@ -68,6 +68,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     results = summarize(records, plain["task"])
     vision = config.pose == "vision"
     results["offline"] = _offline(bundle, config.renderer, plain["task"]) if vision else None
+    results["randomization_ranges"] = to_plain(config.randomization_ranges)
     values = results["consecutive_successes"]["values"]
     if others is not None:
         results["against"] = {"pose": others[0]} | compare_paired(values, others[1])

@@ -93,8 +93,9 @@ class RecurrentNet(nn.Module):
         return self.head(x.float()), h.float(), c.float()
 
     def initial_state(self, batch: int) -> tuple[Tensor, Tensor]:
-        """Zero h and c (B, H)."""
-        return torch.zeros(batch, self.hidden), torch.zeros(batch, self.hidden)
+        """Zero h and c (B, H), on the network's device."""
+        zeros = self.head.weight.new_zeros(batch, self.hidden)
+        return zeros, zeros.clone()
 
 
 class Actor(RecurrentNet):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from opendactyl.geometry.rotation import Array
 from opendactyl.models.policy.actor_critic import Actor, Critic
 from opendactyl.models.precision import use_bf16
-from opendactyl.policy.env.episode_types import CRITIC_SIZE
+from opendactyl.policy.env.critic_observation import CRITIC_SIZE
 from opendactyl.policy.interface.actions import decide
 
 
@@ -31,6 +31,7 @@ class Agent(nn.Module):
         *,
         hidden: int,
         memory: str,
+        critic_memory: str = "none",
         privileged: bool,
         precision: str = "32-true",
     ) -> None:
@@ -39,7 +40,8 @@ class Agent(nn.Module):
         Args:
             observation_size: length of the policy's observation.
             hidden: units per layer.
-            memory: `lstm` or `none`.
+            memory: of the actor: `lstm` or `none`.
+            critic_memory: of the critic, which observes nearly all of the physics.
             privileged: the actor gets the critic's observation instead of the policy's.
             precision: one of `models.precision.PRECISIONS`.
         """
@@ -47,14 +49,23 @@ class Agent(nn.Module):
         self.privileged = privileged
         inputs = CRITIC_SIZE if privileged else observation_size
         self.actor = Actor(inputs, hidden=hidden, memory=memory)
-        self.critic = Critic(CRITIC_SIZE, hidden=hidden, memory=memory)
+        self.critic = Critic(CRITIC_SIZE, hidden=hidden, memory=critic_memory)
         self.actor.bf16 = self.critic.bf16 = use_bf16(precision)
 
     def initial_memory(self, batch: int) -> Memory:
         """The memory at the start of a batch of episodes."""
-        return Memory(
-            self.actor.initial_state(batch), self.critic.initial_state(batch), torch.ones(batch, 1)
-        )
+        start = self.actor.head.weight.new_ones(batch, 1)
+        return Memory(self.actor.initial_state(batch), self.critic.initial_state(batch), start)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return self.actor.head.weight.device
+
+    @property
+    def observation(self) -> str:
+        """The actor's observation in a batch of sequences: `critic` or `policy`."""
+        return "critic" if self.privileged else "policy"
 
     def actor_input(self, policy: Tensor, critic: Tensor) -> Tensor:
         """The actor's observation: the critic's for a privileged actor, else the policy's."""

@@ -14,6 +14,7 @@ from tensordict import TensorDict
 
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.collector import Episodes
+from opendactyl.policy.env.episode_types import FULL_DIFFICULTY, Difficulty
 
 Batch = tuple[TensorDict, Episodes]
 
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 class AnyCollector(Protocol):
     """Interface of `Collector` and `RayCollector`."""
 
-    def collect(self, horizon: int, max_angle: float = ...) -> Batch:
+    def collect(self, horizon: int, difficulty: Difficulty = ...) -> Batch:
         """Takes `horizon` actions in every simulation."""
         ...
 
@@ -41,28 +42,30 @@ class AsyncCollector:
         """Makes the collector; collects nothing yet.
 
         Args:
-            agent: the agent that learns.
+            agent: the agent that learns, on any device; its acting copy is on the CPU.
             make: makes the collector for the acting copy of the agent.
             threads: torch threads of the learner while a batch is collected; None changes nothing.
         """
-        self._agent, self._acting = agent, copy.deepcopy(agent)
+        self._agent, self._acting = agent, copy.deepcopy(agent).cpu()
         self.collector = make(self._acting)
         self._threads, self._before = threads, torch.get_num_threads()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="collector")
         self._next: Future[Batch] | None = None
 
-    def collect(self, horizon: int, max_angle: float = torch.pi, *, more: bool = True) -> Batch:
+    def collect(
+        self, horizon: int, difficulty: Difficulty = FULL_DIFFICULTY, *, more: bool = True
+    ) -> Batch:
         """Returns the batch collected in the meantime, and starts the next one.
 
         Args:
             horizon: actions per simulation.
-            max_angle: largest angle to a new goal in radians, for the next batch.
+            difficulty: limits of new goals and episodes, for the next batch.
             more: whether to start the next batch.
         """
-        pending, self._next = self._next or self._begin(horizon, max_angle), None
+        pending, self._next = self._next or self._begin(horizon, difficulty), None
         batch = pending.result()
         self._acting.load_state_dict(self._agent.state_dict())
-        self._next = self._begin(horizon, max_angle) if more else None
+        self._next = self._begin(horizon, difficulty) if more else None
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         return batch
@@ -89,5 +92,5 @@ class AsyncCollector:
             _log.warning("collecting the last, unused batch failed: %s", error)
         self.collector.close()
 
-    def _begin(self, horizon: int, max_angle: float) -> Future[Batch]:
-        return self._pool.submit(self.collector.collect, horizon, max_angle)
+    def _begin(self, horizon: int, difficulty: Difficulty) -> Future[Batch]:
+        return self._pool.submit(self.collector.collect, horizon, difficulty)

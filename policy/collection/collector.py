@@ -9,6 +9,7 @@ from torch import Tensor
 
 from opendactyl.policy.collection.agent import Agent, Memory
 from opendactyl.policy.env.env import HandEnv
+from opendactyl.policy.env.episode_types import FULL_DIFFICULTY, Difficulty, Score
 from opendactyl.policy.env.reward import DIVERGED, DROPPED, FINISHED, RUNNING, TIMED_OUT
 
 
@@ -21,6 +22,8 @@ class Episodes:
     timed_out: int = 0
     finished: int = 0
     diverged: int = 0
+    scores: list[Score] = field(default_factory=list)
+    """Of the episodes at bounds of automatic domain randomization."""
 
     def merge(self, other: "Episodes") -> None:
         """Adds the counts of another roll-out."""
@@ -29,6 +32,7 @@ class Episodes:
         self.timed_out += other.timed_out
         self.finished += other.finished
         self.diverged += other.diverged
+        self.scores += other.scores
 
     def add(self, goals: np.ndarray, outcome: np.ndarray) -> None:
         """Counts the episodes that ended in a step."""
@@ -51,19 +55,21 @@ class Collector:
         self._policy, self._critic = torch.from_numpy(policy), torch.from_numpy(critic)
         self._memory = agent.initial_memory(env.num_envs)
 
-    def collect(self, horizon: int, max_angle: float = np.pi) -> tuple[TensorDict, Episodes]:
+    def collect(
+        self, horizon: int, difficulty: Difficulty = FULL_DIFFICULTY
+    ) -> tuple[TensorDict, Episodes]:
         """Takes `horizon` actions in each of the B simulations.
 
         Args:
             horizon: actions per simulation.
-            max_angle: largest angle to a new goal of `reorient`, in radians.
+            difficulty: limits of new goals and episodes.
 
         Returns:
             Sequences of batch size [B, horizon] with the agent's memory before the first step in
             `actor_h`, `actor_c`, `critic_h`, `critic_c` (repeated along time), and the episodes
             that ended. `next_value` belongs to the observation before any restart.
         """
-        self.env.max_angle = max_angle
+        self.env.difficulty = difficulty
         steps: list[dict[str, Tensor]] = []
         episodes = Episodes()
         first = self._memory
@@ -87,8 +93,10 @@ class Collector:
         agent, memory = self.agent, self._memory
         observation = agent.actor_input(self._policy, self._critic)
         bins, logp, value, after = agent.act(observation, self._critic, memory, self.generator)
+        strength = torch.from_numpy(self.env.strength.astype(np.float32))
         result = self.env.step(bins.numpy())
         episodes.add(result.goals, result.outcome)
+        episodes.scores += result.scores
         done = torch.from_numpy(result.terminated | result.truncated)
         final_value = torch.zeros_like(value)
         if result.truncated.any():
@@ -104,6 +112,9 @@ class Collector:
             "reward": torch.from_numpy(result.reward)[:, None],
             "done": done[:, None],
             "terminated": torch.from_numpy(result.terminated)[:, None],
+            "reached": torch.from_numpy(result.reached)[:, None],
+            "failed": done[:, None] & torch.from_numpy(result.outcome != FINISHED)[:, None],
+            "strength": strength[:, None],
         }
         self._policy = torch.from_numpy(result.policy)
         self._critic = torch.from_numpy(result.critic)

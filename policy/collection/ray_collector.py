@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from tensordict import TensorDict
 
-from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.core.cpu import cores
+from opendactyl.core.errors import EnvironmentFailure, InputError, OpenDactylError
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.collector import Collector, Episodes
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.env.episode_types import EnvConfig
+from opendactyl.policy.env.episode_types import FULL_DIFFICULTY, Difficulty, EnvConfig
 
+LOCAL = "local"
+"""Address of a cluster that is started on this machine."""
 FIRST_ACTOR_SECONDS = 300.0
 """Time to wait for an actor while none is live."""
 ALL_ACTORS_SECONDS = 60.0
@@ -47,18 +50,18 @@ class Worker:
         return True
 
     def collect(
-        self, agent: Agent, version: int, horizon: int, max_angle: float
+        self, agent: Agent, version: int, horizon: int, difficulty: Difficulty
     ) -> tuple[TensorDict, Episodes]:
         """Collects with an agent; a new `version` starts new episodes."""
         if self._collector is None or version != self._version:
-            self._version, self._env.max_angle = version, max_angle
+            self._version, self._env.difficulty = version, difficulty
             self._collector = Collector(self._env, agent, self._seed + version)
         self._collector.agent = agent
-        return self._collector.collect(horizon, max_angle)
+        return self._collector.collect(horizon, difficulty)
 
 
 def connect(address: str) -> Any:
-    """Connects to a Ray cluster and returns the `ray` module.
+    """Connects to a Ray cluster, or starts one on this machine; returns the `ray` module.
 
     Raises:
         InputError: Ray is not installed, or the address is malformed.
@@ -71,8 +74,11 @@ def connect(address: str) -> Any:
         raise InputError("--ray needs Ray: pip install 'opendactyl[cluster]'") from error
     if not ray.is_initialized():
         try:
-            _check_reachable(address)
-            ray.init(address=address, log_to_driver=False)
+            if address == LOCAL:
+                ray.init(num_cpus=cores(), log_to_driver=False, include_dashboard=False)
+            else:
+                _check_reachable(address)
+                ray.init(address=address, log_to_driver=False)
         except ValueError as error:
             raise InputError(f"--ray {address!r} is not an address: {error}") from error
         except (OSError, RuntimeError, RayError) as error:
@@ -106,7 +112,7 @@ class RayCollector:
         """Starts the actors.
 
         Args:
-            address: of the cluster: auto, or HOST:PORT.
+            address: of the cluster: auto, HOST:PORT, or local for one on this machine.
             environment: the environment's settings.
             agent: the agent that acts.
             num_envs: simulations, divided among the actors.
@@ -133,7 +139,9 @@ class RayCollector:
         self._agent = agent
         self._version += 1
 
-    def collect(self, horizon: int, max_angle: float = np.pi) -> tuple[TensorDict, Episodes]:
+    def collect(
+        self, horizon: int, difficulty: Difficulty = FULL_DIFFICULTY
+    ) -> tuple[TensorDict, Episodes]:
         """Takes `horizon` actions in every simulation of the live actors.
 
         Returns:
@@ -147,7 +155,7 @@ class RayCollector:
         while not results:
             self._admit()
             pending = {
-                actor.collect.remote(agent, self._version, horizon, max_angle): slot
+                actor.collect.remote(agent, self._version, horizon, difficulty): slot
                 for slot, actor in enumerate(self._actors)
                 if actor is not None
             }
@@ -200,7 +208,9 @@ class RayCollector:
         """The result of a remote call, or None if the actor died and was replaced."""
         try:
             return self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError:
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, OpenDactylError):
+                raise error.cause from None
             raise
         except self._ray.exceptions.RayError as error:
             self._failures += 1

@@ -5,6 +5,7 @@ import numpy as np
 from mujoco.batch import Batch, SimulationError
 from numpy.typing import NDArray
 
+from opendactyl.core.cpu import cores
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.observations import Measurement
 from opendactyl.sim.hands import names
@@ -28,7 +29,7 @@ class BatchSim:
     def __init__(self, scene: Scene, count: int, threads: int) -> None:
         """Creates `count` simulations stepped on `threads` threads; 0 means one per core."""
         self.scene = scene
-        self.batch = Batch(scene.model, count, threads, persistent=True)
+        self.batch = Batch(scene.model, count, threads or cores(), persistent=True)
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl, self._sites = self.batch.bind("ctrl"), self.batch.bind("site_xpos")
         self.actuated_qpos = scene.model.jnt_qposadr[scene.model.actuator_trnid[:, 0]]
@@ -38,6 +39,11 @@ class BatchSim:
     def actuated(self) -> Array:
         """Current angles (B, 20) of the actuated joints, in radians."""
         return self._qpos[:, self.actuated_qpos]
+
+    @property
+    def applied_targets(self) -> Array:
+        """The targets (B, 20) that act, in radians."""
+        return self._ctrl
 
     def state(self, number: int) -> State:
         """The state of one simulation, for rendering."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array, geodesic_angle
 from opendactyl.policy.env.batch_sim import BatchSim
-from opendactyl.policy.env.episode_types import EnvConfig, Step
+from opendactyl.policy.env.critic_observation import critic_observation
+from opendactyl.policy.env.episode_types import Difficulty, EnvConfig, Score, Step
 from opendactyl.policy.env.initial_states import InitialStates
 from opendactyl.policy.env.reward import (
     DIVERGED,
@@ -67,21 +68,19 @@ class HandEnv:
         self.observation_size = layout_size(self.layout)
         self._distributions = config.distributions()
         self._randomizes = self._distributions != PRESETS["none"]
-        self.scene: Scene = (
-            sized_scene(config.object) if self._randomizes else load_scene(config.object)
-        )
+        self.scene: Scene = (sized_scene if self._randomizes else load_scene)(config.object)
         self._simulations = BatchSim(self.scene, num_envs, threads)
-        low, high = self.scene.actuator_range.T
-        self.decoder = ActionDecoder(config.action, low, high)
+        self.decoder = ActionDecoder(config.action, *self.scene.actuator_range.T)
         self._limit = round(config.seconds_per_goal / names.CONTROL_PERIOD)
-        self.max_angle = np.pi
+        self.difficulty = Difficulty()
+        """Limits of new goals and new episodes, set by the curricula of a training run."""
         self.episode = first_episode + np.arange(num_envs)
         self.running = np.ones(num_envs, dtype=bool)
         self.goals = np.zeros(num_envs, dtype=np.int64)
         self.goal = np.tile([1.0, 0, 0, 0], (num_envs, 1))
         self._start = self.goal.copy()
         self._distance = np.zeros(num_envs)
-        self._since_goal = np.zeros(num_envs, dtype=np.int64)
+        self._since_goal, self._elapsed = np.zeros((2, num_envs), dtype=np.int64)
         self.measured = self._simulations.measure(np.arange(num_envs))
         """The current measurements of all hands, with randomization; updated in place."""
         self._set_seed(seed)
@@ -93,7 +92,13 @@ class HandEnv:
             self.scene, seed, actions=self.config.start_actions, shared=not self.config.evaluation
         )
         self.randomizer = (
-            Randomizer(self._distributions, self.batch, self.scene, seed)
+            Randomizer(
+                self._distributions,
+                self.batch,
+                self.scene,
+                seed,
+                0.0 if self.config.evaluation else self.config.weaker_fraction,
+            )
             if self._randomizes
             else None
         )
@@ -116,17 +121,20 @@ class HandEnv:
         true = self.true_measurement()
         distance = geodesic_angle(true.object_quaternion, self.goal)
         self._since_goal += 1
+        self._elapsed += 1
         reached, outcome = success_and_termination(
             distance,
             true.object_position[:, 2],
             self.goals,
             self._since_goal >= self._limit,
             diverged,
+            self.config.max_goals,
         )
         rewards = reward(self._distance, distance, reached, outcome)
         self._distance = distance
         self.goals += reached
         goals = self.goals.copy()
+        scores = self._scores(outcome != RUNNING)
         ended = np.flatnonzero((outcome != RUNNING) & (not self.config.evaluation))
         if self.config.evaluation:
             self.running &= outcome == RUNNING
@@ -142,13 +150,18 @@ class HandEnv:
         truncated = (outcome == TIMED_OUT) | (outcome == FINISHED)
         return Step(
             policy, critic, final_policy, final_critic, rewards, terminated, truncated, reached,
-            goals, outcome,
+            goals, outcome, scores,
         )  # fmt: skip
 
     @property
     def batch(self) -> Batch:
         """The MuJoCo batch."""
         return self._simulations.batch
+
+    @property
+    def strength(self) -> Array:
+        """Strength of the randomization of the current episodes (B,); 1 without randomization."""
+        return np.ones(self.num_envs) if self.randomizer is None else self.randomizer.strength
 
     def object_pose(self) -> tuple[Array, Array]:
         """The true poses of the objects in the hand frame: (B, 3) and (B, 4)."""
@@ -171,11 +184,23 @@ class HandEnv:
             targets[ids] = self.randomizer.actuate(targets[ids], actuated[ids], ids)
         return self._simulations.advance(ids, targets)
 
+    def _scores(self, ended: NDArray[np.bool_]) -> tuple[Score, ...]:
+        """The scores of episodes at bounds that are now known; each is given once."""
+        if self.randomizer is None or self.difficulty.bounds is None:
+            return ()
+        known = ended | (self._elapsed == self.difficulty.score_actions)
+        boundaries, scores = self.randomizer.boundaries, []
+        for i in np.flatnonzero(known):
+            if (boundary := boundaries[i]) is not None:
+                scores.append(Score(boundary, int(self.goals[i])))
+                boundaries[i] = None
+        return tuple(scores)
+
     def _new_goals(self, ids: NDArray[np.intp], quat: Array) -> None:
         """Samples the next goals of simulations `ids` (K,) with object orientations (K, 4)."""
         if not len(ids):
             return
-        context = GoalContext(self._start[ids], quat, self.max_angle)
+        context = GoalContext(self._start[ids], quat, self.difficulty.max_angle)
         self.goal[ids] = sample_goals(
             self.config.task, self.seed, self.episode[ids], self.goals[ids], context
         )
@@ -192,11 +217,14 @@ class HandEnv:
         self.decoder.reset(actuated, where if len(self.decoder.targets) else None)
         targets = self.decoder.targets[ids]
         if self.randomizer is not None:
-            self.randomizer.begin(ids, self.episode[ids], targets)
+            difficulty = self.difficulty
+            self.randomizer.begin(
+                ids, self.episode[ids], targets, difficulty.strength, difficulty.bounds
+            )
         self._simulations.set_state(ids, starts, targets)
         true = self._simulations.measure(ids)
         self._start[ids] = true.object_quaternion
-        self.goals[ids] = 0
+        self.goals[ids] = self._elapsed[ids] = 0
         self._new_goals(ids, true.object_quaternion)
         return self._observe(ids, true)
 
@@ -210,15 +238,9 @@ class HandEnv:
         self.measured.object_position[ids] = measured.object_position
         self.measured.object_quaternion[ids] = measured.object_quaternion
         goal, targets = self.goal[ids], self.decoder.scaled_targets[ids]
-        joints, linear, angular = self._simulations.velocities(ids)
-        critic = np.concatenate(
-            [
-                build_observation(LAYOUTS["joints"], true, goal, targets),
-                joints * 0.1,
-                linear,
-                angular * 0.1,
-            ],
-            axis=-1,
-            dtype=np.float32,
+        policy = build_observation(self.layout, measured, goal, targets)
+        late = self._since_goal[ids] / self._limit
+        critic = critic_observation(
+            ids, true, goal, targets, late, self._simulations, self.randomizer
         )
-        return build_observation(self.layout, measured, goal, targets), critic
+        return policy, critic

@@ -1,20 +1,45 @@
 """Settings of the environment, and the result of a step."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.core.adr_bounds import Snapshot
 from opendactyl.core.errors import InputError
 from opendactyl.policy.interface.actions import ActionConfig
 from opendactyl.policy.interface.observations import LAYOUTS
-from opendactyl.policy.interface.tasks import TRAINING_SECONDS, check_task
+from opendactyl.policy.interface.tasks import MAX_GOALS, TRAINING_SECONDS, check_task
+from opendactyl.policy.randomization.adr import Boundary
 from opendactyl.policy.randomization.config import RandomizationConfig, load_randomization
 from opendactyl.sim.objects.shipped import object_spec
 
 MIN_START_ACTIONS = 8
 """The minimum of `settled_state`."""
-CRITIC_SIZE = 50 + 24 + 24 + 3 + 3
+
+
+class Difficulty(NamedTuple):
+    """What the curricula of a training run set."""
+
+    max_angle: float = np.pi
+    """Largest angle between the object and a new goal of `reorient`, in radians."""
+    strength: float = 1.0
+    """Largest strength of the randomization, see `randomization.physics.sample`."""
+    bounds: Snapshot | None = None
+    """Bounds of automatic domain randomization."""
+    score_actions: int = 0
+    """Actions whose goals are the score of an episode at a bound; 0: the whole episode."""
+
+
+class Score(NamedTuple):
+    """The goals of an episode that was pinned to a bound."""
+
+    boundary: Boundary
+    goals: int
+
+
+FULL_DIFFICULTY = Difficulty()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +60,11 @@ class EnvConfig:
     """An episode starts after at most this many random actions (D18 C.1: 100)."""
     seconds_per_goal: float = TRAINING_SECONDS
     """Time allowed for each goal; an episode ends when it is over."""
+    max_goals: int = MAX_GOALS
+    """Goals after which an episode ends."""
+    weaker_fraction: float = 0.0
+    """Fraction of the episodes with less than the full strength of the randomization: uniform from
+    0 to `Difficulty.strength`."""
     evaluation: bool = False
     """Run episodes 0, 1, 2 … once each, every one from an initial state of its own."""
 
@@ -47,6 +77,10 @@ class EnvConfig:
             raise InputError(f"no layout {self.layout!r}; choose from {', '.join(LAYOUTS)}")
         if not self.seconds_per_goal > 0:
             raise InputError(f"seconds per goal is {self.seconds_per_goal}; it must be positive")
+        if self.max_goals < 1:
+            raise InputError(f"max goals is {self.max_goals}; it must be at least 1")
+        if not 0 <= self.weaker_fraction <= 1:
+            raise InputError(f"weaker fraction is {self.weaker_fraction}; it must be in [0, 1]")
         if self.start_actions < MIN_START_ACTIONS:
             raise InputError(
                 f"start actions is {self.start_actions}; the least is {MIN_START_ACTIONS}"
@@ -84,3 +118,5 @@ class Step:
     outcome: NDArray[np.int64]
     """Status of each episode after this action (B,), before any restart. In evaluation it is
     meaningless for episodes that ended earlier; check `HandEnv.running` before the step."""
+    scores: tuple[Score, ...] = ()
+    """Scores of episodes at bounds of automatic domain randomization that are now known."""

@@ -19,6 +19,7 @@ def success_and_termination(
     goals: NDArray[np.int64],
     overdue: NDArray[np.bool_],
     diverged: NDArray[np.bool_],
+    max_goals: int = MAX_GOALS,
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which goals were reached (B,), and the status of each episode (B,).
 
@@ -28,12 +29,13 @@ def success_and_termination(
         goals: goals the episodes reached before this action (B,).
         overdue: whether the time for the current goal is over (B,).
         diverged: which simulations diverged (B,); this takes precedence.
+        max_goals: goals after which an episode ends.
     """
     reached = distance < SUCCESS_ANGLE
     outcome = np.full(len(distance), RUNNING)
     outcome[overdue] = TIMED_OUT
     outcome[reached] = RUNNING
-    outcome[reached & (goals + 1 >= MAX_GOALS)] = FINISHED
+    outcome[reached & (goals + 1 >= max_goals)] = FINISHED
     outcome[height < DROP_HEIGHT] = DROPPED
     outcome[diverged] = DIVERGED
     return reached & ((outcome == RUNNING) | (outcome == FINISHED)), outcome

@@ -1,4 +1,4 @@
-"""Disturbances of actuation: noise, delay, backlash, pushes, and the duration of steps.
+"""Disturbances of actuation: noise, delay, pushes, and the duration of steps.
 
 Each class handles simulations `ids` (K,) and stores the state of all B; `begin` starts episodes.
 """
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.randomization.config import RandomizationConfig
 from opendactyl.policy.randomization.rng import EpisodeStreams
-from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD, SUBSTEPS, TIMESTEP
+from opendactyl.sim.hands.names import ACTUATORS, SUBSTEPS, TIMESTEP
 
 Ids = NDArray[np.intp]
 Episode = dict[str, NDArray]
@@ -18,7 +18,7 @@ Episode = dict[str, NDArray]
 
 def add_noise(
     targets: Array, half: Array, centre: Array, ids: Ids, streams: EpisodeStreams,
-    episode: Episode, config: RandomizationConfig,
+    episode: Episode,
 ) -> Array:  # fmt: skip
     """Targets (K, 20) with noise, an offset and a scale; the widths are fractions of the range.
 
@@ -29,10 +29,11 @@ def add_noise(
         ids: the simulations (K,).
         streams: random numbers of this action.
         episode: parameters of the episodes.
-        config: widths of the noise.
     """
-    scale = 1 + config.action_scale * streams.normal("action_scale", ids)
-    added = episode["action_bias"][ids] + config.action_noise * streams.normal("action", ids)
+    scale = 1 + episode["action_scale_offset"][ids]
+    scale += episode["action_scale"][ids, None] * streams.normal("action_scale", ids)
+    added = episode["action_bias"][ids]
+    added += episode["action_noise"][ids, None] * streams.normal("action", ids)
     unit = (targets - centre) / half * scale + 2 * added
     return centre + half * np.clip(unit, -1, 1)
 
@@ -42,54 +43,18 @@ class Delay:
 
     def __init__(self, num_envs: int) -> None:
         """Starts with zero targets."""
-        self._last = np.zeros((num_envs, len(ACTUATORS)))
+        self.last = np.zeros((num_envs, len(ACTUATORS)))
+        """The last targets (B, 20), in radians."""
 
     def begin(self, ids: Ids, targets: Array) -> None:
         """Starts episodes with the hand's current targets (K, 20)."""
-        self._last[ids] = targets
+        self.last[ids] = targets
 
     def __call__(self, targets: Array, ids: Ids, episode: Episode) -> Array:
         """Stores `targets` (K, 20); returns those that act now."""
-        current = np.where(episode["action_delay"][ids], self._last[ids], targets)
-        self._last[ids] = targets
+        current = np.where(episode["action_delay"][ids], self.last[ids], targets)
+        self.last[ids] = targets
         return current
-
-
-class Backlash:
-    """Slack in each tendon: after a reversal a joint does not move until the slack is taken up.
-
-    D18 C.2's rule, applied to the distance between target and current angle as a fraction of half
-    the range: the part of a command's increment that exceeds the slack takes effect (robogym).
-    """
-
-    def __init__(self, num_envs: int) -> None:
-        """Starts with every tendon in the middle of its slack."""
-        self._slack = np.zeros((num_envs, len(ACTUATORS)))
-
-    def begin(self, ids: Ids) -> None:
-        """Starts episodes in the middle of the slack."""
-        self._slack[ids] = 0.0
-
-    def __call__(
-        self, targets: Array, actuated: Array, half: Array, ids: Ids, episode: Episode
-    ) -> Array:
-        """Targets (K, 20) after the loss in the slack.
-
-        Args:
-            targets: in radians (K, 20).
-            actuated: current angles (K, 20).
-            half: half the range of each (20,).
-            ids: the simulations (K,).
-            episode: parameters of the episodes.
-        """
-        command = (targets - actuated) / half
-        down, up = np.moveaxis(episode["backlash"][ids], 1, 0)
-        rate = np.where(command < 0, down, up)
-        slack, increment = self._slack[ids], command * rate * CONTROL_PERIOD
-        left = np.abs(np.sign(command) - slack) / (np.abs(increment) + 1e-12)
-        fraction = np.where(rate > 0, 1 - np.clip(left, 0, 1), 1.0)
-        self._slack[ids] = np.clip(slack + increment, -1, 1)
-        return actuated + fraction * (targets - actuated)
 
 
 class Pushes:

@@ -12,6 +12,8 @@ from opendactyl.core.config_fields import check_ranges, load_preset, randomized
 from opendactyl.core.errors import InputError
 
 Range = tuple[float, float]
+AUTOMATIC = ("adr", "adr-d19")
+"""Names of automatic domain randomization, see `randomization.adr`."""
 LIMITS = {
     "object_size": (0.1, 10.0),
     "object_mass": (1e-3, math.inf),
@@ -57,16 +59,29 @@ class RandomizationConfig:
         0.015, "each target throughout (fraction of its range)", "+ normal", "D18 C.2"
     )
     action_scale: float = randomized(
-        0.015, "each target's distance from its range's centre", "× (1 + normal)", "D18 C.2"
-    )
+        0.0, "each target's distance from its range's centre, at each action", "× (1 + normal)",
+        "D18 C.2: 0.015",
+    )  # fmt: skip
     action_delay: float = randomized(
         0.5, "probability that an actuator is delayed by one action throughout", "", "D18 C.2"
     )
+    action_scale_offset: float = randomized(
+        0.03, "each target's distance from its range's centre, throughout", "× (1 + normal)",
+        "robogym",
+    )  # fmt: skip
+    backlash_calibrated: bool = randomized(
+        True, "backlash at the rates calibrated on OpenAI's hand", "", "D18 C.2, robogym"
+    )
+    backlash_jitter: float = randomized(
+        0.1, "each exponent of the calibrated backlash", "× (1 + normal)", "D18 C.2, robogym"
+    )
+    backlash_scale: float = randomized(1.0, "width of every slack", "×", "ours")
     backlash: Range = randomized(
-        (7.4, 70.0),
-        "rate at which each actuator takes up its slack, per direction (1/s; 0: no slack)",
+        (0.0, 0.0),
+        "rate at which each actuator takes up its slack, per direction, where it is not calibrated "
+        "(1/s for half the range; 0: no slack)",
         "log-uniform",
-        "after robogym's calibrated exponents, 2 to 4.25",
+        "after robogym's exponents, 2 to 4.25",
     )
     force_chance: Range = randomized(
         (0.001, 0.1), "probability of a new push on the object per action", "log-uniform", "D18 C.2"
@@ -135,6 +150,11 @@ class RandomizationConfig:
                 raise InputError(
                     f"randomization {f.name} is {value}; a log-uniform range cannot include 0"
                 )
+        if self.backlash_calibrated and self.backlash != (0, 0):
+            raise InputError(
+                f"randomization backlash is {self.backlash} beside calibrated backlash; set "
+                "backlash_calibrated = false to use the range"
+            )
         if self.pose_period[0] < 1:
             raise InputError(
                 f"randomization pose_period is {self.pose_period}; it must be at least 1"
@@ -145,19 +165,27 @@ def _no_randomization() -> RandomizationConfig:
     """Ranges of zero width."""
     ranges: dict[str, Any] = {}
     for f in dataclasses.fields(RandomizationConfig):
-        factor = f.metadata["distribution"].startswith("× ") and f.name != "action_scale"
-        one = 1.0 if factor else 0.0
+        one = 1.0 if f.metadata["distribution"].startswith("× ") else 0.0
         ranges[f.name] = (one, one) if isinstance(f.default, tuple) else 0.0
-    kept = ("force_decay", "marker_loss_seconds", "pose_loss_seconds", "pose_delay", "pose_period")
+    kept = (
+        "backlash_scale", "force_decay", "marker_loss_seconds", "pose_loss_seconds", "pose_delay",
+        "pose_period",
+    )  # fmt: skip
     for name in kept:
         del ranges[name]
-    ranges["occlusion"] = False
+    ranges["occlusion"] = ranges["backlash_calibrated"] = False
     return RandomizationConfig(**ranges)
 
 
 PRESETS: dict[str, RandomizationConfig] = {
     "none": _no_randomization(),
     "dactyl": RandomizationConfig(),
+    "dactyl-loguniform": RandomizationConfig(
+        action_scale=0.015,
+        action_scale_offset=0.0,
+        backlash_calibrated=False,
+        backlash=(7.4, 70.0),
+    ),
     "vision": RandomizationConfig(
         pose_loss=0.2,
         pose_loss_seconds=0.5,
@@ -166,8 +194,9 @@ PRESETS: dict[str, RandomizationConfig] = {
         pose_injection=(0.0, 0.3),
     ),
 }
-"""`none` has zero width; `dactyl` is D18's Table 1 and its unmodelled effects; `vision` adds the
-delays, lower rates, losses and outliers of an estimator's poses."""
+"""`none` has zero width; `dactyl` is D18's Table 1 and its unmodelled effects, with backlash and
+action noise of robogym; `dactyl-loguniform` samples backlash from a decade of rates instead;
+`vision` is `dactyl` with the delays, lower rates, losses and outliers of an estimator's poses."""
 
 
 def load_randomization(name: str) -> RandomizationConfig:
@@ -176,4 +205,9 @@ def load_randomization(name: str) -> RandomizationConfig:
     Raises:
         InputError: no such preset or file, or the file has an unknown key or a wrong value.
     """
+    if name in AUTOMATIC:
+        raise InputError(
+            f"randomization {name!r} is for train-policy; elsewhere, give the ranges that such a "
+            "run has reached: RUN/ranges.toml"
+        )
     return load_preset("randomization", name, PRESETS)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
+from opendactyl.policy.randomization.backlash import sample_rates
 from opendactyl.policy.randomization.config import RandomizationConfig, Range
 from opendactyl.sim.hands.names import ACTUATORS, FINGERTIPS, JOINTS
 
@@ -19,6 +20,8 @@ from opendactyl.sim.hands.names import ACTUATORS, FINGERTIPS, JOINTS
 class Physics:
     """Parameters of one episode: factors where the table has ×, offsets where it has +."""
 
+    strength: float
+    """Fraction of the ranges of body and actuation that the episode was sampled from."""
     object_size: float
     object_mass: float
     link_mass: Array
@@ -36,10 +39,16 @@ class Physics:
     """Mean extension of a physics step, in seconds."""
     action_bias: Array
     """Fraction of the range (20,)."""
+    action_noise: float
+    """Standard deviation at each action, as a fraction of the range."""
+    action_scale: float
+    """Standard deviation at each action of the factor on the distance from the range's centre."""
     action_delay: NDArray[np.bool_]
     """Whether an actuator is delayed by one action (20,)."""
+    action_scale_offset: Array
+    """Relative error of the target's distance from the centre of its range (20,)."""
     backlash: Array
-    """Rates (2, 20) downwards and upwards, in 1/s; 0 means no slack."""
+    """Rates (2, 20) downwards and upwards, see `backlash.sample_rates`."""
     force_chance: float
     fingertip_offset: Array
     """In the hand frame (5, 3), in metres."""
@@ -65,25 +74,37 @@ class Physics:
         }
 
 
-def sample(rng: np.random.Generator, config: RandomizationConfig, links: int) -> Physics:
-    """Samples the parameters of an episode for a hand of `links` bodies."""
+def sample(
+    rng: np.random.Generator, config: RandomizationConfig, links: int, strength: float = 1.0
+) -> Physics:
+    """Samples the parameters of an episode.
+
+    Args:
+        rng: the generator; the numbers taken from it do not depend on `strength`.
+        config: the ranges.
+        links: number of bodies of the hand.
+        strength: from 0, the nominal body and actuation, to 1, the full ranges. Factors near 1 are
+            interpolated linearly, log-uniform ones geometrically; slack is proportional to it. The
+            ranges of the measurements are not changed.
+    """
     joints, actuators, tips = len(JOINTS), len(ACTUATORS), (len(FINGERTIPS), 3)
     rate = rng.uniform(*config.timestep_rate)
     base = rng.uniform(-1, 1, 3) * config.base_marker
     return Physics(
-        object_size=float(rng.uniform(*config.object_size)),
-        object_mass=float(rng.uniform(*config.object_mass)),
-        link_mass=rng.uniform(*config.link_mass, links),
-        friction=float(rng.uniform(*config.friction)),
-        joint_damping=_log_uniform(rng, config.joint_damping, joints),
-        actuator_gain=_log_uniform(rng, config.actuator_gain, actuators),
-        joint_limits=rng.normal(0, config.joint_limits, (joints, 2)),
-        gravity=rng.normal(0, config.gravity, 3),
-        timestep_extra=1 / rate if rate > 0 else 0.0,
-        action_bias=rng.normal(0, config.action_bias, actuators),
-        action_delay=rng.random(actuators) < config.action_delay,
-        backlash=_log_uniform(rng, config.backlash, (2, actuators)),
-        force_chance=float(_log_uniform(rng, config.force_chance, 1)[0]),
+        strength=strength,
+        object_size=float(_uniform_factor(rng, config.object_size, None, strength)),
+        object_mass=float(_uniform_factor(rng, config.object_mass, None, strength)),
+        link_mass=_uniform_factor(rng, config.link_mass, links, strength),
+        friction=float(_uniform_factor(rng, config.friction, None, strength)),
+        joint_damping=_log_uniform(rng, config.joint_damping, joints) ** strength,
+        actuator_gain=_log_uniform(rng, config.actuator_gain, actuators) ** strength,
+        joint_limits=strength * rng.normal(0, config.joint_limits, (joints, 2)),
+        gravity=strength * rng.normal(0, config.gravity, 3),
+        timestep_extra=strength / rate if rate > 0 else 0.0,
+        action_bias=strength * rng.normal(0, config.action_bias, actuators),
+        action_delay=rng.random(actuators) < strength * config.action_delay,
+        backlash=sample_rates(rng, config, strength),
+        force_chance=strength * float(_log_uniform(rng, config.force_chance, 1)[0]),
         fingertip_offset=rng.normal(0, config.fingertip_offset, tips) + base,
         fingertip_marker=rng.uniform(-1, 1, tips) * config.fingertip_marker,
         position_offset=rng.normal(0, config.position_offset, 3) + base,
@@ -92,7 +113,18 @@ def sample(rng: np.random.Generator, config: RandomizationConfig, links: int) ->
         pose_delay=int(rng.integers(*config.pose_delay, endpoint=True)),
         pose_period=int(rng.integers(*config.pose_period, endpoint=True)),
         pose_injection=float(rng.uniform(*config.pose_injection)),
+        action_noise=strength * config.action_noise,
+        action_scale=strength * config.action_scale,
+        action_scale_offset=strength * rng.normal(0, config.action_scale_offset, actuators),
     )
+
+
+def _uniform_factor(
+    rng: np.random.Generator, bounds: Range, shape: int | None, strength: float
+) -> Any:
+    """Uniform factors, moved towards 1 for a strength below 1."""
+    value = rng.uniform(*bounds, shape)
+    return value if strength == 1 else 1 + strength * (value - 1)
 
 
 def _log_uniform(

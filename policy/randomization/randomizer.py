@@ -6,26 +6,46 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
+from opendactyl.core.adr_bounds import Snapshot
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.observations import Measurement
 from opendactyl.policy.randomization import actuation, sensing
 from opendactyl.policy.randomization.actuation import Ids
+from opendactyl.policy.randomization.adr import Boundary, sample_ranges
+from opendactyl.policy.randomization.backlash import Backlash
 from opendactyl.policy.randomization.config import RandomizationConfig
 from opendactyl.policy.randomization.model_fields import ModelFields
 from opendactyl.policy.randomization.physics import Physics, sample
+from opendactyl.policy.randomization.privileged import EPISODE_SIZE, episode_parameters
 from opendactyl.policy.randomization.rng import EpisodeStreams
 from opendactyl.sim.hands.hand_frame import HAND_FROM_WORLD
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import Scene
 
-PHYSICS_STREAM = 13
+PHYSICS_STREAM, STRENGTH_STREAM = 13, 15
 
 
 class Randomizer:
-    """Randomizes B simulations; the numbers of an episode depend on (seed, episode) only."""
+    """Randomizes B simulations; the numbers of an episode depend on (seed, episode, strength)."""
 
-    def __init__(self, config: RandomizationConfig, batch: Batch, scene: Scene, seed: int) -> None:
-        """Prepares a batch of a scene from `model_fields.sized_scene`."""
+    def __init__(
+        self,
+        config: RandomizationConfig,
+        batch: Batch,
+        scene: Scene,
+        seed: int,
+        weaker_fraction: float = 0.0,
+    ) -> None:
+        """Prepares a batch of simulations.
+
+        Args:
+            config: the ranges.
+            batch: the simulations.
+            scene: their scene, from `model_fields.sized_scene`.
+            seed: seed of the episodes.
+            weaker_fraction: fraction of the episodes whose strength is uniform between 0 and
+                the largest; the others have the largest.
+        """
         self.config = config
         self._seed = seed
         self._fields = ModelFields(batch, scene)
@@ -37,34 +57,64 @@ class Randomizer:
         self._half, self._centre = (high - low) / 2, (high + low) / 2
         self._streams = EpisodeStreams(batch.nsim, seed)
         self._delay = actuation.Delay(batch.nsim)
-        self._backlash = actuation.Backlash(batch.nsim)
+        unit = np.ones_like(self._half) if config.backlash_calibrated else self._half
+        self._backlash = Backlash(batch.nsim, unit)
         self._pushes = actuation.Pushes(batch.nsim, config)
         self._markers = sensing.Markers(batch.nsim, config)
         self._channel = sensing.PoseChannel(batch.nsim, config)
-        self.physics: list[Physics] = [self._sample(0)] * batch.nsim
+        self._weaker_fraction = weaker_fraction
+        first, _ = self._sample(0, 1.0, None)
+        self.physics: list[Physics] = [first] * batch.nsim
         """Parameters of the current episode of each simulation."""
+        self.boundaries: list[Boundary | None] = [None] * batch.nsim
+        """The bound that each episode is pinned to; None after its score was taken."""
         self._episode = {
             f.name: np.stack([np.asarray(getattr(p, f.name)) for p in self.physics])
             for f in dataclasses.fields(Physics)
         }
+        self._privileged = np.zeros((batch.nsim, EPISODE_SIZE))
 
-    def _sample(self, episode: int) -> Physics:
+    @property
+    def strength(self) -> Array:
+        """Strength of the current episodes (B,)."""
+        return self._episode["strength"]
+
+    def _sample(
+        self, episode: int, max_strength: float, bounds: Snapshot | None
+    ) -> tuple[Physics, Boundary | None]:
+        rng = np.random.default_rng([self._seed, episode, STRENGTH_STREAM])
+        weaker, fraction = rng.random(2)
+        strength = max_strength * (fraction if weaker < self._weaker_fraction else 1.0)
+        config, boundary = self.config, None
+        if bounds is not None:
+            config, boundary = sample_ranges(rng, self.config, bounds)
         rng = np.random.default_rng([self._seed, episode, PHYSICS_STREAM])
-        return sample(rng, self.config, len(self._fields.links))
+        return sample(rng, config, len(self._fields.links), strength), boundary
 
-    def begin(self, ids: Ids, episodes: NDArray[np.int64], targets: Array) -> None:
+    def begin(
+        self,
+        ids: Ids,
+        episodes: NDArray[np.int64],
+        targets: Array,
+        max_strength: float = 1.0,
+        bounds: Snapshot | None = None,
+    ) -> None:
         """Starts episodes.
 
         Args:
             ids: their simulations (K,).
             episodes: their numbers (K,).
             targets: the hand's targets at the start (K, 20).
+            max_strength: their largest strength, see `physics.sample`.
+            bounds: of automatic domain randomization, instead of the full ranges.
         """
-        sampled = [self._sample(int(episode)) for episode in episodes]
-        for i, physics in zip(ids, sampled, strict=True):
-            self.physics[i] = physics
+        samples = [self._sample(int(episode), max_strength, bounds) for episode in episodes]
+        sampled = [physics for physics, _ in samples]
+        for i, (physics, boundary) in zip(ids, samples, strict=True):
+            self.physics[i], self.boundaries[i] = physics, boundary
             for name, values in self._episode.items():
                 values[i] = getattr(physics, name)
+            self._privileged[i] = episode_parameters(physics)
         self._fields.apply(ids, sampled)
         self._streams.begin(ids, episodes)
         self._streams.advance(ids)
@@ -88,11 +138,23 @@ class Randomizer:
         self._fields.timestep[ids] = actuation.timestep(ids, streams, episode)
         self._pushes(self._object.mass * episode["object_mass"][ids], ids, streams, episode)
         self._xfrc[ids] = self._pushes.force[ids]
-        targets = actuation.add_noise(
-            targets, self._half, self._centre, ids, streams, episode, self.config
-        )
+        targets = actuation.add_noise(targets, self._half, self._centre, ids, streams, episode)
         targets = self._delay(targets, ids, episode)
-        return self._backlash(targets, actuated, self._half, ids, episode)
+        return self._backlash(targets, actuated, ids, episode["backlash"][ids])
+
+    def privileged(self, ids: Ids) -> Array:
+        """What the critic observes of K episodes: see `randomization.privileged`."""
+        delayed = (self._delay.last[ids] - self._centre) / self._half
+        mass = self._object.mass * self._episode["object_mass"][ids, None]
+        return np.concatenate(
+            [
+                self._privileged[ids],
+                self._backlash.slack[ids],
+                np.where(self._episode["action_delay"][ids], delayed, 0.0),
+                self._pushes.force[ids] / mass,
+            ],
+            axis=1,
+        )
 
     def sense(self, true: Measurement, ids: Ids) -> Measurement:
         """Measurements of K hands, from the true ones."""

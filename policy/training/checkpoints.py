@@ -1,16 +1,33 @@
 """Loading policy checkpoints and initial weights."""
 
+import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.models.weights import load_weights
 from opendactyl.policy.collection.agent import Agent
+from opendactyl.policy.env.critic_observation import CRITIC_SIZE
+from opendactyl.policy.env.episode_types import Difficulty
 from opendactyl.policy.training.config import PolicyConfig
+
+_log = logging.getLogger(__name__)
+
+
+class Start(NamedTuple):
+    """What a run takes from its ancestors besides weights."""
+
+    difficulty: Difficulty | None = None
+    """Where the curricula of a warm start from a run of the same task and physics go on."""
+    fresh_critic: bool = False
+    """Whether the critic is new beside a trained actor."""
+    teacher_values: bool = True
+    """Whether the teacher's critic can be imitated, too."""
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -20,12 +37,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         InputError: the file is missing or is not a checkpoint of train-policy.
         EnvironmentFailure: the file cannot be read because of an I/O error.
     """
-    if not path.exists():
+    if not exists(path):
         raise InputError(
             f"{path} does not exist; train a policy first with `opendactyl train-policy`"
         )
     try:
-        value = torch.load(path, weights_only=True)
+        value = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise file_error(f"cannot read {path}", error) from error
     except Exception as error:
@@ -35,33 +52,58 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return value
 
 
-def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> float | None:
+def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> Start:
     """Loads the weights of `--warm-start` and `--teacher` into the agents.
-
-    Returns:
-        The curriculum's angle in radians of a warm start from a run of the same task, else None.
 
     Raises:
         InputError: the weights are missing or have other shapes.
     """
-    reached = None
+    start = Start()
     if config.warm_start is not None:
         if config.warm_start.is_dir():
             value = _best(config.warm_start)
-            if config.teacher is None:
+            if config.teacher is None and config.uses_teacher:
                 _assign(teacher, _teacher(value, config.warm_start), config.warm_start)
-            if read_json(config.warm_start / CONFIG_NAME)["task"] == config.task:
-                reached = float(value["max_angle"])
+            start = Start(_reached(config, value, config.warm_start))
         else:
             value = {"student": load_weights(config.warm_start)}
-        _assign(student, value["student"], config.warm_start)
+        weights, fits = _with_fitting_critic(student, value["student"])
+        if not fits:
+            _log.warning(
+                "the critic of %s observes other values; a new one is trained", config.warm_start
+            )
+        start = start._replace(fresh_critic=not fits)
+        _assign(student, weights, config.warm_start)
     if config.teacher is not None:
         if config.taught_by_policy:
-            _assign(teacher, load_weights(config.teacher), config.teacher, "--layout and --hidden")
+            weights, fits = _with_fitting_critic(teacher, load_weights(config.teacher))
+            _assign(teacher, weights, config.teacher, "--layout and --hidden")
+            start = start._replace(teacher_values=fits)
         else:
-            weights = _teacher(_best(config.teacher), config.teacher)
+            value = _best(config.teacher)
+            privileged = read_json(config.teacher / CONFIG_NAME).get("privileged", False)
+            weights = value["student"] if privileged else _teacher(value, config.teacher)
             _assign(teacher, weights, config.teacher, "--hidden")
-    return reached
+    return start
+
+
+def _reached(config: PolicyConfig, value: dict[str, Any], run: Path) -> Difficulty | None:
+    """Where the curricula of `run` were, if it had the same task and the same physics."""
+    settings = read_json(run / CONFIG_NAME)
+    if settings["task"] != config.task:
+        return None
+    same = settings["randomization"] == config.randomization
+    return Difficulty(float(value["max_angle"]), float(value.get("strength", 0)) if same else 0.0)
+
+
+def _with_fitting_critic(
+    agent: Agent, weights: dict[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], bool]:
+    """Weights for an agent whose critic may differ, and whether their critic is kept."""
+    own = agent.critic.state_dict(prefix="critic.")
+    if all(k in weights and weights[k].shape == value.shape for k, value in own.items()):
+        return weights, True
+    return {k: v for k, v in weights.items() if not k.startswith("critic.")} | own, False
 
 
 def _best(run: Path) -> dict[str, Any]:
@@ -84,5 +126,6 @@ def _assign(
         agent.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
-            f"{source} has networks of another shape; {equal} must be equal"
+            f"{source} has networks of another shape; {equal} must be equal, and a teacher must "
+            f"observe the {CRITIC_SIZE} values of this version"
         ) from error

@@ -10,11 +10,17 @@ from opendactyl.core.config_fields import renamed
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import to_plain
 from opendactyl.models.policy.actor_critic import MEMORIES
-from opendactyl.models.precision import PRECISIONS
+from opendactyl.models.precision import PRECISIONS, training_device
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig
-from opendactyl.policy.interface.tasks import TRAINING_SECONDS
+from opendactyl.policy.interface.tasks import MAX_GOALS, TRAINING_SECONDS
+from opendactyl.policy.randomization.adr import ADR_PRESETS, PolicyAdr
 from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig, load_randomization
+
+ADR_BASE = "dactyl"
+"""Preset whose ranges are the unit of the bounds of automatic domain randomization."""
+WEAKER_FRACTION = 0.4
+"""Fraction of the episodes below the curriculum's strength, so that nothing is forgotten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +33,13 @@ class PolicyConfig:
     """Run folder; default runs/policy-TASK."""
     memory: str = "lstm"
     """lstm, or none: a feed-forward layer with as many parameters."""
+    privileged: bool = False
+    """Train a teacher for later runs: the actor gets the critic's observation."""
+    critic_memory: str = "none"
+    """Memory of the critic, which observes the parameters of the physics: none or lstm."""
     randomization: str = "none"
-    """Physics and observation randomization: none, dactyl, vision, or a TOML file."""
+    """Physics and observation randomization: none, dactyl, dactyl-loguniform, vision, a TOML file,
+    or automatic with the constants for a few cores (adr) or those of D19 (adr-d19)."""
     object: str = "block"
     """The object in the hand: block or prism."""
     layout: str = "default"
@@ -39,6 +50,11 @@ class PolicyConfig:
     """Fraction of the previous target that each action keeps (D18 footnote 15: 0.3)."""
     seconds_per_goal: float = TRAINING_SECONDS
     """Time allowed for each goal; an episode ends when it is over (D18 C.1; D19 6.1: 32)."""
+    max_goals: int = MAX_GOALS
+    """Goals after which a training episode ends."""
+    strength_curriculum: bool = True
+    """Begin with weak randomization of body and actuation, and strengthen it as goals are reached;
+    two of five episodes are weaker than the largest strength."""
     start_actions: int = 16
     """An episode starts after at most this many random actions (D18 C.1: 100)."""
     num_envs: int = 512
@@ -56,20 +72,31 @@ class PolicyConfig:
     """Units per layer."""
     precision: str = "auto"
     """32-true, bf16-mixed (matrix products in bf16), or auto: bf16-mixed if the CPU supports it."""
+    accelerator: str = "auto"
+    """Where the networks are trained: auto, cpu or gpu. Simulations run on the CPUs."""
     learning_rate: float = 5e-4
-    """Adam's step size."""
+    """Adam's step size at the start."""
+    final_learning_rate: float = 1e-4
+    """Adam's step size at the end, if it is smaller; it decays linearly (D19 Table 14)."""
+    target_kl: float = 0.01
+    """The step size shrinks and grows with the KL divergence of an update; 0: it does not."""
     epochs: int = 4
     """Passes over each batch."""
     minibatches: int = 4
     """Minibatches per batch, split by simulations."""
     gamma: float = 0.99
-    """Discount per action."""
+    """Discount per action at the start."""
+    final_gamma: float = 0.99
+    """Discount per action at the end, if it is larger (D18 Table 10: 0.998)."""
     gae_lambda: float = 0.95
     """The lambda of GAE (D18 Table 10)."""
     clip: float = 0.2
     """PPO's clipping range (D18 Table 10)."""
     entropy: float = 0.001
     """Weight of the entropy bonus."""
+    averaging: float = 0.9
+    """Decay per update of the moving average of the weights, which is evaluated and exported; 0
+    takes the latest weights."""
     teacher_fraction: float = renamed(0.45, "teacher_share")
     """Fraction of the time for a feed-forward teacher with privileged observations; 0 for none."""
     distillation_fraction: float = renamed(0.2, "clone_share")
@@ -82,10 +109,12 @@ class PolicyConfig:
     """Initial weights: a run with the same memory and layout, or a .safetensors file, which has no
     teacher."""
     teacher: Path | None = None
-    """The teacher: that of a run, whose policy may have another memory (--teacher-fraction 0 leaves
-    it unchanged), or the .safetensors file of an LSTM policy with the same layout."""
+    """The teacher: a run with --privileged and --memory none, that of another run, whose policy may
+    have another memory (--teacher-fraction 0 leaves it unchanged), or the .safetensors file of an
+    LSTM policy with the same layout."""
     ray: str = ""
-    """Collect on the Ray cluster at this address: auto, or HOST:PORT."""
+    """Collect in processes of Ray: local, for a cluster on this machine, or the cluster at this
+    address: auto, or HOST:PORT."""
     ray_workers: int = 0
     """Ray actors, which divide the simulations; 0 uses all CPUs of the cluster but one."""
     resume: bool = False
@@ -94,21 +123,27 @@ class PolicyConfig:
     def check(self) -> None:
         """Raises an `InputError` for invalid settings."""
         self.environment()
-        if self.memory not in MEMORIES:
-            raise InputError(f"no memory {self.memory!r}; choose {' or '.join(MEMORIES)}")
+        for memory in (self.memory, self.critic_memory):
+            if memory not in MEMORIES:
+                raise InputError(f"no memory {memory!r}; choose {' or '.join(MEMORIES)}")
         if self.precision not in PRECISIONS:
             raise InputError(f"no precision {self.precision!r}; choose {', '.join(PRECISIONS)}")
         for name in ("minibatches", "epochs", "horizon", "hidden"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} is {getattr(self, name)}; it must be at least 1")
+        training_device(self.accelerator)
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; it cannot be negative")
-        for name in ("gamma", "gae_lambda"):
+        for name in ("gamma", "final_gamma", "gae_lambda"):
             if not 0 < getattr(self, name) <= 1:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} is {getattr(self, name)}; it must be in (0, 1]")
-        if not (0 < self.learning_rate < 1 and 0 < self.clip < 1 and self.entropy >= 0):
-            raise InputError("--learning-rate and --clip must be in (0, 1), --entropy from 0")
+        if not (0 < self.learning_rate < 1 and 0 < self.final_learning_rate < 1):
+            raise InputError("--learning-rate and --final-learning-rate must be in (0, 1)")
+        if not (0 < self.clip < 1 and self.entropy >= 0 and self.target_kl >= 0):
+            raise InputError("--clip must be in (0, 1), --entropy and --target-kl from 0")
+        if not 0 <= self.averaging < 1:
+            raise InputError(f"--averaging is {self.averaging}; it must be in [0, 1)")
         if self.num_envs < 1 or self.num_envs % self.minibatches:
             raise InputError(
                 f"--num-envs {self.num_envs} must be a positive multiple of --minibatches "
@@ -134,6 +169,11 @@ class PolicyConfig:
                 f"--teacher-fraction {fractions[0]:g} and --distillation-fraction {fractions[1]:g} "
                 "cannot be negative and must leave time for PPO"
             )
+        if self.privileged and self.teacher_fraction > 0:
+            raise InputError(
+                "--privileged trains a teacher itself; it needs --teacher-fraction 0, and "
+                "--distillation-fraction 0 unless it imitates a --teacher first"
+            )
         if self.taught_by_policy and self.teacher_fraction > 0:
             raise InputError(
                 f"--teacher {self.teacher} is a finished policy; it needs --teacher-fraction 0"
@@ -146,14 +186,27 @@ class PolicyConfig:
             )
 
     @property
+    def uses_teacher(self) -> bool:
+        """Whether a stage trains a teacher or imitates one."""
+        return self.teacher_fraction + self.distillation_fraction > 0
+
+    @property
     def taught_by_policy(self) -> bool:
         """Whether the teacher is a policy, without privileged observations."""
         return self.teacher is not None and self.teacher.suffix == ".safetensors"
 
+    @property
+    def adr(self) -> PolicyAdr | None:
+        """The constants of automatic domain randomization, if it is chosen."""
+        return ADR_PRESETS.get(self.randomization)
+
     @cached_property
     def ranges(self) -> RandomizationConfig:
-        """The distributions of `randomization`; a file is read only once, by `check`."""
-        return load_randomization(self.randomization)
+        """The distributions of `randomization`; a file is read only once, by `check`.
+
+        Those of automatic domain randomization are the unit of its bounds.
+        """
+        return load_randomization(ADR_BASE if self.adr else self.randomization)
 
     def environment(self) -> EnvConfig:
         """The environment's settings."""
@@ -165,18 +218,25 @@ class PolicyConfig:
             randomization=self.ranges,
             seconds_per_goal=self.seconds_per_goal,
             start_actions=self.start_actions,
+            max_goals=self.max_goals,
+            weaker_fraction=WEAKER_FRACTION if self.strengthens else 0.0,
         )
 
     def lasting(self) -> dict[str, Any]:
         """The settings a resumed run must share: all but folder, duration and hardware."""
         transient = (
-            "out", "resume", "max_minutes", "max_actions", "examined", "precision", "ray",
-            "ray_workers",
+            "out", "resume", "max_minutes", "max_actions", "examined", "precision", "accelerator",
+            "ray", "ray_workers",
         )  # fmt: skip
         plain = {key: value for key, value in to_plain(self).items() if key not in transient}
-        if self.randomization not in PRESETS:
-            plain["distributions"] = to_plain(self.ranges)
-        return plain
+        # A preset may have other ranges in another version.
+        return plain | {"distributions": to_plain(self.ranges)}
+
+    @property
+    def strengthens(self) -> bool:
+        """Whether the strength of the randomization follows the curriculum."""
+        randomized = self.ranges != PRESETS["none"] and self.adr is None
+        return self.strength_curriculum and randomized
 
     @property
     def folder(self) -> Path:

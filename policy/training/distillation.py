@@ -1,33 +1,57 @@
 """Policy cloning: the student acts and imitates the teacher's distribution (D19 section 5)."""
 
+import dataclasses
+
 import torch
 from tensordict import TensorDict
 from torch.nn import functional
 
 from opendactyl.policy.collection.agent import Agent, Memory
 from opendactyl.policy.training.config import PolicyConfig
-from opendactyl.policy.training.ppo import minimise
+from opendactyl.policy.training.ppo import add_advantages, minimise
+from opendactyl.policy.training.schedule import Schedule
 
 
 class Distillation:
     """Trains a student to imitate a privileged teacher, or another policy with a memory."""
 
-    def __init__(self, student: Agent, teacher: Agent, config: PolicyConfig) -> None:
-        """Builds the optimiser; a recurrent teacher keeps its own memory of the student's steps."""
+    def __init__(
+        self, student: Agent, teacher: Agent, config: PolicyConfig, values: bool = True
+    ) -> None:
+        """Builds the optimiser; a recurrent teacher keeps its own memory of the student's steps.
+
+        Args:
+            student: the agent that acts and is trained.
+            teacher: the agent that is imitated.
+            config: the settings.
+            values: whether the student's critic imitates the teacher's, or learns the returns.
+        """
+        self.values = values
         self.student = student
         self.teacher = teacher.eval()
         self.config = config
         self._memory: Memory | None = None
         self.optimizer = torch.optim.Adam(student.parameters(), lr=config.learning_rate, eps=1e-5)
+        # The divergence from the teacher says nothing about the step size.
+        self.schedule = Schedule(dataclasses.replace(config, target_kl=0.0), self.optimizer)
 
-    def update(self, batch: TensorDict, generator: torch.Generator) -> dict[str, float]:
+    def update(
+        self, batch: TensorDict, generator: torch.Generator, progress: float = 0.0
+    ) -> dict[str, float]:
         """Trains on the student's sequences [B, T]; returns the mean losses.
 
+        Args:
+            batch: from a collector with the student.
+            generator: source of the order of the sequences.
+            progress: fraction of the run that is done; the step size does not depend on it.
+
         Raises:
-            EnvironmentFailure: the training diverged.
+            Diverged: a gradient is not finite.
         """
+        self.schedule.apply(0.0)
+        batch = batch.to(self.student.device)
         self._add_targets(batch)
-        self.student.actor.normalizer.update(batch["policy"])
+        self.student.actor.normalizer.update(batch[self.student.observation])
         self.student.critic.normalizer.update(batch["critic"])
         losses: list[tuple[float, float]] = []
         for _ in range(self.config.epochs):
@@ -43,19 +67,26 @@ class Distillation:
         memory = self._memory
         if memory is None or len(memory.start) != len(batch):  # The size varies on a cluster.
             memory = teacher.initial_memory(len(batch))
-        inputs = teacher.actor_input(batch["policy"], batch["critic"])
-        logits, *actor_memory = teacher.actor(inputs, batch["start"], *memory.actor)
-        value, *critic_memory = teacher.critic(batch["critic"], batch["start"], *memory.critic)
-        self._memory = Memory(tuple(actor_memory), tuple(critic_memory), memory.start)
+        inputs, start = batch[teacher.observation], batch["start"]
+        logits, *actor_memory = teacher.actor(inputs, start, *memory.actor)
         batch["teacher_logp"] = torch.log_softmax(logits, dim=-1)
-        target = teacher.critic.scale.inverse(value)
+        value, *critic_memory = teacher.critic(batch["critic"], start, *memory.critic)
+        if self.values:
+            target = teacher.critic.scale.inverse(value)
+        else:
+            add_advantages(batch, self.config.gamma, self.config.gae_lambda)
+            target = batch["value_target"]
         critic.scale.update(target)
         batch["target"] = critic.scale(target)
+        self._memory = Memory(tuple(actor_memory), tuple(critic_memory), memory.start)
 
     def _minimise(self, batch: TensorDict) -> tuple[float, float]:
         student = self.student
         logits, *_ = student.actor(
-            batch["policy"], batch["start"], batch["actor_h"][:, 0], batch["actor_c"][:, 0]
+            batch[student.observation],
+            batch["start"],
+            batch["actor_h"][:, 0],
+            batch["actor_c"][:, 0],
         )
         values, *_ = student.critic(
             batch["critic"], batch["start"], batch["critic_h"][:, 0], batch["critic_c"][:, 0]

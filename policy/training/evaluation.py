@@ -1,5 +1,6 @@
 """Evaluation during training: whole episodes, and the goal angle that an agent can handle."""
 
+import copy
 import dataclasses
 import math
 import time
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.interface.tasks import EVALUATION_SECONDS, SELECTION_SEED_OFFSET
+from opendactyl.policy.env.episode_types import Difficulty, EnvConfig
+from opendactyl.policy.interface.tasks import EVALUATION_SECONDS, MAX_GOALS, SELECTION_SEED_OFFSET
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.curriculum import GROW_RATE, START_ANGLE, goal_rate
 
@@ -64,7 +65,10 @@ def whole_episodes(
         seed: seed of initial states and goals.
     """
     settings = dataclasses.replace(
-        environment, seconds_per_goal=EVALUATION_SECONDS, evaluation=True
+        environment,
+        seconds_per_goal=EVALUATION_SECONDS,
+        max_goals=MAX_GOALS,
+        evaluation=True,
     )
     env = HandEnv(settings, episodes, seed=seed)
     policy, critic = (torch.from_numpy(observation) for observation in env.reset())
@@ -79,17 +83,23 @@ def whole_episodes(
     return goals
 
 
-def reachable_angle(agent: Agent, config: PolicyConfig) -> float:
+def reachable_angle(agent: Agent, config: PolicyConfig, strength: float) -> float:
     """Largest goal angle in radians at which an agent reaches goals at the curriculum's rate.
 
     Bisects between `START_ANGLE`, which is also the answer for an agent that is slower there, and
     π. Actions are sampled and every trial runs the same episodes.
+
+    Args:
+        agent: the acting agent.
+        config: the settings of the run.
+        strength: largest strength of the randomization.
     """
+    agent = copy.deepcopy(agent).cpu()
     env = HandEnv(config.environment(), PROBE_HANDS, seed=config.seed)
 
     def sustains(angle: float) -> bool:
-        env.max_angle = angle
-        batch, _ = Collector(env, agent, config.seed).collect(PROBE_ACTIONS, angle)
+        env.difficulty = Difficulty(angle, strength)
+        batch, _ = Collector(env, agent, config.seed).collect(PROBE_ACTIONS, env.difficulty)
         return goal_rate(batch) > GROW_RATE
 
     if sustains(math.pi):

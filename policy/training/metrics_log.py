@@ -6,13 +6,15 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from opendactyl.core.adr_bounds import AdrBounds
 from opendactyl.core.csv_log import append_row
 from opendactyl.policy.collection.collector import Episodes
 
-METRICS_FILE = "metrics.csv"
+METRICS_FILE, ADR_FILE = "metrics.csv", "adr.csv"
 COLUMNS = (
     "stage", "seconds", "actions", "actions_per_s", "goals", "dropped", "timed_out", "diverged",
-    "max_angle", "objective", "critic", "entropy", "kl", "examined_goals",
+    "max_angle", "strength", "adr_entropy", "objective", "critic", "entropy", "kl",
+    "examined_goals",
 )  # fmt: skip
 """The columns of `metrics.csv`."""
 RECENT_EPISODES = 400
@@ -26,6 +28,7 @@ class MetricsLog:
         """Opens the event file of a run folder."""
         self._path = folder / METRICS_FILE
         self._board = SummaryWriter(folder)
+        self._extents: dict[str, float] = {}
         self._goals: deque[int] = deque(maxlen=RECENT_EPISODES)
 
     def __enter__(self) -> "MetricsLog":
@@ -50,6 +53,22 @@ class MetricsLog:
             "timed_out": episodes.timed_out / ended,
             "diverged": episodes.diverged,
         }
+
+    def moved_bounds(self, bounds: AdrBounds | None, actions: int) -> dict[str, float]:
+        """The column of automatic domain randomization; bounds that moved go into `adr.csv`.
+
+        Args:
+            bounds: the present bounds; None gives no column.
+            actions: actions so far.
+        """
+        if bounds is None:
+            return {}
+        extents = {f"{b.parameter}/{b.end}": v for b, v in bounds.snapshot().extents.items()}
+        if extents != self._extents:
+            row = {"actions": actions} | extents
+            append_row(self._path.with_name(ADR_FILE), tuple(row), row)
+            self._extents = extents
+        return {"adr_entropy": bounds.entropy}
 
     def write(self, row: dict[str, Any]) -> None:
         """Appends a row to `metrics.csv` and its numbers to the event file."""

@@ -12,14 +12,22 @@ from torch.distributions import Categorical, Independent
 from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value.functional import generalized_advantage_estimate
 
-from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.training.config import PolicyConfig
+from opendactyl.policy.training.schedule import Schedule
 
 MAX_GRADIENT = 1.0
 """Largest gradient norm of each network."""
 MAX_WEIGHT = 2.0
 """Largest importance weight of an action."""
+LARGE_KL = 3.0
+"""Multiple of the target KL divergence in an epoch after which the others are left out."""
+MAX_KL = 0.5
+"""KL divergence of an update above which a training has diverged."""
+
+
+class Diverged(Exception):
+    """A training diverged; the trainer goes back to its last checkpoint."""
 
 
 def bins_distribution(logits: Tensor) -> Independent:
@@ -51,11 +59,10 @@ class _SequenceCritic(nn.Module):
 
 def sequence_modules(agent: Agent) -> tuple[ProbabilisticTensorDictSequential, TensorDictModule]:
     """Wraps actor and critic as modules for TorchRL's losses."""
-    observation = "critic" if agent.privileged else "policy"
     actor = ProbabilisticTensorDictSequential(  # pyright: ignore[reportCallIssue]
         TensorDictModule(  # pyright: ignore[reportArgumentType]
             _SequenceActor(agent),
-            in_keys=[observation, "start", "actor_h", "actor_c"],
+            in_keys=[agent.observation, "start", "actor_h", "actor_c"],
             out_keys=["logits"],
         ),
         ProbabilisticTensorDictModule(  # pyright: ignore[reportArgumentType]
@@ -96,18 +103,20 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, agent: Agent) -> No
     """Takes one optimiser step; the gradients of actor and critic are clipped separately.
 
     Raises:
-        EnvironmentFailure: a gradient is not finite; the weights are left unchanged.
+        Diverged: a gradient is not finite; the weights are left unchanged.
     """
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     for network in (agent.actor, agent.critic):
         norm = nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT)
         if not torch.isfinite(norm):
-            raise EnvironmentFailure(
-                "the training diverged: a gradient is not finite; start a new run with a smaller "
-                "--learning-rate and this one as --warm-start"
-            )
+            raise Diverged("a gradient is not finite")
     optimizer.step()
+
+
+def mean_of(losses: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each loss."""
+    return {key: sum(loss[key] for loss in losses) / len(losses) for key in losses[0]}
 
 
 class PPO:
@@ -128,16 +137,28 @@ class PPO:
             loss_critic_type="l2",
             normalize_advantage=False,  # `update` does, before weighting them.
             functional=False,
-        )
+        ).to(agent.device)
         self.optimizer = torch.optim.Adam(agent.parameters(), lr=config.learning_rate, eps=1e-5)
+        self.schedule = Schedule(config, self.optimizer)
+        self.trains_actor = True
+        """False while the critic alone is trained, because it is new beside a trained actor."""
 
-    def update(self, batch: TensorDict, generator: torch.Generator) -> dict[str, float]:
+    def update(
+        self, batch: TensorDict, generator: torch.Generator, progress: float = 0.0
+    ) -> dict[str, float]:
         """Trains on sequences [B, T]; returns the mean losses.
 
+        Args:
+            batch: from a collector.
+            generator: source of the order of the sequences.
+            progress: fraction of the run that is done.
+
         Raises:
-            EnvironmentFailure: the training diverged.
+            Diverged: a gradient is not finite, or the policy changed too much.
         """
-        add_advantages(batch, self.config.gamma, self.config.gae_lambda)
+        self.schedule.apply(progress)
+        batch = batch.to(self.agent.device)
+        add_advantages(batch, self.schedule.gamma(progress), self.config.gae_lambda)
         self._recompute_log_probs(batch)
         critic = self.agent.critic
         critic.scale.update(batch["value_target"])
@@ -147,11 +168,19 @@ class PPO:
         losses: list[dict[str, float]] = []
         for _ in range(self.config.epochs):
             order = torch.randperm(batch.shape[0], generator=generator)
-            for rows in order.chunk(self.config.minibatches):
-                losses.append(self._minimise(batch[rows]))
-        self.agent.actor.normalizer.update(batch["critic" if self.agent.privileged else "policy"])
+            rows = order.chunk(self.config.minibatches)
+            losses += [self._minimise(batch[row]) for row in rows]
+            if 0 < self.config.target_kl < mean_of(losses[-len(rows) :])["kl"] / LARGE_KL:
+                break
         critic.normalizer.update(batch["critic"])
-        return {key: sum(loss[key] for loss in losses) / len(losses) for key in losses[0]}
+        means = mean_of(losses)
+        if not means["kl"] < MAX_KL:
+            raise Diverged(f"the KL divergence of an update is {means['kl']:.2f}")
+        if self.trains_actor:
+            inputs = batch[self.agent.observation]
+            self.agent.actor.normalizer.update(inputs)
+            self.schedule.follow(means["kl"])
+        return means
 
     @torch.no_grad()
     def _recompute_log_probs(self, batch: TensorDict) -> None:
@@ -170,7 +199,9 @@ class PPO:
 
     def _minimise(self, batch: TensorDict) -> dict[str, float]:
         loss = self.loss(batch)
-        total = loss["loss_objective"] + loss["loss_critic"] + loss["loss_entropy"]
+        total = loss["loss_critic"]
+        if self.trains_actor:
+            total = total + loss["loss_objective"] + loss["loss_entropy"]
         minimise(total, self.optimizer, self.agent)
         return {
             "objective": float(loss["loss_objective"].detach()),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from opendactyl.core.atomic_files import read_json
+from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.models.weights import about_weights
 from opendactyl.policy.training.config import PolicyConfig
@@ -36,9 +37,9 @@ def known_seeds(source: Path) -> SeedRecord:
     """
     if not source.is_dir():
         return _record(about_weights(source))
-    if (source / SEEDS_FILE).exists():
+    if exists(source / SEEDS_FILE):
         return _record(read_json(source / SEEDS_FILE))
-    if not (source / CONFIG_NAME).exists():
+    if not exists(source / CONFIG_NAME):
         return _record({})
     settings = read_json(source / CONFIG_NAME)
     untrained = not (settings.get("warm_start") or settings.get("teacher"))

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.html_report import HtmlReport
+from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.training.metrics_log import METRICS_FILE
+from opendactyl.policy.training.metrics_log import ADR_FILE, METRICS_FILE
 
 CURVES = (
     ("goals", "goals per episode, with sampled actions"),
@@ -27,7 +28,7 @@ PLOTS_PER_ROW = 2
 
 def write_report(run: Path) -> None:
     """Writes `report/report.html` of a run, unless its `metrics.csv` is missing or empty."""
-    if not (run / METRICS_FILE).exists():
+    if not exists(run / METRICS_FILE):
         return
     with (run / METRICS_FILE).open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -42,6 +43,8 @@ def write_report(run: Path) -> None:
         f"{_evaluations(rows)}"
     )
     report.figure(_curves(rows), "Against minutes of training; one colour per stage.")
+    if exists(run / ADR_FILE):
+        report.figure(_bounds(run / ADR_FILE), "Extents of the ranges; at 1 they are the preset's.")
     report.heading("Settings")
     report.table(["setting", "value"], [[k, str(v)] for k, v in config.items()])
     report.write(run / "report" / "report.html")
@@ -74,6 +77,21 @@ def _curves(rows: list[dict[str, Any]]) -> Figure:
         axes.grid(alpha=0.3)
         if number == 0:
             axes.legend(fontsize=8)
+    return figure
+
+
+def _bounds(path: Path) -> Figure:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.add_subplot()
+    actions = _column(rows, "actions")
+    for name in [key for key in rows[0] if key != "actions"]:
+        style = "--" if name.endswith("/low") else "-"
+        axes.step(actions, _column(rows, name), style, where="post", label=name)
+    axes.set_xlabel("actions")
+    axes.legend(fontsize=6, ncols=2)
+    axes.grid(alpha=0.3)
     return figure
 
 

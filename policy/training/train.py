@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from opendactyl.core.atomic_files import read_json, write_json
+from opendactyl.core.cpu import cores
+from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, open_run
 from opendactyl.core.signals import sigterm_interrupts
 from opendactyl.policy.training.config import PolicyConfig
@@ -21,6 +25,7 @@ def train(config: PolicyConfig) -> Path:
         EnvironmentFailure: the training diverged, or the Ray cluster failed.
     """
     config.check()
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
     if config.ray:
         from opendactyl.policy.collection.ray_collector import connect
 
@@ -28,9 +33,9 @@ def train(config: PolicyConfig) -> Path:
     # Before the folder is created: unusable initial weights leave no run behind.
     trainer = Trainer(config, config.folder)
     folder = open_run(config.folder, _settings(config), resume=config.resume)
-    write_json(folder / SEEDS_FILE, trainer.seeds)
-    if (folder / "checkpoints" / "last.ckpt").exists():
-        trainer.load(folder / "checkpoints" / "last.ckpt")
+    write_json(folder / SEEDS_FILE, trainer.state.seeds)
+    if exists(trainer.state.path("last")):
+        trainer.load()
     else:  # A run that was killed before its first checkpoint starts over.
         (folder / METRICS_FILE).unlink(missing_ok=True)
     try:
@@ -51,7 +56,7 @@ def _settings(config: PolicyConfig) -> dict[str, Any]:
     Settings that did not exist when the run began are left out where they have their default.
     """
     lasting, path = config.lasting(), config.folder / CONFIG_NAME
-    if not (config.resume and path.exists()):
+    if not (config.resume and exists(path)):
         return lasting
     known, defaults = read_json(path), PolicyConfig().lasting()
     return {k: v for k, v in lasting.items() if k in known or v != defaults.get(k)}

@@ -43,7 +43,7 @@ class Failing:
         self.batches, self.closed = batches, False
         self.failed = threading.Event()
 
-    def collect(self, horizon, max_angle):
+    def collect(self, horizon, difficulty):
         if not self.batches:
             self.failed.set()
             raise EnvironmentFailure("no simulator")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from mujoco.batch import SimulationError
 
+from opendactyl.policy.env.critic_observation import CRITIC_SIZE
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.env.episode_types import CRITIC_SIZE, EnvConfig
+from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.env.reward import DIVERGED, DROPPED, FINISHED, RUNNING, TIMED_OUT
 from opendactyl.policy.interface.actions import BINS
 from opendactyl.policy.interface.observations import LAYOUTS, layout_size
@@ -57,10 +58,12 @@ def test_a_reached_goal_is_rewarded_with_five_and_replaced():
     assert not np.array_equal(env.goal[1], before)
 
 
-def test_an_episode_ends_with_the_fiftieth_goal():
-    env = HandEnv(EnvConfig(), 2, seed=2)
+@pytest.mark.parametrize("max_goals", [MAX_GOALS, 3])
+def test_an_episode_ends_with_the_last_goal(max_goals):
+    env = HandEnv(EnvConfig(max_goals=max_goals), 2, seed=2)
+    assert max_goals == 3 or EnvConfig().max_goals == 50
     env.reset()
-    env.goals[0] = MAX_GOALS - 1
+    env.goals[0] = max_goals - 1
     env.goal[0] = env.object_pose()[1][0]
     reached = env.goal[0].copy()
     step = env.step(np.full((2, 20), 5))
@@ -69,7 +72,7 @@ def test_an_episode_ends_with_the_fiftieth_goal():
     where = 15 + 3 + 4
     assert not np.allclose(step.final_critic[0, where : where + 4], reached, atol=1e-3)
     assert step.truncated.tolist() == [True, False]
-    assert step.goals[0] == MAX_GOALS
+    assert step.goals[0] == max_goals
     assert env.goals[0] == 0
 
 

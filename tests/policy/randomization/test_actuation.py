@@ -1,4 +1,4 @@
-"""Randomized actuation: delays, backlash, noise, pushes, longer physics steps."""
+"""Randomized actuation: delays, noise, pushes, longer physics steps."""
 
 import dataclasses
 
@@ -8,9 +8,7 @@ import pytest
 from opendactyl.policy.randomization import actuation
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.rng import BLOCK, EpisodeStreams
-from opendactyl.sim.hands.names import CONTROL_PERIOD
 
-NONE = PRESETS["none"]
 IDS = np.arange(3)
 HALF = np.full(20, 0.5)
 
@@ -49,50 +47,39 @@ def test_delayed_actuators_act_one_action_late():
     assert np.all(second[late] == 1) and np.all(second[~late] == 2)
 
 
-def test_backlash_blocks_a_reversal_until_the_slack_is_taken_up():
-    backlash = actuation.Backlash(3)
-    backlash.begin(IDS)
-    rate = 1 / CONTROL_PERIOD
-    episode = {"backlash": np.full((3, 2, 20), rate)}
-    rest, up = np.zeros((3, 20)), HALF * np.ones((3, 20))
-    # A full command takes up 1 of the slack's length of 2 per action, from the middle.
-    passed = [backlash(sign * up, rest, HALF, IDS, episode) for sign in (1, 1, -1, -1, -1)]
-    for got, fraction in zip(passed, (0, 1, 0, 0, -1), strict=True):
-        np.testing.assert_allclose(got, fraction * up, atol=1e-9)
-    # Half of a command that would take up twice the remaining slack takes effect.
-    backlash.begin(IDS)
-    episode = {"backlash": np.full((3, 2, 20), 2 * rate)}
-    np.testing.assert_allclose(backlash(up, rest, HALF, IDS, episode), up / 2)
-
-
-def test_rate_zero_means_no_backlash():
-    backlash = actuation.Backlash(3)
-    targets = np.random.default_rng(0).normal(0, 0.1, (3, 20))
-    episode = {"backlash": np.zeros((3, 2, 20))}
-    out = backlash(targets, np.zeros((3, 20)), HALF, IDS, episode)
-    np.testing.assert_array_equal(out, targets)
+def noise(**parameters):
+    """Parameters of three episodes for `add_noise`."""
+    neutral = {
+        "action_bias": np.zeros((3, 20)), "action_scale_offset": np.zeros((3, 20)),
+        "action_noise": np.zeros(3), "action_scale": np.zeros(3),
+    }  # fmt: skip
+    return neutral | parameters
 
 
 def test_action_noise_is_a_fraction_of_the_range_and_stays_within_it():
-    config = dataclasses.replace(NONE, action_noise=0.05)
     numbers, out = streams(), []
     for _ in range(200):
         numbers.advance(IDS)
-        episode = {"action_bias": np.zeros((3, 20))}
-        out.append(
-            actuation.add_noise(np.zeros((3, 20)), HALF, 0 * HALF, IDS, numbers, episode, config)
-        )
-    assert np.std(out) == pytest.approx(0.05, rel=0.05)
-    edge = actuation.add_noise(
-        np.full((3, 20), 0.5),
-        HALF,
-        0 * HALF,
-        IDS,
-        numbers,
-        {"action_bias": np.ones((3, 20))},
-        config,
-    )
-    assert np.all(edge == 0.5)
+        episode = noise(action_noise=np.array([0.05, 0.05, 0.01]))
+        out.append(actuation.add_noise(np.zeros((3, 20)), HALF, 0 * HALF, IDS, numbers, episode))
+    assert np.std(np.array(out)[:, :2]) == pytest.approx(0.05, rel=0.05)
+    assert np.std(np.array(out)[:, 2]) == pytest.approx(0.01, rel=0.05)
+    targets, episode = np.full((3, 20), 0.5), noise(action_bias=np.ones((3, 20)))
+    assert np.all(actuation.add_noise(targets, HALF, 0 * HALF, IDS, numbers, episode) == 0.5)
+
+
+def test_the_scale_of_actions_is_constant_in_an_episode_or_new_at_each_action():
+    numbers, targets, fixed, noisy = streams(), np.full((3, 20), 0.2), [], []
+    for _ in range(200):
+        numbers.advance(IDS)
+        for out, episode in (
+            (fixed, noise(action_scale_offset=np.full((3, 20), 0.1))),
+            (noisy, noise(action_scale=np.full(3, 0.1))),
+        ):
+            out.append(actuation.add_noise(targets, HALF, 0 * HALF, IDS, numbers, episode))
+    np.testing.assert_allclose(fixed, 0.22)
+    assert np.std(noisy) == pytest.approx(0.02, rel=0.05)
+    assert np.mean(noisy) == pytest.approx(0.2, abs=0.002)
 
 
 def test_pushes_occur_at_their_rate_and_decay():

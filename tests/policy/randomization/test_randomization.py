@@ -52,7 +52,10 @@ def test_preset_none_is_the_nominal_model():
     physics = sampled(NONE)
     for name in ("object_size", "object_mass", "link_mass", "friction", "joint_damping"):
         assert np.all(getattr(physics, name) == 1), name
-    for name in ("joint_limits", "gravity", "timestep_extra", "action_bias", "backlash"):
+    for name in (
+        "joint_limits", "gravity", "timestep_extra", "action_bias", "action_scale_offset",
+        "backlash",
+    ):  # fmt: skip
         assert np.all(getattr(physics, name) == 0), name
     assert (physics.pose_delay, physics.pose_period, physics.pose_injection) == (0, 1, 0.0)
     assert not physics.action_delay.any()
@@ -70,11 +73,35 @@ def test_samples_cover_their_ranges():
         assert high - 0.2 * (high - low) < values.max() <= high, name
     damping = np.log(np.concatenate([p.joint_damping for p in samples]))
     assert np.median(damping) == pytest.approx(np.log(0.3 * 3.0) / 2, abs=0.03)
-    for name, width in (("joint_limits", 0.15), ("gravity", 0.4), ("rotation_offset", 0.1)):
+    for name, width in (
+        ("joint_limits", 0.15), ("gravity", 0.4), ("rotation_offset", 0.1),
+        ("action_scale_offset", 0.03),
+    ):  # fmt: skip
         values = np.stack([getattr(p, name) for p in samples])
         assert values.std() == pytest.approx(width, rel=0.1), name
         assert values.mean() == pytest.approx(0, abs=width / 8), name
     assert np.mean([p.action_delay for p in samples]) == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_loguniform_preset_samples_what_dactyl_did_before_its_backlash_was_calibrated():
+    """Sums over the fields of one sample, computed by that version."""
+    physics = sampled(PRESETS["dactyl-loguniform"], 7)
+    before = {
+        "object_size": 0.9800166284911225, "object_mass": 1.373553445396262,
+        "link_mass": 25.68392672820693, "friction": 0.7070764153255035,
+        "joint_damping": 25.343999498474417, "actuator_gain": 22.248406682713554,
+        "joint_limits": -0.8248645674085548, "gravity": -1.1588538852625796,
+        "timestep_extra": 0.00014881870688063296, "action_bias": -0.02001816929756756,
+        "action_delay": 8, "backlash": 1111.5251921513657,
+        "force_chance": 0.051052632680451564, "fingertip_offset": -0.004421609012543971,
+        "fingertip_marker": 0.003317814678216924, "position_offset": 0.004718136791488872,
+        "rotation_offset": -0.11668603711873116, "joint_offset": -0.12342704594743231,
+        "pose_delay": 0, "pose_period": 1, "pose_injection": 0,
+    }  # fmt: skip
+    now = {name: np.sum(value) for name, value in vars(physics).items()}
+    # These were not sampled then.
+    before |= {"strength": 1, "action_scale_offset": 0, "action_noise": 0.05, "action_scale": 0.015}
+    assert now == pytest.approx(before, rel=1e-9)
 
 
 def test_equal_generators_sample_equal_physics_that_json_can_store():
@@ -183,6 +210,7 @@ def test_a_file_replaces_keys_of_its_preset(tmp_path):
         ("pose_injection = [0.0, 5.0]", "from 0 to 1"),
         ("gravity = nan", "number from 0"),
         ("pose_period = [0, 2]", "at least 1"),
+        ("backlash = [7.4, 70.0]", "backlash_calibrated = false"),
         ('preset = "absurd"', "absurd"),
         ("gravity = 'down'", "number from 0"),
         ("gravity =", "keys are"),
@@ -196,7 +224,7 @@ def test_files_that_cannot_be_sampled_are_refused(text, message, tmp_path):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(InputError, match="none, dactyl, vision"):
+    with pytest.raises(InputError, match="none, dactyl, dactyl-loguniform, vision"):
         load_randomization("absurd")
     with pytest.raises(InputError, match="keys are"):
         load_randomization("nowhere.toml")

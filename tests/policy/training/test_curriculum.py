@@ -1,5 +1,7 @@
 """The goal-angle curriculum: growing, shrinking, and the first angle of pretrained policies."""
 
+import csv
+import dataclasses
 import math
 from pathlib import Path
 
@@ -9,8 +11,11 @@ from tensordict import TensorDict
 
 from opendactyl.models.weights import load_weights
 from opendactyl.policy.collection.agent import Agent
-from opendactyl.policy.training import evaluation
+from opendactyl.policy.env.episode_types import Difficulty
+from opendactyl.policy.export import make_actor
+from opendactyl.policy.training import evaluation, trainer
 from opendactyl.policy.training.checkpoints import load_checkpoint
+from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.curriculum import (
     AVERAGED_BATCHES,
     GROW_RATE,
@@ -22,52 +27,53 @@ from opendactyl.policy.training.curriculum import (
 )
 from opendactyl.policy.training.evaluation import reachable_angle
 from opendactyl.policy.training.train import train
+from opendactyl.policy.training.trainer import Trainer
 
 WEIGHTS = Path(__file__).parents[3] / "pretrained/weights/policy-reorient.safetensors"
 
 
 def batch(goals, size=1000):
     """A batch of `size` actions, some of which reached a goal."""
-    reward = torch.zeros(size, 1, 1)
-    reward[:goals] = 5.0
-    return TensorDict({"reward": reward}, [size, 1])
+    reached = torch.zeros(size, 1, 1, dtype=torch.bool)
+    reached[:goals] = True
+    return TensorDict({"reached": reached}, [size, 1])
 
 
 def test_one_batch_does_not_decide():
-    curriculum = Curriculum("reorient")
+    curriculum = Curriculum(PolicyConfig(task="reorient"))
     assert goal_rate(batch(100)) == pytest.approx(10.0)
     for _ in range(AVERAGED_BATCHES - 1):
         curriculum.update(batch(0))
     curriculum.update(batch(50))  # 5 goals per hundred actions, 0.6 on average.
-    assert curriculum.max_angle == START_ANGLE
+    assert curriculum.difficulty.max_angle == START_ANGLE
 
 
 def test_the_angle_grows_and_shrinks_with_the_mean_goal_rate():
-    curriculum = Curriculum("reorient")
+    curriculum = Curriculum(PolicyConfig(task="reorient"))
     fast, slow = round(10 * GROW_RATE) + 1, round(10 * SHRINK_RATE) - 1
     for _ in range(AVERAGED_BATCHES + 1):
         curriculum.update(batch(fast))
-    assert curriculum.max_angle == pytest.approx(START_ANGLE * STEP**2)
+    assert curriculum.difficulty.max_angle == pytest.approx(START_ANGLE * STEP**2)
     curriculum.restart()
     for _ in range(AVERAGED_BATCHES):
         curriculum.update(batch(slow))
-    assert curriculum.max_angle == pytest.approx(START_ANGLE * STEP)
+    assert curriculum.difficulty.max_angle == pytest.approx(START_ANGLE * STEP)
     curriculum.update(batch(slow), may_shrink=False)
-    assert curriculum.max_angle == pytest.approx(START_ANGLE * STEP)
+    assert curriculum.difficulty.max_angle == pytest.approx(START_ANGLE * STEP)
     for _ in range(2 * AVERAGED_BATCHES):
         curriculum.update(batch(slow))
-    assert curriculum.max_angle == START_ANGLE
-    curriculum.max_angle = math.pi
+    assert curriculum.difficulty.max_angle == START_ANGLE
+    curriculum.start_at(Difficulty(math.pi))
     for _ in range(2 * AVERAGED_BATCHES):
         curriculum.update(batch(fast))
-    assert curriculum.max_angle == math.pi
+    assert curriculum.difficulty.max_angle == math.pi
 
 
 def test_other_tasks_have_no_curriculum():
-    curriculum = Curriculum("spin")
+    curriculum = Curriculum(PolicyConfig(task="spin"))
     for _ in range(2 * AVERAGED_BATCHES):
         curriculum.update(batch(0))
-    assert curriculum.max_angle == math.pi
+    assert curriculum.difficulty.max_angle == math.pi
 
 
 @pytest.fixture
@@ -79,9 +85,9 @@ def short_probe(monkeypatch):
 def test_the_first_angle_is_what_the_policy_can_do(tiny, short_probe):
     config = tiny(task="reorient", hidden=256)
     agent = Agent(50, hidden=256, memory="lstm", privileged=False)
-    assert reachable_angle(agent, config) == START_ANGLE
-    agent.load_state_dict(load_weights(WEIGHTS))
-    assert reachable_angle(agent, config) == math.pi
+    assert reachable_angle(agent, config, 1.0) == START_ANGLE
+    agent.actor = make_actor(load_weights(WEIGHTS), 50)
+    assert reachable_angle(agent, config, 1.0) == math.pi
 
 
 def test_the_search_finds_the_angle_at_which_the_rate_falls(tiny, monkeypatch, short_probe):
@@ -94,20 +100,40 @@ def test_the_search_finds_the_angle_at_which_the_rate_falls(tiny, monkeypatch, s
 
     collect = evaluation.Collector.collect
 
-    def recorded(collector, horizon, angle):
-        assert collector.env.max_angle == angle
-        angles.append(angle)
-        return collect(collector, 1, angle)
+    def recorded(collector, horizon, difficulty):
+        assert collector.env.difficulty == difficulty == Difficulty(difficulty.max_angle, 0.4)
+        angles.append(difficulty.max_angle)
+        return collect(collector, 1, difficulty)
 
     monkeypatch.setattr(evaluation.Collector, "collect", recorded)
     monkeypatch.setattr(evaluation, "goal_rate", rate_up_to_two_radians)
-    assert 1.9 < reachable_angle(agent, config) <= 2.0
+    assert 1.9 < reachable_angle(agent, config, 0.4) <= 2.0
 
 
 def test_a_warm_start_from_weights_does_not_restart_the_curriculum(tiny, short_probe):
     options = {"task": "reorient", "teacher_fraction": 0.0, "distillation_fraction": 0.0}
     run = train(tiny(warm_start=WEIGHTS, max_actions=32, **options))
     assert load_checkpoint(run / "checkpoints/last.ckpt")["max_angle"] == math.pi
+
+
+def test_a_resumed_run_measures_the_angle_of_its_teacher(tiny, monkeypatch):
+    monkeypatch.setattr(trainer, "reachable_angle", lambda *_: 2.0)
+    config, iterate = tiny(task="reorient", warm_start=WEIGHTS, max_actions=320), Trainer._iterate
+
+    def interrupt(run):
+        if run.state.actions == 64:
+            raise KeyboardInterrupt
+        return iterate(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_iterate", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    run = train(dataclasses.replace(config, resume=True))
+    with (run / "metrics.csv").open(newline="") as file:
+        angles = [float(row["max_angle"]) for row in csv.DictReader(file)]
+    # Five iterations of the teacher, which begins at 1 rad; it is measured before it is imitated.
+    assert angles == [START_ANGLE] * 5 + [2.0] * 5
 
 
 def test_a_teacher_from_random_weights_starts_at_the_first_angle(tiny, short_probe):

@@ -6,13 +6,19 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.training.distillation import Distillation
-from opendactyl.policy.training.ppo import MAX_WEIGHT, PPO, add_advantages, sequence_modules
+from opendactyl.policy.training.ppo import (
+    MAX_WEIGHT,
+    PPO,
+    Diverged,
+    add_advantages,
+    sequence_modules,
+)
+from opendactyl.policy.training.schedule import FIRST, SCALE
 
 
 def sequence(**columns):
@@ -152,11 +158,47 @@ def test_the_critics_gradient_does_not_scale_the_actors_step(tiny, agent_and_bat
     torch.testing.assert_close(actor_gradients(learner, agent, batch, scale=1e4), plain)
 
 
-def test_a_training_that_diverges_is_a_failure_of_the_environment(tiny, agent_and_batch):
+def test_a_gradient_that_is_not_finite_leaves_the_weights_unchanged(tiny, agent_and_batch):
     agent, batch = agent_and_batch
     learner, before = PPO(agent, tiny()), copy.deepcopy(agent.state_dict())
     batch["reward"][0, 0] = float("nan")
-    with pytest.raises(EnvironmentFailure, match="diverged"):
+    with pytest.raises(Diverged, match="not finite"):
         learner.update(batch, torch.Generator().manual_seed(0))
     for name, parameter in agent.named_parameters():
         torch.testing.assert_close(parameter.detach(), before[name])
+
+
+def test_too_large_a_change_of_the_policy_is_a_divergence(tiny, agent_and_batch):
+    agent, batch = agent_and_batch
+    learner = PPO(agent, tiny(learning_rate=0.5, epochs=8, target_kl=0.0))
+    with pytest.raises(Diverged, match="KL divergence"):
+        learner.update(batch, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("target_kl", "kl", "epochs"), [(0.01, 0.031, 1), (0.01, 0.029, 4), (0.0, 0.4, 4)]
+)
+def test_epochs_after_too_large_a_change_are_left_out(
+    tiny, agent_and_batch, monkeypatch, target_kl, kl, epochs
+):
+    agent, batch = agent_and_batch
+    learner, calls = PPO(agent, tiny(epochs=4, target_kl=target_kl)), []
+
+    def minimised(rows):
+        calls.append(len(rows))
+        return {"kl": kl}
+
+    monkeypatch.setattr(learner, "_minimise", minimised)
+    learner.update(batch, torch.Generator().manual_seed(0))
+    assert calls == [4, 4] * epochs
+
+
+def test_a_critic_can_be_trained_alone(tiny, agent_and_batch):
+    agent, batch = agent_and_batch
+    learner, before = PPO(agent, tiny()), copy.deepcopy(agent.state_dict())
+    learner.trains_actor = False
+    learner.update(batch, torch.Generator().manual_seed(0))
+    changed = {k.split(".")[0] for k, v in agent.state_dict().items() if not v.equal(before[k])}
+    assert changed == {"critic"}
+    # The unchanged policy says nothing about the step size.
+    assert learner.optimizer.param_groups[0][SCALE] == FIRST

@@ -1,0 +1,61 @@
+"""The critic's observation: the true state and the randomization (asymmetric actor-critic, D18)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.env.batch_sim import BatchSim
+from opendactyl.policy.interface.observations import (
+    LAYOUTS,
+    Measurement,
+    build_observation,
+    layout_size,
+)
+from opendactyl.policy.randomization.privileged import PRIVILEGED_SIZE
+from opendactyl.policy.randomization.randomizer import Randomizer
+from opendactyl.sim.hands.names import ACTUATORS, JOINTS
+
+CRITIC_SIZE = (
+    layout_size(LAYOUTS["joints"]) + len(JOINTS) + 6 + len(ACTUATORS) + 1 + PRIVILEGED_SIZE
+)
+"""Layout `joints`, velocities, the targets that act, the time since the last goal, and what
+`randomization.privileged` lists."""
+
+
+def critic_observation(
+    ids: NDArray[np.intp],
+    true: Measurement,
+    goal: Array,
+    targets: Array,
+    late: Array,
+    simulations: BatchSim,
+    randomizer: Randomizer | None,
+) -> NDArray[np.float32]:
+    """The critic's observations (K, CRITIC_SIZE).
+
+    Args:
+        ids: the simulations (K,).
+        true: their true measurements.
+        goal: goal orientations (K, 4).
+        targets: the last joint targets (K, 20), scaled to [-1, 1].
+        late: fraction of the time for the current goal that is over (K,).
+        simulations: all simulations.
+        randomizer: the source of the randomization; None gives zeros.
+    """
+    joints, linear, angular = simulations.velocities(ids)
+    hidden = np.zeros((len(ids), PRIVILEGED_SIZE))
+    if randomizer is not None:
+        hidden = randomizer.privileged(ids)
+    return np.concatenate(
+        [
+            build_observation(LAYOUTS["joints"], true, goal, targets),
+            joints * 0.1,
+            linear,
+            angular * 0.1,
+            simulations.applied_targets[ids],
+            late[:, None],
+            hidden,
+        ],
+        axis=-1,
+        dtype=np.float32,
+    )

@@ -1,0 +1,85 @@
+"""Backlash: after a reversal a joint does not move until the slack of its tendon is taken up."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.randomization.config import RandomizationConfig
+from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD
+
+CALIBRATED_EXPONENTS = np.array(
+    [
+        [4.25, 4.25, 2.93, 4.25, 4.25, 4.25, 4.25, 1.92, 4.25, 3.35,
+         4.25, 4.25, 4.25, 3.87, 1.39, 4.25, 1.25, 4.25, 4.25, 4.25],
+        [4.25, 4.25, 4.25, 4.25, 1.86, 4.25, 4.25, 1.44, 4.25, 2.98,
+         2.07, 4.25, 4.25, 2.94, 1.41, 2.82, 1.53, 4.25, 2.86, 2.10],
+    ]
+)  # fmt: skip
+"""Exponents c (2, 20) downwards and upwards, calibrated on OpenAI's hand (robogym,
+`BacklashWrapper`); a joint takes up its slack at exp(c) per second and radian of command."""
+MIN_RATE = 2.0
+"""Smallest calibrated rate, in 1/(s rad) (robogym)."""
+
+
+def sample_rates(
+    rng: np.random.Generator, config: RandomizationConfig, strength: float = 1.0
+) -> Array:
+    """Rates (2, 20) downwards and upwards at which slack is taken up; 0 means no slack.
+
+    Calibrated rates are per second and radian, those of the range `backlash` per second and half
+    the actuator's range. The slack is proportional to `strength` and `backlash_scale`.
+    """
+    shape = CALIBRATED_EXPONENTS.shape
+    if config.backlash_calibrated:
+        jitter = 1 + rng.normal(0, config.backlash_jitter, shape)
+        rates = np.maximum(np.exp(CALIBRATED_EXPONENTS * jitter), MIN_RATE)
+    elif config.backlash == (0, 0):
+        rates = np.zeros(shape)
+    else:
+        low, high = np.log(config.backlash)
+        rates = np.exp(rng.uniform(low, high, shape))
+    width = strength * config.backlash_scale
+    return rates / width if width > 0 else np.zeros(shape)
+
+
+class Backlash:
+    """The slack of every tendon of B hands.
+
+    D18 C.2's rule: the part of a command's increment that exceeds the slack takes effect
+    (robogym).
+    """
+
+    def __init__(self, num_envs: int, unit: Array) -> None:
+        """Starts with every tendon in the middle of its slack.
+
+        Args:
+            num_envs: number of simulations B.
+            unit: distance (20,) between target and current angle, in radians, to which the rates
+                refer.
+        """
+        self._unit = unit
+        self.slack = np.zeros((num_envs, len(ACTUATORS)))
+        """Position within the slack (B, 20), from -1 to 1."""
+
+    def begin(self, ids: NDArray[np.intp]) -> None:
+        """Starts episodes in the middle of the slack."""
+        self.slack[ids] = 0.0
+
+    def __call__(
+        self, targets: Array, actuated: Array, ids: NDArray[np.intp], rates: Array
+    ) -> Array:
+        """Targets (K, 20) after the loss in the slack.
+
+        Args:
+            targets: in radians (K, 20).
+            actuated: current angles (K, 20).
+            ids: the simulations (K,).
+            rates: of their episodes (K, 2, 20), from `sample_rates`.
+        """
+        command = (targets - actuated) / self._unit
+        rate = np.where(command < 0, rates[:, 0], rates[:, 1])
+        slack, increment = self.slack[ids], command * rate * CONTROL_PERIOD
+        left = np.abs(np.sign(command) - slack) / (np.abs(increment) + 1e-12)
+        fraction = np.where(rate > 0, 1 - np.clip(left, 0, 1), 1.0)
+        self.slack[ids] = np.clip(slack + increment, -1, 1)
+        return actuated + fraction * (targets - actuated)

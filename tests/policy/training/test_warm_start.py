@@ -1,0 +1,99 @@
+"""A new critic beside a trained actor, and checkpoints of critics that observe other values."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from opendactyl.core.errors import InputError
+from opendactyl.models.weights import load_weights
+from opendactyl.policy.training import evaluation, run_state
+from opendactyl.policy.training.checkpoints import load_checkpoint
+from opendactyl.policy.training.train import train
+
+WEIGHTS = Path(__file__).parents[3] / "pretrained/weights/policy-reorient.safetensors"
+WARNING = "observes other values; a new one is trained"
+
+
+@pytest.fixture
+def only_ppo(tiny, monkeypatch):
+    """Settings that only run PPO, and a short search for the first angle."""
+    monkeypatch.setattr(evaluation, "PROBE_HANDS", 8)
+    monkeypatch.setattr(evaluation, "PROBE_ACTIONS", 10)
+    return lambda **options: tiny(teacher_fraction=0.0, distillation_fraction=0.0, **options)
+
+
+def of_actor(weights):
+    return {name: value for name, value in weights.items() if name.startswith("actor.")}
+
+
+def same(first, second):
+    assert first.keys() == second.keys()
+    return all(first[name].equal(second[name]) for name in first)
+
+
+def test_a_trained_actor_is_kept_while_its_new_critic_is_trained(
+    only_ppo, tmp_path, monkeypatch, caplog
+):
+    assert run_state.CRITIC_ACTIONS == 250_000
+    monkeypatch.setattr(run_state, "CRITIC_ACTIONS", 96)
+    before = of_actor(load_weights(WEIGHTS))
+    options = {"task": "reorient", "warm_start": WEIGHTS}
+    run = train(only_ppo(max_actions=64, **options))
+    assert WARNING in caplog.text and str(WEIGHTS) in caplog.text
+    for name in ("last", "best"):
+        student = load_checkpoint(run / f"checkpoints/{name}.ckpt")["student"]
+        assert same(of_actor(student), before)
+    last = load_checkpoint(run / "checkpoints/last.ckpt")
+    assert last["critic_actions"] == 32
+    assert last["student"]["critic.normalizer.count"] > 60
+    # A resumed run trains the critic alone for the rest, and then the actor too.
+    train(only_ppo(max_actions=96, resume=True, **options))
+    student = load_checkpoint(run / "checkpoints/last.ckpt")["student"]
+    assert same(of_actor(student), before)
+    train(only_ppo(max_actions=128, resume=True, **options))
+    student = load_checkpoint(run / "checkpoints/last.ckpt")["student"]
+    assert not same(of_actor(student), before)
+
+
+def test_a_warm_start_from_a_run_keeps_its_critic(policy_run, only_ppo, caplog):
+    run = train(only_ppo(warm_start=policy_run, max_actions=32))
+    assert WARNING not in caplog.text
+    last = load_checkpoint(run / "checkpoints/last.ckpt")
+    assert last["critic_actions"] == 0
+    before = load_checkpoint(policy_run / "checkpoints/best.ckpt")["student"]
+    assert not same(of_actor(last["student"]), of_actor(before))
+
+
+@pytest.fixture
+def older_run(policy_run, tmp_path):
+    """A run whose networks observed 104 values of the true state."""
+    run = tmp_path / "older"
+    shutil.copytree(policy_run, run)
+    for path in (run / "checkpoints").glob("*.ckpt"):
+        value = load_checkpoint(path)
+        for agent, networks in (("student", ["critic"]), ("teacher", ["actor", "critic"])):
+            for network in networks:
+                for name in ("dense.weight", "normalizer.mean", "normalizer.var"):
+                    key = f"{network}.{name}"
+                    value[agent][key] = value[agent][key][..., :104].clone()
+        del value["average"]
+        torch.save(value, path)
+    return run
+
+
+def test_runs_whose_critic_observed_other_values_are_not_resumed(
+    older_run, tiny, only_ppo, tmp_path, caplog
+):
+    with pytest.raises(InputError, match="observes other values; start a new run") as raised:
+        train(tiny(out=older_run, resume=True, max_actions=960))
+    message = str(raised.value)
+    assert "\n" not in message
+    advice = f"--teacher-fraction 0 --distillation-fraction 0 --warm-start {older_run}"
+    assert advice in message
+    run = train(only_ppo(out=tmp_path / "b", warm_start=older_run, max_actions=32))
+    assert WARNING in caplog.text
+    before = load_checkpoint(older_run / "checkpoints/best.ckpt")["student"]
+    after = load_checkpoint(run / "checkpoints/last.ckpt")["student"]
+    assert same(of_actor(after), of_actor(before))
