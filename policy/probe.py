@@ -1,14 +1,17 @@
-"""Measures whether the object's size can be decoded from a policy's memory.
+"""Measures what can be decoded from a policy's memory about the physics.
 
-A policy acts under preset `dactyl`; then a small network is trained to classify from the memory
-whether the object is larger or smaller than average. The baseline is the same network on the
-current observation, which contains no past. In D18 the size could be decoded after 5 s in 80 % of
-the cases, in D19 in 68 to 83 %.
+A policy acts under preset `dactyl`; then small networks are trained to predict from its memory
+which actuators are delayed, the slack of the loosest joints, the damping, and the size of the
+object: also whether it is larger than average, which in D18 could be decoded after 5 s in 80 % of
+the cases, in D19 in 68 to 83 %. The baseline is the same network on the current observation, which
+contains no past.
 
     python -P -m opendactyl.policy.probe runs/policy-spin
 """
 
+import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,16 +19,21 @@ import numpy as np
 import torch
 import tyro
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import write_json
-from opendactyl.core.errors import one_line_errors, take_debug_option
+from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
+from opendactyl.geometry.rotation import Array
 from opendactyl.models.policy.actor_critic import Actor
+from opendactyl.models.weights import about_weights, load_weights
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig, decide
+from opendactyl.policy.interface.observations import LAYOUTS, layout_size
+from opendactyl.policy.randomization.backlash import CALIBRATED_EXPONENTS
+from opendactyl.policy.randomization.physics import Physics
 from opendactyl.sim.hands.names import CONTROL_PERIOD
 
 ROUNDS, HANDS = 8, 256
@@ -35,51 +43,100 @@ SECONDS = (1.0, 2.0, 3.0, 4.0, 5.0)
 SEED = 900_000
 """Seed of the roll-outs, not used for training."""
 HIDDEN = 64
-"""Units of the classifier (D19)."""
-TEST_FRACTION = 0.25
-"""Fraction of the episodes that the classifier is tested on, not trained on."""
+"""Units of the networks (D19)."""
+TEST_FRACTION, SELECTION_FRACTION = 0.25, 0.15
+"""Fractions of the episodes that a network is tested on, and that select its training step."""
+LEAST_EPISODES = 16
+"""With fewer running episodes, nothing is trained at that time."""
+LOOSEST = CALIBRATED_EXPONENTS < 2.0
+"""The tendons and directions (2, 20) with the widest slack."""
+SOURCES = ("memory", "observation")
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def probe(run: Path) -> dict[str, Any]:
-    """Accuracy of the size classifier at each time, from memory and from observation.
+def probe(path: Path) -> dict[str, Any]:
+    """What can be decoded at each time, from memory and from observation.
+
+    `memory` and `observation` are accuracies for the larger half of the sizes. Below `properties`,
+    `delay` is an accuracy, the mean over actuators, beside that of guessing (`majority`); the
+    others are coefficients of determination R² in other episodes than those of the training.
+
+    Args:
+        path: a run of train-policy, or the .safetensors file of an LSTM policy.
 
     Raises:
-        InputError: the run contains no policy.
+        InputError: there is no policy.
     """
-    from opendactyl.policy.export import load_actor  # imports MuJoCo
-
-    actor, config = load_actor(run)
-    samples = [_roll_out(actor, config, number) for number in tqdm(range(ROUNDS), unit="round")]
+    actor, environment = load_with_environment(path)
+    samples = [
+        _roll_out(actor, environment, number) for number in tqdm(range(ROUNDS), unit="round")
+    ]
     report: dict[str, Any] = {"seconds": list(SECONDS), "memory": [], "observation": [], "n": []}
+    properties = {"delay": {"majority": []}, "backlash": {}, "damping": {}, "size": {}}
     for moment in range(len(SECONDS)):
-        memory, observation, size, runs = (
-            np.concatenate([sample[name][moment] for sample in samples])
-            for name in ("memory", "observation", "size", "running")
+        joined = {k: np.concatenate([s[k][moment] for s in samples]) for k in samples[0]}
+        running = joined.pop("running")
+        values = {name: value[running] for name, value in joined.items()}
+        report["n"].append(int(running.sum()))
+        enough = report["n"][-1] >= LEAST_EPISODES
+        guessed = majority_accuracy(values["delay"]) if enough else None
+        properties["delay"]["majority"].append(guessed)
+        for source in SOURCES:
+            features = values[source]
+            larger = values["size"][:, 0] > 0.0
+            report[source].append(classifier_accuracy(features, larger) if enough else None)
+            for name, scores in properties.items():
+                measure = bit_accuracy if name == "delay" else determination
+                score = measure(features, values[name]) if enough else None
+                scores.setdefault(source, []).append(score)
+    return report | {"properties": properties}
+
+
+def load_with_environment(
+    path: Path, task: str = "", layout: str = "default"
+) -> tuple[Actor, EnvConfig]:
+    """The actor of a run or of a .safetensors file, and its environment without randomization.
+
+    Args:
+        path: a run of train-policy, or the .safetensors file of an LSTM policy.
+        task: the task; empty for that of its training.
+        layout: the policy's observation, for a .safetensors file.
+
+    Raises:
+        InputError: there is no policy, or it has another shape.
+    """
+    from opendactyl.policy.export import load_actor, make_actor  # imports MuJoCo
+
+    if path.suffix != ".safetensors":
+        actor, config = load_actor(path)
+        action = ActionConfig(mode=config["action"], smoothing=config["smoothing"])
+        return actor, EnvConfig(
+            task=task or config["task"],
+            object=config["object"],
+            layout=config["layout"],
+            action=action,
         )
-        larger = size[runs] > 1.0
-        report["memory"].append(classifier_accuracy(memory[runs], larger))
-        report["observation"].append(classifier_accuracy(observation[runs], larger))
-        report["n"].append(int(runs.sum()))
-    return report
+    environment = EnvConfig(task=task or about_weights(path).get("task", "spin"), layout=layout)
+    try:
+        actor = make_actor(load_weights(path), layout_size(LAYOUTS[layout]))
+    except RuntimeError as error:
+        raise InputError(f"{path} is no LSTM policy of 256 units with layout {layout}") from error
+    return actor, environment
 
 
 @torch.no_grad()
-def _roll_out(actor: Actor, config: dict[str, Any], number: int) -> dict[str, list[Any]]:
-    """Memory (B, 2H), observation (B, n), size (B,) and whether the episode runs, by time."""
+def _roll_out(actor: Actor, environment: EnvConfig, number: int) -> dict[str, list[Any]]:
+    """Memory (B, 2H), observation (B, n), properties, and whether episodes run, by time."""
     from opendactyl.policy.env.env import HandEnv  # imports MuJoCo
 
-    settings = EnvConfig(
-        task=config["task"], object=config["object"], layout=config["layout"],
-        action=ActionConfig(mode=config["action"], smoothing=config["smoothing"]),
-        randomization="dactyl", evaluation=True,
-    )  # fmt: skip
+    settings = dataclasses.replace(environment, randomization="dactyl", evaluation=True)
     env = HandEnv(settings, HANDS, seed=SEED, first_episode=number * HANDS)
     policy, _ = env.reset()
     assert env.randomizer is not None
-    size = np.array([physics.object_size for physics in env.randomizer.physics])
+    physics = physics_properties(env.randomizer.physics)
     h, c = actor.initial_state(HANDS)
     start = torch.ones(HANDS, 1)
-    record: dict[str, list[Any]] = {"memory": [], "observation": [], "size": [], "running": []}
+    record: dict[str, list[Any]] = {key: [] for key in (*SOURCES, "running", *physics)}
     moments = {round(seconds / CONTROL_PERIOD) for seconds in SECONDS}
     for action in range(1, max(moments) + 1):
         observation = torch.from_numpy(policy)
@@ -89,29 +146,89 @@ def _roll_out(actor: Actor, config: dict[str, Any], number: int) -> dict[str, li
         if action in moments:
             record["memory"].append(torch.cat([h, c], dim=-1).numpy())
             record["observation"].append(observation.numpy())
-            record["size"].append(size)
             record["running"].append(env.running.copy())
+            for name, values in physics.items():
+                record[name].append(values)
     return record
+
+
+def physics_properties(physics: list[Physics]) -> dict[str, Array]:
+    """Properties (N, K) of N episodes: delayed actuators, and logarithms of the others."""
+    rates = np.array([p.backlash[LOOSEST] for p in physics])
+    return {
+        "delay": np.array([p.action_delay for p in physics], dtype=np.float64),
+        "backlash": -np.log(rates),  # The slack is inversely proportional to the rate.
+        "damping": np.array([[np.log(p.joint_damping).mean()] for p in physics]),
+        "size": np.log([[p.object_size] for p in physics]),
+    }
 
 
 def classifier_accuracy(
     features: NDArray[np.float32], larger: NDArray[np.bool_], steps: int = 300
 ) -> float:
     """Test accuracy of a small network trained to predict `larger` (N,) from features (N, F)."""
+    return bit_accuracy(features, larger[:, None].astype(np.float64), steps)
+
+
+def bit_accuracy(features: NDArray[np.float32], bits: Array, steps: int = 300) -> float:
+    """Test accuracy, averaged over K bits, of a network trained to predict bits (N, K)."""
+    loss = functional.binary_cross_entropy_with_logits
+    predicted, true = _tested(features, torch.from_numpy(bits).float(), loss, steps)
+    return float(((predicted > 0) == (true > 0.5)).float().mean())
+
+
+def majority_accuracy(bits: Array) -> float:
+    """Test accuracy, averaged over K bits (N, K), of guessing what is more frequent in training."""
+    tested = int(len(bits) * TEST_FRACTION)
+    return float((bits[:tested] == (bits[tested:].mean(axis=0) > 0.5)).mean())
+
+
+def determination(features: NDArray[np.float32], values: Array, steps: int = 300) -> float:
+    """R² on test episodes, averaged over K values, of a network trained to predict (N, K)."""
+    scaled = (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9)
+    target = torch.from_numpy(scaled).float()
+    predicted, true = _tested(features, target, functional.mse_loss, steps)
+    errors = (predicted - true).square().sum(dim=0)
+    return float((1 - errors / (true - true.mean(dim=0)).square().sum(dim=0)).mean())
+
+
+def _tested(
+    features: NDArray[np.float32], target: Tensor, loss: Loss, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Predictions and truth (M, K) of the test episodes, at the step that a selection prefers."""
     torch.manual_seed(0)
     x = torch.from_numpy((features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6))
-    y = torch.from_numpy(larger.astype(np.float32))
-    tested = int(len(x) * TEST_FRACTION)
-    net = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
+    sizes = [int(len(x) * TEST_FRACTION), max(int(len(x) * SELECTION_FRACTION), 1)]
+    (x_test, x_select, x), (y_test, y_select, y) = (
+        v.split([*sizes, len(v) - sum(sizes)]) for v in (x, target)
+    )
+    net = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, y.shape[1]))
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.1)
+    best, predicted = torch.tensor(torch.inf), torch.zeros_like(y_test)
     for _ in range(steps):
-        loss = functional.binary_cross_entropy_with_logits(net(x[tested:])[:, 0], y[tested:])
         optimizer.zero_grad()
-        loss.backward()
+        loss(net(x), y).backward()
         optimizer.step()
-    with torch.no_grad():
-        correct = (net(x[:tested])[:, 0] > 0) == (y[:tested] > 0.5)
-    return float(correct.float().mean())
+        with torch.no_grad():
+            if (error := loss(net(x_select), y_select)) < best:
+                best, predicted = error, net(x_test)
+    return predicted, y_test
+
+
+def _print(report: dict[str, Any]) -> None:
+    """The report as text: columns are the times."""
+    _line("seconds", report["seconds"], "{:7.1f}")
+    _line("episodes", report["n"], "{:7d}")
+    for source in SOURCES:
+        _line(f"larger size, accuracy from {source}", report[source], "{:7.1%}")
+    for name, scores in report["properties"].items():
+        form, measure = ("{:7.1%}", "accuracy") if name == "delay" else ("{:7.2f}", "R²")
+        for source, values in scores.items():
+            _line(f"{name}, {measure} from {source}", values, form)
+
+
+def _line(name: str, values: list[Any], form: str) -> None:
+    print(f"{name:<36}" + "".join("      –" if v is None else form.format(v) for v in values))
 
 
 def main(
@@ -120,16 +237,14 @@ def main(
     """Prints the table and writes `probe.json` into the run folder.
 
     Args:
-        run: a run of train-policy.
+        run: a run of train-policy, or the .safetensors file of an LSTM policy, whose results are
+            written to runs/probe-NAME.json.
     """
     mujoco_gl.disable()  # before anything imports MuJoCo
     report = probe(run)
-    print("seconds  memory  observation  n")
-    for row in zip(
-        *(report[key] for key in ("seconds", "memory", "observation", "n")), strict=True
-    ):
-        print("{:7.0f}  {:6.1%}  {:11.1%}  {}".format(*row))
-    write_json(run / "probe.json", report)
+    _print(report)
+    out = run / "probe.json" if run.is_dir() else Path("runs") / f"probe-{run.stem}.json"
+    write_json(out, report)
 
 
 if __name__ == "__main__":

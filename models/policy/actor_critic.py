@@ -1,6 +1,7 @@
 """Actor and critic: normaliser, dense layer, memory, head (D18 Table 10).
 
-Sequences are (B, T, n). The memory is an LSTM, or a feed-forward network of equal size.
+Sequences are (B, T, n). The memory is an LSTM, or a feed-forward network of equal size, which
+observes one step or the last four.
 """
 
 import torch
@@ -9,7 +10,9 @@ from torch.nn import functional
 
 from opendactyl.models.policy.normalizer import Normalizer
 
-MEMORIES = ("lstm", "none")
+MEMORIES = ("lstm", "none", "frames")
+FRAMES = 4
+"""Steps that memory `frames` observes."""
 
 
 class LSTM(nn.Module):
@@ -64,6 +67,41 @@ class FeedForward(nn.Module):
         return torch.relu(self.layers(x)), h, c
 
 
+class FrameStack(nn.Module):
+    """Joins each step's observation with the earlier ones of its episode, which `h` holds."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        """Stacks `FRAMES` observations of `inputs` values; their past fits into `hidden` values."""
+        super().__init__()
+        self.size = (FRAMES - 1) * inputs
+        if self.size > hidden:
+            raise ValueError(
+                f"memory 'frames' needs at least {self.size} hidden units, not {hidden}"
+            )
+
+    def forward(self, x: Tensor, start: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Stacks (B, T, FRAMES * n), zero before an episode began, and the next h (B, H).
+
+        Args:
+            x: observations (B, T, n).
+            start: 1 where a new episode begins (B, T).
+            h: the observations before the first step, padded to (B, H).
+        """
+        past, steps = FRAMES - 1, x.shape[1]
+        before = h[:, : self.size].unflatten(1, (past, -1)).to(x.dtype)
+        frames = torch.cat([before, x], dim=1)
+        episode = torch.cat([torch.zeros_like(start[:, :1]).expand(-1, past), start], dim=1)
+        episode = episode.cumsum(dim=1)[..., None]
+        stacked = [
+            frames[:, k : k + steps] * (episode[:, k : k + steps] == episode[:, past:])
+            for k in range(FRAMES)
+        ]
+        last = frames[:, -past:] * (episode[:, -past:] == episode[:, -1:])
+        return torch.cat(stacked, dim=-1), functional.pad(
+            last.flatten(1), (0, h.shape[1] - self.size)
+        )
+
+
 class RecurrentNet(nn.Module):
     """Normaliser, dense ReLU layer, memory, linear head."""
 
@@ -78,7 +116,8 @@ class RecurrentNet(nn.Module):
         self.bf16 = False
         """Whether matrix products are in bf16; weights and memory stay in 32 bits."""
         self.normalizer = Normalizer(inputs)
-        self.dense = nn.Linear(inputs, hidden)
+        self.stack = FrameStack(inputs, hidden) if memory == "frames" else None
+        self.dense = nn.Linear(inputs * (FRAMES if self.stack else 1), hidden)
         self.memory = LSTM(hidden) if memory == "lstm" else FeedForward(hidden)
         self.head = nn.Linear(hidden, outputs)
 
@@ -87,6 +126,8 @@ class RecurrentNet(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Outputs (B, T, outputs) of a sequence (B, T, inputs), and h and c after it (B, H)."""
         x = self.normalizer(x)
+        if self.stack is not None:
+            x, h = self.stack(x, start, h)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             x, h, c = self.memory(torch.relu(self.dense(x)), start, h, c)
         # The head in 32 bits: near 1, the spacing of bf16 is a hundredth.

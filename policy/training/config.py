@@ -1,6 +1,7 @@
 """Settings of policy training."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 from opendactyl.core.config_fields import renamed
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import to_plain
-from opendactyl.models.policy.actor_critic import MEMORIES
+from opendactyl.models.policy.actor_critic import FRAMES, MEMORIES
 from opendactyl.models.precision import PRECISIONS, training_device
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig
+from opendactyl.policy.interface.observations import LAYOUTS, layout_size
 from opendactyl.policy.interface.tasks import MAX_GOALS, TRAINING_SECONDS
 from opendactyl.policy.randomization.adr import ADR_PRESETS, PolicyAdr
 from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig, load_randomization
@@ -21,6 +23,16 @@ ADR_BASE = "dactyl"
 """Preset whose ranges are the unit of the bounds of automatic domain randomization."""
 WEAKER_FRACTION = 0.4
 """Fraction of the episodes below the curriculum's strength, so that nothing is forgotten."""
+_LIMITS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (("minibatches", "epochs", "horizon", "hidden"), lambda v: v >= 1, "at least 1"),
+    (("eval_episodes", "max_actions", "ray_workers", "seed", "entropy", "target_kl"),
+     lambda v: 0 <= v < math.inf, "at least 0"),
+    (("gamma", "final_gamma", "gae_lambda"), lambda v: 0 < v <= 1, "in (0, 1]"),
+    (("learning_rate", "final_learning_rate", "clip"), lambda v: 0 < v < 1, "in (0, 1)"),
+    (("averaging",), lambda v: 0 <= v < 1, "in [0, 1)"),
+    (("max_minutes",), lambda v: 0 < v < math.inf, "positive"),
+)  # fmt: skip
+"""Options, what is allowed, and its description."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +44,8 @@ class PolicyConfig:
     out: Path | None = None
     """Run folder; default runs/policy-TASK."""
     memory: str = "lstm"
-    """lstm, or none: a feed-forward layer with as many parameters."""
+    """lstm; none: a feed-forward layer with as many parameters; or frames: the same with the last
+    four observations as its input."""
     privileged: bool = False
     """Train a teacher for later runs: the actor gets the critic's observation."""
     critic_memory: str = "none"
@@ -123,38 +136,25 @@ class PolicyConfig:
     def check(self) -> None:
         """Raises an `InputError` for invalid settings."""
         self.environment()
-        for memory in (self.memory, self.critic_memory):
-            if memory not in MEMORIES:
-                raise InputError(f"no memory {memory!r}; choose {' or '.join(MEMORIES)}")
+        if self.memory not in MEMORIES:
+            raise InputError(f"no memory {self.memory!r}; choose one of {', '.join(MEMORIES)}")
+        if self.critic_memory not in ("none", "lstm"):
+            raise InputError(f"no critic memory {self.critic_memory!r}; choose none or lstm")
+        past = (FRAMES - 1) * layout_size(LAYOUTS[self.layout])
+        if self.memory == "frames" and (self.privileged or self.hidden < past):
+            raise InputError(f"--memory frames needs --hidden {past} or more, without --privileged")
         if self.precision not in PRECISIONS:
             raise InputError(f"no precision {self.precision!r}; choose {', '.join(PRECISIONS)}")
-        for name in ("minibatches", "epochs", "horizon", "hidden"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name} is {getattr(self, name)}; it must be at least 1")
         training_device(self.accelerator)
-        if self.seed < 0:
-            raise InputError(f"--seed is {self.seed}; it cannot be negative")
-        for name in ("gamma", "final_gamma", "gae_lambda"):
-            if not 0 < getattr(self, name) <= 1:
-                option = name.replace("_", "-")
-                raise InputError(f"--{option} is {getattr(self, name)}; it must be in (0, 1]")
-        if not (0 < self.learning_rate < 1 and 0 < self.final_learning_rate < 1):
-            raise InputError("--learning-rate and --final-learning-rate must be in (0, 1)")
-        if not (0 < self.clip < 1 and self.entropy >= 0 and self.target_kl >= 0):
-            raise InputError("--clip must be in (0, 1), --entropy and --target-kl from 0")
-        if not 0 <= self.averaging < 1:
-            raise InputError(f"--averaging is {self.averaging}; it must be in [0, 1)")
+        for names, allowed, text in _LIMITS:
+            for name in names:
+                if not allowed(value := getattr(self, name)):
+                    raise InputError(f"--{name.replace('_', '-')} is {value}; it must be {text}")
         if self.num_envs < 1 or self.num_envs % self.minibatches:
             raise InputError(
                 f"--num-envs {self.num_envs} must be a positive multiple of --minibatches "
                 f"{self.minibatches}"
             )
-        if not 0 < self.max_minutes < math.inf:
-            raise InputError(f"--max-minutes is {self.max_minutes}; it must be positive")
-        if self.eval_episodes < 0:
-            raise InputError(f"--eval-episodes is {self.eval_episodes}; it cannot be negative")
-        if self.max_actions < 0 or self.ray_workers < 0:
-            raise InputError("--max-actions and --ray-workers cannot be negative")
         if self.ray_workers > self.num_envs:
             raise InputError(
                 f"--ray-workers {self.ray_workers} is more than --num-envs {self.num_envs}"
