@@ -36,8 +36,8 @@ class EpisodeConfig:
     task: str = ""
     """spin, face-up or reorient; default the bundle's own."""
     randomization: str = "none"
-    """Physics and observation randomization, sampled once per episode: none, dactyl, vision, or a
-    TOML file."""
+    """Physics and observation randomization, sampled once per episode: none, dactyl,
+    dactyl-loguniform, wide, vision, or a TOML file."""
     appearance: str = "dactyl"
     """Appearance preset or TOML file, sampled once per episode."""
     renderer: str = "classic"

@@ -18,6 +18,7 @@ LIMITS = {
     "object_size": (0.1, 10.0),
     "object_mass": (1e-3, math.inf),
     "link_mass": (1e-3, math.inf),
+    "actuator_failure": (0.0, 1.0),
     "action_delay": (0.0, 1.0),
     "force_chance": (0.0, 1.0),
     "force_decay": (0.0, 1.0),
@@ -43,6 +44,9 @@ class RandomizationConfig:
     )
     actuator_gain: Range = randomized(
         (0.75, 1.5), "each actuator's gain", "× log-uniform", "D18 Table 1"
+    )
+    actuator_failure: float = randomized(
+        0.0, "probability that an actuator gives no torque throughout", "", "robogym: 0.001"
     )
     joint_limits: float = randomized(0.15, "each joint limit (rad)", "+ normal", "D18 Table 1")
     gravity: float = randomized(0.4, "each coordinate of gravity (m/s²)", "+ normal", "D18 Table 1")
@@ -186,6 +190,7 @@ PRESETS: dict[str, RandomizationConfig] = {
         backlash_calibrated=False,
         backlash=(7.4, 70.0),
     ),
+    "wide": RandomizationConfig(object_mass=(0.5, 2.5), friction=(0.4, 1.3), actuator_failure=0.05),
     "vision": RandomizationConfig(
         pose_loss=0.2,
         pose_loss_seconds=0.5,
@@ -196,7 +201,9 @@ PRESETS: dict[str, RandomizationConfig] = {
 }
 """`none` has zero width; `dactyl` is D18's Table 1 and its unmodelled effects, with backlash and
 action noise of robogym; `dactyl-loguniform` samples backlash from a decade of rates instead;
-`vision` is `dactyl` with the delays, lower rates, losses and outliers of an estimator's poses."""
+`wide` is `dactyl` with heavier and more slippery objects and dead actuators, for tests beyond the
+trained ranges; `vision` is `dactyl` with the delays, lower rates, losses and outliers of an
+estimator's poses."""
 
 
 def load_randomization(name: str) -> RandomizationConfig:

@@ -13,6 +13,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "gravity": ("gravity",),
     "damping": ("joint_damping",),
     "gains": ("actuator_gain",),
+    "failures": ("actuator_failure",),
     "limits": ("joint_limits",),
     "timing": ("timestep_rate",),
     "action-noise": ("action_noise", "action_bias", "action_scale", "action_scale_offset"),
@@ -31,7 +32,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Fields of `RandomizationConfig` by group; every field is in one group."""
 BODY = ("size", "mass", "friction", "gravity")
-ACTUATION = ("gains", "timing", "action-noise", "delay", "backlash")
+ACTUATION = ("gains", "failures", "timing", "action-noise", "delay", "backlash")
 SENSING = ("fingertips", "joints", "pose")
 
 

@@ -90,7 +90,7 @@ def sample(
     joints, actuators, tips = len(JOINTS), len(ACTUATORS), (len(FINGERTIPS), 3)
     rate = rng.uniform(*config.timestep_rate)
     base = rng.uniform(-1, 1, 3) * config.base_marker
-    return Physics(
+    physics = Physics(
         strength=strength,
         object_size=float(_uniform_factor(rng, config.object_size, None, strength)),
         object_mass=float(_uniform_factor(rng, config.object_mass, None, strength)),
@@ -117,6 +117,8 @@ def sample(
         action_scale=strength * config.action_scale,
         action_scale_offset=strength * rng.normal(0, config.action_scale_offset, actuators),
     )
+    alive = rng.random(actuators) >= strength * config.actuator_failure
+    return dataclasses.replace(physics, actuator_gain=physics.actuator_gain * alive)
 
 
 def _uniform_factor(

@@ -51,8 +51,8 @@ class PolicyConfig:
     critic_memory: str = "none"
     """Memory of the critic, which observes the parameters of the physics: none or lstm."""
     randomization: str = "none"
-    """Physics and observation randomization: none, dactyl, dactyl-loguniform, vision, a TOML file,
-    or automatic with the constants for a few cores (adr) or those of D19 (adr-d19)."""
+    """Physics and observation randomization: none, dactyl, dactyl-loguniform, wide, vision, a TOML
+    file, or automatic with the constants for a few cores (adr) or those of D19 (adr-d19)."""
     object: str = "block"
     """The object in the hand: block or prism."""
     layout: str = "default"

@@ -31,7 +31,14 @@ def snapshot(extent, probability=0.5):
 def test_every_group_of_body_and_actuation_is_a_parameter():
     fields = {f for fields in (adr.FACTORS | adr.LEVELS).values() for f in fields}
     varied = {f.name for f in dataclasses.fields(BASE)} - set(SENSING)
-    fixed = {"backlash", "backlash_calibrated", "backlash_jitter", "force_scale", "force_decay"}
+    fixed = {
+        "actuator_failure",
+        "backlash",
+        "backlash_calibrated",
+        "backlash_jitter",
+        "force_scale",
+        "force_decay",
+    }
     assert fields == varied - fixed
 
 

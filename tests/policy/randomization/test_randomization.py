@@ -13,6 +13,7 @@ from opendactyl.policy.randomization.config import (
 )
 from opendactyl.policy.randomization.model_fields import MESH_SIZES, ModelFields, sized_scene
 from opendactyl.policy.randomization.physics import sample
+from opendactyl.policy.randomization.privileged import episode_parameters
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import Scene, scene_spec
 
@@ -228,3 +229,17 @@ def test_unknown_names_are_refused():
         load_randomization("absurd")
     with pytest.raises(InputError, match="keys are"):
         load_randomization("nowhere.toml")
+
+
+def test_dead_actuators_give_no_torque_and_change_no_other_number():
+    config = dataclasses.replace(PRESETS["dactyl"], actuator_failure=0.3)
+    gains = []
+    for seed in range(100):
+        physics = sample(np.random.default_rng(seed), config, 22)
+        whole = sample(np.random.default_rng(seed), PRESETS["dactyl"], 22)
+        alive = physics.actuator_gain > 0
+        np.testing.assert_array_equal(physics.actuator_gain[alive], whole.actuator_gain[alive])
+        np.testing.assert_array_equal(physics.backlash, whole.backlash)
+        gains.append(alive)
+    assert np.mean(gains) == pytest.approx(0.7, abs=0.03)
+    assert np.all(np.isfinite(episode_parameters(physics)))
