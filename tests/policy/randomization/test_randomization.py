@@ -225,7 +225,7 @@ def test_files_that_cannot_be_sampled_are_refused(text, message, tmp_path):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(InputError, match="none, dactyl, dactyl-loguniform, vision"):
+    with pytest.raises(InputError, match="none, dactyl, dactyl-loguniform, wide, vision"):
         load_randomization("absurd")
     with pytest.raises(InputError, match="keys are"):
         load_randomization("nowhere.toml")
