@@ -56,6 +56,32 @@ class Row:
         return cls(**named, lower_is_better=lower, extra=extra)
 
 
+class PartialResults:
+    """What a suite has measured, by name, JSON-able; a resumed run does not repeat it."""
+
+    def __init__(
+        self, done: dict[str, Any] | None = None, save: Callable[[], None] = lambda: None
+    ) -> None:
+        """Continues from the results of an interrupted run.
+
+        Args:
+            done: its results, to which new ones are added.
+            save: called after each new one.
+        """
+        self._done, self._save = {} if done is None else done, save
+
+    def once(self, name: str, measure: Callable[[], Any]) -> Any:
+        """The result of that name, which is measured if it is missing."""
+        if name not in self._done:
+            self._done[name] = measure()
+            self._save()
+        return self._done[name]
+
+    def row(self, name: str, measure: Callable[[], Row]) -> Row:
+        """The row of that name, which is measured if it is missing."""
+        return Row.from_dict(self.once(name, lambda: measure().to_dict()))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """The measuring time of a suite."""
@@ -66,6 +92,8 @@ class Budget:
     """Measure the long curves as well."""
     bundle: Path | None = None
     """The bundle whose latency is measured; None stands for untrained networks."""
+    partial: PartialResults = field(default_factory=PartialResults)
+    """What an interrupted run of the suite has finished."""
 
 
 def speed(job: Job, portions: int) -> float:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from opendactyl.benchmarks.curves import write_page
 from opendactyl.benchmarks.machine import describe_machine
-from opendactyl.benchmarks.measure import Budget, Row
+from opendactyl.benchmarks.measure import Budget, PartialResults, Row
 from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import check_same
@@ -34,7 +35,8 @@ def run_suites(
         budget: the measuring time of each.
         out: the JSON file to write, which must not exist unless `resume` is set.
         say: called with the name of each suite that starts, and with each finished table.
-        resume: keep the suites that `out` has; it must be of the same machine and settings.
+        resume: keep the suites that `out` has, and what the interrupted one has finished; it must
+            be of the same machine and settings.
 
     Raises:
         InputError: `out` exists or cannot be continued, there is no such suite, or no time.
@@ -46,15 +48,24 @@ def run_suites(
         )
     settings = {"full": budget.full, "seconds": budget.seconds}
     machine = describe_machine()
-    rows = _measured(out, machine | settings) if out.exists() else []
+    rows, partial = _measured(out, machine | settings) if out.exists() else ([], {})
     result: dict[str, Any] = {"machine": machine, "settings": settings}
+
+    def save() -> None:
+        value = result | {"rows": [row.to_dict() for row in rows]}
+        write_json(out, value | ({"partial": partial} if partial else {}))
+
     for name in names:
         if any(row.name.startswith(f"{name}/") for row in rows):
             continue
         say(f"suite {name} ({machine['cores']} cores, {machine['instruction_set']}) …")
-        new: list[Row] = import_module(f"opendactyl.benchmarks.suites.{name}").run(budget)
+        suite = import_module(f"opendactyl.benchmarks.suites.{name}")
+        new: list[Row] = suite.run(
+            replace(budget, partial=PartialResults(partial.setdefault(name, {}), save))
+        )
         rows += new
-        write_json(out, result | {"rows": [row.to_dict() for row in rows]})
+        del partial[name]
+        save()
         say(table(new))
     if budget.full:
         write_page(rows, machine, out.with_suffix(".html"))
@@ -69,14 +80,14 @@ def _check(names: tuple[str, ...], budget: Budget) -> None:
         raise InputError(f"--seconds is {budget.seconds}; it must be positive and finite")
 
 
-def _measured(out: Path, expected: dict[str, Any]) -> list[Row]:
-    """The rows of a file, which must have been measured on the same machine."""
+def _measured(out: Path, expected: dict[str, Any]) -> tuple[list[Row], dict[str, Any]]:
+    """The rows of a file, and what it has of unfinished suites; the machine must be the same."""
     old = read_json(out)
     if not isinstance(old, dict) or not {"machine", "settings", "rows"} <= set(old):
         raise InputError(f"{out} is not a file of `bench` that can be continued; name another")
     varying = {"load_average_at_start": expected["load_average_at_start"]}
     check_same(old["machine"] | old["settings"] | varying, expected, out)
-    return [Row.from_dict(row) for row in old["rows"]]
+    return [Row.from_dict(row) for row in old["rows"]], old.get("partial", {})
 
 
 def table(rows: list[Row]) -> str:

@@ -1,71 +1,117 @@
-"""Effect of the policy's memory under randomized physics: LSTM against feed-forward.
+"""Effect of the policy's memory under randomized physics: LSTM, feed-forward, and four frames.
 
-    python -P -m opendactyl.benchmarks.studies.memory \
-        --teacher pretrained/weights/policy-spin.safetensors
+    python -P -m opendactyl.benchmarks.studies.memory
 
-For each seed, one policy of each kind is distilled from the same teacher and trained further by PPO
-with the same number of actions, then both run the same episodes. The claim under test is that of
-D18: in simulation the LSTM reached about twice as many goals. Finished runs are not repeated.
+For each seed, one policy of each kind is distilled from the same teacher, which observes the
+physics and has no memory, and trained further by PPO with the same number of actions under the full
+ranges. Then all run the same episodes. The claim under test is that of D18: in simulation the LSTM
+reached about twice as many goals. Finished runs are not repeated.
 """
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
+from matplotlib.figure import Figure
+from tqdm import tqdm
 
+from opendactyl.benchmarks.support.figure_file import save_figure
 from opendactyl.control.evaluation.goal_statistics import RESAMPLES
 from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import read_json, write_json, write_text
-from opendactyl.core.errors import one_line_errors, take_debug_option
-from opendactyl.core.run_dir import open_run, to_plain
+from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
+from opendactyl.core.optional_files import exists
+from opendactyl.core.run_dir import CONFIG_NAME, open_run, to_plain
+from opendactyl.geometry.rotation import Array
 from opendactyl.models.policy.actor_critic import MEMORIES
 from opendactyl.policy.interface.observations import LAYOUTS, layout_size
 from opendactyl.policy.training.config import PolicyConfig
 
 EPISODE_SEED = 800_000
 """Seed of the evaluation episodes; no training uses it."""
+TEACHER_SEED = 1000
+TRAINING: dict[str, Any] = {"max_minutes": 1e6, "eval_episodes": 0, "resume": True}
+"""Settings of all trainings, teacher and policies: their length is given in actions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryConfig:
     """Settings of the comparison."""
 
-    teacher: Path
-    """Teacher of both: a run, or the .safetensors file of a policy."""
+    teacher: Path | None = None
+    """Teacher of all policies: a run of train-policy with --privileged --memory none and the same
+    --action and --smoothing, or another --teacher of train-policy. Default: one is trained in
+    OUT/teacher."""
+    teacher_actions: int = 4_000_000
+    """Training actions of the teacher, if none is given."""
     task: str = "spin"
     """spin, face-up or reorient."""
+    layout: str = "d18"
+    """The policies' observation: default, d18 or joints."""
+    action: str = "relative"
+    """Meaning of the bins: absolute or relative."""
+    smoothing: float = 0.3
+    """Fraction of the previous target that each action keeps."""
     randomization: str = "dactyl"
     """Physics and observation randomization."""
-    actions: int = 1_500_000
+    actions: int = 1_200_000
     """Training actions of each policy; two fifths of them are distillation."""
-    seeds: int = 3
+    seeds: int = 4
     """Policies of each kind."""
     episodes: int = 100
     """Evaluation episodes, the same for every policy."""
     out: Path = Path("runs/memory")
-    """Folder for the runs and table.md."""
+    """Folder for the runs, table.md, results.json and memory.png."""
+
+    def __post_init__(self) -> None:
+        """Raises an `InputError` for values out of range."""
+        for name in ("teacher_actions", "actions", "seeds", "episodes"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be at least 1")
+
+    def training(self, **settings: Any) -> PolicyConfig:
+        """The settings of a training run in the environment of the comparison."""
+        shared = {k: getattr(self, k) for k in ("task", "layout", "action", "smoothing")}
+        return PolicyConfig(**shared, randomization=self.randomization, **TRAINING, **settings)
 
 
-def run(config: MemoryConfig) -> str:
-    """Trains and evaluates the policies that are missing; returns the table.
+def run(config: MemoryConfig) -> dict[str, Any]:
+    """Trains and evaluates the policies that are missing; returns the results.
 
     Raises:
-        InputError: the folder has policies of other settings.
+        InputError: the folder has policies of other settings, or the teacher does not fit.
     """
+    _check_teacher(config)
     settings = {k: v for k, v in to_plain(config).items() if k not in ("out", "seeds")}
     open_run(config.out, settings, resume=True)
+    jobs = [(seed, memory) for seed in range(config.seeds) for memory in MEMORIES]
     goals: dict[str, list[list[int]]] = {memory: [] for memory in MEMORIES}
-    for seed in range(config.seeds):
-        for memory in MEMORIES:
-            folder = config.out / f"{memory}-{seed}"
-            if not (folder / "goals.json").exists():
-                write_json(folder / "goals.json", _goals(config, memory, seed, folder))
-            goals[memory].append(read_json(folder / "goals.json"))
-    table = make_table({memory: np.array(values) for memory, values in goals.items()})
-    write_text(config.out / "table.md", table)
-    return table
+    for seed, memory in tqdm(jobs, unit="policy"):
+        path = config.out / f"{memory}-{seed}" / "goals.json"
+        if not exists(path):
+            write_json(path, _goals(config, memory, seed, path.parent))
+        goals[memory].append(read_json(path))
+    results = compare({memory: np.array(values) for memory, values in goals.items()})
+    write_json(config.out / "results.json", {"settings": to_plain(config)} | results)
+    write_text(config.out / "table.md", make_table(results))
+    save_figure(plot(results), config.out / "memory.png")
+    return results
+
+
+def _check_teacher(config: MemoryConfig) -> None:
+    """Checks that the actions of a given teacher mean what those of the policies mean."""
+    if config.teacher is None or config.teacher.suffix == ".safetensors":
+        return
+    theirs = read_json(config.teacher / CONFIG_NAME)
+    for name in ("action", "smoothing"):
+        if theirs.get(name) != getattr(config, name):
+            raise InputError(
+                f"--{name} of {config.teacher} is {theirs.get(name)}, that of the comparison "
+                f"{getattr(config, name)}; they must be equal"
+            )
 
 
 def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:
@@ -75,15 +121,16 @@ def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[i
     from opendactyl.policy.training.evaluation import whole_episodes
     from opendactyl.policy.training.train import train
 
-    settings = PolicyConfig(
-        task=config.task, memory=memory, randomization=config.randomization, seed=seed, out=folder,
-        teacher=config.teacher, teacher_fraction=0.0, distillation_fraction=0.4,
-        max_actions=config.actions, max_minutes=1e6, eval_episodes=0, resume=True,
+    settings = config.training(
+        memory=memory, seed=seed, out=folder, max_actions=config.actions,
+        teacher=config.teacher or _trained_teacher(config),
+        teacher_fraction=0.0, distillation_fraction=0.4,
+        # The experience of all kinds has the same distribution.
+        strength_curriculum=False,
     )  # fmt: skip
     train(settings)
-    size = layout_size(LAYOUTS[settings.layout])
     agent = Agent(
-        size,
+        layout_size(LAYOUTS[settings.layout]),
         hidden=settings.hidden,
         memory=memory,
         critic_memory=settings.critic_memory,
@@ -94,37 +141,86 @@ def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[i
     return counted.tolist()
 
 
-def make_table(goals: dict[str, np.ndarray]) -> str:
-    """A Markdown table of mean goals and their ratio.
+def _trained_teacher(config: MemoryConfig) -> Path:
+    """The run of a teacher that observes the physics; trained, or continued, if necessary."""
+    from opendactyl.policy.training.train import train  # imports MuJoCo
+
+    folder = config.out / "teacher"
+    if not exists(folder / "checkpoints" / "best.ckpt"):
+        train(
+            config.training(
+                privileged=True, memory="none", seed=TEACHER_SEED, out=folder,
+                max_actions=config.teacher_actions,
+                teacher_fraction=0.0, distillation_fraction=0.0,
+            )
+        )  # fmt: skip
+    return folder
+
+
+def compare(goals: dict[str, Array]) -> dict[str, Any]:
+    """Mean goals of each kind, and logarithms of the ratios of the first kind to the others.
 
     Args:
-        goals: per kind of memory the goals (seeds, episodes); the intervals resample both.
+        goals: per kind of memory the goals (seeds, episodes). The intervals resample seeds and
+            episodes; a resample has the same episodes for all kinds.
     """
     rng = np.random.default_rng(0)
-    lines = ["| | each seed | mean | 95 % interval |", "|---|---|---|---|"]
-    means = {}
-    for memory, values in goals.items():
-        means[memory] = _resampled_means(values, rng)
-        seeds = ", ".join(f"{mean:.1f}" for mean in values.mean(axis=1))
-        low, high = np.percentile(means[memory], (2.5, 97.5))
-        lines.append(f"| `{memory}` | {seeds} | {values.mean():.1f} | {low:.1f} to {high:.1f} |")
-    first, second = MEMORIES
-    ratios = means[first] / np.maximum(means[second], 1e-9)
-    low, high = np.percentile(ratios, (2.5, 97.5))
-    ratio = goals[first].mean() / max(goals[second].mean(), 1e-9)
-    lines.append(f"| `{first}` / `{second}` | | {ratio:.2f} | {low:.2f} to {high:.2f} |")
+    episodes = next(iter(goals.values())).shape[1]
+    columns = _counts(rng, episodes)
+    logs, kinds = {}, {}
+    for kind, values in goals.items():
+        means = ((_counts(rng, len(values)) @ values) * columns).sum(axis=1) / values.size
+        # A kind without any goal counts as if it had reached half of one.
+        least = 0.5 / values.size
+        logs[kind] = np.log(np.maximum(values.mean(), least)), np.log(np.maximum(means, least))
+        kinds[kind] = {
+            "goals": values.tolist(),
+            "seed_means": values.mean(axis=1).tolist(),
+            "mean": float(values.mean()),
+            "interval_95": np.percentile(means, (2.5, 97.5)).tolist(),
+        }
+    first, *others = goals
+    ratios = {}
+    for other in others:
+        interval = np.percentile(logs[first][1] - logs[other][1], (2.5, 97.5))
+        log_ratio = float(logs[first][0] - logs[other][0])
+        ratios[f"{first}/{other}"] = {"log_ratio": log_ratio, "interval_95": interval.tolist()}
+    return {"kinds": kinds, "log_ratios": ratios}
+
+
+def _counts(rng: np.random.Generator, n: int) -> Array:
+    """How often each of n values occurs in each bootstrap resample (RESAMPLES, n)."""
+    return rng.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
+
+
+def make_table(results: dict[str, Any]) -> str:
+    """The results as a Markdown table."""
+    lines = ["| | goals of each seed | mean | 95 % interval |", "|---|---|---|---|"]
+    for kind, values in results["kinds"].items():
+        seeds = ", ".join(f"{mean:.1f}" for mean in values["seed_means"])
+        low, high = values["interval_95"]
+        lines.append(f"| `{kind}` | {seeds} | {values['mean']:.1f} | {low:.1f} to {high:.1f} |")
+    for pair, values in results["log_ratios"].items():
+        low, high = values["interval_95"]
+        log_ratio, (less, more) = values["log_ratio"], np.exp((low, high))
+        lines.append(f"| log `{pair}` | | {log_ratio:.2f} | {low:.2f} to {high:.2f} |")
+        lines.append(f"| `{pair}` | | {np.exp(log_ratio):.2f} | {less:.2f} to {more:.2f} |")
     return "\n".join(lines) + "\n"
 
 
-def _resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap means: seeds first, then episodes within each."""
-    seeds, episodes = values.shape
-    chosen = rng.integers(seeds, size=(RESAMPLES, seeds))
-    means = np.empty(RESAMPLES)
-    for number, rows in enumerate(chosen):
-        columns = rng.integers(episodes, size=(seeds, episodes))
-        means[number] = values[rows[:, None], columns].mean()
-    return means
+def plot(results: dict[str, Any]) -> Figure:
+    """Every seed, and mean and interval of each kind."""
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for x, values in enumerate(results["kinds"].values()):
+        axes.plot([x] * len(values["seed_means"]), values["seed_means"], "o", color="0.6")
+        low, high = values["interval_95"]
+        error = np.maximum([[values["mean"] - low], [high - values["mean"]]], 0)
+        axes.errorbar([x + 0.15], [values["mean"]], error, fmt="s", capsize=4, color="C0")
+    axes.set_xticks(range(len(results["kinds"])), list(results["kinds"]))
+    axes.set_ylabel("consecutive goals")
+    axes.set_ylim(bottom=0)
+    return figure
 
 
 if __name__ == "__main__":
@@ -136,4 +232,4 @@ if __name__ == "__main__":
             args=take_debug_option(sys.argv[1:]),
         )
         mujoco_gl.disable()  # before anything imports MuJoCo
-        print(run(config))
+        print(make_table(run(config)))

@@ -1,7 +1,7 @@
 """Which part of the randomized physics a policy fails in: goals per drop, by group of parameters.
 
     python -P -m opendactyl.benchmarks.studies.physics \
-        --policy pretrained/weights/policy-reorient.safetensors --task reorient
+        --policy pretrained/weights/policy-reorient.safetensors
 
 Many hands act for a few seconds under the whole preset, without some of its groups, with one group
 alone, and at a fraction of its strength.
@@ -12,26 +12,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 import tyro
 from tqdm import tqdm
 
+from opendactyl.benchmarks.support.roll_out import RollOut, load_policy, roll_out
 from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import write_json, write_text
-from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
+from opendactyl.core.errors import one_line_errors, take_debug_option
 from opendactyl.core.run_dir import to_plain
-from opendactyl.models.weights import load_weights
-from opendactyl.policy.env.episode_types import Difficulty, EnvConfig
-from opendactyl.policy.env.reward import DROPPED
-from opendactyl.policy.interface.actions import decide
-from opendactyl.policy.interface.observations import LAYOUTS, layout_size
 from opendactyl.policy.interface.tasks import EVALUATION_SECONDS
 from opendactyl.policy.randomization import groups
 from opendactyl.policy.randomization.config import load_randomization
-
-SEED = 910_000
-"""Seed of the episodes; no training uses it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +30,9 @@ class PhysicsConfig:
     """Settings of the comparison."""
 
     policy: Path
-    """A run of train-policy, or the .safetensors file of an LSTM policy."""
-    task: str = "reorient"
-    """spin, face-up or reorient."""
+    """A run of train-policy, a bundle, or the .safetensors file of an LSTM policy."""
+    task: str = ""
+    """spin, face-up or reorient; default: that of the policy's training."""
     layout: str = "default"
     """The policy's observation, for a .safetensors file."""
     randomization: str = "dactyl"
@@ -70,7 +61,7 @@ def run(config: PhysicsConfig) -> list[Row]:
     Raises:
         InputError: the policy or the ranges cannot be read.
     """
-    actor, task, layout = _load(config)
+    policy, environment = load_policy(config.policy, config.task, config.layout)
     ranges = load_randomization(config.randomization)
     actuation, body = groups.ACTUATION, groups.BODY
     cases = [
@@ -88,11 +79,11 @@ def run(config: PhysicsConfig) -> list[Row]:
     ]
     rows = []
     for name, physics, strength in tqdm(cases, unit="row"):
-        env = EnvConfig(
-            task=task, layout=layout, randomization=physics, seconds_per_goal=EVALUATION_SECONDS
+        env = dataclasses.replace(
+            environment, randomization=physics, seconds_per_goal=EVALUATION_SECONDS
         )
-        goals, drops, actions = count(actor, env, strength, config.hands, config.actions)
-        rows.append(Row(name, goals / max(drops, 1), 100 * goals / actions, 1000 * drops / actions))
+        done = roll_out(policy, env, config.hands, config.actions, strength=strength)
+        rows.append(_row(name, done))
     write_json(
         config.out / "results.json",
         {"settings": to_plain(config), "rows": [dataclasses.asdict(row) for row in rows]},
@@ -101,27 +92,10 @@ def run(config: PhysicsConfig) -> list[Row]:
     return rows
 
 
-@torch.no_grad()
-def count(
-    actor: torch.nn.Module, config: EnvConfig, strength: float, hands: int, actions: int
-) -> tuple[int, int, int]:
-    """Goals, drops and actions of a policy; dropped hands begin new episodes."""
-    from opendactyl.policy.env.env import HandEnv  # imports MuJoCo
-
-    env = HandEnv(config, hands, seed=SEED)
-    env.difficulty = Difficulty(strength=strength)
-    policy, _ = env.reset()
-    h, c = actor.initial_state(hands)  # pyright: ignore[reportCallIssue]
-    start = torch.ones(hands, 1)
-    goals = drops = 0
-    for _ in range(actions):
-        logits, h, c = actor(torch.from_numpy(policy)[:, None], start, h, c)
-        step = env.step(decide(logits[:, 0].numpy()))
-        goals += int(step.reached.sum())
-        drops += int((step.outcome == DROPPED).sum())
-        start = torch.from_numpy((step.terminated | step.truncated)[:, None].astype(np.float32))
-        policy = step.policy
-    return goals, drops, hands * actions
+def _row(physics: str, done: RollOut) -> Row:
+    goals, drops = int(done.goals.sum()), int(done.drops.sum())
+    actions = done.actions * len(done.goals)
+    return Row(physics, goals / max(drops, 1), 100 * goals / actions, 1000 * drops / actions)
 
 
 def make_table(rows: list[Row]) -> str:
@@ -136,22 +110,6 @@ def make_table(rows: list[Row]) -> str:
         for row in rows
     ]
     return "\n".join(lines) + "\n"
-
-
-def _load(config: PhysicsConfig) -> tuple[torch.nn.Module, str, str]:
-    """The actor, its task and its layout."""
-    from opendactyl.policy.export import load_actor, make_actor  # imports MuJoCo
-
-    if config.policy.is_dir():
-        actor, settings = load_actor(config.policy)
-        return actor, settings["task"], settings["layout"]
-    size = layout_size(LAYOUTS[config.layout])
-    try:
-        return make_actor(load_weights(config.policy), size), config.task, config.layout
-    except RuntimeError as error:
-        raise InputError(
-            f"{config.policy} is no LSTM policy of 256 units with layout {config.layout}"
-        ) from error
 
 
 if __name__ == "__main__":

@@ -1,14 +1,19 @@
 """Suite `policy`: PPO with an LSTM, from simulation to update, against RecurrentPPO."""
 
+import dataclasses
+import functools
+
 import torch
 
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side
-from opendactyl.benchmarks.peers.recurrent_ppo import RecurrentPeer
+from opendactyl.benchmarks.peers.recurrent_ppo import RecurrentPeer, like_ours
+from opendactyl.benchmarks.suites.learning_race import Race, minutes_to_goals
 from opendactyl.core.cpu import cores
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.async_collector import AsyncCollector
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
+from opendactyl.policy.interface.observations import LAYOUTS, layout_size
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.ppo import PPO
 
@@ -18,13 +23,14 @@ PORTION = 16
 
 def run(budget: Budget) -> list[Row]:
     """Measures actions a second, with simulation, inference and optimisation."""
-    config = PolicyConfig()
-    rows = [_against_sb3(config, budget.seconds, "policy/recurrent_ppo")]
+    compared = {"policy/recurrent_ppo": PolicyConfig()}
     if budget.full:
-        for count in (128, 256, 1024):
-            other = PolicyConfig(num_envs=count)
-            rows.append(_against_sb3(other, budget.seconds, f"policy/num_envs_{count}"))
-    return rows
+        compared |= {f"policy/num_envs_{n}": PolicyConfig(num_envs=n) for n in (128, 256, 1024)}
+    rows = [
+        budget.partial.row(name, functools.partial(_against_sb3, config, budget.seconds, name))
+        for name, config in compared.items()
+    ]
+    return [*rows, minutes_to_goals(budget.partial, Race())] if budget.full else rows
 
 
 class OurPPO:
@@ -38,12 +44,12 @@ class OurPPO:
         """Builds the environment and the LSTM agent."""
         torch.manual_seed(config.seed)
         self._config = config
-        env = make_env(config)
+        env = HandEnv(config.environment(), config.num_envs, seed=config.seed)
         agent = Agent(
             env.observation_size,
             hidden=config.hidden,
             memory=config.memory,
-            critic_memory=config.memory,  # like the peer's
+            critic_memory=config.critic_memory,
             privileged=False,
             precision=config.precision,
         )
@@ -54,6 +60,7 @@ class OurPPO:
         )
         self._learner = PPO(agent, config)
         self.parameters = sum(p.numel() for p in agent.parameters())
+        self.critic_inputs = agent.critic.dense.in_features
         self._generator = torch.Generator().manual_seed(config.seed)
 
     def iterations(self) -> float:
@@ -68,17 +75,15 @@ class OurPPO:
         return actions
 
 
-def make_env(config: PolicyConfig) -> HandEnv:
-    """The environment of both sides."""
-    return HandEnv(config.environment(), config.num_envs, seed=config.seed)
-
-
 def _against_sb3(config: PolicyConfig, seconds: float, name: str) -> Row:
-    ours, peer = OurPPO(config), RecurrentPeer(make_env(config), config)
+    ours = OurPPO(config)
+    settings = dataclasses.replace(like_ours(config), normalize=False)
+    peer = RecurrentPeer(config.environment(), settings, config.seed)
     ours_speed, peer_speed = side_by_side(ours.iterations, peer.iteration, seconds)
     return Row(
         name=name, ours=ours_speed, peer=peer_speed, unit="actions/s",
-        peer_name="sb3-contrib RecurrentPPO, same environment, network, epochs and minibatches",
+        peer_name="sb3-contrib RecurrentPPO, same environment, epochs and minibatches, an actor "
+        "with an LSTM, a feed-forward critic",
         extra={
             "simulations": config.num_envs,
             "horizon": config.horizon,
@@ -88,5 +93,7 @@ def _against_sb3(config: PolicyConfig, seconds: float, name: str) -> Row:
             "cores": cores(),
             "parameters": ours.parameters,
             "parameters_peer": peer.parameters,
+            "critic_inputs": ours.critic_inputs,
+            "critic_inputs_peer": layout_size(LAYOUTS[config.layout]),
         },
     )  # fmt: skip

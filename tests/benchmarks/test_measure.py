@@ -163,6 +163,31 @@ def test_an_interrupted_run_is_resumed(suites, tmp_path):
     assert json.loads(out.read_text()) == result
 
 
+def test_finished_results_of_an_interrupted_suite_are_not_repeated(tmp_path, monkeypatch):
+    out, measured = tmp_path / "bench.json", []
+
+    def work(number):
+        if number == 1 and not measured.count(1):
+            measured.append(number)
+            raise KeyboardInterrupt
+        measured.append(number)
+        return {"minutes": number}
+
+    def run(budget):
+        first = budget.partial.row("policy/first", lambda: work(7) and _row(name="policy/first"))
+        later = [budget.partial.once(f"seed {i}", lambda i=i: work(i)) for i in range(3)]
+        return [first, _row(name="policy/long", extra={"later": later})]
+
+    monkeypatch.setattr(report, "import_module", lambda _: SimpleNamespace(run=run))
+    with pytest.raises(KeyboardInterrupt):
+        run_suites(("policy",), Budget(), out, print)
+    assert json.loads(out.read_text())["partial"]["policy"].keys() == {"policy/first", "seed 0"}
+    result = run_suites(("policy",), Budget(), out, print, resume=True)
+    assert measured == [7, 0, 1, 1, 2], "the interrupted one is measured again, no other"
+    assert result["rows"][1]["later"] == [{"minutes": i} for i in range(3)]
+    assert json.loads(out.read_text()) == result, "finished suites have no partial results"
+
+
 def test_other_settings_or_machines_are_not_continued(suites, tmp_path, monkeypatch):
     out = tmp_path / "bench.json"
     run_suites(("env",), Budget(), out, print)

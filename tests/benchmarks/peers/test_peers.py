@@ -11,6 +11,7 @@ from opendactyl.benchmarks.suites.env import RandomHands
 from opendactyl.benchmarks.support.replay import Recorder
 from opendactyl.core.atomic_files import read_json
 from opendactyl.geometry.rig import load_rig
+from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.training.config import PolicyConfig
 
 SIMULATIONS = 3
@@ -74,11 +75,11 @@ def test_gymnasiums_patched_hand_moves():
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_peer_trains_in_our_environment_with_as_many_parameters():
-    from opendactyl.benchmarks.peers.recurrent_ppo import HandVecEnv, RecurrentPeer
-    from opendactyl.benchmarks.suites.policy import PORTION, OurPPO, make_env
+    from opendactyl.benchmarks.peers.recurrent_ppo import HandVecEnv, RecurrentPeer, like_ours
+    from opendactyl.benchmarks.suites.policy import PORTION, OurPPO
 
-    config = PolicyConfig(num_envs=4, horizon=4, hidden=32, minibatches=2, epochs=1)
-    env = HandVecEnv(make_env(config))
+    config = PolicyConfig(num_envs=4, horizon=4, minibatches=2, epochs=1)
+    env = HandVecEnv(HandEnv(config.environment(), 4))
     observation = env.reset()
     assert observation.shape == (4, *env.observation_space.shape)
     env.step_async(np.zeros((4, 20), dtype=np.int64))
@@ -86,9 +87,39 @@ def test_the_peer_trains_in_our_environment_with_as_many_parameters():
     assert after.shape == observation.shape
     assert reward.shape == done.shape == (4,)
     assert len(infos) == 4
-    ours, peer = OurPPO(config), RecurrentPeer(make_env(config), config)
+    ours = OurPPO(config)
+    peer = RecurrentPeer(config.environment(), like_ours(config), seed=0)
     assert ours.iterations() == PORTION * peer.iteration() == PORTION * 16
-    assert abs(ours.parameters / peer.parameters - 1) < 0.2
+    assert peer.actions == 16
+    assert abs(ours.parameters / peer.parameters - 1) < 0.1
+    recurrent = [name for name, _ in peer.model.policy.named_parameters() if "lstm" in name]
+    assert recurrent and all(name.startswith("lstm_actor") for name in recurrent)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_peer_is_evaluated_by_its_own_predictions(normalize, monkeypatch, short_episodes):
+    from opendactyl.benchmarks.peers.recurrent_ppo import PeerSettings, RecurrentPeer
+
+    config = PolicyConfig()
+    settings = PeerSettings(simulations=2, options={"n_steps": 4, "n_epochs": 1, "batch_size": 8},
+                            normalize=normalize)  # fmt: skip
+    peer = RecurrentPeer(config.environment(), settings, seed=0)
+    peer.iteration()
+    assert (peer.normalizer is not None) == normalize
+    calls = []
+    predict = peer.model.predict
+
+    def watched(observation, state, start, deterministic):
+        calls.append((start.all(), state is None, deterministic))
+        return predict(observation, state, start, deterministic=deterministic)
+
+    monkeypatch.setattr(peer.model, "predict", watched)
+    goals = peer.goals(config.environment(), 3, seed=5)
+    assert goals.shape == (3,) and np.all(goals >= 0)
+    firsts = [call for call in calls if call[1]]
+    assert firsts == [(True, True, True), (True, True, False)], "both ways, each from the start"
+    assert not any(start for start, first, _ in calls if not first)
 
 
 def test_both_renderers_render_the_same_image():

@@ -1,0 +1,146 @@
+"""Roll-outs of a policy in randomized physics, for the studies."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from opendactyl.control.bundle.load import MANIFEST_FILE, PolicySession, load_bundle
+from opendactyl.core.optional_files import exists
+from opendactyl.geometry.rotation import Array
+from opendactyl.models.policy.actor_critic import Actor
+from opendactyl.policy.env.episode_types import Difficulty, EnvConfig
+from opendactyl.policy.env.reward import DROPPED
+from opendactyl.policy.interface.actions import decide
+from opendactyl.policy.interface.observations import LAYOUTS
+from opendactyl.policy.probe import load_with_environment
+
+SEED = 910_000
+"""Seed of the episodes; no training uses it."""
+
+
+class Policy(Protocol):
+    """A policy with a memory, acting in B simulations."""
+
+    def begin(self, batch: int) -> None:
+        """Starts with an empty memory in `batch` simulations."""
+        ...
+
+    def act(self, observation: NDArray[np.float32], start: NDArray[np.bool_]) -> Array:
+        """Bins (B, 20) from observations (B, n); the memory is reset first where `start` (B,)."""
+        ...
+
+
+class ActorPolicy:
+    """An actor of a run or a weights file."""
+
+    def __init__(self, actor: Actor) -> None:
+        """Wraps the actor."""
+        self._actor = actor
+
+    def begin(self, batch: int) -> None:
+        """See `Policy`."""
+        self._memory = self._actor.initial_state(batch)
+
+    @torch.no_grad()
+    def act(self, observation: NDArray[np.float32], start: NDArray[np.bool_]) -> Array:
+        """See `Policy`."""
+        begins = torch.from_numpy(start[:, None].astype(np.float32))
+        logits, *memory = self._actor(torch.from_numpy(observation)[:, None], begins, *self._memory)
+        self._memory = (memory[0], memory[1])
+        return decide(logits[:, 0].numpy())
+
+
+class BundlePolicy:
+    """The exported policy of a bundle."""
+
+    def __init__(self, session: PolicySession) -> None:
+        """Wraps the session."""
+        self._session = session
+
+    def begin(self, batch: int) -> None:
+        """See `Policy`."""
+        self._memory = self._session.initial_memory(batch)
+
+    def act(self, observation: NDArray[np.float32], start: NDArray[np.bool_]) -> Array:
+        """See `Policy`."""
+        self._memory.h[start] = 0.0
+        self._memory.c[start] = 0.0
+        bins, self._memory, _ = self._session.act(observation, self._memory)
+        return bins
+
+
+def load_policy(path: Path, task: str = "", layout: str = "default") -> tuple[Policy, EnvConfig]:
+    """A policy, and its environment without randomization.
+
+    Args:
+        path: a bundle, a run of train-policy, or the .safetensors file of an LSTM policy.
+        task: the task; empty for that of its training.
+        layout: the policy's observation, for a .safetensors file.
+
+    Raises:
+        InputError: there is no policy, or it has another shape.
+    """
+    if not exists(path / MANIFEST_FILE):
+        actor, environment = load_with_environment(path, task, layout)
+        return ActorPolicy(actor), environment
+    bundle = load_bundle(path)
+    environment = EnvConfig(
+        task=task or bundle.task,
+        object=bundle.object_name,
+        layout=next(name for name, fields in LAYOUTS.items() if fields == bundle.layout),
+        action=bundle.decoder().config,
+    )
+    return BundlePolicy(bundle.policy), environment
+
+
+@dataclass(frozen=True)
+class RollOut:
+    """What B hands did."""
+
+    goals: NDArray[np.int64]
+    """Goals that each hand reached (B,)."""
+    drops: NDArray[np.int64]
+    """Objects that each hand dropped (B,)."""
+    actions: int
+    """Actions of each hand."""
+
+
+def roll_out(
+    policy: Policy,
+    config: EnvConfig,
+    hands: int,
+    actions: int,
+    *,
+    strength: float = 1.0,
+    wipe_every: int = 0,
+) -> RollOut:
+    """Goals and drops of a policy; a hand whose episode ends begins a new one.
+
+    Args:
+        policy: the policy.
+        config: the environment.
+        hands: number of simulations.
+        actions: actions of each.
+        strength: strength of the randomization.
+        wipe_every: also reset the memory of all hands after this many actions; 0: never.
+    """
+    from opendactyl.policy.env.env import HandEnv  # imports MuJoCo
+
+    env = HandEnv(config, hands, seed=SEED)
+    env.difficulty = Difficulty(strength=strength)
+    observation, _ = env.reset()
+    policy.begin(hands)
+    start = np.ones(hands, dtype=bool)
+    goals, drops = np.zeros((2, hands), dtype=np.int64)
+    for action in range(actions):
+        if wipe_every and action % wipe_every == 0:
+            start = np.ones(hands, dtype=bool)
+        step = env.step(policy.act(observation, start))
+        goals += step.reached
+        drops += step.outcome == DROPPED
+        start, observation = step.terminated | step.truncated, step.policy
+    return RollOut(goals, drops, actions)
