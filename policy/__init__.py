@@ -17,7 +17,7 @@ def _register() -> None:
             f"OpenDactyl/{name}-v0",
             entry_point="opendactyl.policy.env.gym_env:HandSingleEnv",
             vector_entry_point="opendactyl.policy.env.gym_vector_env:HandVectorEnv",
-            kwargs={"task": task},
+            kwargs={"task": task, "views": "opendactyl.render.episode_views:EpisodeViews"},
         )
 
 

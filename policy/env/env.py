@@ -70,12 +70,14 @@ class HandEnv:
         self._randomizes = self._distributions != PRESETS["none"]
         self.scene: Scene = (sized_scene if self._randomizes else load_scene)(config.object)
         self._simulations = BatchSim(self.scene, num_envs, threads)
-        self.decoder = ActionDecoder(config.action, *self.scene.actuator_range.T)
+        self.decoder = ActionDecoder(config.action_config(), *self.scene.actuator_range.T)
         self._limit = round(config.seconds_per_goal / names.CONTROL_PERIOD)
         self.difficulty = Difficulty()
         """Limits of new goals and new episodes, set by the curricula of a training run."""
         self.episode = first_episode + np.arange(num_envs)
         self.running = np.ones(num_envs, dtype=bool)
+        self.restarts = not config.evaluation
+        """Whether ended episodes restart within the step; otherwise `restart` starts the next."""
         self.goals = np.zeros(num_envs, dtype=np.int64)
         self.goal = np.tile([1.0, 0, 0, 0], (num_envs, 1))
         self._start = self.goal.copy()
@@ -91,14 +93,9 @@ class HandEnv:
         self._starts = InitialStates(
             self.scene, seed, actions=self.config.start_actions, shared=not self.config.evaluation
         )
+        weaker = 0.0 if self.config.evaluation else self.config.weaker_fraction
         self.randomizer = (
-            Randomizer(
-                self._distributions,
-                self.batch,
-                self.scene,
-                seed,
-                0.0 if self.config.evaluation else self.config.weaker_fraction,
-            )
+            Randomizer(self._distributions, self.batch, self.scene, seed, weaker)
             if self._randomizes
             else None
         )
@@ -114,6 +111,12 @@ class HandEnv:
         self.episode = self.first_episode + np.arange(self.num_envs)
         self.running = np.ones(self.num_envs, dtype=bool)
         return self._restart(np.arange(self.num_envs))
+
+    def restart(self, ids: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Starts the next episodes in simulations `ids` (K,); returns their observations."""
+        self.episode[ids] += self.num_envs
+        self.running[ids] = True
+        return self._restart(ids)
 
     def step(self, bins: NDArray[Any]) -> Step:
         """Takes one action of bins (B, 20), possibly fractional, in every simulation."""
@@ -135,17 +138,16 @@ class HandEnv:
         self.goals += reached
         goals = self.goals.copy()
         scores = self._scores(outcome != RUNNING)
-        ended = np.flatnonzero((outcome != RUNNING) & (not self.config.evaluation))
-        if self.config.evaluation:
+        ended = np.flatnonzero((outcome != RUNNING) & self.restarts)
+        if not self.restarts:
             self.running &= outcome == RUNNING
         # Also after the last goal: its value is bootstrapped as after any other.
         self._new_goals(np.flatnonzero(reached), true.object_quaternion[reached])
         final_policy, final_critic = self._observe(np.arange(self.num_envs), true)
         policy, critic = final_policy, final_critic
         if len(ended):
-            self.episode[ended] += self.num_envs
             policy, critic = policy.copy(), critic.copy()
-            policy[ended], critic[ended] = self._restart(ended)
+            policy[ended], critic[ended] = self.restart(ended)
         terminated = (outcome == DROPPED) | (outcome == DIVERGED)
         truncated = (outcome == TIMED_OUT) | (outcome == FINISHED)
         return Step(

@@ -1,6 +1,7 @@
 """Settings of the environment, and the result of a step."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -52,9 +53,9 @@ class EnvConfig:
     """The object in the hand."""
     layout: str = "default"
     """The policy's observation: a key of `interface.observations.LAYOUTS`."""
-    action: ActionConfig = ActionConfig()
-    """Conversion of bins to targets."""
-    randomization: str | RandomizationConfig = "none"
+    action: str | ActionConfig = ActionConfig()
+    """Conversion of bins to targets, or its mode alone: absolute or relative."""
+    randomization: str | Path | RandomizationConfig = "none"
     """Physics and observation randomization: a preset, a TOML file, or a configuration."""
     start_actions: int = 16
     """An episode starts after at most this many random actions (D18 C.1: 100)."""
@@ -73,6 +74,7 @@ class EnvConfig:
         check_task(self.task)
         object_spec(self.object)
         self.distributions()
+        self.action_config()
         if self.layout not in LAYOUTS:
             raise InputError(f"no layout {self.layout!r}; choose from {', '.join(LAYOUTS)}")
         if not self.seconds_per_goal > 0:
@@ -88,9 +90,15 @@ class EnvConfig:
 
     def distributions(self) -> RandomizationConfig:
         """The distributions of the physics parameters."""
-        if isinstance(self.randomization, str):
-            return load_randomization(self.randomization)
-        return self.randomization
+        if isinstance(self.randomization, RandomizationConfig):
+            return self.randomization
+        return load_randomization(str(self.randomization))
+
+    def action_config(self) -> ActionConfig:
+        """The conversion of bins to targets."""
+        return (
+            self.action if isinstance(self.action, ActionConfig) else ActionConfig(mode=self.action)
+        )
 
 
 @dataclass(frozen=True, eq=False)

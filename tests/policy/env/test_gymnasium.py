@@ -4,11 +4,14 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import opendactyl.policy
 from opendactyl.core.errors import InputError
+from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.env.gym_vector_env import HandVectorEnv
+from opendactyl.policy.interface.actions import ActionConfig
 
 NAMES = ("Spin", "FaceUp", "Reorient")
 assert opendactyl.policy.__doc__
@@ -46,11 +49,41 @@ def test_seeded_resets_are_reproducible_bit_for_bit():
     np.testing.assert_array_equal(rollout(batched, 3), rollout(batched, 3))
 
 
-def test_a_reset_without_a_seed_starts_the_next_episode():
-    env = gymnasium.make("OpenDactyl/Reorient-v0")
-    first, _ = env.reset(seed=0)
-    second, _ = env.reset()
-    assert not np.array_equal(first, second)
+def test_resets_without_a_seed_start_new_episodes():
+    env, beside = (gymnasium.make("OpenDactyl/Reorient-v0") for _ in range(2))
+    rows = [env.reset()[0], env.reset()[0], beside.reset()[0], env.reset(seed=0)[0], env.reset()[0]]
+    assert len(np.unique(rows, axis=0)) == 5
+
+
+def test_wrong_actions_and_options_are_refused():
+    env = gymnasium.make("OpenDactyl/Spin-v0").unwrapped
+    action = np.full(20, 5)
+    with pytest.raises(ResetNeeded):
+        env.step(action)
+    env.reset(seed=0)
+    nan = np.full(20, 5.0)
+    nan[3] = np.nan
+    words = ["5"] * 20
+    for wrong in (nan, action + 6, action - 6, action[:19], action[None], 5, words, [[1], [2, 3]]):
+        with pytest.raises(InvalidAction):
+            env.step(wrong)
+    with pytest.raises(ValueError, match="unknown options of reset: goal"):
+        env.reset(options={"goal": 1})
+    # Nothing has changed, and a list or the mean of two bins is an action.
+    first = env.step(np.full(20, 5.5).tolist())
+    env.reset(seed=0)
+    np.testing.assert_array_equal(env.step(np.full(20, 5.5))[0], first[0])
+
+
+def test_an_episode_that_has_ended_needs_a_reset():
+    env = gymnasium.make("OpenDactyl/Spin-v0", seconds_per_goal=0.08)
+    env.reset(seed=0)
+    *_, truncated, _ = env.step(np.full(20, 5))
+    assert truncated
+    with pytest.raises(ResetNeeded):
+        env.step(np.full(20, 5))
+    env.reset()
+    env.step(np.full(20, 5))
 
 
 def test_make_vec_returns_the_batched_environment():
@@ -76,8 +109,6 @@ def test_ended_episodes_restart_and_return_their_last_observation():
 
 
 def test_dactyls_settings_are_available_as_options():
-    from opendactyl.policy.interface.actions import ActionConfig
-
     env = gymnasium.make(
         "OpenDactyl/FaceUp-v0",
         layout="d18",
@@ -90,8 +121,24 @@ def test_dactyls_settings_are_available_as_options():
     assert observation.shape == (22,)
 
 
+def test_options_take_the_values_of_the_command_line(tmp_path):
+    ranges = tmp_path / "ranges.toml"
+    ranges.write_text('preset = "vision"\n')
+    config = EnvConfig(action=ActionConfig(mode="relative"), randomization="vision", layout="d18")
+    named = {"action": "relative", "randomization": ranges, "layout": "d18"}
+    by_config = gymnasium.make("OpenDactyl/FaceUp-v0", config=config)
+    by_name = gymnasium.make("OpenDactyl/FaceUp-v0", **named)
+    np.testing.assert_array_equal(rollout(by_config, 1), rollout(by_name, 1))
+    smoother = gymnasium.make("OpenDactyl/FaceUp-v0", smoothing=0.9, **named)
+    assert not np.array_equal(rollout(smoother, 1), rollout(by_name, 1))
+    assert EnvConfig(action="relative").action_config() == ActionConfig(mode="relative")
+
+
 def test_invalid_options_are_refused():
-    for options in ({"layout": "x"}, {"randomization": "x"}, {"start_actions": 1}, {"object": "x"}):
+    for options in (
+        {"layout": "x"}, {"randomization": "x"}, {"start_actions": 1}, {"object": "x"},
+        {"action": "x"}, {"smoothing": 1.0}, {"observation": "x"}, {"task": "x"},
+    ):  # fmt: skip
         with pytest.raises(InputError):
             gymnasium.make("OpenDactyl/Spin-v0", **options)
     with pytest.raises(InputError, match="seconds per goal"):
@@ -111,16 +158,3 @@ print([name for name in ("mujoco", "torch", "torchrl", "ray") if name in sys.mod
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert result.stdout.strip() == "[]", result.stderr
-
-
-def test_the_vector_environment_keeps_to_its_spaces_and_seed():
-    env = HandVectorEnv(num_envs=3)
-    first, _ = env.reset(seed=4)
-    assert env.observation_space.contains(first)
-    env.action_space.seed(0)
-    chosen = env.action_space.sample()
-    observation, reward, terminated, truncated, _ = env.step(chosen)
-    assert reward.shape == terminated.shape == truncated.shape == (3,)
-    again, _ = env.reset(seed=4)
-    np.testing.assert_array_equal(again, first)
-    np.testing.assert_array_equal(env.step(chosen)[0], observation)
