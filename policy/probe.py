@@ -41,8 +41,8 @@ SECONDS = (1.0, 2.0, 3.0, 4.0, 5.0)
 """Times at which the memory is recorded; D18 used 5 s."""
 SEED = 900_000
 """Seed of the roll-outs, not used for training."""
-HIDDEN = 64
-"""Units of the networks (D19)."""
+HIDDEN, STEPS = 64, 300
+"""Units (D19) and training steps of the networks."""
 TEST_FRACTION, SELECTION_FRACTION = 0.25, 0.15
 """Fractions of the episodes that a network is tested on, and that select its training step."""
 LEAST_EPISODES = 16
@@ -160,17 +160,15 @@ def physics_properties(physics: list[Physics]) -> dict[str, Array]:
     }
 
 
-def classifier_accuracy(
-    features: NDArray[np.float32], larger: NDArray[np.bool_], steps: int = 300
-) -> float:
+def classifier_accuracy(features: NDArray[np.float32], larger: NDArray[np.bool_]) -> float:
     """Test accuracy of a small network trained to predict `larger` (N,) from features (N, F)."""
-    return bit_accuracy(features, larger[:, None].astype(np.float64), steps)
+    return bit_accuracy(features, larger[:, None].astype(np.float64))
 
 
-def bit_accuracy(features: NDArray[np.float32], bits: Array, steps: int = 300) -> float:
+def bit_accuracy(features: NDArray[np.float32], bits: Array) -> float:
     """Test accuracy, averaged over K bits, of a network trained to predict bits (N, K)."""
     loss = functional.binary_cross_entropy_with_logits
-    predicted, true = _tested(features, torch.from_numpy(bits).float(), loss, steps)
+    predicted, true = _tested(features, torch.from_numpy(bits).float(), loss)
     return float(((predicted > 0) == (true > 0.5)).float().mean())
 
 
@@ -180,18 +178,16 @@ def majority_accuracy(bits: Array) -> float:
     return float((bits[:tested] == (bits[tested:].mean(axis=0) > 0.5)).mean())
 
 
-def determination(features: NDArray[np.float32], values: Array, steps: int = 300) -> float:
+def determination(features: NDArray[np.float32], values: Array) -> float:
     """R² on test episodes, averaged over K values, of a network trained to predict (N, K)."""
     scaled = (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9)
     target = torch.from_numpy(scaled).float()
-    predicted, true = _tested(features, target, functional.mse_loss, steps)
+    predicted, true = _tested(features, target, functional.mse_loss)
     errors = (predicted - true).square().sum(dim=0)
     return float((1 - errors / (true - true.mean(dim=0)).square().sum(dim=0)).mean())
 
 
-def _tested(
-    features: NDArray[np.float32], target: Tensor, loss: Loss, steps: int
-) -> tuple[Tensor, Tensor]:
+def _tested(features: NDArray[np.float32], target: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
     """Predictions and truth (M, K) of the test episodes, at the step that a selection prefers."""
     torch.manual_seed(0)
     x = torch.from_numpy((features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6))
@@ -202,7 +198,7 @@ def _tested(
     net = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, y.shape[1]))
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.1)
     best, predicted = torch.tensor(torch.inf), torch.zeros_like(y_test)
-    for _ in range(steps):
+    for _ in range(STEPS):
         optimizer.zero_grad()
         loss(net(x), y).backward()
         optimizer.step()

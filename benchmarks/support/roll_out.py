@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from opendactyl.control.bundle.load import MANIFEST_FILE, PolicySession, load_bundle
+from opendactyl.control.bundle.load import MANIFEST_FILE, Bundle, load_bundle
 from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rotation import Array
 from opendactyl.models.policy.actor_critic import Actor
@@ -57,9 +57,9 @@ class ActorPolicy:
 class BundlePolicy:
     """The exported policy of a bundle."""
 
-    def __init__(self, session: PolicySession) -> None:
-        """Wraps the session."""
-        self._session = session
+    def __init__(self, bundle: Bundle) -> None:
+        """Wraps the bundle."""
+        self._session = bundle.policy
 
     def begin(self, batch: int) -> None:
         """See `Policy`."""
@@ -94,7 +94,7 @@ def load_policy(path: Path, task: str = "", layout: str = "default") -> tuple[Po
         layout=next(name for name, fields in LAYOUTS.items() if fields == bundle.layout),
         action=bundle.decoder().config,
     )
-    return BundlePolicy(bundle.policy), environment
+    return BundlePolicy(bundle), environment
 
 
 @dataclass(frozen=True)

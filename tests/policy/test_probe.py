@@ -32,6 +32,7 @@ def test_the_classifier_finds_information_only_where_it_is():
 @pytest.fixture
 def short(monkeypatch):
     """A probe of two moments with 16 hands."""
+    monkeypatch.setattr(module, "STEPS", 10)
     monkeypatch.setattr(module, "ROUNDS", 2)
     monkeypatch.setattr(module, "HANDS", 8)
     monkeypatch.setattr(module, "SECONDS", (0.16, 0.4))
