@@ -14,10 +14,10 @@ from opendactyl.policy.interface.actions import ActionDecoder
 from opendactyl.render.appearance.config import Appearance, AppearanceConfig
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.base import Renderer
+from opendactyl.render.episode_views import APPEARANCE_STREAM
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.vision.estimator import Pose
 
-APPEARANCE_STREAM = 12
 TRUE_POSE_COVARIANCE = np.diag([1e-8] * 6)
 """Covariance of the simulator's pose: not zero, so that a filter can invert it."""
 

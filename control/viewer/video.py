@@ -26,22 +26,11 @@ from opendactyl.control.evaluation.episodes import (
 from opendactyl.control.evaluation.evaluate import EvaluateConfig
 from opendactyl.core.errors import InputError, file_errors
 from opendactyl.core.run_dir import new_folder
-from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
+from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.drawing import draw_pose
-from opendactyl.geometry.rig import Rig, look_at
-from opendactyl.geometry.transforms import invert_pose
-from opendactyl.render.appearance.config import PRESETS
-from opendactyl.render.appearance.sampling import sample_appearance
-from opendactyl.render.factory import make_renderer
+from opendactyl.render.episode_views import AXIS_WIDTH, FRAME, SceneView
 from opendactyl.sim.hands.names import CONTROL_PERIOD
-from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.state import State
-
-SCENE = 480
-"""Height and width of the scene's image in pixels."""
-GOAL_COLOURS = ((255, 170, 150), (190, 255, 150), (150, 200, 255))
-"""Colours of the goal's axes: paler than the object's, in the same order."""
-ESTIMATE_WIDTH = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,23 +68,15 @@ class VideoRecorder:
         """Loads the bundle, opens the renderers and starts the episode."""
         self.bundle = load_bundle(config.bundle)
         self.env = make_env(config, self.bundle, 1, config.episode)
-        obj = object_spec(self.bundle.object_name)
-        self._camera = _scene_camera()
         with ExitStack() as stack:
             self._views = stack.enter_context(open_renderer(config.renderer, self.bundle))
-            self._scene = stack.enter_context(
-                make_renderer(
-                    rig=Rig("scene", (self._camera,)), object_name=obj.name, image_size=SCENE
-                )
-            )
+            scene = SceneView(self.bundle.object_name, seed=config.seed)
+            self._scene = stack.enter_context(closing(scene))
             self._cameras = make_cameras(config, self.env, 0, self._views)
             source = make_source(config, self.bundle, self.env, 0, self._cameras)
             self.loop = BatchedLoop(self.bundle, self.env, [source])
             self._opened = stack.pop_all()
         self._uses_cameras = config.pose == "vision"
-        self._appearance = sample_appearance(
-            np.random.default_rng(config.seed), PRESETS["calibrated"], views=1, obj=obj
-        )
 
     def step(self) -> NDArray[np.uint8]:
         """Takes an action; returns the frame before it: scene on the left, cameras on the right."""
@@ -104,18 +85,14 @@ class VideoRecorder:
         if not self._uses_cameras:
             self._cameras.read()
         self.loop.step()
-        scene = Image.fromarray(self._scene.render(state, self._appearance)[0])
-        draw_pose(
-            scene, self._camera, state.position + [0.0, 0.0, 0.09], goal,
-            colours=GOAL_COLOURS, width=ESTIMATE_WIDTH,
-        )  # fmt: skip
+        scene = self._scene.frame(state, goal)
         controller = self.loop.controller
         draw_pose(
             scene,
-            self._camera,
+            self._scene.camera,
             controller.position[0],
             controller.quaternion[0],
-            width=ESTIMATE_WIDTH,
+            width=AXIS_WIDTH,
         )
         self._caption(scene, goals)
         views = [
@@ -123,11 +100,11 @@ class VideoRecorder:
             for camera, image in zip(self.bundle.rig.cameras, self._cameras.images, strict=True)
         ]
         column = np.concatenate(views, axis=0)
-        side = Image.fromarray(column).resize((SCENE * column.shape[1] // column.shape[0], SCENE))
+        side = Image.fromarray(column).resize((FRAME * column.shape[1] // column.shape[0], FRAME))
         return np.concatenate([np.asarray(scene), np.asarray(side)], axis=1)
 
     def _view(self, camera: Camera, image: NDArray[np.uint8], state: State) -> NDArray[np.uint8]:
-        view = Image.fromarray(image).resize((SCENE // 3, SCENE // 3), Image.Resampling.BICUBIC)
+        view = Image.fromarray(image).resize((FRAME // 3, FRAME // 3), Image.Resampling.BICUBIC)
         controller = self.loop.controller
         draw_pose(view, camera, controller.position[0], controller.quaternion[0], width=2)
         draw_pose(view, camera, state.position, state.quaternion)
@@ -139,7 +116,7 @@ class VideoRecorder:
         legend = "axes: estimated; true, thin, in the views; the goal, pale, above"
         pen = ImageDraw.Draw(scene)
         for corner, text, size in (
-            ((10, 6), f"goals {goals}", 26), ((10, 40), error, 15), ((10, SCENE - 24), legend, 13),
+            ((10, 6), f"goals {goals}", 26), ((10, 40), error, 15), ((10, FRAME - 24), legend, 13),
         ):  # fmt: skip
             # Readable on light and dark backgrounds.
             pen.text(corner, text, "white", font_size=size, stroke_width=2, stroke_fill="black")
@@ -147,13 +124,6 @@ class VideoRecorder:
     def close(self) -> None:
         """Closes the renderers."""
         self._opened.close()
-
-
-def _scene_camera() -> Camera:
-    """A camera at the thumb's side, pointed at the palm."""
-    intrinsics = intrinsics_from_fovy(np.deg2rad(26.0), SCENE, SCENE)
-    hand_from_cam = look_at([0.25, -0.5, 0.45], [-0.01, 0.0, 0.02], [0.0, 0.0, 1.0])
-    return Camera("scene", SCENE, SCENE, intrinsics, invert_pose(hand_from_cam))
 
 
 def record_video(config: RunConfig) -> Path:
