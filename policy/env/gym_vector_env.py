@@ -120,18 +120,20 @@ class HandVectorEnv(VectorEnv[Observation, NDArray[Any], Flags]):
             ResetNeeded: no episode has begun, or one has ended and the mode is DISABLED.
         """
         bins = checked_bins(actions, (self.num_envs, len(ACTUATORS)))
-        waiting = ~self._env.running
-        if self._last is None or (self.autoreset_mode == AutoresetMode.DISABLED and waiting.any()):
+        restarting = ~self._env.running
+        if self._last is None or (
+            self.autoreset_mode == AutoresetMode.DISABLED and restarting.any()
+        ):
             raise ResetNeeded("an episode has ended, or none has begun; call reset")
         step = self._env.step(bins)
         policy, critic = step.policy, step.critic
-        if waiting.any():  # their episodes ended in the last step
-            ids = np.flatnonzero(waiting)
+        if restarting.any():  # their episodes ended in the last step
+            ids = np.flatnonzero(restarting)
             policy[ids], critic[ids] = self._env.restart(ids)
         observation = self._observer.observe(policy, np.arange(self.num_envs))
-        reward = np.where(waiting, 0.0, step.reward.astype(np.float64))
-        info: dict[str, Any] = {"goals": np.where(waiting, 0, step.goals)}
-        ended = (step.outcome != RUNNING) & ~waiting
+        reward = np.where(restarting, 0.0, step.reward.astype(np.float64))
+        info: dict[str, Any] = {"goals": np.where(restarting, 0, step.goals)}
+        ended = (step.outcome != RUNNING) & ~restarting
         if ended.any() and self.autoreset_mode == AutoresetMode.SAME_STEP:
             info |= self._final(observation, step, ended)
             ids = np.flatnonzero(ended)
@@ -139,8 +141,8 @@ class HandVectorEnv(VectorEnv[Observation, NDArray[Any], Flags]):
             observation = merged(observation, ids, self._observer.observe(policy, ids))
         info |= {"critic": critic} | {f"_{key}": self._all() for key in ("critic", "goals")}
         return (
-            self._returned(observation, critic), reward, step.terminated & ~waiting,
-            step.truncated & ~waiting, info,
+            self._returned(observation, critic), reward, step.terminated & ~restarting,
+            step.truncated & ~restarting, info,
         )  # fmt: skip
 
     def _all(self) -> Flags:
