@@ -38,7 +38,8 @@ LEVELS = {
         ("formats", "convert", "rig_toml"),
     ],
     "sim": [("hands", "objects"), ("state",), ("scene",), ("initial_states",)],
-    "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"), ("factory",)],
+    "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"), ("factory",),
+               ("episode_views",)],
     "models": [("onnx_file", "precision", "weights"), ("pose", "policy")],
     "models/pose": [
         ("linalg", "blocks", "outputs"), ("refinement", "heads"), ("triangulation",),
