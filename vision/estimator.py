@@ -1,7 +1,9 @@
 """The run-time estimator; needs the base install only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -10,8 +12,14 @@ from numpy.typing import NDArray
 from opendactyl.core.cpu import cores
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
+from opendactyl.geometry.rig import Rig
+from opendactyl.vision.raw_frames import RawFrames
 
 OUTPUTS = ("position", "quaternion", "covariance")
+IMAGE_POINTS = ("image_points", "image_points_std")
+"""Further outputs of networks that detect the object's keypoints."""
+CAMERAS = ("intrinsics", "cam_from_hand")
+"""Further inputs of networks that take any cameras."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,55 +32,79 @@ class Pose:
     """(4,), w >= 0."""
     covariance: NDArray[np.float64]
     """(6, 6): position in m², then rotation vector in rad²."""
+    image_points: NDArray[np.float64] | None = None
+    """The object's keypoints in the network's images (V, K, 2), 0 to 1 across the image, if the
+    network detects them."""
+    image_points_std: NDArray[np.float64] | None = None
+    """Their standard deviations (V, K), per axis."""
 
 
 class PoseEstimator:
     """Estimates the object's pose from the images of all cameras. Thread-safe."""
 
-    def __init__(self, path: str | Path, threads: int = 0) -> None:
-        """Loads a `pose.onnx` to run on `threads` threads (0: one per core).
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 0,
+        *,
+        rig: Rig | None = None,
+        raw_rig: Rig | None = None,
+    ) -> None:
+        """Loads a `pose.onnx`.
+
+        Args:
+            path: the file.
+            threads: number of threads; 0 is one per core.
+            rig: the cameras of the network's images, which raw frames need, and networks that take
+                any cameras.
+            raw_rig: the cameras of raw frames, with their lenses; see `RawFrames`.
 
         Raises:
-            InputError: the file is missing or not a pose estimator.
+            InputError: the file is missing or not a pose estimator, or the rig is not of its
+                number of cameras or image size.
             EnvironmentFailure: the disk failed.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()  # onnxruntime ignores CPU quotas
-        options.log_severity_level = 3
-        if not exists(Path(path)):
-            raise InputError(f"{path} does not exist; make it with `opendactyl export`")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise InputError(f"{path} is not an ONNX model ({error})") from error
-        inputs = self._session.get_inputs()
-        outputs = [o.name for o in self._session.get_outputs()]
-        found = [(i.name, i.shape) for i in inputs]
-        if [name for name, _ in found] != ["images"] or len(inputs[0].shape) != 5:
-            raise InputError(f"{path} is not a pose estimator: its inputs are {found}")
-        if set(OUTPUTS) - set(outputs):
-            raise InputError(f"{path} is not a pose estimator: its outputs are {outputs}")
-        self.shape: tuple[int, ...] = tuple(inputs[0].shape[1:])
-        """Views, height, width and channels of the input images."""
+        self._session = _open_session(path, threads)
+        shape = _image_shape(self._session, path)
+        self.cameras: dict[str, NDArray[np.float32]] = {}
+        """Further inputs of a network that takes any cameras: those of `rig`."""
+        if isinstance(shape[0], str):
+            if rig is None:
+                raise InputError(f"{path} takes any cameras; load it with their rig")
+            shape[0] = len(rig.cameras)
+            matrices = zip(CAMERAS, (rig.intrinsics, rig.extrinsics), strict=True)
+            self.cameras = {name: value.astype(np.float32) for name, value in matrices}
+        self.shape: tuple[int, ...] = tuple(shape)
+        """Views, height, width and channels of the network's images."""
+        if rig is not None:
+            _check_rig(rig, self.shape, path)
+        self.raw_frames = None if rig is None else RawFrames(rig, raw_rig)
+        """Makes the network's images from raw frames; None without a rig."""
+        found = {output.name for output in self._session.get_outputs()}
+        self._outputs = OUTPUTS + (IMAGE_POINTS if set(IMAGE_POINTS) <= found else ())
 
-    def estimate(self, images: NDArray[np.uint8]) -> Pose:
-        """Estimates the pose from simultaneous images (V, H, W, 3), RGB, in the rig's order.
+    def estimate(self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> Pose:
+        """Estimates the pose from simultaneous images, RGB, in the rig's order.
+
+        Args:
+            images: the network's images as one array (V, H, W, 3), or, if the estimator was loaded
+                with a rig, a list of raw frames (h, w, 3) of the raw rig's sizes, which are
+                undistorted, cropped and resized.
 
         Raises:
             InputError: type, size or number of the images is wrong.
         """
+        if self.raw_frames is not None and not isinstance(images, np.ndarray):
+            images = self.raw_frames.images(images)
         try:
             batch = np.asarray(images)[None]
         except ValueError as error:
             raise InputError(f"the images differ in size ({error})") from error
-        position, quaternion, covariance = self.estimate_batch(batch)
-        return Pose(position[0], quaternion[0], covariance[0])
+        return Pose(*(output[0] for output in self._run(batch, self._outputs)))
 
     @property
     def image_size(self) -> int:
-        """Width and height of the input images."""
+        """Width and height of the network's images."""
         return self.shape[1]
 
     @property
@@ -80,10 +112,21 @@ class PoseEstimator:
         """Number of cameras."""
         return self.shape[0]
 
+    @property
+    def has_image_points(self) -> bool:
+        """Whether the network detects the object's keypoints in the images."""
+        return self._outputs != OUTPUTS
+
     def estimate_batch(
         self, images: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3)."""
+        position, quaternion, covariance = self._run(images, OUTPUTS)
+        return position, quaternion, covariance
+
+    def _run(
+        self, images: NDArray[np.uint8], outputs: tuple[str, ...]
+    ) -> list[NDArray[np.float64]]:
         if images.dtype != np.uint8 or images.shape[1:] != self.shape:
             views, height, width, channels = self.shape
             raise InputError(
@@ -91,6 +134,37 @@ class PoseEstimator:
                 f"takes uint8 ({views}, {height}, {width}, {channels}): views in the rig's order, "
                 "RGB"
             )
-        outputs = self._session.run(OUTPUTS, {"images": np.ascontiguousarray(images)})
-        position, quaternion, covariance = (np.asarray(o, dtype=np.float64) for o in outputs)
-        return position, quaternion, covariance
+        inputs = {"images": np.ascontiguousarray(images), **self.cameras}
+        return [np.asarray(o, dtype=np.float64) for o in self._session.run(outputs, inputs)]
+
+
+def _open_session(path: str | Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or cores()  # onnxruntime ignores CPU quotas
+    options.log_severity_level = 3
+    if not exists(Path(path)):
+        raise InputError(f"{path} does not exist; make it with `opendactyl export`")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise InputError(f"{path} is not an ONNX model ({error})") from error
+
+
+def _check_rig(rig: Rig, shape: tuple[int, ...], path: str | Path) -> None:
+    if any((len(rig.cameras), c.height, c.width, 3) != shape for c in rig.cameras):
+        sizes = ", ".join(f"{c.name} {c.width}×{c.height}" for c in rig.cameras)
+        raise InputError(
+            f"{path}: the estimator takes images {shape}, the rig's cameras are {sizes}"
+        )
+
+
+def _image_shape(session: onnxruntime.InferenceSession, path: str | Path) -> list[Any]:
+    """Shape of the images without the batch; the views are a string if the network takes any."""
+    found = [(port.name, list(port.shape)) for port in session.get_inputs()]
+    outputs = [output.name for output in session.get_outputs()]
+    names = tuple(name for name, _ in found)
+    if names not in (("images",), ("images", *CAMERAS)) or len(found[0][1]) != 5:
+        raise InputError(f"{path} is not a pose estimator: its inputs are {found}")
+    if set(OUTPUTS) - set(outputs):
+        raise InputError(f"{path} is not a pose estimator: its outputs are {outputs}")
+    return found[0][1][1:]

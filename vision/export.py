@@ -13,7 +13,7 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.geometry.torch_rotation import matrix_to_quat
 from opendactyl.models.onnx_file import save_onnx
-from opendactyl.vision.estimator import PoseEstimator
+from opendactyl.vision.estimator import CAMERAS, IMAGE_POINTS, OUTPUTS, PoseEstimator
 from opendactyl.vision.measures.predictions import predict
 from opendactyl.vision.training.module import PoseModule
 
@@ -23,7 +23,7 @@ COMPARED = 500
 
 
 class ExportedEstimator(nn.Module):
-    """A pose network together with the nominal cameras of a rig."""
+    """A pose network with the nominal cameras of a rig, or one that takes any cameras."""
 
     intrinsics: Tensor
     cam_from_hand: Tensor
@@ -33,47 +33,79 @@ class ExportedEstimator(nn.Module):
         """Wraps a trained network; `rig` has the network's image size."""
         super().__init__()
         self.network = module.network
+        self.keypoints = len(module.hparams["points"])
         self.register_buffer("intrinsics", torch.tensor(rig.intrinsics, dtype=torch.float32))
         self.register_buffer("cam_from_hand", torch.tensor(rig.extrinsics, dtype=torch.float32))
         self.register_buffer("log_std_shift", module.log_std_shift)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Position (B, 3), quaternion (B, 4), covariance (B, 6, 6) from images (B, V, H, W, 3)."""
-        output = self.network(images, self.intrinsics, self.cam_from_hand)
+    def forward(
+        self, images: Tensor, intrinsics: Tensor | None = None, cam_from_hand: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Position (B, 3), quaternion (B, 4), covariance (B, 6, 6) from images (B, V, H, W, 3).
+
+        Networks that detect the object's keypoints also give their image points (B, V, K, 2) and
+        standard deviations (B, V, K).
+        """
+        intrinsics = self.intrinsics if intrinsics is None else intrinsics
+        cam_from_hand = self.cam_from_hand if cam_from_hand is None else cam_from_hand
+        output = self.network(images, intrinsics, cam_from_hand)
         output.log_std = output.log_std + self.log_std_shift
-        return output.position, matrix_to_quat(output.rotation), output.covariance()
+        pose = (output.position, matrix_to_quat(output.rotation), output.covariance())
+        if output.keypoints is None:
+            return pose
+        std = torch.exp(output.keypoints_log_std[:, :, : self.keypoints])
+        return (*pose, output.keypoints[:, :, : self.keypoints], std)
 
 
 def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
     """Writes `pose.onnx`; returns its entry in the manifest of a bundle."""
     wrapper = ExportedEstimator(module, rig).eval()
     camera = rig.cameras[0]
-    shape = (2, len(rig.cameras), camera.height, camera.width, 3)
-    example = torch.randint(0, 256, shape, dtype=torch.uint8)
+    views: int | str = len(rig.cameras)
+    shape = (camera.height, camera.width, 3)
+    inputs = {"images": torch.randint(0, 256, (2, views, *shape), dtype=torch.uint8)}
+    dynamic: dict[str, Any] = {"images": {0: torch.export.Dim("batch", min=1)}}
+    if module.any_cameras:
+        inputs |= {name: getattr(wrapper, name) for name in CAMERAS}
+        count = torch.export.Dim("views", min=1)
+        dynamic["images"][1] = count
+        dynamic |= {name: {0: count} for name in CAMERAS}
+        views = "views"
+    with torch.no_grad():
+        detects = len(wrapper(*inputs.values())) > len(OUTPUTS)
+    outputs = _output_shapes(views, wrapper.keypoints if detects else 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             wrapper,
-            (example,),
+            tuple(inputs.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["images"],
-            output_names=["position", "quaternion", "covariance"],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=dynamic,
             verbose=False,
         )
     save_onnx(program, path)
+    matrices = {"intrinsics": [views, 3, 3], "cam_from_hand": [views, 4, 4]}
     return {
-        "inputs": {"images": ["batch", *shape[1:]]},
-        "outputs": {
-            "position": ["batch", 3],
-            "quaternion": ["batch", 4],
-            "covariance": ["batch", 6, 6],
-        },
+        "inputs": {"images": ["batch", views, *shape]} | (matrices if module.any_cameras else {}),
+        "outputs": outputs,
         "image_size": camera.width,
         "model": module.hparams["model"],
         "head": module.hparams["head"],
+        "keypoints": np.asarray(module.hparams["points"]).tolist(),
     }
+
+
+def _output_shapes(views: int | str, keypoints: int) -> dict[str, list[int | str]]:
+    """Names and shapes of the outputs; `keypoints` is 0 if the network detects none."""
+    shapes = (["batch", 3], ["batch", 4], ["batch", 6, 6])
+    outputs: dict[str, list[int | str]] = dict(zip(OUTPUTS, shapes, strict=True))
+    if keypoints:
+        points = (["batch", views, keypoints, 2], ["batch", views, keypoints])
+        outputs |= dict(zip(IMAGE_POINTS, points, strict=True))
+    return outputs
 
 
 def measure_agreement(module: PoseModule, path: Path, data: CachedDataset) -> dict[str, float]:
@@ -89,7 +121,7 @@ def measure_agreement(module: PoseModule, path: Path, data: CachedDataset) -> di
     """
     count = min(len(data), COMPARED)
     exported, original = (
-        predict(model, data, count) for model in (PoseEstimator(path), module.eval())
+        predict(model, data, count) for model in (PoseEstimator(path, rig=data.rig), module.eval())
     )
     return {
         "n": count,

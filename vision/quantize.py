@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opendactyl.core.atomic_files import write_bytes
 from opendactyl.datasets.loading.cache import CachedDataset
+from opendactyl.vision.estimator import PoseEstimator
 
 SAMPLES, BATCH = 256, 8
 """Number of calibration samples, and their batch size."""
@@ -26,13 +28,14 @@ def quantize(path: Path, data: CachedDataset) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    cameras = PoseEstimator(path, rig=data.rig).cameras
     with tempfile.TemporaryDirectory() as folder:
         prepared, small = Path(folder) / "prepared.onnx", Path(folder) / "small.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(small),
-            _CalibrationReader(data),  # pyright: ignore[reportArgumentType]
+            _CalibrationReader(data, cameras),  # pyright: ignore[reportArgumentType]
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
             activation_type=QuantType.QUInt8,
@@ -44,8 +47,8 @@ def quantize(path: Path, data: CachedDataset) -> None:
 class _CalibrationReader:
     """onnxruntime's `CalibrationDataReader` over a dataset."""
 
-    def __init__(self, data: CachedDataset) -> None:
-        self._data = data
+    def __init__(self, data: CachedDataset, cameras: dict[str, NDArray[np.float32]]) -> None:
+        self._data, self._cameras = data, cameras
         self._starts = iter(range(0, min(SAMPLES, len(data)), BATCH))
 
     def get_next(self) -> dict[str, Any] | None:
@@ -53,4 +56,4 @@ class _CalibrationReader:
         if start is None:
             return None
         stop = min(start + BATCH, SAMPLES, len(self._data))
-        return {"images": np.array(self._data.images[start:stop])}
+        return {"images": np.array(self._data.images[start:stop]), **self._cameras}

@@ -58,7 +58,7 @@ def open_model(path: Path) -> BatchEstimator:
             ) from error
         if expected != sha256(network):
             raise InputError(f"the checksum of {network} is wrong: the file was changed or damaged")
-        return PoseEstimator(network)
+        return PoseEstimator(network, rig=_bundled_rig(path))
     if exists(path / "checkpoints"):
         return load_module(path)
     raise InputError(
@@ -142,7 +142,8 @@ def _same_object(path: Path, model: BatchEstimator, data: Manifest) -> bool:
         return points.shape == others.shape and np.allclose(points, others, atol=1e-6)
     manifest = read_json(path / "manifest.json")
     name = manifest.get("pose", {}).get("object") or manifest.get("policy", {}).get("object")
-    return name in (None, data.object)
+    files = (manifest.get("object") or {}).get("files")
+    return name is None or (name, files) == (data.object, data.object_files)
 
 
 def _subject(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:
@@ -164,6 +165,10 @@ def _subject(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:
 def _trained_rig(path: Path, model: BatchEstimator) -> Rig:
     if isinstance(model, PoseModule):
         return Rig.from_dict(model.hparams["rig"])
+    return _bundled_rig(path)
+
+
+def _bundled_rig(path: Path) -> Rig:
     manifest = path / "manifest.json"
     content = read_json(manifest)
     try:

@@ -66,7 +66,16 @@ def test_a_keypoint_network_works_with_other_cameras(tiny, tmp_path):
     for a, b in zip(forward, module.estimate_batch(images[:, ::-1].copy()), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
     export_pose(module, order.resized(64), tmp_path / "pose.onnx")
-    assert PoseEstimator(tmp_path / "pose.onnx").shape == (2, 64, 64, 3)
+    with pytest.raises(InputError, match="takes any cameras"):
+        PoseEstimator(tmp_path / "pose.onnx")
+    # The exported network takes the cameras as inputs: here others, in number too.
+    swapped = Rig("swapped", order.cameras[::-1])
+    for some in (swapped, Rig("one", order.cameras[:1])):
+        module.set_cameras(some)
+        exported = PoseEstimator(tmp_path / "pose.onnx", rig=some.resized(64))
+        views = images[:, ::-1][:, : len(some.cameras)].copy()
+        for a, b in zip(exported.estimate_batch(views), module.estimate_batch(views), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-3)
 
 
 def test_a_network_specific_to_its_cameras_refuses_others(vision_run):
