@@ -1,5 +1,6 @@
 from .bundle.load import Bundle as Bundle
 from .bundle.load import load_bundle as load_bundle
+from .bundle.load import load_pose_bundle as load_pose_bundle
 from .evaluation.evaluate import EvaluateConfig as EvaluateConfig
 from .evaluation.evaluate import evaluate as evaluate
 from .packaging.build import export_bundle as export_bundle

@@ -1,4 +1,4 @@
-"""`opendactyl export`: joins a vision run and a policy run into a bundle, or checks one."""
+"""`opendactyl export`: makes a bundle of a vision run and, usually, a policy run, or checks one."""
 
 import dataclasses
 import logging

@@ -1,6 +1,6 @@
 """Loads bundles: estimator, policy, and the manifest that describes them.
 
-Loading and running one needs the base install only.
+Loading and running one needs the base install only. A pose-only bundle has no policy.
 """
 
 import hashlib
@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
 
 from opendactyl.control.bundle.manifest import check_manifest, check_ports, describe
+from opendactyl.control.bundle.policy_session import PolicySession
 from opendactyl.core.atomic_files import read_json, sha256
-from opendactyl.core.cpu import cores
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.rotation import Array
-from opendactyl.policy.interface.actions import ActionDecoder, decide
+from opendactyl.policy.interface.actions import ActionDecoder
+from opendactyl.sim.objects.storage import check_stored, stored_object
 from opendactyl.vision.estimator import PoseEstimator
+from opendactyl.vision.raw_frames import check_raw_rig
 
 SCHEMA_VERSION = 1
 POSE_FILE, POLICY_FILE, MANIFEST_FILE, CARD_FILE = (
@@ -32,88 +31,42 @@ POSE_FILE, POLICY_FILE, MANIFEST_FILE, CARD_FILE = (
 )
 
 
-@dataclass
-class PolicyMemory:
-    """The recurrent state of B policies."""
-
-    h: NDArray[np.float32]
-    """(B, H)."""
-    c: NDArray[np.float32]
-    """(B, H)."""
-
-
-class PolicySession:
-    """Runs an exported policy on onnxruntime."""
-
-    def __init__(self, path: Path, hidden: int, threads: int = 0, decision: str = "mean") -> None:
-        """Loads a `policy.onnx`.
-
-        Args:
-            path: the file.
-            hidden: size H of the recurrent state.
-            threads: number of threads; 0 is one per core.
-            decision: how logits become bins, see `policy.interface.actions.decide`.
-
-        Raises:
-            InputError: the file is not an ONNX model.
-        """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()  # onnxruntime ignores CPU quotas
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise InputError(f"{path} is not an ONNX model ({error})") from error
-        self._hidden, self._decision = hidden, decision
-
-    @property
-    def ports(self) -> dict[str, list[Any]]:
-        """Names and shapes of inputs and outputs; dynamic dimensions are strings."""
-        both = (*self._session.get_inputs(), *self._session.get_outputs())
-        return {port.name: list(port.shape) for port in both}
-
-    def initial_memory(self, batch: int = 1) -> PolicyMemory:
-        """The state at the start of B episodes."""
-        zeros = np.zeros((batch, self._hidden), dtype=np.float32)
-        return PolicyMemory(zeros, zeros.copy())
-
-    def act(
-        self, observation: NDArray[np.float32], memory: PolicyMemory
-    ) -> tuple[Array, PolicyMemory, NDArray[np.bool_]]:
-        """Computes one action of B policies.
-
-        Args:
-            observation: observations (B, n).
-            memory: recurrent state before the action.
-
-        Returns:
-            The bins (B, 20), the recurrent state after the action, and whether the network's
-            outputs are finite (B,); where they are not, neither may be used.
-        """
-        logits, h, c = (
-            np.asarray(value)
-            for value in self._session.run(
-                ["logits", "h_out", "c_out"],
-                {"observation": observation, "h": memory.h, "c": memory.c},
-            )
-        )
-        outputs = [logits.reshape(len(h), -1), h, c]
-        finite = np.isfinite(np.concatenate(outputs, axis=1)).all(axis=1)
-        return decide(logits, self._decision), PolicyMemory(h, c), np.asarray(finite)
-
-
 @dataclass(frozen=True, eq=False)
-class Bundle:
-    """A loaded bundle."""
+class PoseBundle:
+    """The estimator of a loaded bundle, with or without a policy."""
 
     path: Path
     manifest: dict[str, Any]
     estimator: PoseEstimator
-    policy: PolicySession
     rig: Rig
-    """Nominal cameras at the estimator's image size."""
+    """Nominal cameras of the network's images."""
+    raw_rig: Rig | None
+    """Cameras of the raw frames, with their lenses; None if the bundle does not state them."""
+
+    @property
+    def object_name(self) -> str:
+        """The object that the estimator was trained with; empty if the bundle does not name it."""
+        policy = self.manifest.get("policy", {})
+        return policy.get("object") or self.manifest["pose"].get("object") or ""
+
+    @property
+    def object(self) -> str:
+        """The object as `object_spec` takes it: a shipped name, or the bundle's file."""
+        return stored_object(self.path, self.object_name)
+
+    @property
+    def identity(self) -> str:
+        """Checksum of everything that determines its behaviour, without metrics and provenance."""
+        behaviour = {k: v for k, v in self.manifest.items() if k not in ("metrics", "training")}
+        behaviour["pose"] = {k: v for k, v in behaviour["pose"].items() if k != "agreement"}
+        return hashlib.sha256(json.dumps(behaviour, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle(PoseBundle):
+    """A loaded bundle with a policy."""
+
+    policy: PolicySession
     layout: tuple[str, ...]
     """Fields of the observation in order: keys of `policy.interface.observations.FIELD_SIZES`."""
     period: float
@@ -123,18 +76,6 @@ class Bundle:
     def task(self) -> str:
         """The task the policy was trained for."""
         return self.manifest["policy"]["task"]
-
-    @property
-    def object_name(self) -> str:
-        """The object that estimator and policy were trained with."""
-        return self.manifest["policy"]["object"]
-
-    @property
-    def identity(self) -> str:
-        """Checksum of everything that determines its behaviour, without metrics and provenance."""
-        behaviour = {k: v for k, v in self.manifest.items() if k not in ("metrics", "training")}
-        behaviour["pose"] = {k: v for k, v in behaviour["pose"].items() if k != "agreement"}
-        return hashlib.sha256(json.dumps(behaviour, sort_keys=True).encode()).hexdigest()
 
     def decoder(self) -> ActionDecoder:
         """Makes a decoder of the policy's actions."""
@@ -149,29 +90,75 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
         threads: threads of onnxruntime; 0 is one per core.
 
     Raises:
-        InputError: the folder is not a bundle of this version, or a file was changed.
+        InputError: the folder is not a bundle of this version, it has no policy, or a file was
+            changed.
         EnvironmentFailure: the disk failed.
     """
     path = Path(path)
     manifest = _verified_manifest(path)
-    rig = check_manifest(manifest, path / MANIFEST_FILE)
+    if not _has_policy(manifest):
+        raise InputError(
+            f"{path} holds an estimator without a policy: `opendactyl estimate` runs it; "
+            f"`opendactyl export --vision {path} --policy RUN` adds a policy"
+        )
+    pose = _pose_bundle(path, manifest, threads, None)
     policy = manifest["policy"]
     bundle = Bundle(
-        path=path,
-        manifest=manifest,
-        estimator=PoseEstimator(path / POSE_FILE, threads),
+        **vars(pose),
         policy=PolicySession(
             path / POLICY_FILE,
             int(policy["inputs"]["h"][1]),
             threads,
             ActionDecoder.from_dict(policy["action"]).config.decision,
         ),
-        rig=rig,
         layout=tuple(field["name"] for field in policy["observation"]),
         period=float(manifest["control_period_s"]),
     )
-    check_ports(manifest, bundle.estimator.shape, bundle.policy.ports, path)
+    check_ports(manifest, bundle.policy.ports, path)
     return bundle
+
+
+def load_pose_bundle(path: str | Path, threads: int = 0, rig: Rig | None = None) -> PoseBundle:
+    """Loads the estimator of a bundle, which needs no policy.
+
+    Args:
+        path: folder of the bundle; files may be symbolic links.
+        threads: threads of onnxruntime; 0 is one per core.
+        rig: the cameras of the raw frames, where they are not those of the bundle. A network that
+            takes any cameras uses them; others need the cameras of their training, to which this
+            adds the size and the lenses of raw frames.
+
+    Raises:
+        InputError: the folder is not a bundle of this version, a file was changed, or the
+            estimator does not work with the rig.
+        EnvironmentFailure: the disk failed.
+    """
+    path = Path(path)
+    return _pose_bundle(path, _verified_manifest(path), threads, rig)
+
+
+def _pose_bundle(
+    path: Path, manifest: dict[str, Any], threads: int, given: Rig | None
+) -> PoseBundle:
+    views, raw_rig = check_manifest(manifest, path / MANIFEST_FILE, policy=_has_policy(manifest))
+    raw_rig = given or raw_rig
+    if given is not None and "intrinsics" in manifest["pose"]["inputs"]:
+        views = given.regions().resized(views.cameras[0].width)
+    elif raw_rig is not None:
+        try:
+            check_raw_rig(raw_rig, views)
+        except InputError as error:
+            raise InputError(
+                f"{path} knows the cameras of its training only, and {error}; export a --model "
+                "keypoint, which takes any cameras, or train on renders of this rig "
+                "(`opendactyl dataset --rig`)"
+            ) from error
+    estimator = PoseEstimator(path / POSE_FILE, threads, rig=views, raw_rig=raw_rig)
+    return PoseBundle(path, manifest, estimator, views, raw_rig)
+
+
+def _has_policy(manifest: dict[str, Any]) -> bool:
+    return "policy" in manifest or POLICY_FILE in manifest["sha256"]
 
 
 def _verified_manifest(path: Path) -> dict[str, Any]:
@@ -188,14 +175,18 @@ def _verified_manifest(path: Path) -> dict[str, Any]:
             f"{path} is a bundle of schema {version}, this version reads {SCHEMA_VERSION}; "
             "export it again"
         )
-    for name in (POSE_FILE, POLICY_FILE):
-        checksums = manifest.get("sha256")
-        if not isinstance(checksums, dict) or name not in checksums:
+    checksums = manifest.get("sha256")
+    if not isinstance(checksums, dict):
+        raise InputError(f"{path / MANIFEST_FILE} has no checksum of {POSE_FILE}; export it again")
+    # A pose-only bundle has neither the policy nor its checksum.
+    for name in (POSE_FILE, POLICY_FILE) if _has_policy(manifest) else (POSE_FILE,):
+        if name not in checksums:
             raise InputError(f"{path / MANIFEST_FILE} has no checksum of {name}; export it again")
         if sha256(path / name) != checksums[name]:
             raise InputError(
                 f"the checksum of {path / name} is wrong: the file was changed or damaged"
             )
+    check_stored(path, manifest.get("object"), path / MANIFEST_FILE)
     return manifest
 
 
@@ -210,23 +201,32 @@ def _refuse_dangling_links(path: Path) -> None:
 
 
 def check_bundle(path: Path) -> str:
-    """Loads a bundle, runs both networks once, and returns a description of its contract.
+    """Loads a bundle, runs its networks once, and returns a description of its contract.
 
     Raises:
         InputError: the bundle cannot be used.
     """
-    bundle = load_bundle(path)
+    bundle = load_bundle(path) if _has_policy(_verified_manifest(path)) else load_pose_bundle(path)
     images = np.zeros((1, *bundle.estimator.shape), dtype=np.uint8)
-    inputs = bundle.manifest["policy"]["inputs"]
-    observation = np.zeros((1, inputs["observation"][1]), dtype=np.float32)
     try:
-        position, quaternion, covariance = bundle.estimator.estimate_batch(images)
-        bins, _, finite = bundle.policy.act(observation, bundle.policy.initial_memory())
+        shapes = [output.shape for output in bundle.estimator.estimate_batch(images)]
+        if shapes != [(1, 3), (1, 4), (1, 6, 6)]:
+            raise InputError(f"{path}: the estimator's outputs have the shapes {shapes}")
+        if isinstance(bundle, Bundle):
+            _run_policy(bundle)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"{path}: cannot run a network ({error})") from error
-    shapes = [position.shape, quaternion.shape, covariance.shape, bins.shape]
-    if shapes != [(1, 3), (1, 4), (1, 6, 6), (1, len(bundle.decoder().low))]:
-        raise InputError(f"{path}: the networks' outputs have the shapes {shapes}")
-    if not finite.all():
-        raise InputError(f"{path}: the policy's output is not finite")
     return f"{path} is valid\n{describe(bundle.manifest)}"
+
+
+def _run_policy(bundle: Bundle) -> None:
+    """Checks the policy's outputs for one observation."""
+    size = bundle.manifest["policy"]["inputs"]["observation"][1]
+    observation = np.zeros((1, size), dtype=np.float32)
+    bins, _, finite = bundle.policy.act(observation, bundle.policy.initial_memory())
+    if bins.shape != (1, len(bundle.decoder().low)):
+        raise InputError(f"{bundle.path}: the policy's output has the shape {bins.shape}")
+    if not finite.all():
+        raise InputError(f"{bundle.path}: the policy's output is not finite")

@@ -16,25 +16,27 @@ _UNUSABLE = (KeyError, TypeError, AttributeError, IndexError, ValueError, Overfl
 """Exceptions of reading a malformed manifest."""
 
 
-def check_manifest(manifest: dict[str, Any], path: Path) -> Rig:
-    """Checks everything that the loop depends on; returns the rig.
+def check_manifest(
+    manifest: dict[str, Any], path: Path, *, policy: bool = True
+) -> tuple[Rig, Rig | None]:
+    """Checks everything that estimator and loop depend on.
 
     Args:
         manifest: the contents of `manifest.json`.
         path: its path, for messages.
+        policy: whether it must describe a policy.
+
+    Returns:
+        The cameras of the network's images, and those of the raw frames if they are stated.
 
     Raises:
         InputError: a value is missing or invalid.
     """
     try:
-        policy = manifest["policy"]
-        _check_observation(policy)
-        decoder = ActionDecoder.from_dict(policy["action"])
-        check_task(policy["task"])
-        str(policy["object"])
+        if policy:
+            _check_policy(manifest)
         rig = Rig.from_dict(manifest["rig"])
-        period = float(manifest["control_period_s"])
-        joints = list(manifest["joints"])
+        raw_rig = Rig.from_dict(manifest["raw_rig"]) if "raw_rig" in manifest else None
         _check_declared(manifest)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -42,34 +44,46 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> Rig:
         raise InputError(
             f"{path} is not a valid manifest of a bundle ({error!r}); export it again"
         ) from error
-    _check_action(policy["action"], decoder, path)
+    return rig, raw_rig
+
+
+def _check_policy(manifest: dict[str, Any]) -> None:
+    policy = manifest["policy"]
+    _check_observation(policy)
+    decoder = ActionDecoder.from_dict(policy["action"])
+    check_task(policy["task"])
+    str(policy["object"])
+    _check_action(policy["action"], decoder)
+    period = float(manifest["control_period_s"])
     if not 0 < period < 10:
-        raise InputError(f"{path}: the control period is {period} s")
+        raise InputError(f"the control period is {period} s")
+    joints = list(manifest["joints"])
     if joints != list(JOINTS):
-        raise InputError(f"{path} was made for a hand with other joints: {joints}")
-    return rig
+        raise InputError(f"it was made for a hand with other joints: {joints}")
 
 
-def _check_action(action: dict[str, Any], decoder: ActionDecoder, path: Path) -> None:
+def _check_action(action: dict[str, Any], decoder: ActionDecoder) -> None:
     limits = (decoder.low, decoder.high)
     if any(x.shape != (len(ACTUATORS),) or not (np.abs(x) <= np.pi).all() for x in limits):
         raise InputError(
-            f"{path}: the action must have {len(ACTUATORS)} lower and upper limits in radians, "
+            f"the action must have {len(ACTUATORS)} lower and upper limits in radians, "
             "from -pi to pi"
         )
     if not (decoder.low < decoder.high).all():
-        raise InputError(f"{path}: an actuator's lower limit is not below its upper limit")
+        raise InputError("an actuator's lower limit is not below its upper limit")
     if action.get("bins") != BINS:
-        raise InputError(f"{path}: actions have {action.get('bins')} bins, expected {BINS}")
+        raise InputError(f"actions have {action.get('bins')} bins, expected {BINS}")
 
 
 def _check_declared(manifest: dict[str, Any]) -> None:
     """Reads what `check_ports` and `describe` need."""
-    for network in (manifest["pose"], manifest["policy"]):
+    names = ("pose", "policy") if "policy" in manifest else ("pose",)
+    for network in (manifest[name] for name in names):
         for ports in (network["inputs"], network["outputs"]):
             for shape in ports.values():
                 list(shape)
-    int(manifest["policy"]["inputs"]["h"][1])
+    if "policy" in manifest:
+        int(manifest["policy"]["inputs"]["h"][1])
     dict(manifest.get("frames", {}))
 
 
@@ -86,26 +100,17 @@ def _check_observation(policy: dict[str, Any]) -> None:
         )
 
 
-def check_ports(
-    manifest: dict[str, Any], images: tuple[int, ...], ports: dict[str, list[Any]], path: Path
-) -> None:
-    """Checks the inputs and outputs of both networks against the manifest.
+def check_ports(manifest: dict[str, Any], ports: dict[str, list[Any]], path: Path) -> None:
+    """Checks the inputs and outputs of the policy against the manifest.
 
     Args:
         manifest: a manifest that passed `check_manifest`.
-        images: the estimator's input shape (V, H, W, 3).
         ports: names and shapes of the policy's inputs and outputs.
         path: the bundle's folder, for messages.
 
     Raises:
         InputError: they differ.
     """
-    cameras = manifest["rig"]["cameras"]
-    expected = [(len(cameras), c["height"], c["width"], 3) for c in cameras]
-    if any(images != shape for shape in expected):
-        raise InputError(
-            f"{path}: the estimator takes images {images}, the rig's cameras give {expected[0]}"
-        )
     declared = manifest["policy"]["inputs"] | manifest["policy"]["outputs"]
     for name, shape in declared.items():
         if name not in ports or ports[name][1:] != shape[1:]:
@@ -116,29 +121,42 @@ def check_ports(
 
 def describe(manifest: dict[str, Any]) -> str:
     """Describes the contract of a valid manifest, one line per entry."""
-    policy, pose = manifest["policy"], manifest["pose"]
-    action = policy["action"]
-    decision = ActionDecoder.from_dict(action).config.decision
-    cameras = [f"{c['name']} {c['width']}×{c['height']}" for c in manifest["rig"]["cameras"]]
-    fields = [f"{f['name']} ({f['size']})" for f in policy["observation"]]
+    pose = manifest["pose"]
     rows = {
         "schema": manifest["schema"],
-        "task": f"{policy['task']} with the {policy['object']}",
-        "period": f"{float(manifest['control_period_s']) * 1000:.0f} ms",
-        "cameras": ", ".join(cameras),
+        "object": pose.get("object") or "not stated",
+        "cameras": _sizes(manifest["rig"]),
+        "raw frames": _sizes(manifest["raw_rig"]) if "raw_rig" in manifest else "not stated",
         "pose.onnx": f"{_ports(pose['inputs'])} -> {_ports(pose['outputs'])}",
-        "policy.onnx": f"{_ports(policy['inputs'])} -> {_ports(policy['outputs'])}",
-        "observation": ", ".join(fields),
-        "action": f"{len(action['low'])} actuators × {action['bins']} bins, {action['mode']} "
-        f"targets by the {decision}, smoothing {action['smoothing']}",
-        "normaliser": policy.get("normaliser", "not stated"),
         "units": manifest.get("units", "not stated"),
-        "joints": ", ".join(manifest["joints"]),
     }
+    if "policy" in manifest:
+        rows |= _describe_policy(manifest)
     rows |= {f"{name} frame": text for name, text in manifest.get("frames", {}).items()}
     rows |= {f"sha256 {name}": value for name, value in manifest["sha256"].items()}
     width = max(map(len, rows)) + 2
     return "\n".join(f"{name:<{width}}{value}" for name, value in rows.items())
+
+
+def _sizes(rig: dict[str, Any]) -> str:
+    return ", ".join(f"{c['name']} {c['width']}×{c['height']}" for c in rig["cameras"])
+
+
+def _describe_policy(manifest: dict[str, Any]) -> dict[str, str]:
+    policy = manifest["policy"]
+    action = policy["action"]
+    decision = ActionDecoder.from_dict(action).config.decision
+    return {
+        "object": policy["object"],
+        "task": f"{policy['task']} with the {policy['object']}",
+        "period": f"{float(manifest['control_period_s']) * 1000:.0f} ms",
+        "policy.onnx": f"{_ports(policy['inputs'])} -> {_ports(policy['outputs'])}",
+        "observation": ", ".join(f"{f['name']} ({f['size']})" for f in policy["observation"]),
+        "action": f"{len(action['low'])} actuators × {action['bins']} bins, {action['mode']} "
+        f"targets by the {decision}, smoothing {action['smoothing']}",
+        "normaliser": policy.get("normaliser", "not stated"),
+        "joints": ", ".join(manifest["joints"]),
+    }
 
 
 def _ports(ports: dict[str, Any]) -> str:

@@ -9,43 +9,77 @@ from opendactyl.policy.interface.actions import ActionDecoder
 
 def model_card(manifest: dict[str, Any]) -> str:
     """Returns the card as Markdown: purpose, contract, measurements and limits."""
-    policy, pose = manifest["policy"], manifest["pose"]
-    decision = ActionDecoder.from_dict(policy["action"]).config.decision
-    eight = " (8 bits)" if pose.get("quantized") else ""
-    cameras = ", ".join(camera["name"] for camera in manifest["rig"]["cameras"])
-    fields = "\n".join(f"| {f['name']} | {f['size']} |" for f in policy["observation"])
-    return f"""# OpenDactyl bundle: {policy["task"]} with the {policy["object"]}
-
-Rotates the {policy["object"]} in a Shadow hand from camera images, one action every
-{manifest["control_period_s"] * 1000:.0f} ms. `manifest.json` holds the complete contract; running
-it needs numpy and onnxruntime.
+    policy = manifest.get("policy")
+    trained = "rig, object and hand" if policy else "rig and object"
+    return f"""# OpenDactyl bundle: {_purpose(manifest)}
 
 ## Files
 
-| file | inputs | outputs |
-|---|---|---|
-| `pose.onnx`{eight} | {_ports(pose["inputs"])} | {_ports(pose["outputs"])} |
-| `policy.onnx` | {_ports(policy["inputs"])} | {_ports(policy["outputs"])} |
+{_files(manifest)}
 
-Images are uint8 RGB of the cameras {cameras}, in this order. Normalisation is inside both files.
-The policy's action is the {_DECISIONS[decision]} of each actuator;
-`manifest.json` gives range, scaling ({policy["action"]["mode"]} targets) and smoothing
-({policy["action"]["smoothing"]}).
+Images are uint8 RGB of the cameras {_names(manifest)}, in this order. {_raw(manifest)}
+Normalisation is inside the files.
+{_action(policy) if policy else _frame(manifest)}
 
-{_agreement(pose.get("agreement"))}## Observation of the policy, in order
-
-| field | size |
-|---|---|
-{fields}
-
-## Measured
+{_agreement(manifest["pose"].get("agreement"))}{_observation(policy) if policy else ""}## Measured
 
 {_measured(manifest["metrics"])}
 
 ## Limits
 
-Trained in simulation only, for this rig, object and hand. Not tested on a robot.
+Trained in simulation only, for this {trained}. Not tested on a robot.
 """
+
+
+def _purpose(manifest: dict[str, Any]) -> str:
+    policy = manifest.get("policy")
+    if policy is None:
+        name = manifest["pose"].get("object") or "object"
+        return f"""pose of the {name}
+
+Estimates the pose of the {name} from camera images, and has no policy: `opendactyl estimate` runs
+it. `manifest.json` holds the complete contract; running it needs numpy and onnxruntime."""
+    return f"""{policy["task"]} with the {policy["object"]}
+
+Rotates the {policy["object"]} in a Shadow hand from camera images, one action every
+{manifest["control_period_s"] * 1000:.0f} ms. `manifest.json` holds the complete contract; running
+it needs numpy and onnxruntime."""
+
+
+def _files(manifest: dict[str, Any]) -> str:
+    pose, policy = manifest["pose"], manifest.get("policy")
+    eight = " (8 bits)" if pose.get("quantized") else ""
+    rows = [("`pose.onnx`" + eight, pose), *([("`policy.onnx`", policy)] if policy else [])]
+    lines = [f"| {name} | {_ports(n['inputs'])} | {_ports(n['outputs'])} |" for name, n in rows]
+    return "\n".join(["| file | inputs | outputs |", "|---|---|---|", *lines])
+
+
+def _names(manifest: dict[str, Any]) -> str:
+    return ", ".join(camera["name"] for camera in manifest["rig"]["cameras"])
+
+
+def _raw(manifest: dict[str, Any]) -> str:
+    if "raw_rig" not in manifest:
+        return "Raw frames of these views\nare resized."
+    sizes = ", ".join(f"{c['width']}×{c['height']}" for c in manifest["raw_rig"]["cameras"])
+    return f"Raw frames ({sizes}) are\nundistorted, cropped and resized."
+
+
+def _frame(manifest: dict[str, Any]) -> str:
+    frames = {"pose": "not stated", "object": "not stated"} | manifest.get("frames", {})
+    return f"Pose: {frames['pose']}.\nAxes of the object: {frames['object']}."
+
+
+def _action(policy: dict[str, Any]) -> str:
+    decision = ActionDecoder.from_dict(policy["action"]).config.decision
+    return f"""The policy's action is the {_DECISIONS[decision]} of each actuator;
+`manifest.json` gives range, scaling ({policy["action"]["mode"]} targets) and smoothing
+({policy["action"]["smoothing"]})."""
+
+
+def _observation(policy: dict[str, Any]) -> str:
+    fields = "\n".join(f"| {f['name']} | {f['size']} |" for f in policy["observation"])
+    return f"## Observation of the policy, in order\n\n| field | size |\n|---|---|\n{fields}\n\n"
 
 
 _DECISIONS = {"mean": "mean of the distribution over bins", "likeliest": "likeliest bin"}

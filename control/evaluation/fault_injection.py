@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.control.bundle.load import Bundle, PolicyMemory, PolicySession
+from opendactyl.control.bundle.load import Bundle
+from opendactyl.control.bundle.policy_session import PolicyMemory, PolicySession
 from opendactyl.control.runtime.interfaces import CameraSource, Hand, HandReading, PoseSource, Views
 from opendactyl.geometry.rotation import Array, quat_from_axis_angle, quat_multiply
 from opendactyl.vision.estimator import Pose

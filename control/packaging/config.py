@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+NO_POLICY = Path("none")
+"""Value of `policy` for a pose-only bundle."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
@@ -12,14 +15,15 @@ class ExportConfig:
     """The estimator: a run of train-vision, or a bundle."""
     policy: Path | None = None
     """The policy: a run of train-policy, or a bundle; default the run of the hardest task in
-    runs/."""
+    runs/. `none` makes a pose-only bundle, which `opendactyl estimate` runs."""
     task: str = ""
     """The bundle's task, where it is not that of the policy's training: a policy trained to
     reorient can also spin."""
     out: Path = Path("exports/bundle")
     """Output folder; an existing bundle is replaced, unless other files are in its folder."""
     rig: str | None = None
-    """Name or TOML file of a rig other than that of training, for --model keypoint."""
+    """Name or TOML file of the rig of raw frames, with their sizes, lenses and regions of interest.
+    Its cameras must be those of training, except for --model keypoint."""
     quantize: Path | None = None
     """A dataset of the rig: quantizes the estimator's convolutions to 8 bits, calibrated on its
     samples. Smaller and faster, slightly less accurate."""

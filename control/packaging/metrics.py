@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from opendactyl.control.bundle.load import CARD_FILE, MANIFEST_FILE, POSE_FILE, load_bundle
+from opendactyl.control.bundle.load import CARD_FILE, MANIFEST_FILE, POSE_FILE, load_pose_bundle
 from opendactyl.control.bundle.model_card import model_card
 from opendactyl.core.atomic_files import read_json, sha256, write_json, write_text
 from opendactyl.core.errors import InputError
@@ -38,7 +38,7 @@ def record(bundle: Path, folders: Sequence[Path]) -> None:
         InputError: a folder holds no evaluation, one of another bundle, or one on the samples that
             selected the estimator's checkpoint.
     """
-    loaded = load_bundle(bundle)
+    loaded = load_pose_bundle(bundle)
     manifest = loaded.manifest
     metrics = manifest.setdefault("metrics", {})
     for folder in folders:

@@ -6,7 +6,8 @@ Used by the batched evaluation and by the loop of one robot. Needs the base inst
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.control.bundle.load import Bundle, PolicyMemory
+from opendactyl.control.bundle.load import Bundle
+from opendactyl.control.bundle.policy_session import PolicyMemory
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.observations import Measurement, build_observation
 from opendactyl.sim.hands.names import ACTUATORS, JOINTS

@@ -1,7 +1,7 @@
 """The pose from cameras: frames are checked before the estimator runs, its output after."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from opendactyl.control.runtime.interfaces import (
     Views,
 )
 from opendactyl.control.runtime.validation import check_pose
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
 from opendactyl.vision.estimator import Pose
 
@@ -43,18 +44,18 @@ class _LastImage:
 class FrameCheck:
     """Rejects frames that the estimator cannot use."""
 
-    def __init__(self, names: tuple[str, ...], shape: tuple[int, ...]) -> None:
-        """Takes the cameras' names and the estimator's input shape (V, H, W, 3)."""
+    def __init__(self, names: tuple[str, ...], shapes: Sequence[tuple[int, ...]]) -> None:
+        """Takes the cameras' names and the shapes (H, W, 3) of their frames."""
         self._names = names
-        self._shape = shape
+        self._shapes = shapes
         self._last: dict[str, _LastImage] = {}
 
     def restart(self) -> None:
         """Clears the images that new ones are compared with."""
         self._last.clear()
 
-    def check(self, views: Views, joints: Array) -> NDArray[np.uint8]:
-        """Returns the images as one array (V, H, W, 3).
+    def check(self, views: Views, joints: Array) -> list[NDArray[np.uint8]]:
+        """Returns the frames (H, W, 3).
 
         Args:
             views: one image per camera.
@@ -67,21 +68,23 @@ class FrameCheck:
             raise Fault("camera", f"got {len(views)} images from {len(self._names)} cameras")
         defects = [
             f"{name} {defect}"
-            for name, view in zip(self._names, views, strict=True)
-            if (defect := self._defect(name, view, joints))
+            for name, view, shape in zip(self._names, views, self._shapes, strict=True)
+            if (defect := self._defect(name, view, shape, joints))
         ]
         if defects:
             raise Fault("camera", "; ".join(defects))
-        return np.stack([np.asarray(view) for view in views])
+        return [np.asarray(view) for view in views]
 
-    def _defect(self, name: str, view: NDArray[np.uint8] | None, joints: Array) -> str:
+    def _defect(
+        self, name: str, view: NDArray[np.uint8] | None, shape: tuple[int, ...], joints: Array
+    ) -> str:
         if view is None:
             return "gave no image"
         view = np.asarray(view)
         if view.dtype.kind == "f" and not np.isfinite(view).all():
             return "gave values that are not finite"
-        if view.dtype != np.uint8 or view.shape != self._shape[1:]:
-            return f"gave {view.dtype} of shape {view.shape}, expected uint8 {self._shape[1:]}"
+        if view.dtype != np.uint8 or view.shape != shape:
+            return f"gave {view.dtype} of shape {view.shape}, expected uint8 {shape}"
         cells = Image.fromarray(view).reduce(max(1, min(view.shape[:2]) // CELLS))
         if np.asarray(cells, dtype=np.float64).std(axis=(0, 1)).max() < MIN_CONTRAST:
             return "is black" if view.mean() < DARK else "shows a single colour (covered?)"
@@ -95,13 +98,31 @@ class FrameCheck:
 class VisionPose:
     """Runs the bundle's estimator on a camera source."""
 
-    def __init__(self, bundle: Bundle, cameras: CameraSource) -> None:
-        """Takes over the cameras: `close` closes them."""
+    def __init__(self, bundle: Bundle, cameras: CameraSource, *, raw: bool = False) -> None:
+        """Takes over the cameras: `close` closes them.
+
+        Args:
+            bundle: the bundle.
+            cameras: the cameras.
+            raw: whether they give raw frames of `bundle.raw_rig`, which the estimator undistorts,
+                instead of images of the estimator's size.
+
+        Raises:
+            InputError: the bundle does not state the cameras of raw frames.
+        """
+        if raw and bundle.raw_rig is None:
+            raise InputError(
+                f"{bundle.path} does not state the cameras of raw frames; export it with --rig"
+            )
         self.cameras = cameras
+        self._raw = raw
         self.views: Views = ()
         """The last images, valid or not."""
         self._estimator = bundle.estimator
-        self._frames = FrameCheck(bundle.rig.names, bundle.estimator.shape)
+        shapes = [bundle.estimator.shape[1:]] * len(bundle.rig.names)
+        if raw and bundle.raw_rig is not None:
+            shapes = [(c.height, c.width, 3) for c in bundle.raw_rig.cameras]
+        self._frames = FrameCheck(bundle.rig.names, shapes)
         self._seconds: dict[str, float] = {}
 
     @property
@@ -119,7 +140,7 @@ class VisionPose:
         began = time.perf_counter()
         try:
             self.views = self.cameras.read()
-            images = self._frames.check(self.views, reading.joints)
+            frames = self._frames.check(self.views, reading.joints)
         except (EndOfRecording, Fault):
             raise
         except Exception as error:
@@ -128,6 +149,8 @@ class VisionPose:
         finally:
             captured = time.perf_counter()
             self._seconds["camera"] = captured - began
+        # A list is taken for raw frames.
+        images = frames if self._raw else np.stack(frames)
         pose = check_pose(self._estimator.estimate(images))
         self._seconds["estimate"] = time.perf_counter() - captured
         return pose

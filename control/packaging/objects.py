@@ -1,0 +1,34 @@
+"""The object of a bundle, whose files it contains unless the object is shipped."""
+
+from pathlib import Path
+from typing import Any
+
+from opendactyl.core.errors import InputError
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.objects.storage import same_object, store_object, stored_object
+
+
+def add_object(manifest: dict[str, Any], sources: list[Path], folder: Path) -> None:
+    """Copies the object's files into a bundle, and their checksums into its manifest (`object`).
+
+    Args:
+        manifest: the manifest, with its entries `pose` and perhaps `policy`.
+        sources: the runs or bundles that the bundle is made of.
+        folder: the bundle's folder.
+
+    Raises:
+        InputError: the sources have different objects of one name.
+    """
+    name = manifest.get("policy", manifest["pose"]).get("object") or ""
+    references = [stored_object(source, name) for source in sources]
+    found = [object_spec(reference) for reference in references if reference != name]
+    if not found:
+        return
+    first, *others = found
+    if not all(same_object(first, other) for other in others):
+        raise InputError(
+            f"the {name} of {sources[0]} has other files than that of {sources[1]}; train both "
+            "with the same --object"
+        )
+    store_object(first, folder)
+    manifest["object"] = first.identity
