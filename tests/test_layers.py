@@ -46,12 +46,17 @@ LEVELS = {
         ("landmark", "keypoint", "dactyl", "resnet"), ("registry",),
     ],
     "datasets": [("format",), ("loading", "generation"), ("export",)],
-    "vision": [("measures", "estimator"), ("training",), ("evaluation",), ("export", "quantize")],
+    "vision": [
+        ("measures", "raw_frames"), ("estimator",), ("training",), ("evaluation",),
+        ("export", "quantize"),
+    ],
     "policy": [
         ("interface",), ("randomization",), ("env",), ("collection",), ("training",), ("export",),
         ("probe",),
     ],
-    "control": [("bundle",), ("runtime",), ("evaluation",), ("packaging", "viewer")],
+    "control": [
+        ("bundle",), ("runtime",), ("evaluation", "estimation"), ("packaging", "viewer"),
+    ],
     "benchmarks": [
         ("machine", "measure"), ("support", "peers"), ("suites", "studies"), ("curves",),
         ("report",),

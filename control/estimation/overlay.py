@@ -1,0 +1,102 @@
+"""Pictures of raw frames with the estimated pose drawn in each view."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw
+
+from opendactyl.control.bundle.load import PoseBundle
+from opendactyl.control.estimation.results import Estimate
+from opendactyl.control.estimation.wireframe import convex_edges
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.drawing import AXIS_LENGTH, RED_GREEN_BLUE, Colour
+from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.transforms import pose_matrix, transform_points
+from opendactyl.sim.objects.shipped import object_spec
+
+HEIGHT = 480
+"""Largest height of a view in pixels."""
+COLUMNS = 3
+WIREFRAME: Colour = (255, 196, 61)
+_POINTS = 17
+"""Points on a line: lenses bend it."""
+
+
+class Overlay:
+    """Draws the object's wireframe and axes."""
+
+    def __init__(self, bundle: PoseBundle) -> None:
+        """Takes the object's shape from a bundle; without one, only the axes are drawn."""
+        keypoints = bundle.manifest["pose"].get("keypoints")
+        if keypoints is None and bundle.object_name:
+            try:
+                keypoints = object_spec(bundle.object_name).keypoints
+            except InputError:
+                keypoints = None
+        edges = [] if keypoints is None else convex_edges(keypoints)
+        ends = [(edge, WIREFRAME) for edge in edges]
+        axes = zip(np.eye(3) * AXIS_LENGTH, RED_GREEN_BLUE, strict=True)
+        ends += [(np.stack([np.zeros(3), end]), colour) for end, colour in axes]
+        self._lines = [(np.linspace(*edge, _POINTS), colour) for edge, colour in ends]
+
+    def draw(
+        self,
+        frames: Sequence[NDArray[np.uint8]],
+        cameras: Sequence[Camera],
+        estimate: Estimate,
+    ) -> Image.Image:
+        """A picture of all views, in rows of up to three.
+
+        Args:
+            frames: raw frames.
+            cameras: the cameras of the raw frames.
+            estimate: the estimate to draw.
+        """
+        pose = pose_matrix(estimate.pose.position, estimate.pose.quaternion)
+        panels = []
+        for frame, camera in zip(frames, cameras, strict=True):
+            panel = self._panel(frame, camera, pose)
+            residual = estimate.residuals.get(camera.name)
+            text = camera.name if residual is None else f"{camera.name}  {residual:.1f} px"
+            ImageDraw.Draw(panel).text(
+                (6, 4), text, "white", font_size=14, stroke_width=2, stroke_fill="black"
+            )
+            panels.append(panel)
+        return _sheet(panels)
+
+    def _panel(self, frame: NDArray[np.uint8], camera: Camera, pose: Array) -> Image.Image:
+        scale = min(1.0, HEIGHT / camera.height)
+        size = (max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))
+        panel = Image.fromarray(frame).resize(size, Image.Resampling.BOX)
+        canvas = ImageDraw.Draw(panel)
+        for line, colour in self._lines:
+            pixels, visible = _raw_pixels(camera, transform_points(pose, line))
+            placed = np.clip(pixels * scale, -1e4, 1e4)
+            for i in np.flatnonzero(visible[:-1] & visible[1:]):
+                ends = [(float(x), float(y)) for x, y in placed[i : i + 2]]
+                canvas.line(ends, fill=colour, width=2)
+        return panel
+
+
+def _raw_pixels(camera: Camera, points: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
+    """Raw pixels (N, 2) of points (N, 3), and whether the lens may see them (N,)."""
+    pixels, depth = camera.project(points)
+    with np.errstate(all="ignore"):
+        radius = np.linalg.norm((pixels - camera.K[:2, 2]) / np.diag(camera.K)[:2], axis=-1)
+        raw = camera.distorted(pixels)
+    visible = (depth > 1e-3) & (radius <= camera.distortion.max_radius) & np.isfinite(raw).all(-1)
+    return np.nan_to_num(raw), visible
+
+
+def _sheet(panels: Sequence[Image.Image]) -> Image.Image:
+    """Panels side by side; width and height are even, which videos need."""
+    columns = min(len(panels), COLUMNS)
+    width, height = (max(panel.size[axis] for panel in panels) for axis in (0, 1))
+    rows = -(-len(panels) // columns)
+    size = (columns * width, rows * height)
+    sheet = Image.new("RGB", (size[0] + size[0] % 2, size[1] + size[1] % 2))
+    for number, panel in enumerate(panels):
+        sheet.paste(panel, (number % columns * width, number // columns * height))
+    return sheet

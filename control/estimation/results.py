@@ -1,0 +1,121 @@
+"""Estimated poses as CSV and JSON."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from opendactyl.control.bundle.load import PoseBundle
+from opendactyl.core.atomic_files import write_json, write_text
+from opendactyl.geometry.transforms import pose_matrix, transform_points
+from opendactyl.vision.estimator import Pose
+
+CSV_FILE, JSON_FILE = "poses.csv", "poses.json"
+FRAME = "object in the hand frame"
+"""Frame of the poses of bundles that do not state it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """An estimate and how it was made."""
+
+    label: str
+    """The frame set."""
+    seconds: float | None
+    """Its time."""
+    pose: Pose
+    residuals: dict[str, float]
+    """Reprojection residuals of the cameras in pixels of raw frames; empty if there are none."""
+    latency_ms: float
+    """Duration of the estimate, undistortion included."""
+
+
+@dataclass(eq=False)
+class Results:
+    """The estimates of a recording."""
+
+    estimates: list[Estimate] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    """Frame sets without an estimate: `frame` and `reason`."""
+
+    def write(self, out: Path, bundle: PoseBundle) -> None:
+        """Writes both files.
+
+        Raises:
+            InputError: the folder cannot be written to.
+            EnvironmentFailure: the disk failed.
+        """
+        manifest = bundle.manifest
+        content = {
+            "bundle": bundle.path.name,
+            "bundle_sha256": bundle.identity,
+            "object": bundle.object_name or None,
+            "pose": manifest.get("frames", {}).get("pose", FRAME),
+            "units": "metres, radians, seconds; quaternions w, x, y, z; covariance of position, "
+            "then of a rotation vector; residuals in pixels of raw frames",
+            "cameras": list(bundle.rig.names),
+            "poses": [_json(estimate) for estimate in self.estimates],
+            "skipped": self.skipped,
+        }
+        write_json(out / JSON_FILE, content)
+        write_text(out / CSV_FILE, _csv(self.estimates, bundle.rig.names))
+
+
+def reprojection_residuals(
+    bundle: PoseBundle, pose: Pose, scales: Sequence[ArrayLike]
+) -> dict[str, float]:
+    """Distances of a pose's keypoints from the detected ones, per camera.
+
+    Args:
+        bundle: the bundle; without keypoints in its manifest there are no residuals.
+        pose: an estimate with image points.
+        scales: for each camera the size (2,) of a pixel of the network's image in raw pixels.
+
+    Returns:
+        Root mean squares in raw pixels, weighted by the network's inverse variances.
+    """
+    keypoints = bundle.manifest["pose"].get("keypoints")
+    if keypoints is None or pose.image_points is None or pose.image_points_std is None:
+        return {}
+    points = transform_points(pose_matrix(pose.position, pose.quaternion), keypoints)
+    residuals = {}
+    for number, (camera, scale) in enumerate(zip(bundle.rig.cameras, scales, strict=True)):
+        detected = pose.image_points[number] * [camera.width, camera.height]
+        squares = np.sum(((camera.project(points)[0] - detected) * scale) ** 2, axis=-1)
+        weights = pose.image_points_std[number] ** -2.0
+        residuals[camera.name] = float(np.sqrt(np.average(squares, weights=weights)))
+    return residuals
+
+
+def _json(estimate: Estimate) -> dict[str, Any]:
+    pose = estimate.pose
+    return {
+        "frame": estimate.label,
+        "seconds": estimate.seconds,
+        "position": pose.position.tolist(),
+        "quaternion": pose.quaternion.tolist(),
+        "covariance": pose.covariance.tolist(),
+        "residual_px": estimate.residuals or None,
+        "latency_ms": estimate.latency_ms,
+    }
+
+
+def _csv(estimates: Sequence[Estimate], cameras: Sequence[str]) -> str:
+    residuals = cameras if any(e.residuals for e in estimates) else ()
+    header = ["frame", "seconds"]
+    header += [f"position_{axis}" for axis in "xyz"] + [f"quaternion_{axis}" for axis in "wxyz"]
+    header += [f"covariance_{i}{j}" for i in range(6) for j in range(6)] + ["latency_ms"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header + [f"residual_px_{name}" for name in residuals])
+    for estimate in estimates:
+        pose = estimate.pose
+        numbers = np.concatenate([pose.position, pose.quaternion, pose.covariance.ravel()])
+        row = [estimate.label, estimate.seconds, *numbers.tolist(), estimate.latency_ms]
+        writer.writerow(row + [estimate.residuals.get(name) for name in residuals])
+    return text.getvalue()
