@@ -3,12 +3,14 @@
 VERBS = {
     "doctor": "check which parts of this machine work, with remedies for the others",
     "rig": "import the calibration of cameras, or draw a rig",
+    "object": "draw and describe an object",
     "dataset": "render a labelled dataset",
     "preview": "draw a contact sheet of a dataset",
     "train-vision": "train the pose estimator",
     "eval-vision": "measure an estimator on held-out data",
     "train-policy": "train the control policy",
     "export": "join a vision run and a policy run into a bundle",
+    "estimate": "estimate poses from pictures, videos or live cameras",
     "evaluate": "count consecutive goals of a bundle in closed loop",
     "run": "record a video of a bundle in closed loop",
     "view": "show a bundle in closed loop in a browser",
@@ -18,5 +20,15 @@ VERBS = {
 """Every verb, with its description."""
 RESUMABLE = ("dataset", "train-vision", "train-policy", "evaluate", "bench", "demo")
 """Verbs that continue an interrupted run with --resume."""
-CHOOSES_GL = ("doctor", "dataset", "train-vision", "evaluate", "run", "view", "bench", "demo")
+CHOOSES_GL = (
+    "doctor",
+    "object",
+    "dataset",
+    "train-vision",
+    "evaluate",
+    "run",
+    "view",
+    "bench",
+    "demo",
+)
 """Verbs that may render, and choose the OpenGL backend themselves; MuJoCo gets none in others."""

@@ -14,7 +14,6 @@ from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.drawing import AXIS_LENGTH, RED_GREEN_BLUE, Colour
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.transforms import pose_matrix, transform_points
-from opendactyl.sim.objects.shipped import object_spec
 
 HEIGHT = 480
 """Largest height of a view in pixels."""
@@ -29,17 +28,12 @@ class Overlay:
 
     def __init__(self, bundle: PoseBundle) -> None:
         """Takes the object's shape from a bundle; without one, only the axes are drawn."""
-        keypoints = bundle.manifest["pose"].get("keypoints")
-        if keypoints is None and bundle.object_name:
-            try:
-                keypoints = object_spec(bundle.object_name).keypoints
-            except InputError:
-                keypoints = None
+        keypoints = bundle.manifest["pose"].get("keypoints") or _shipped_keypoints(bundle)
         edges = [] if keypoints is None else convex_edges(keypoints)
         ends = [(edge, WIREFRAME) for edge in edges]
         axes = zip(np.eye(3) * AXIS_LENGTH, RED_GREEN_BLUE, strict=True)
         ends += [(np.stack([np.zeros(3), end]), colour) for end, colour in axes]
-        self._lines = [(np.linspace(*edge, _POINTS), colour) for edge, colour in ends]
+        self._lines = [(np.linspace(edge[0], edge[1], _POINTS), colour) for edge, colour in ends]
 
     def draw(
         self,
@@ -78,6 +72,17 @@ class Overlay:
                 ends = [(float(x), float(y)) for x, y in placed[i : i + 2]]
                 canvas.line(ends, fill=colour, width=2)
         return panel
+
+
+def _shipped_keypoints(bundle: PoseBundle) -> Array | None:
+    """The keypoints of the shipped object that a bundle without keypoints names."""
+    try:
+        # Loading the objects needs more than the base install.
+        from opendactyl.sim.objects.shipped import object_spec
+
+        return object_spec(bundle.object).keypoints
+    except (InputError, ImportError):
+        return None
 
 
 def _raw_pixels(camera: Camera, points: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:

@@ -18,12 +18,13 @@ Frames = Generator[NDArray[np.uint8] | None, None, None]
 """One camera's frames in order; None for a frame that is missing or damaged."""
 
 
-def match_videos(videos: Sequence[Path]) -> list[list[int | None]]:
+def match_videos(videos: Sequence[Path]) -> tuple[list[list[int | None]], list[float]]:
     """Matches the frames of each camera's video with those of the slowest one by time.
 
     Returns:
         For each camera the time stamps of the matched frames, one for each frame of the slowest
-        video; None where no frame is within half the slowest video's period.
+        video; None where no frame is within half the slowest video's period. And the times of
+        these rows in seconds.
 
     Raises:
         InputError: a file is not a video, or has no presentation time stamps.
@@ -43,7 +44,7 @@ def match_videos(videos: Sequence[Path]) -> list[list[int | None]]:
         near = np.abs(times[nearest] - reference) <= limit
         pairs = zip(stamps[nearest].tolist(), near, strict=True)
         columns.append([stamp if ok else None for stamp, ok in pairs])
-    return columns
+    return columns, reference.tolist()
 
 
 def _nearest(times: Array, wanted: Array) -> NDArray[np.intp]:

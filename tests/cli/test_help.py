@@ -28,6 +28,7 @@ OPTIONS = {
         "--ray",
     ),
     "export": ("--vision", "--policy", "--out"),
+    "estimate": ("--bundle", "--images", "--live", "--rig", "--out"),
     "evaluate": (
         "--bundle", "--pose", "--task", "--appearance", "--renderer", "--episodes", "--seed",
         "--out", "--resume", "--randomization",

@@ -96,7 +96,9 @@ from opendactyl.control import {", ".join(names)}
 from opendactyl.core import EnvironmentFailure, InputError
 from opendactyl.geometry import load_rig
 from opendactyl.vision import Pose, PoseEstimator
-for package in ("control.bundle", "control.runtime", "policy.interface", "core"):
+for package in (
+    "control.bundle", "control.runtime", "control.estimation", "policy.interface", "core",
+):
     folder = importlib.import_module("opendactyl." + package)
     for module in pkgutil.iter_modules(folder.__path__):
         importlib.import_module(f"opendactyl.{{package}}.{{module.name}}")

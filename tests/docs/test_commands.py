@@ -29,6 +29,7 @@ PROGRAM_OF_TARGET = {"ablation": "opendactyl.benchmarks.studies.ablations"}
 RUN_ELSEWHERE = {
     "bench": "tests/benchmarks/peers/test_peers.py runs every suite",
     "demo": "tests/cli/test_demo.py runs it at toy size",
+    "my-frames": "tests/cli/test_estimate.py estimates poses of rendered frames",
     "my-rig.toml": "tests/cli/test_rig.py imports a calibration",
     "view": "runs until it is interrupted; tests/control/viewer tests it",
     "--ray": "needs a cluster",
