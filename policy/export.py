@@ -16,6 +16,7 @@ from opendactyl.policy.interface.actions import ActionConfig, ActionDecoder
 from opendactyl.policy.interface.observations import FIELD_SIZES, LAYOUTS, layout_size
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.provenance import known_seeds
+from opendactyl.sim.objects.storage import stored_object
 from opendactyl.sim.scene import load_scene
 
 OPSET = 20
@@ -97,7 +98,7 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
             verbose=False,
         )
     save_onnx(program, path)
-    scene = load_scene(config["object"])
+    scene = load_scene(stored_object(run, config["object"]))
     low, high = scene.actuator_range.T
     defaults = ActionConfig()
     action = ActionConfig(

@@ -102,6 +102,7 @@ def load_with_environment(
         InputError: there is no policy, or it has another shape.
     """
     from opendactyl.policy.export import load_actor, make_actor  # imports MuJoCo
+    from opendactyl.sim.objects.storage import stored_object
 
     if path.suffix != ".safetensors":
         actor, config = load_actor(path)
@@ -109,7 +110,7 @@ def load_with_environment(
         action = {name: config[key] for name, key in keys.items() if key in config}
         return actor, EnvConfig(
             task=task or config["task"],
-            object=config["object"],
+            object=stored_object(path, config["object"]),
             layout=config["layout"],
             action=ActionConfig(**action),
         )

@@ -15,7 +15,7 @@ def make_renderer(
     Args:
         kind: `classic` (MuJoCo's OpenGL) or `filament` (MuJoCo's physically based renderer).
         rig: the cameras.
-        object_name: a key of `sim.objects.shipped.OBJECTS`.
+        object_name: a shipped object, or the path of an object's file.
         image_size: width and height of each view in pixels.
 
     Raises:

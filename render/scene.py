@@ -71,7 +71,7 @@ def build_render_scene(rig: Rig, object_name: str, *, full_meshes: bool = False)
 
     Args:
         rig: the cameras, at the resolution to render.
-        object_name: a key of `sim.objects.shipped.OBJECTS`.
+        object_name: a shipped object, or the path of an object's file.
         full_meshes: do not simplify the hand's meshes, and let all geoms cast shadows; slower, with
             nearly the same images.
     """
@@ -166,10 +166,14 @@ def apply_appearance(render_scene: RenderScene, appearance: Appearance) -> None:
     _set_cameras(render_scene, true_cameras(render_scene.rig, appearance))
     _set_lights(render_scene.model, appearance)
     _set_material(render_scene.model, names.PREFIX + "MatViz", appearance.hand)
-    for number, (face, letter) in enumerate(zip(appearance.faces, appearance.letters, strict=True)):
+    count = len(render_scene.obj.faces)
+    faces, surfaces = appearance.faces[:count], appearance.faces[count:]
+    for number, (face, letter) in enumerate(zip(faces, appearance.letters, strict=True)):
         _set_material(render_scene.model, f"object:face{number}", face)
-        surface = Surface(rgb=letter, metallic=face.metallic, gloss=face.gloss)
-        _set_material(render_scene.model, f"object:letter{number}", surface)
+        ink = Surface(rgb=letter, metallic=face.metallic, gloss=face.gloss)
+        _set_material(render_scene.model, f"object:letter{number}", ink)
+    for number, surface in enumerate(surfaces):
+        _set_material(render_scene.model, f"object:surface{number}", surface)
     _set_distractors(render_scene.model, appearance)
     for name, backdrop in (("floor", appearance.floor), ("wall", appearance.wall)):
         render_scene.model.mat_texrepeat[render_scene.model.material(name).id] = (

@@ -9,24 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from opendactyl.core.errors import InputError
-from opendactyl.geometry.rotation import Array, matrix_to_quat, quat_multiply, yaw_quat
+from opendactyl.geometry.rotation import Array
 from opendactyl.sim.hands import names
 from opendactyl.sim.hands.hand_frame import points_to_hand, to_hand, to_world
-from opendactyl.sim.objects.letters import letter_boxes
+from opendactyl.sim.object_geoms import add_object
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.sim.objects.spec import Face, ObjectSpec
 from opendactyl.sim.state import State
 
 HAND_GROUP = 1
-OBJECT_GROUP = 2
-COLLISION_GROUP = 4
-"""Geom groups: visual geoms of the hand, visual geoms of the object, collision geoms."""
-
-# Coplanar visible faces would flicker (z-fighting): plates are inset from the edges, and strokes of
-# a letter differ in height by 0.1 mm.
-_PLATE = 0.0004
-_LETTER_LIFT = 0.0003
-_START_POSITION = (0.0, 0.0, 0.03)
+"""Geom group of the hand's visual geoms."""
 
 
 def hand_folder() -> Path:
@@ -48,7 +39,7 @@ def scene_spec(object_name: str = "block", *, visual: bool = True) -> mujoco.MjS
     """Builds the hand with an object above its palm, without floor, cameras and lights.
 
     Args:
-        object_name: a key of `OBJECTS`.
+        object_name: a shipped object, or the path of an object's file.
         visual: include the visual geoms: the hand's meshes and the object's faces.
 
     Returns:
@@ -78,78 +69,12 @@ def scene_spec(object_name: str = "block", *, visual: bool = True) -> mujoco.MjS
     spec.option.iterations = 20
     # Hand and object form one constraint island; detecting it takes 6 % of a step.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
-    _add_object(spec, object_spec(object_name), visual=visual)
+    add_object(spec, object_spec(object_name), visual=visual)
     return spec
 
 
 def _is_visual_only(geom: mujoco.MjsGeom) -> bool:
     return geom.contype == 0 and geom.conaffinity == 0 and geom.group == HAND_GROUP
-
-
-def _add_object(spec: mujoco.MjSpec, obj: ObjectSpec, *, visual: bool) -> None:
-    position, quat = to_world(np.array(_START_POSITION), [1.0, 0.0, 0.0, 0.0])
-    body = spec.worldbody.add_body(name=names.OBJECT_BODY, pos=position, quat=quat)
-    # Friction and damping of gymnasium-robotics' manipulate_block.xml.
-    body.add_joint(name=names.OBJECT_JOINT, type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
-    shape = {"type": mujoco.mjtGeom.mjGEOM_BOX, "size": obj.half_extent}
-    if not obj.is_box:
-        spec.add_mesh(name=obj.name, uservert=obj.corners.ravel())
-        shape = {"type": mujoco.mjtGeom.mjGEOM_MESH, "meshname": obj.name}
-    body.add_geom(
-        name="object", mass=obj.mass, condim=4, group=COLLISION_GROUP, contype=1, conaffinity=1,
-        **shape,
-    )  # fmt: skip
-    if visual:
-        _add_faces(spec, body, obj, shape)
-
-
-def _add_faces(
-    spec: mujoco.MjSpec, body: mujoco.MjsBody, obj: ObjectSpec, shape: dict[str, object]
-) -> None:
-    inert: dict[str, object] = {"mass": 0, "contype": 0, "conaffinity": 0, "group": OBJECT_GROUP}
-    spec.add_material(name="object:core", rgba=[0.05, 0.05, 0.05, 1])
-    core = dict(shape)
-    if obj.is_box:
-        core["size"] = obj.half_extent - _PLATE
-    else:
-        core["meshname"] = "object:core"
-        spec.add_mesh(name="object:core", uservert=_shrunk_corners(obj).ravel())
-    body.add_geom(name="object:core", material="object:core", **inert, **core)
-    for number, face in enumerate(obj.faces):
-        spec.add_material(name=f"object:face{number}", rgba=[*face.rgb, 1])
-        spec.add_material(name=f"object:letter{number}", rgba=[1, 1, 1, 1])
-        _add_plate(body, face, f"object:face{number}", inert)
-        for stroke, box in enumerate(letter_boxes(face.letter, face.half_size)):
-            frame = face.frame.copy()
-            frame[:3, 3] += frame[:3, :3] @ [box[0], box[1], 0.0]
-            body.add_geom(
-                name=f"object:letter{number}:{stroke}",
-                type=mujoco.mjtGeom.mjGEOM_BOX,
-                pos=frame[:3, 3],
-                quat=quat_multiply(matrix_to_quat(frame[:3, :3]), yaw_quat(box[4])),
-                size=[box[2], box[3], _LETTER_LIFT * (1 + stroke / 3)],
-                material=f"object:letter{number}",
-                **inert,
-            )
-
-
-def _shrunk_corners(obj: ObjectSpec) -> Array:
-    """The corners (K, 3), scaled so that each face lies at least `_PLATE` below the original."""
-    nearest = min(face.frame[:3, 3] @ face.frame[:3, 2] for face in obj.faces)
-    return obj.corners * (1 - _PLATE / nearest)
-
-
-def _add_plate(body: mujoco.MjsBody, face: Face, name: str, inert: dict[str, object]) -> None:
-    normal = face.frame[:3, 2]
-    body.add_geom(
-        name=name,
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=face.frame[:3, 3] - normal * _PLATE,
-        quat=matrix_to_quat(face.frame[:3, :3]),
-        size=[face.half_size[0] - _PLATE, face.half_size[1] - _PLATE, _PLATE],
-        material=name,
-        **inert,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +83,7 @@ class Scene:
 
     model: mujoco.MjModel
     object_name: str
-    """Name of the object, a key of `OBJECTS`."""
+    """Name of the object, or the path of its file, as `object_spec` takes."""
     joint_qpos: NDArray[np.intp]
     """Addresses (24,) of the hand's joints in qpos."""
     joint_dof: NDArray[np.intp]

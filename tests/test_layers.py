@@ -37,8 +37,9 @@ LEVELS = {
         ("calibration",), ("documents",), ("bop", "colmap", "kalibr", "opencv", "plain", "ros"),
         ("formats", "convert", "rig_toml"),
     ],
-    "sim": [("hands", "objects"), ("state",), ("scene",), ("initial_states",)],
-    "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"), ("factory",),
+    "sim": [("hands", "objects"), ("state", "object_geoms"), ("scene",), ("initial_states",)],
+    "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"),
+               ("factory", "object_picture"),
                ("episode_views",)],
     "models": [("onnx_file", "precision", "weights"), ("pose", "policy")],
     "models/pose": [

@@ -87,7 +87,7 @@ def make_env(
         )
     settings = EnvConfig(
         task=config.task or bundle.task,
-        object=bundle.object_name,
+        object=bundle.object,
         randomization=config.randomization_ranges,
         seconds_per_goal=config.seconds_per_goal,
         evaluation=True,
@@ -100,7 +100,7 @@ def open_renderer(kind: str, bundle: Bundle) -> Renderer:
     return make_renderer(
         kind,
         rig=bundle.rig,
-        object_name=bundle.object_name,
+        object_name=bundle.object,
         image_size=bundle.estimator.image_size,
     )
 

@@ -5,6 +5,7 @@ import numpy as np
 import trimesh
 import viser
 from numpy.typing import NDArray
+from PIL import Image
 
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
@@ -13,8 +14,10 @@ from opendactyl.geometry.transforms import invert_pose, pose_from_matrix
 from opendactyl.render.appearance.sampling import HAND_RGB
 from opendactyl.render.meshes.simplify import simplify_hand
 from opendactyl.sim.hands.hand_frame import to_hand
+from opendactyl.sim.object_geoms import OBJECT_GROUP
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.sim.scene import HAND_GROUP, OBJECT_GROUP, Scene, scene_spec
+from opendactyl.sim.objects.spec import Surface
+from opendactyl.sim.scene import HAND_GROUP, Scene, scene_spec
 from opendactyl.sim.state import State
 
 GOAL_OFFSET = np.array([0.0, 0.0, 0.14])
@@ -30,7 +33,7 @@ class ViewerScene:
 
     def __init__(self, server: viser.ViserServer, rig: Rig, object_name: str) -> None:
         """Sends the meshes to the browser."""
-        self._server = server
+        self._server, self._obj = server, object_spec(object_name)
         spec = scene_spec(object_name)
         simplify_hand(spec)
         self._scene = Scene.compile(spec, object_name)
@@ -51,10 +54,9 @@ class ViewerScene:
             )
             for body, mesh in self._hand_meshes().items()
         }
-        self._object = scene.add_mesh_trimesh("/object", self._object_mesh())
-        self._goal = scene.add_mesh_trimesh("/goal", self._object_mesh())
+        self._object, self._goal = self._add_object("/object"), self._add_object("/goal")
         scene.add_label("/goal label", "goal", position=GOAL_OFFSET + [0, 0, 0.05])
-        half = object_spec(object_name).half_extent
+        half = self._obj.half_extent
         self._estimate = scene.add_box(
             "/estimate", _ESTIMATE, tuple(2.1 * half), wireframe=True, cast_shadow=False
         )
@@ -106,17 +108,42 @@ class ViewerScene:
             meshes.setdefault(int(model.geom_bodyid[geom]), []).append(_geom_mesh(model, int(geom)))
         return {body: _joined(of_body) for body, of_body in meshes.items()}
 
-    def _object_mesh(self) -> trimesh.Trimesh:
-        """The object with the colours of its faces and letters."""
+    def _add_object(self, name: str) -> viser.FrameHandle:
+        """Sends the object's meshes, as children of a frame that moves them."""
+        frame = self._server.scene.add_frame(name, show_axes=False)
+        for number, mesh in enumerate(self._object_meshes()):
+            self._server.scene.add_mesh_trimesh(f"{name}/mesh{number}", mesh)
+        return frame
+
+    def _object_meshes(self) -> list[trimesh.Trimesh]:
+        """The faces and letters of the object as one mesh with their colours, and its surfaces."""
         model = self._scene.model
         geoms = np.flatnonzero(
             (model.geom_bodyid == self._scene.object_body) & (model.geom_group == OBJECT_GROUP)
         )
+        geoms = [g for g in geoms if not model.geom(g).name.startswith("object:surface")]
         meshes = [_geom_mesh(model, int(geom)) for geom in geoms]
         for geom, mesh in zip(geoms, meshes, strict=True):
             rgba = model.mat_rgba[model.geom_matid[geom]]
             mesh.visual.face_colors = np.round(rgba * 255).astype(np.uint8)  # pyright: ignore
-        return _joined(meshes)
+        solid = [_joined(meshes)] if meshes else []
+        return [*solid, *map(_surface_mesh, self._obj.surfaces)]
+
+
+def _surface_mesh(surface: Surface) -> trimesh.Trimesh:
+    """A surface with its texture or colour."""
+    count = len(surface.triangles)
+    mesh = trimesh.Trimesh(
+        surface.corners.reshape(-1, 3), np.arange(3 * count).reshape(-1, 3), process=False
+    )
+    if surface.texture is None or surface.uv is None:
+        mesh.visual.face_colors = [*(round(255 * x) for x in surface.rgb), 255]  # pyright: ignore
+    else:
+        mesh.visual = trimesh.visual.TextureVisuals(
+            uv=surface.uv[surface.uv_triangles].reshape(-1, 2),
+            image=Image.fromarray(surface.texture),
+        )
+    return mesh
 
 
 def _joined(meshes: list[trimesh.Trimesh]) -> trimesh.Trimesh:
@@ -126,9 +153,12 @@ def _joined(meshes: list[trimesh.Trimesh]) -> trimesh.Trimesh:
 
 
 def _geom_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
-    """The surface of a box or mesh geom in the frame of its body."""
+    """The surface of a box, cylinder or mesh geom in the frame of its body."""
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX:
         mesh = trimesh.creation.box(extents=2 * model.geom_size[geom])
+    elif model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CYLINDER:
+        radius, half_length, _ = model.geom_size[geom]
+        mesh = trimesh.creation.cylinder(radius, 2 * half_length)
     else:
         number = model.geom_dataid[geom]
         start, count = model.mesh_vertadr[number], model.mesh_vertnum[number]

@@ -70,7 +70,7 @@ class VideoRecorder:
         self.env = make_env(config, self.bundle, 1, config.episode)
         with ExitStack() as stack:
             self._views = stack.enter_context(open_renderer(config.renderer, self.bundle))
-            scene = SceneView(self.bundle.object_name, seed=config.seed)
+            scene = SceneView(self.bundle.object, seed=config.seed)
             self._scene = stack.enter_context(closing(scene))
             self._cameras = make_cameras(config, self.env, 0, self._views)
             source = make_source(config, self.bundle, self.env, 0, self._cameras)

@@ -25,6 +25,7 @@ from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.transforms import pose_matrix
 from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.base import OBJECT, Renderer
+from opendactyl.sim.objects.spec import ObjectSpec
 from opendactyl.sim.state import State
 
 SPLIT = "test"
@@ -55,10 +56,10 @@ def export_bop(folder: Path, out: Path) -> Path:
                 bar.update()
             for name, table in tables.items():
                 write_json(out / SPLIT / f"{scene:06d}" / f"{name}.json", table)
-    write_models(out / "models", manifest.object, OBJECT_ID)
+    write_models(out / "models", resolved.obj, OBJECT_ID)
     for camera in manifest.load_rig().cameras:
         write_json(out / f"camera_{camera.name}.json", _sensor(camera))
-    write_text(out / "dataset_info.md", _info_text(folder, manifest))
+    write_text(out / "dataset_info.md", _info_text(folder, manifest, resolved.obj))
     _write_targets(out, manifest)
     return out
 
@@ -79,14 +80,19 @@ def _write_targets(out: Path, manifest: Manifest) -> None:
     write_json(out / f"{SPLIT}_targets_multiview_bop25.json", multiview)
 
 
-def _info_text(folder: Path, manifest: Manifest) -> str:
+def _info_text(folder: Path, manifest: Manifest, obj: ObjectSpec) -> str:
+    symmetry = "the symmetry in models_info.json"
+    if obj.symmetry.is_trivial:
+        symmetry = "no symmetry"
+    if obj.files is None:
+        symmetry += ": its faces differ in colour and letter"
     return f"""# The {manifest.object} in a robot hand, in BOP's scenewise format
 
 Made by OpenDactyl from the {manifest.num_samples} samples of `{folder.name}` (settings
 {manifest.config_hash[:16]}, seed {manifest.seed}). Synthetic colour images, no depth. Each scene
 is a shard, each image number a sample, with one image per camera
 ({", ".join(manifest.load_rig().names)}). The world frame is the hand frame. Object {OBJECT_ID} has
-no symmetry: its faces differ in colour and letter. Silhouettes, boxes and counts end at the border
+{symmetry}. Silhouettes, boxes and counts end at the border
 of the image.
 """
 

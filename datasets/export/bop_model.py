@@ -1,13 +1,20 @@
 """The object model in BOP's format: a coloured PLY in millimetres, and its dimensions."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
 
 from opendactyl.core.atomic_files import write_json, write_text
-from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.transforms import pose_matrix
 from opendactyl.sim.objects.spec import ObjectSpec
+
+MILLIMETRES = 1000.0
+"""BOP's unit, per metre."""
 
 PLAIN = (0.5, 0.5, 0.5)
 """The colour of facets without a coloured face."""
@@ -30,35 +37,62 @@ end_header
 """
 
 
-def write_models(folder: Path, object_name: str, number: int) -> None:
-    """Writes `obj_000001.ply` and `models_info.json`; the coloured faces leave no symmetry."""
-    obj = object_spec(object_name)
-    corners = 1000.0 * obj.corners
-    hull = ConvexHull(corners)
+def write_models(folder: Path, obj: ObjectSpec, number: int) -> None:
+    """Writes `obj_000001.ply`, with a colour for each vertex, and `models_info.json`."""
     vertices, faces = [], []
+    for triangle, normal, colours in _triangles(obj):
+        faces.append(f"3 {len(vertices)} {len(vertices) + 1} {len(vertices) + 2}")
+        for corner, colour in zip(triangle, colours, strict=True):
+            numbers = " ".join(f"{x + 0.0:.6g}" for x in (*corner, *np.round(normal, 9)))
+            r, g, b = (round(255 * x) for x in colour)
+            vertices.append(f"{numbers} {r} {g} {b}")
+    header = HEADER.format(vertices=len(vertices), faces=len(faces))
+    text = header + "\n".join([*vertices, *faces]) + "\n"
+    write_text(folder / f"obj_{number:06d}.ply", text)
+    write_json(folder / "models_info.json", {str(number): _info(obj)})
+
+
+def _triangles(obj: ObjectSpec) -> Iterator[tuple[Array, Array, Array]]:
+    """Corners (3, 3) in millimetres, normal (3,) and colours (3, 3) of each triangle."""
+    if obj.solid is None:
+        yield from _hull_triangles(obj)
+    for surface in obj.surfaces:
+        for triangle, colours in zip(surface.corners, surface.corner_colours(), strict=True):
+            normal = np.cross(triangle[1] - triangle[0], triangle[2] - triangle[0])
+            length = float(np.linalg.norm(normal))
+            if length > 0:
+                yield MILLIMETRES * triangle, normal / length, colours
+
+
+def _hull_triangles(obj: ObjectSpec) -> Iterator[tuple[Array, Array, Array]]:
+    """As `_triangles`: those of a box, prism or cylinder that no surface covers."""
+    corners = MILLIMETRES * (obj.corners if obj.outline is None else obj.outline)
+    hull = ConvexHull(corners)
     for triangle, equation in zip(hull.simplices, hull.equations, strict=True):
         normal = equation[:3]
         a, b, c = corners[triangle]
         if np.cross(b - a, c - a) @ normal < 0:
             b, c = c, b
-        colour = [round(255 * x) for x in _colour(obj, normal)]
-        faces.append(f"3 {len(vertices)} {len(vertices) + 1} {len(vertices) + 2}")
-        for corner in (a, b, c):
-            numbers = " ".join(f"{x + 0.0:.6g}" for x in (*corner, *np.round(normal, 9)))
-            vertices.append(f"{numbers} {colour[0]} {colour[1]} {colour[2]}")
-    header = HEADER.format(vertices=len(vertices), faces=len(faces))
-    text = header + "\n".join([*vertices, *faces]) + "\n"
-    write_text(folder / f"obj_{number:06d}.ply", text)
+        face = next((f for f in obj.faces if f.frame[:3, 2] @ normal > 0.99), None)
+        if face.textured if face else obj.cylinder:
+            continue
+        yield np.stack([a, b, c]), normal, np.tile(face.rgb if face else PLAIN, (3, 1))
+
+
+def _info(obj: ObjectSpec) -> dict[str, Any]:
+    """The object's dimensions and symmetry."""
+    points = MILLIMETRES * np.unique(obj.triangles.reshape(-1, 3), axis=0)
+    corners = points[ConvexHull(points).vertices]
     low, size = corners.min(axis=0), np.ptp(corners, axis=0)
-    spans = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
-    info = {"diameter": float(spans.max())}
+    info: dict[str, Any] = {"diameter": float(pdist(corners).max())}
     for i, axis in enumerate("xyz"):
         info |= {f"min_{axis}": float(low[i]), f"size_{axis}": float(size[i])}
-    write_json(folder / "models_info.json", {str(number): info})
-
-
-def _colour(obj: ObjectSpec, normal: np.ndarray) -> tuple[float, float, float]:
-    for face in obj.faces:
-        if face.frame[:3, 2] @ normal > 0.99:
-            return face.rgb
-    return PLAIN
+    if len(obj.symmetry.rotations) > 1:
+        info["symmetries_discrete"] = [
+            pose_matrix(np.zeros(3), rotation).ravel().tolist()
+            for rotation in obj.symmetry.rotations[1:]
+        ]
+    if obj.symmetry.axis is not None:
+        axis = obj.symmetry.axis.tolist()
+        info["symmetries_continuous"] = [{"axis": axis, "offset": [0.0, 0.0, 0.0]}]
+    return info

@@ -1,5 +1,6 @@
 """The manifest of a dataset: its content, its settings, and the checksum of every shard."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -8,11 +9,13 @@ from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationErro
 from pydantic.dataclasses import dataclass
 
 from opendactyl.core.atomic_files import sha256, write_json
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_errors
 from opendactyl.core.optional_files import exists, parse_json, read_optional
 from opendactyl.datasets.format.label import INVALID_DATA, SCHEMA_VERSION
 from opendactyl.datasets.format.shards import MAX_SAMPLES, Sample, read_shard
 from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.symmetry import SymmetryGroup
+from opendactyl.sim.objects.storage import FOLDER
 
 MANIFEST_NAME = "manifest.json"
 CARD_NAMES = ("README.md", "samples.png", "statistics.png")
@@ -42,7 +45,7 @@ class Manifest:
     seed: _Natural
     num_samples: _Natural
     object: str
-    """Name of a shipped object."""
+    """Name of the object. The files of one that is not shipped are in the folder `object`."""
     keypoints: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat]]
     """The object's corners and face centres (K + F, 3) in the object frame, in metres."""
     num_corners: _Natural
@@ -57,15 +60,27 @@ class Manifest:
     shards: Annotated[list[Shard], Field(min_length=1)]
     repeats: str = ""
     """What the same command reproduces on one type of machine."""
+    symmetry: dict[str, Any] | None = None
+    """The object's rotational symmetry (`SymmetryGroup.to_dict`); None: it has none."""
     schema: int = SCHEMA_VERSION
 
     def load_rig(self) -> Rig:
         """The nominal cameras."""
         return Rig.from_dict(self.rig)
 
+    def load_symmetry(self) -> SymmetryGroup:
+        """The object's rotational symmetry."""
+        return SymmetryGroup.from_dict(self.symmetry)
+
+    @property
+    def object_files(self) -> dict[str, str] | None:
+        """Checksums of the object's files; None for a shipped object."""
+        return (self.config.get("object_identity") or {}).get("files")
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         self.load_rig()
+        self.load_symmetry()
         if self.num_corners > len(self.keypoints):
             raise ValueError(f"{self.num_corners} corners among {len(self.keypoints)} keypoints")
         end = 0
@@ -78,11 +93,19 @@ class Manifest:
         return self
 
 
+def copy_object(data: Path, out: Path) -> None:
+    """Copies the files of a dataset's object, if it is not a shipped one, into the folder `out`."""
+    if exists(data / FOLDER):
+        with file_errors(f"cannot copy {data / FOLDER} to {out}"):
+            shutil.copytree(data / FOLDER, out / FOLDER, dirs_exist_ok=True)
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes `manifest.json` into a dataset's folder."""
-    write_json(
-        folder / MANIFEST_NAME, vars(manifest) | {"shards": [vars(s) for s in manifest.shards]}
-    )
+    content = vars(manifest) | {"shards": [vars(s) for s in manifest.shards]}
+    if manifest.symmetry is None:
+        del content["symmetry"]
+    write_json(folder / MANIFEST_NAME, content)
 
 
 def load_manifest(folder: str | Path) -> Manifest:

@@ -3,6 +3,7 @@
 Imports neither MuJoCo nor GL, so that a process can read a config before it chooses a backend.
 """
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,6 +14,15 @@ from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import to_plain
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.render.appearance.config import AppearanceConfig, load_appearance
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.objects.spec import ObjectSpec
+from opendactyl.sim.objects.storage import (
+    check_stored,
+    object_settings,
+    require_identity,
+    store_object,
+    stored_object,
+)
 
 IMAGE_FORMATS = ("jpeg", "png")
 RUN_SETTINGS = ("out", "workers", "resume", "ray", "upload")
@@ -56,7 +66,7 @@ class DatasetConfig:
     rig: str = "dactyl"
     """Camera rig: a shipped one by name, or a TOML file."""
     object: str = "block"
-    """The object in the hand: block or prism."""
+    """The object in the hand: block, prism, or a TOML file."""
     image_size: int = 200
     """Width and height of the images in pixels."""
     shard_size: int = 250
@@ -120,24 +130,51 @@ class ResolvedConfig:
     ranges: AppearanceConfig
     fingerprint: str = ""
     """Fingerprint of the state source."""
+    object_identity: dict[str, Any] | None = None
+    """`ObjectSpec.identity`: of an object that is not shipped."""
 
     @classmethod
     def resolve(cls, config: DatasetConfig) -> Self:
-        """Loads the rig and the appearance that the settings name."""
+        """Loads the rig, the appearance and the object that the settings name."""
         config.check()
+        obj = object_spec(config.object)
         rig = load_rig(config.rig).resized(config.image_size)
-        return cls(config, rig, load_appearance(config.appearance))
+        config = dataclasses.replace(config, object=obj.reference)
+        return cls(config, rig, load_appearance(config.appearance), object_identity=obj.identity)
+
+    @property
+    def obj(self) -> ObjectSpec:
+        """The object.
+
+        Raises:
+            InputError: its files are not those that the settings were resolved with.
+        """
+        obj = object_spec(self.config.object)
+        require_identity(obj, self.object_identity)
+        return obj
+
+    def with_stored_object(self) -> Self:
+        """Copies the object's files into the dataset's folder; returns settings with the copy."""
+        obj = self.obj
+        store_object(obj, self.config.out)
+        stored = stored_object(self.config.out.resolve(), obj.name)
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, object=stored))
 
     @classmethod
     def from_content(cls, content: dict[str, Any], config: DatasetConfig) -> Self:
         """The inverse of `content`; `RUN_SETTINGS` are taken from `config`.
 
+        The files of an object that is not shipped are read from the folder `out`.
+
         Raises:
-            InputError: the content does not describe a dataset.
+            InputError: the content does not describe a dataset, or the object's files are changed.
         """
         try:
-            resolved = ("rig", "appearance", "states_sha256")
+            resolved = ("rig", "appearance", "states_sha256", "object_identity")
             values = {k: v for k, v in content.items() if k not in resolved}
+            identity = content.get("object_identity")
+            check_stored(config.out, identity, config.out)
+            values["object"] = stored_object(config.out, values["object"])
             run = {name: getattr(config, name) for name in RUN_SETTINGS}
             settings = DatasetConfig(**values | run)
             settings.check()
@@ -146,7 +183,7 @@ class ResolvedConfig:
                 for k, v in dict(content["appearance"]).items()
             }
             rig, fingerprint = Rig.from_dict(content["rig"]), content.get("states_sha256", "")
-            return cls(settings, rig, AppearanceConfig(**ranges), fingerprint)
+            return cls(settings, rig, AppearanceConfig(**ranges), fingerprint, identity)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{config.out} was made by another version of OpenDactyl ({error}); "
@@ -165,4 +202,5 @@ class ResolvedConfig:
             del plain[name]
         if self.fingerprint:
             plain["states_sha256"] = self.fingerprint
+        plain |= object_settings(self.obj)
         return plain | {"appearance": to_plain(self.ranges), "rig": self.rig.to_dict()}

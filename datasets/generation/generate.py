@@ -35,7 +35,6 @@ from opendactyl.datasets.generation.shard_builder import MakeSource, open_source
 from opendactyl.datasets.generation.upload import Uploader
 from opendactyl.render.filament.vulkan import count_devices
 from opendactyl.render.opengl.backend import choose_backend
-from opendactyl.sim.objects.shipped import object_spec
 
 WriteCard = Callable[[Path], object]
 """Writes the dataset card (`CARD_NAMES`) of a finished dataset, as `export.card.write_card`."""
@@ -62,8 +61,6 @@ def generate(
         EnvironmentFailure: disk, GL driver, workers, cluster or store failed; what is finished
             stays, and `resume` continues from it.
     """
-    config.check()
-    object_spec(config.object)
     return generate_resolved(ResolvedConfig.resolve(config), make_source, write_card)
 
 
@@ -81,7 +78,7 @@ def generate_resolved(
     new_folder(config.out, resume=config.resume)
     with lock(config.out):
         open_run(config.out, resolved.content(), resume=True)
-        _finish(resolved, make_source, write_card)
+        _finish(resolved.with_stored_object(), make_source, write_card)
     return config.out
 
 
@@ -224,13 +221,13 @@ def _manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
     from opendactyl.render.base import REPEATS
 
     config, content = resolved.config, resolved.content()
-    obj = object_spec(config.object)
+    obj = resolved.obj
     gl = "chosen by each node" if config.ray else os.environ.get("MUJOCO_GL", "")
     names = map(shard_name, range(config.shard_count))
     return Manifest(
         seed=config.seed,
         num_samples=config.num_samples,
-        object=config.object,
+        object=obj.name,
         keypoints=obj.keypoints.tolist(),
         num_corners=len(obj.corners),
         rig=content["rig"],
@@ -244,6 +241,7 @@ def _manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
             **progress.versions,
         },
         repeats=REPEATS[config.renderer],
+        symmetry=None if obj.symmetry.is_trivial else obj.symmetry.to_dict(),
         shards=[
             Shard(name, *config.bounds(n), progress.sums[name]) for n, name in enumerate(names)
         ],

@@ -24,7 +24,6 @@ from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.base import Renderer
 from opendactyl.render.factory import make_renderer
 from opendactyl.render.opengl.context import gl_driver
-from opendactyl.sim.objects.shipped import object_spec
 
 MakeSource = Callable[[], StateSource]
 """Builds the state source in a worker; picklable."""
@@ -52,6 +51,7 @@ class ShardMaker:
                 f"{self._source.fingerprint!r}, the dataset is generated with "
                 f"{resolved.fingerprint!r}; restore the bundle, with the same files on every node"
             )
+        _ = resolved.obj  # checks its files
         self._renderer = open_renderer(resolved)
         opengl = uses_opengl(resolved.config.renderer, resolved.config.states)
         self.graphics = gl_driver() if opengl else {}
@@ -100,7 +100,7 @@ def make_samples(
 ) -> Iterator[Sample]:
     """Renders the samples `start` to `stop` of a dataset, the bounds of a shard."""
     config = resolved.config
-    obj = object_spec(config.object)
+    obj = resolved.obj
     sample = functools.partial(
         sample_appearance, config=resolved.ranges, views=len(resolved.rig.cameras), obj=obj
     )

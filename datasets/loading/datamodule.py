@@ -164,7 +164,8 @@ class PoseDataModule(L.LightningDataModule):
         *folders, val_folder = self._folders
         for folder, data in zip(folders, train, strict=True):
             a, b = data.manifest, self.val.manifest
-            if a.rig != b.rig or a.object != b.object:
+            objects = [(m.object, m.object_files) for m in (a, b)]
+            if a.rig != b.rig or objects[0] != objects[1]:
                 raise InputError(
                     f"{folder} and {val_folder} differ in rig or object; "
                     "make both with the same --rig, --object and --image-size"

@@ -19,6 +19,8 @@ from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.collector import Collector, Episodes
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import FULL_DIFFICULTY, Difficulty, EnvConfig
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.objects.storage import require_identity
 
 LOCAL = "local"
 """Address of a cluster that is started on this machine."""
@@ -37,9 +39,12 @@ _log = logging.getLogger(__name__)
 class Worker:
     """The code of an actor: simulations on one core."""
 
-    def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
-        """Loads the scene."""
+    def __init__(
+        self, config: EnvConfig, num_envs: int, seed: int, identity: dict[str, Any] | None
+    ) -> None:
+        """Loads the scene; `identity` is that of the object (`ObjectSpec.identity`)."""
         torch.set_num_threads(1)
+        require_identity(object_spec(config.object), identity)
         self._seed = seed
         self._env = HandEnv(config, num_envs, seed=seed, threads=1)
         self._collector: Collector | None = None
@@ -121,6 +126,7 @@ class RayCollector:
         """
         self._ray = connect(address)
         self._environment = environment
+        self._identity = object_spec(environment.object).identity
         self._agent, self._version = agent, 0
         self._seed, self._started, self._failures = seed, 0, 0
         cpus = int(self._ray.cluster_resources().get("CPU", 1))
@@ -183,7 +189,7 @@ class RayCollector:
         sequence = np.random.SeedSequence([self._seed, self._started])
         self._started += 1
         seed = int(sequence.generate_state(1)[0])
-        actor = self._make.remote(self._environment, self._sizes[slot], seed)
+        actor = self._make.remote(self._environment, self._sizes[slot], seed, self._identity)
         self._starting[actor.ready.remote()] = (slot, actor)
 
     def _admit(self) -> None:

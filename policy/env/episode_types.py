@@ -50,7 +50,7 @@ class EnvConfig:
     task: str = "spin"
     """spin, face-up or reorient."""
     object: str = "block"
-    """The object in the hand."""
+    """The object in the hand: a shipped one by name, or a TOML file."""
     layout: str = "default"
     """The policy's observation: a key of `interface.observations.LAYOUTS`."""
     action: str | ActionConfig = ActionConfig()

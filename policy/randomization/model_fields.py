@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from opendactyl.policy.randomization.physics import Physics
 from opendactyl.sim.hands import names
+from opendactyl.sim.object_geoms import collision_hulls, collision_name
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import Scene, scene_spec
 
@@ -16,16 +17,16 @@ size nearest to its sample. The size of a box is continuous."""
 
 
 def sized_scene(object_name: str) -> Scene:
-    """The scene without visual geoms, with the object's mesh in every size of `MESH_SIZES`."""
-    spec, obj = scene_spec(object_name, visual=False), object_spec(object_name)
-    if not obj.is_box:
+    """The scene without visual geoms, with the object's meshes in every size of `MESH_SIZES`."""
+    spec = scene_spec(object_name, visual=False)
+    for hull, vertices in enumerate(collision_hulls(object_spec(object_name))):
         for number, size in enumerate(MESH_SIZES):
-            spec.add_mesh(name=_mesh_name(number), uservert=(size * obj.corners).ravel())
+            spec.add_mesh(name=_mesh_name(number, hull), uservert=(size * vertices).ravel())
     return Scene.compile(spec, object_name)
 
 
-def _mesh_name(number: int) -> str:
-    return f"object:size{number}"
+def _mesh_name(number: int, hull: int) -> str:
+    return f"object:size{number}" + (f":hull{hull}" if hull else "")
 
 
 class ModelFields:
@@ -51,7 +52,8 @@ class ModelFields:
         self._gravity, self._nominal_gravity = batch.expand("opt.gravity"), model.opt.gravity.copy()
         self.timestep: NDArray[np.float64] = batch.expand("opt.timestep").reshape(batch.nsim)
         """Physics step of each simulation (B,) in seconds; a view that can be written to."""
-        self._geom = model.geom("object").id
+        count = max(len(collision_hulls(object_spec(scene.object_name))), 1)
+        self._geoms = np.array([model.geom(collision_name(n)).id for n in range(count)])
         self._body = scene.object_body
         bodies = np.arange(1, model.nbody)
         self.links = bodies[(bodies != self._body) & (model.body_mass[1:] > 0)]
@@ -59,11 +61,22 @@ class ModelFields:
         self._dofs = scene.joint_dof
         self._joints = np.array([model.joint(names.PREFIX + name).id for name in names.JOINTS])
         self._meshes = np.array(
-            [model.mesh(_mesh_name(n)).id for n in range(len(MESH_SIZES))]
-            if model.geom_type[self._geom] == mujoco.mjtGeom.mjGEOM_MESH
+            [
+                [model.mesh(_mesh_name(n, hull)).id for hull in range(count)]
+                for n in range(len(MESH_SIZES))
+            ]
+            if model.geom_type[self._geoms[0]] == mujoco.mjtGeom.mjGEOM_MESH
             else [],
             dtype=np.int64,
         )
+        # The frame of a mesh is that of its inertia, whose offset from the body grows with size.
+        self._has_offsets = bool(np.any(np.abs(model.geom_pos[self._geoms]) > 1e-9)) or (
+            np.any(np.abs(model.body_ipos[self._body]) > 1e-9)
+        )
+        if self._has_offsets:
+            for name in ("geom_pos", "geom_quat", "body_ipos"):
+                self._nominal[name] = np.array(getattr(model, name))
+                self._own[name] = batch.expand(name)
 
     def apply(self, ids: NDArray[np.intp], physics: list[Physics]) -> None:
         """Applies physics parameters (K) to simulations `ids` (K,)."""
@@ -84,8 +97,8 @@ class ModelFields:
         self._gravity[ids] = self._nominal_gravity + [p.gravity for p in physics]
         self._batch.set_const(ids)
         # set_const() updates the body's bounding volume but resets a mesh's sphere to nominal.
-        sphere = self._nominal["geom_rbound"][self._geom]
-        self._own["geom_rbound"][ids, self._geom] = sphere * self._size
+        sphere = self._nominal["geom_rbound"][self._geoms]
+        self._own["geom_rbound"][np.ix_(ids, self._geoms)] = sphere * self._size[:, None]
 
     def _scale(self, name: str, ids: NDArray[np.intp], factor: NDArray[np.float64]) -> None:
         self._own[name][ids] = self._nominal[name] * factor
@@ -100,11 +113,19 @@ class ModelFields:
         self._own["body_inertia"][ids] = inertia
 
     def _set_size(self, ids: NDArray[np.intp], size: NDArray[np.float64]) -> None:
-        """Sets the size of the object's geom."""
+        """Sets the size of the object's geoms."""
+        chosen = np.ix_(ids, self._geoms)
         if len(self._meshes):
             nearest = np.abs(MESH_SIZES - size[:, None]).argmin(axis=1)
             size = MESH_SIZES[nearest]
-            self._own["geom_dataid"][ids, self._geom] = self._meshes[nearest]
+            self._own["geom_dataid"][chosen] = self._meshes[nearest]
+            if self._has_offsets:
+                self._own["geom_pos"][chosen] = self._model.mesh_pos[self._meshes[nearest]]
+                self._own["geom_quat"][chosen] = self._model.mesh_quat[self._meshes[nearest]]
+                offset = self._nominal["body_ipos"][self._body]
+                self._own["body_ipos"][ids, self._body] = offset * size[:, None]
         for name in ("geom_size", "geom_aabb"):
-            self._own[name][ids, self._geom] = self._nominal[name][self._geom] * size[:, None]
+            nominal = self._nominal[name][self._geoms]
+            factor = size.reshape(-1, *[1] * nominal.ndim)
+            self._own[name][chosen] = nominal * factor
         self._size = size

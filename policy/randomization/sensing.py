@@ -80,10 +80,7 @@ def occluded_markers(
     # Runs at every action. The sums over short axes are written out: numpy's reductions are slow
     # at them.
     clearance = np.maximum.reduce(
-        [
-            local @ face.frame[:3, 2] - face.frame[:3, 3] @ face.frame[:3, 2] * size[:, None]
-            for face in obj.faces
-        ]
+        [local @ normal - distance * size[:, None] for normal, distance in obj.planes]
     )
     offsets = nails[:, :, None] - true.fingertips[:, None]
     squared = np.einsum("kijc,kijc->kij", offsets, offsets)

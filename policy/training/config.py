@@ -18,6 +18,8 @@ from opendactyl.policy.interface.observations import LAYOUTS, layout_size
 from opendactyl.policy.interface.tasks import MAX_GOALS, TRAINING_SECONDS
 from opendactyl.policy.randomization.adr import ADR_PRESETS, PolicyAdr
 from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig, load_randomization
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.objects.storage import object_settings
 
 ADR_BASE = "dactyl"
 """Preset whose ranges are the unit of the bounds of automatic domain randomization."""
@@ -54,7 +56,7 @@ class PolicyConfig:
     """Physics and observation randomization: none, dactyl, dactyl-loguniform, wide, vision, a TOML
     file, or automatic with the constants for a few cores (adr) or those of D19 (adr-d19)."""
     object: str = "block"
-    """The object in the hand: block or prism."""
+    """The object in the hand: block, prism, or a TOML file."""
     layout: str = "default"
     """The policy's observation: default, d18 (22 values, D18 Table 2) or joints."""
     action: str = "absolute"
@@ -230,6 +232,7 @@ class PolicyConfig:
         )  # fmt: skip
         plain = {key: value for key, value in to_plain(self).items() if key not in transient}
         # A preset may have other ranges in another version.
+        plain |= object_settings(object_spec(self.object))
         return plain | {"distributions": to_plain(self.ranges)}
 
     @property

@@ -15,6 +15,8 @@ from opendactyl.policy.training.metrics_log import METRICS_FILE
 from opendactyl.policy.training.provenance import SEEDS_FILE
 from opendactyl.policy.training.report import write_report
 from opendactyl.policy.training.trainer import Trainer
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.objects.storage import store_object
 
 
 def train(config: PolicyConfig) -> Path:
@@ -33,6 +35,7 @@ def train(config: PolicyConfig) -> Path:
     # Before the folder is created: unusable initial weights leave no run behind.
     trainer = Trainer(config, config.folder)
     folder = open_run(config.folder, _settings(config), resume=config.resume)
+    store_object(object_spec(config.object), folder)
     write_json(folder / SEEDS_FILE, trainer.state.seeds)
     if exists(trainer.state.path("last")):
         trainer.load()

@@ -206,6 +206,7 @@ class Appearance:
     """Whether the brightest light casts shadows."""
     hand: Surface
     faces: tuple[Surface, ...]
+    """The object's faces, then its surfaces (`ObjectSpec.colours`)."""
     letters: tuple[tuple[float, float, float], ...]
     floor: Backdrop
     wall: Backdrop

@@ -47,7 +47,7 @@ def sample_appearance(
             metallic=_uniform(rng, config.hand_metallic),
             gloss=_uniform(rng, config.hand_gloss),
         ),
-        faces=tuple(_face(rng, config, face.rgb) for face in obj.faces),
+        faces=tuple(_face(rng, config, rgb) for rgb in obj.colours),
         letters=tuple(_letter(rng, config) for _ in obj.faces),
         floor=_backdrop(rng, config, FLOOR_RGB),
         wall=_backdrop(rng, config, WALL_RGB),

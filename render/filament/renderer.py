@@ -21,7 +21,8 @@ from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.base import OBJECT, geom_classes, mask_ratio
 from opendactyl.render.filament.scene import FilamentScene
 from opendactyl.render.scene import FAR, NEAR, apply_appearance, build_render_scene, true_cameras
-from opendactyl.sim.scene import HAND_GROUP, OBJECT_GROUP
+from opendactyl.sim.object_geoms import OBJECT_GROUP
+from opendactyl.sim.scene import HAND_GROUP
 from opendactyl.sim.state import State
 
 SUPERSAMPLING = 2
@@ -51,7 +52,7 @@ class FilamentRenderer:
 
         Args:
             rig: the cameras, all with the same image size.
-            object_name: a key of `sim.objects.shipped.OBJECTS`.
+            object_name: a shipped object, or the path of an object's file.
             supersampling: factor by which images are rendered larger.
 
         Raises:

@@ -12,7 +12,8 @@ from opendactyl.geometry.camera import Camera
 from opendactyl.render.appearance.config import MAX_DISTRACTORS, MAX_LIGHTS, Appearance
 from opendactyl.render.filament.context import Target, frustum, make_context, upload
 from opendactyl.render.scene import RenderScene
-from opendactyl.sim.scene import HAND_GROUP, OBJECT_GROUP
+from opendactyl.sim.object_geoms import OBJECT_GROUP
+from opendactyl.sim.scene import HAND_GROUP
 
 CANDELA = 170_000.0
 """Luminous intensity of a light of intensity 1, chosen to match the brightness of `classic`."""
@@ -58,6 +59,10 @@ class FilamentScene:
         from mujoco import mjrf
 
         model = self.render_scene.model
+        # Images of the object are sRGB; `classic` does not convert.
+        for number in range(model.ntex):
+            if model.texture(number).name.startswith("object:"):
+                model.tex_colorspace[number] = mujoco.mjtColorSpace.mjCOLORSPACE_SRGB
         self._scene = self._filament.create_scene(mjrf.SceneParams())
         self._scene.configure_from_model(model)
         self._resources = mjrf.ModelResources(self._filament, model)

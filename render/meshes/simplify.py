@@ -30,7 +30,8 @@ def simplify_hand(spec: mujoco.MjSpec, rig: Rig | None = None) -> None:
     """
     model = spec.compile()
     colliding = {g.meshname for g in spec.geoms if g.contype or g.conaffinity}
-    for mesh in [m for m in spec.meshes if m.name not in colliding]:
+    on_hand = [m for m in spec.meshes if not m.name.startswith("object:")]
+    for mesh in [m for m in on_hand if m.name not in colliding]:
         number = model.mesh(mesh.name).id
         start, count = model.mesh_vertadr[number], model.mesh_vertnum[number]
         first, faces = model.mesh_faceadr[number], model.mesh_facenum[number]
@@ -74,12 +75,14 @@ def _static_vertices(
 
 
 def reduce_shadow_casters(spec: mujoco.MjSpec) -> None:
-    """Excludes the room, and the plates and letters of the object, from the shadow map.
+    """Excludes the room, and what covers the core of the object, from the shadow map.
 
     The walls cast no visible shadow, the object's core casts that of its faces, and thin boxes at
     small distances cause speckles (shadow acne).
     """
+    has_core = any(geom.name == "object:core" for geom in spec.geoms)
+    covers = ("object:face", "object:letter", "object:surface")
     for geom in spec.geoms:
-        on_object = geom.name.startswith(("object:face", "object:letter"))
+        on_object = has_core and geom.name.startswith(covers)
         if on_object or geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             geom.castshadow = False

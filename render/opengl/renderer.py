@@ -15,7 +15,8 @@ from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.base import OBJECT, geom_classes, mask_ratio
 from opendactyl.render.opengl.context import open_context
 from opendactyl.render.scene import apply_appearance, build_render_scene, true_cameras
-from opendactyl.sim.scene import COLLISION_GROUP, HAND_GROUP, OBJECT_GROUP
+from opendactyl.sim.object_geoms import COLLISION_GROUP, OBJECT_GROUP
+from opendactyl.sim.scene import HAND_GROUP
 from opendactyl.sim.state import State
 
 SUPERSAMPLING = 2
@@ -40,7 +41,7 @@ class ClassicRenderer:
 
         Args:
             rig: the cameras, all with the same image size.
-            object_name: a key of `sim.objects.shipped.OBJECTS`.
+            object_name: a shipped object, or the path of an object's file.
             full_meshes: do not simplify the hand's meshes and the shadows.
             supersampling: factor by which images are rendered larger.
 

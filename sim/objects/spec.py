@@ -1,10 +1,19 @@
-"""Description of an object: a convex solid with coloured, lettered faces."""
+"""Description of an object: a solid with coloured, lettered faces, or a mesh."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
+from opendactyl.sim.objects.points import enclosing_planes, hull_triangles
+
+Rgb = tuple[float, float, float]
+WHITE: Rgb = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,47 +21,167 @@ class Face:
     """One flat face of an object."""
 
     letter: str
-    """The letter on the face, a key of `letters.STROKES`."""
-    rgb: tuple[float, float, float]
+    """The letter on the face, a key of `letters.STROKES`; empty for none."""
+    rgb: Rgb
     """Nominal colour, sRGB in [0, 1]."""
-    frame: NDArray[np.float64]
+    frame: Array
     """object_from_face (4, 4): origin at the face centre, z outward, y towards the letter's top."""
     half_size: tuple[float, float]
     """Half the width (x) and height (y) of the lettered rectangle, in metres."""
+    _: KW_ONLY
+    radius: float = 0.0
+    """Radius of a round face in metres; 0 for a rectangle of `half_size`."""
+    textured: bool = False
+    """Whether a surface with a texture covers the face."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Triangles of one material, drawn as they are."""
+
+    vertices: Array
+    """(N, 3) in the object frame, in metres."""
+    triangles: NDArray[np.int64]
+    """Indices (T, 3) of vertices, counter-clockwise from outside."""
+    rgb: Rgb
+    """Nominal colour, sRGB in [0, 1]; multiplies the texture."""
+    texture: NDArray[np.uint8] | None = None
+    """Image (H, W, 3), top row first."""
+    uv: Array | None = None
+    """Texture coordinates (M, 2) from 0 to 1, from the left and from the bottom."""
+    uv_triangles: NDArray[np.int64] | None = None
+    """Indices (T, 3) of texture coordinates."""
+
+    @property
+    def corners(self) -> Array:
+        """The triangles' corners (T, 3, 3)."""
+        return self.vertices[self.triangles]
+
+    def corner_colours(self) -> Array:
+        """Colours (T, 3, 3) at the triangles' corners, sRGB in [0, 1]."""
+        if self.texture is None or self.uv is None:
+            return np.broadcast_to(np.array(self.rgb), self.corners.shape)
+        height, width = self.texture.shape[:2]
+        uv = self.uv[self.uv_triangles]
+        u, v = np.where((uv < 0) | (uv > 1), uv % 1.0, uv).transpose(2, 0, 1)
+        column = np.minimum((u * width).astype(int), width - 1)
+        row = np.minimum(((1 - v) * height).astype(int), height - 1)
+        return self.texture[row, column] / 255 * np.array(self.rgb)
+
+
+@dataclass(frozen=True, eq=False)
+class Solid:
+    """Mass properties and collision shape of a mesh, in the object frame."""
+
+    hulls: tuple[Array, ...]
+    """Vertices (N, 3) of the convex parts that collide."""
+    centre_of_mass: Array
+    """(3,) in metres."""
+    inertia: Array
+    """Inertia (3, 3) about the centre of mass, in kg m²."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectFiles:
+    """The files that an object was read from; empty for a shipped one."""
+
+    reference: str
+    """Its name or the path of its TOML file: what `--object` takes."""
+    paths: dict[str, Path]
+    """Each file by its name in a copy of the object, see `storage.store_object`."""
+    identity: dict[str, Any]
+    """`files`: sha256 of each; `made_with`: versions of the libraries that processed them."""
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectSpec:
-    """A convex object."""
+    """An object."""
 
     name: str
-    """Name of the object, as in `--object`."""
+    """Name of the object."""
     mass: float
     """Mass in kilograms."""
-    corners: NDArray[np.float64]
-    """Vertices (K, 3) in the object frame, in metres. Labels depend on their order."""
+    corners: Array
+    """Vertices (K, 3) of a box or prism in the object frame, in metres; of other objects, and of
+    those with given keypoints, their keypoints. Labels depend on their order."""
     faces: tuple[Face, ...]
     """Coloured faces."""
     is_box: bool
     """Whether the object is an axis-aligned box (a primitive shape in MuJoCo)."""
+    _: KW_ONLY
+    outline: Array | None = None
+    """Points (N, 3) whose convex hull is the surface of a box, prism or cylinder; None: corners."""
+    cylinder: tuple[float, float] | None = None
+    """Radius and half length of a cylinder about z, in metres."""
+    solid: Solid | None = None
+    """Mass properties and collision shape of a mesh."""
+    surfaces: tuple[Surface, ...] = ()
+    """Surfaces of a mesh or cylinder, and faces with a texture."""
+    has_own_keypoints: bool = False
+    """Whether `corners` are all of the keypoints."""
+    friction: tuple[float, ...] | None = None
+    """Sliding, torsional and rolling friction; None: MuJoCo's default."""
+    symmetry: SymmetryGroup = NO_SYMMETRY
+    """Rotations that do not change the object's appearance."""
+    files: ObjectFiles | None = None
+    """Where it was read from; None for a shipped object."""
+
+    @property
+    def reference(self) -> str:
+        """What `object_spec` and `--object` take: a shipped object's name, or a path."""
+        return self.files.reference if self.files else self.name
+
+    @property
+    def identity(self) -> dict[str, Any] | None:
+        """Checksums and library versions (`ObjectFiles.identity`); None for a shipped object."""
+        return self.files.identity if self.files else None
 
     @cached_property
-    def half_extent(self) -> NDArray[np.float64]:
-        """Half the side lengths (3,) of the bounding box, in metres."""
-        return np.abs(self.corners).max(axis=0)
+    def half_extent(self) -> Array:
+        """Half the side lengths (3,) of the bounding box around the origin, in metres."""
+        return np.abs(self._extremes).max(axis=0)
 
     @cached_property
-    def face_centres(self) -> NDArray[np.float64]:
+    def _extremes(self) -> Array:
+        """Points (N, 3) with the convex hull of the object."""
+        if self.solid is not None:
+            return np.concatenate([surface.vertices for surface in self.surfaces])
+        return self.corners if self.outline is None else self.outline
+
+    @cached_property
+    def triangles(self) -> Array:
+        """The triangles (T, 3, 3) of the surface, counter-clockwise from outside, in metres."""
+        if self.solid is not None:
+            return np.concatenate([surface.corners for surface in self.surfaces])
+        return hull_triangles(self._extremes)
+
+    @cached_property
+    def planes(self) -> list[tuple[Array, float]]:
+        """Planes that enclose the object: outward normals (3,), and distances from the origin."""
+        if self.solid is None and self.cylinder is None:
+            normals = [face.frame[:3, 2] for face in self.faces]
+            return [(n, f.frame[:3, 3] @ n) for n, f in zip(normals, self.faces, strict=True)]
+        return enclosing_planes(self._extremes)
+
+    @cached_property
+    def face_centres(self) -> Array:
         """Centres (F, 3) of the faces in the object frame, in metres."""
         return np.stack([face.frame[:3, 3] for face in self.faces])
 
     @property
-    def keypoints(self) -> NDArray[np.float64]:
+    def keypoints(self) -> Array:
         """Corners, then face centres (K + F, 3) in the object frame, in metres."""
+        if self.has_own_keypoints:
+            return self.corners
         return np.concatenate([self.corners, self.face_centres])
 
+    @property
+    def colours(self) -> tuple[Rgb, ...]:
+        """Nominal colours of the faces, then of the surfaces: what an appearance randomizes."""
+        return tuple(part.rgb for part in (*self.faces, *self.surfaces))
 
-def face_frame(centre: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.float64]:
+
+def face_frame(centre: Array, up: Array) -> Array:
     """object_from_face (4, 4) of a face at `centre`, whose normal points away from the origin."""
     normal = centre / np.linalg.norm(centre)
     frame = np.eye(4)

@@ -1,0 +1,98 @@
+"""Typed reading of a TOML table: every wrong value is reported with its key and a remedy."""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from opendactyl.core.errors import InputError
+
+
+class Fields:
+    """The keys of one table."""
+
+    def __init__(self, table: dict[str, Any], where: str, known: Collection[str]) -> None:
+        """Checks the keys.
+
+        Args:
+            table: the parsed table.
+            where: the file and table, for messages.
+            known: the keys that are allowed.
+
+        Raises:
+            InputError: a key is not known.
+        """
+        self._table, self.where = table, where
+        unknown = [key for key in table if key not in known]
+        if unknown:
+            raise self.error(f"unknown key {unknown[0]!r}; the keys are: {', '.join(known)}")
+
+    def error(self, message: str) -> InputError:
+        """An error about this table."""
+        return InputError(f"{self.where}: {message}")
+
+    def wrong(self, key: str, form: str) -> InputError:
+        """An error about a value, which should have another form."""
+        if key not in self._table:
+            return self.error(f"{key} is missing; it must be {form}")
+        return self.error(f"{key} is {self._table[key]!r}; it must be {form}")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._table
+
+    def get(self, key: str) -> Any:
+        """The raw value, or None."""
+        return self._table.get(key)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A string."""
+        value = self._table.get(key, default)
+        if not isinstance(value, str) or not value:
+            raise self.wrong(key, "a text")
+        return value
+
+    def choice(self, key: str, options: Collection[str], default: str | None = None) -> str:
+        """One of a set of strings."""
+        value = self._table.get(key, default)
+        if value not in options:
+            raise self.wrong(key, f"one of {', '.join(options)}")
+        return str(value)
+
+    def positive(self, key: str, default: float | None = None) -> float:
+        """A positive number."""
+        value = self._table.get(key, default)
+        if not _is_number(value) or value <= 0:
+            raise self.wrong(key, "a positive number")
+        return float(value)
+
+    def count(self, key: str, least: int, most: int, default: int | None = None) -> int:
+        """A whole number in a range."""
+        value = self._table.get(key, default)
+        if type(value) is not int or not least <= value <= most:
+            raise self.wrong(key, f"a whole number from {least} to {most}")
+        return value
+
+    def numbers(self, key: str, length: int, form: str) -> tuple[float, ...]:
+        """A list of finite numbers."""
+        value = self._table.get(key)
+        if not is_vector(value, length):
+            raise self.wrong(key, form)
+        return tuple(map(float, value))
+
+    def colour(self, key: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
+        """An sRGB colour."""
+        if key not in self._table:
+            return default
+        form = "three numbers from 0 to 1: red, green, blue"
+        r, g, b = self.numbers(key, 3, form)
+        if not all(0 <= value <= 1 for value in (r, g, b)):
+            raise self.wrong(key, form)
+        return r, g, b
+
+
+def is_vector(value: Any, length: int) -> bool:
+    """Whether a value is a list of `length` finite numbers."""
+    return isinstance(value, list) and len(value) == length and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
