@@ -115,10 +115,10 @@ class _Resampler:
         if self._box is None:
             fine = view.scaled(view.width * columns, view.height * rows)
             pixels = undistortion_map(raw, fine)
-            seen = np.all((pixels >= 0) & (pixels <= frame), axis=-1, keepdims=True)
+            inside = np.all((pixels >= 0) & (pixels <= frame), axis=-1, keepdims=True)
             # To the outermost pixel centres, so that the border is not blended with black.
             centres = np.clip(pixels / self._reduction, 0.5, frame / self._reduction - 0.5)
-            self._map = np.where(seen, centres, OUTSIDE).astype(np.float32)
+            self._map = np.where(inside, centres, OUTSIDE).astype(np.float32)
 
     def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         image = Image.fromarray(frame)
@@ -133,7 +133,7 @@ def check_raw_rig(raw_rig: Rig, views: Rig) -> None:
     """Checks that a network's images can be made from the raw frames of a rig.
 
     The cameras must be in the same places, and their whole views or regions of interest must be
-    what the network looks at.
+    what the network observes.
 
     Raises:
         InputError: they are not.

@@ -74,13 +74,13 @@ def estimate(config: EstimateConfig) -> Results:
         RecordedFrames(config.images, names) if config.images else LiveFrames(config.live, names)
     ) as frames:
         print("".join(f"{note}\n" for note in frames.notes), end="")
-        told = len(frames.notes)
+        printed = len(frames.notes)
         out = new_folder(config.out, resume=True)
         _remove_earlier(out)
         count = min(frames.count or config.frames, config.frames or frames.count or 0) or None
         overlay = open_overlay(out, still=frames.still or config.frames == 1)
         results = _run(bundle, _counted(frames, count), overlay)
-        print("".join(f"{note}\n" for note in frames.notes[told:]), end="")
+        print("".join(f"{note}\n" for note in frames.notes[printed:]), end="")
     for skipped in results.skipped:
         print(f"no pose of frame {skipped['frame']}: {skipped['reason']}")
     if not results.estimates:

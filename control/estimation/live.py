@@ -1,5 +1,6 @@
 """Live cameras through OpenCV."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -31,6 +32,8 @@ class LiveFrames:
             InputError: OpenCV is not installed, the number of devices is not that of the cameras,
                 or a device gives no frame.
         """
+        # OpenCV prints a warning for every device that it cannot open.
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         try:
             import cv2
         except ModuleNotFoundError as error:

@@ -76,18 +76,17 @@ def test_raw_frames_without_a_lens_are_shrunk_like_datasets(renders, reference):
         assert_same_pose(estimator.estimate(list(renders)), reference, 1e-6)
 
 
-@pytest.mark.parametrize("opencv", [True, False])
 @pytest.mark.parametrize("lens", LENSES)
-def test_lenses_are_undone(renders, reference, lens, opencv, monkeypatch):
-    if not opencv:
-        monkeypatch.setattr(undistortion.importlib.util, "find_spec", lambda name: None)
+def test_lenses_are_undone(renders, reference, lens, monkeypatch):
     rig = raw_rig(LENSES[lens])
     frames = [distort(image, c) for image, c in zip(renders, rig.cameras, strict=True)]
-    assert max(np.abs(a.astype(int) - b).max() for a, b in zip(frames, renders, strict=True)) > 100
-    undone = PoseEstimator(SHIPPED, rig=RIG.resized(128), raw_rig=rig).estimate(frames)
-    assert_same_pose(undone, reference)
+    estimator = PoseEstimator(SHIPPED, rig=RIG.resized(128), raw_rig=rig)
+    assert_same_pose(estimator.estimate(frames), reference)
     kept = PoseEstimator(SHIPPED, rig=RIG.resized(128), raw_rig=raw_rig()).estimate(frames)
-    assert np.rad2deg(geodesic_angle(kept.quaternion, reference.quaternion)) > 0.4
+    assert np.rad2deg(geodesic_angle(kept.quaternion, reference.quaternion)) > 0.6
+    # Without OpenCV.
+    monkeypatch.setattr(undistortion.importlib.util, "find_spec", lambda name: None)
+    assert_same_pose(estimator.estimate(frames), reference)
 
 
 def test_a_region_is_cropped_and_cameras_may_differ_in_size():
