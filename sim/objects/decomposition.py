@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opendactyl.core.atomic_files import json_hash, write_bytes
 from opendactyl.core.errors import InputError
@@ -16,7 +17,7 @@ CONCAVITY, MAX_HULLS = 0.05, 16
 
 
 def decompose(
-    vertices: Array, triangles: Array, store: Path, concavity: float, most: int
+    vertices: Array, triangles: NDArray[np.int64], store: Path, concavity: float, most: int
 ) -> tuple[tuple[Array, ...], str]:
     """The convex parts of a mesh, and the version of CoACD that computed them.
 
@@ -42,7 +43,10 @@ def decompose(
         ) from error
     coacd.set_log_level("error")
     found = coacd.run_coacd(
-        coacd.Mesh(vertices, triangles), threshold=concavity, max_convex_hull=most, seed=0
+        coacd.Mesh(vertices, triangles.astype(np.int32)),
+        threshold=concavity,
+        max_convex_hull=most,
+        seed=0,
     )
     hulls = tuple(np.asarray(points, dtype=np.float64) for points, _ in found)
     made_with = version("coacd")

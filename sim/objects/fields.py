@@ -74,7 +74,7 @@ class Fields:
     def numbers(self, key: str, length: int, form: str) -> tuple[float, ...]:
         """A list of finite numbers."""
         value = self._table.get(key)
-        if not is_vector(value, length):
+        if value is None or not is_vector(value, length):
             raise self.wrong(key, form)
         return tuple(map(float, value))
 

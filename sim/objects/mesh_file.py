@@ -155,15 +155,15 @@ def _merged(surfaces: tuple[Surface, ...]) -> "trimesh.Trimesh":
 def _simplified(surfaces: tuple[Surface, ...], merged: "trimesh.Trimesh", count: int) -> Surface:
     """One surface with fewer faces; its colours are those of the nearest original corners."""
     import fast_simplification
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     vertices, triangles, *_ = fast_simplification.simplify(
-        np.asarray(merged.vertices, dtype=np.float32), np.asarray(merged.faces), target_count=count
+        np.asarray(merged.vertices), np.asarray(merged.faces), target_count=count
     )
     vertices, triangles = vertices.astype(np.float64), triangles.astype(np.int64)
     points = np.concatenate([s.corners.reshape(-1, 3) for s in surfaces])
     colours = np.concatenate([s.corner_colours().reshape(-1, 3) for s in surfaces])
-    _, nearest = cKDTree(points).query(vertices)
+    _, nearest = KDTree(points).query(vertices)
     return coloured(vertices, triangles, colours[nearest][triangles])
 
 

@@ -47,13 +47,13 @@ def farthest_points(triangles: Array, count: int) -> Array:
 
 def distances_to_surface(points: Array, triangles: Array) -> Array:
     """Distances (N,) from points (N, 3) to the nearest of the triangles (T, 3, 3)."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
     from trimesh.triangles import closest_point
 
     samples, which = sample_surface(triangles, 20_000)
     samples = np.concatenate([samples, triangles.reshape(-1, 3)])
     which = np.concatenate([which, np.repeat(np.arange(len(triangles)), 3)])
-    _, near = cKDTree(samples).query(points, k=min(12, len(samples)))
+    _, near = KDTree(samples).query(points, k=min(12, len(samples)))
     candidates = triangles[which[near].ravel()]
     repeated = np.repeat(points, near.shape[1], axis=0)
     gaps = np.linalg.norm(closest_point(candidates, repeated) - repeated, axis=1)

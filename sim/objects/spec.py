@@ -160,7 +160,8 @@ class ObjectSpec:
         """Planes that enclose the object: outward normals (3,), and distances from the origin."""
         if self.solid is None and self.cylinder is None:
             normals = [face.frame[:3, 2] for face in self.faces]
-            return [(n, f.frame[:3, 3] @ n) for n, f in zip(normals, self.faces, strict=True)]
+            centres = [face.frame[:3, 3] for face in self.faces]
+            return [(n, float(c @ n)) for n, c in zip(normals, centres, strict=True)]
         return enclosing_planes(self._extremes)
 
     @cached_property
