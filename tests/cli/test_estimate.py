@@ -16,7 +16,6 @@ from PIL import Image
 from opendactyl.control.estimation.estimate import EstimateConfig, estimate
 from opendactyl.control.packaging.build import ExportConfig, export_bundle
 from opendactyl.control.packaging.config import NO_POLICY
-from opendactyl.core.errors import InputError
 from opendactyl.geometry.distortion import Distortion
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rig_import.rig_toml import write_rig
@@ -212,50 +211,6 @@ main(["estimate", "--bundle", {str(pose_only)!r}, "--images", {str(folder)!r}, "
     assert names == ["000000.png", "000001.png"]
 
 
-@pytest.fixture
-def stills(renders, tmp_path):
-    return write_stills(tmp_path / "in", renders[0])
-
-
-def test_bad_frames_end_in_one_line(refused, stills, tmp_path):
-    def line(*options):
-        return refused("estimate", "--bundle", SHIPPED, "--out", tmp_path / "out", *options)
-
-    given = ("--images", stills)
-    assert "give either --images or --live" in line()
-    assert "does not exist" in line("--images", tmp_path / "nowhere")
-    (tmp_path / "empty").mkdir()
-    assert "no frames of the camera left and right and top" in line("--images", tmp_path / "empty")
-    assert "--live names 1 devices; the rig has the cameras left" in line("--live", "0")
-    dead = ("--live", *(tmp_path / f"{i}.mp4" for i in range(3)))
-    assert "camera left: the device" in (text := line(*dead)) and "gives no frame" in text
-    (stills / "top.png").rename(stills / "above.png")
-    assert "no frames of the camera top of the bundle's rig" in (text := line(*given))
-    assert "it holds above.png" in text
-    Image.new("RGB", (320, 200)).save(stills / "top.png")
-    assert "camera top: the frame has 320×200 pixels" in line(*given)
-    (stills / "top.png").write_bytes(b"no picture")
-    assert "no pose was estimated" in line(*given)
-    (stills / "top.jpg").write_bytes((stills / "left.png").read_bytes())
-    assert "camera top has frames in top.jpg and top.png" in line(*given)
-
-
-def test_the_rig_must_have_the_cameras_of_the_estimator(refused, stills, tmp_path):
-    big = Rig("big", tuple(c.scaled(400, 400) for c in RIG.cameras))
-    write_rig(big, tmp_path / "big.toml", "")
-    pose = RIG.cameras[0].cam_from_hand.copy()
-    pose[0, 3] += 0.02
-    moved = Rig("moved", (replace(RIG.cameras[0], cam_from_hand=pose), *RIG.cameras[1:]))
-    write_rig(moved, tmp_path / "moved.toml", "")
-    options = ("estimate", "--bundle", SHIPPED, "--images", stills, "--out", tmp_path / "out")
-    text = refused(*options, "--rig", tmp_path / "big.toml")
-    assert "the frame has 200×200 pixels, its calibration is for 400×400" in text
-    text = refused(*options, "--rig", tmp_path / "moved.toml")
-    assert "knows the cameras of its training only" in text
-    assert "camera 'left' of rig 'moved'" in text
-    assert "export a --model keypoint" in text
-
-
 @pytest.mark.slow
 def test_a_keypoint_estimator_takes_any_rig(renders, tmp_path, dataset, val_dataset):
     from opendactyl.vision.training.config import VisionConfig
@@ -274,8 +229,3 @@ def test_a_keypoint_estimator_takes_any_rig(renders, tmp_path, dataset, val_data
     folder = write_stills(tmp_path / "in", renders[0])
     found = run(out, tmp_path / "two", images=(folder,), rig=str(tmp_path / "two.toml"))
     assert list(found["poses"][0]["residual_px"]) == ["left", "right"]
-
-
-def test_settings_that_contradict_each_other_are_refused():
-    with pytest.raises(InputError, match="--frames is -1"):
-        EstimateConfig(images=(Path("a"),), frames=-1)
