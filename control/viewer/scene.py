@@ -6,6 +6,7 @@ import trimesh
 import viser
 from numpy.typing import NDArray
 from PIL import Image
+from trimesh.visual import TextureVisuals
 
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
@@ -139,7 +140,7 @@ def _surface_mesh(surface: Surface) -> trimesh.Trimesh:
     if surface.texture is None or surface.uv is None:
         mesh.visual.face_colors = [*(round(255 * x) for x in surface.rgb), 255]  # pyright: ignore
     else:
-        mesh.visual = trimesh.visual.TextureVisuals(
+        mesh.visual = TextureVisuals(
             uv=surface.uv[surface.uv_triangles].reshape(-1, 2),
             image=Image.fromarray(surface.texture),
         )
