@@ -65,7 +65,7 @@ def main(path: str, actions: int) -> None:
     cameras = CamerasWithTimeout(MyCameras(bundle.estimator.shape), 0.04)
     hand = HandWithTimeout(MyHand(), 0.04)
     source = FilteredPose(VisionPose(bundle, cameras))
-    loop = RobotLoop(bundle, hand, source, TaskGoals(bundle.task))
+    loop = RobotLoop(bundle, hand, source, TaskGoals(bundle.task, symmetry=bundle.symmetry))
     with closing(hand), closing(source):
         for status in loop.run(actions):
             if status.faults:

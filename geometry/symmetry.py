@@ -41,6 +41,8 @@ class SymmetryGroup:
     def equivalent(self, truth: ArrayLike, estimate: ArrayLike) -> Array:
         """The orientations (..., 4) equivalent to `truth` and nearest to `estimate` (..., 4)."""
         truth, estimate = np.asarray(truth, dtype=float), np.asarray(estimate, dtype=float)
+        if self.is_trivial:
+            return truth
         images = quat_multiply(truth[..., None, :], self.rotations)
         if self.axis is not None:
             images = quat_multiply(images, self._spin(images, estimate[..., None, :]))
@@ -60,6 +62,12 @@ class SymmetryGroup:
         For a body of revolution it is the angle between the axes.
         """
         return geodesic_angle(np.asarray(estimate, dtype=float), self.equivalent(truth, estimate))
+
+    def canonical(self, quat: ArrayLike) -> Array:
+        """The orientations (..., 4) equivalent to `quat` that are nearest to the identity."""
+        identity = np.zeros(np.shape(quat))
+        identity[..., 0] = 1.0
+        return self.equivalent(quat, identity)
 
     def samples(self, spins: int) -> Array:
         """Rotations (S * spins, 4) of the group, with `spins` steps about an axis of revolution."""

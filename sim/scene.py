@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
 from opendactyl.sim.hands import names
 from opendactyl.sim.hands.hand_frame import points_to_hand, to_hand, to_world
 from opendactyl.sim.object_geoms import add_object
@@ -95,6 +96,8 @@ class Scene:
     object_body: int
     fingertip_sites: NDArray[np.intp]
     """Ids (5,) of the fingertip sites."""
+    symmetry: SymmetryGroup = NO_SYMMETRY
+    """The object's rotational symmetry."""
 
     @classmethod
     def compile(cls, spec: mujoco.MjSpec, object_name: str) -> "Scene":
@@ -112,6 +115,7 @@ class Scene:
             object_dof=slice(dof, dof + 6),
             object_body=model.body(names.OBJECT_BODY).id,
             fingertip_sites=np.array([model.site(names.PREFIX + f).id for f in names.FINGERTIPS]),
+            symmetry=object_spec(object_name).symmetry,
         )
 
     @property

@@ -17,6 +17,7 @@ from opendactyl.core.atomic_files import read_json, sha256
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.symmetry import SymmetryGroup
 from opendactyl.policy.interface.actions import ActionDecoder
 from opendactyl.sim.objects.storage import check_stored, stored_object
 from opendactyl.vision.estimator import PoseEstimator
@@ -53,6 +54,11 @@ class PoseBundle:
     def object(self) -> str:
         """The object as `object_spec` takes it: a shipped name, or the bundle's file."""
         return stored_object(self.path, self.object_name)
+
+    @property
+    def symmetry(self) -> SymmetryGroup:
+        """The object's rotational symmetry."""
+        return SymmetryGroup.from_dict(self.manifest.get("symmetry"))
 
     @property
     def identity(self) -> str:

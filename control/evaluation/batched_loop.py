@@ -10,7 +10,6 @@ from opendactyl.control.evaluation.sim_adapters import TargetDecoder
 from opendactyl.control.runtime.controller import Controller
 from opendactyl.control.runtime.interfaces import Fault, HandReading, PoseSource
 from opendactyl.core.errors import EnvironmentFailure, OpenDactylError
-from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import Step
 from opendactyl.vision.estimator import Pose
@@ -58,7 +57,7 @@ class BatchedLoop:
             controller.observe(int(i), self._pose(int(i), reading))
         true_position, true_quaternion = env.object_pose()
         self.error_m = np.linalg.norm(controller.position - true_position, axis=-1)
-        self.error_rad = geodesic_angle(controller.quaternion, true_quaternion)
+        self.error_rad = env.scene.symmetry.angle(controller.quaternion, true_quaternion)
         controller.act(which, measured.fingertips[which], measured.joints[which], env.goal[which])
         episodes = env.episode.copy()
         step = self._decoder.step(env, controller.targets)

@@ -28,6 +28,8 @@ SPACING = 5
 """Mean number of actions between two states taken from a rollout; mining takes the hardest."""
 KEPT = 8
 """Number of states mined from the rollouts' hardest states every `SPACING` actions: half."""
+SPINS = 8
+"""Number of rotations about an axis of revolution by which states are rotated."""
 UNCHANGED, ROTATED = 0.2, 0.4
 """Fractions of poses left unchanged and rotated in steps of 90°; the rest is jittered (D18 D.2)."""
 POSITION_JITTER, ROTATION_JITTER = 0.005, 0.2
@@ -59,11 +61,14 @@ class RolloutStates:
         env = self._environment(rng)
         loop = BatchedLoop(self._bundle, env, [SimPose(env, i) for i in range(ROLLOUTS)])
         wanted = stop - start
+        # Rotated by another symmetry than its own, an object that is no cube enters the fingers.
+        shipped = object_spec(self._bundle.object).files is None
+        rotations = CUBE_ROTATIONS if shipped else env.scene.symmetry.samples(SPINS)
         while wanted > 0:
             for _ in range(int(rng.integers(1, 2 * SPACING))):
                 loop.step()
             for i in range(min(ROLLOUTS, wanted)):
-                yield augmented(env.state(i), rng, env.scene.joint_range)
+                yield augmented(env.state(i), rng, env.scene.joint_range, rotations)
             wanted -= ROLLOUTS
 
     def _environment(self, rng: np.random.Generator) -> HandEnv:
@@ -140,19 +145,25 @@ def rollout_source(states: str, object_name: str) -> Callable[[], RolloutStates]
     return make_source
 
 
-def augmented(state: State, rng: np.random.Generator, joint_range: Array) -> State:
-    """D18's 20 / 40 / 40: unchanged, rotated by a symmetry of the cube, or jittered with the hand.
+def augmented(
+    state: State,
+    rng: np.random.Generator,
+    joint_range: Array,
+    rotations: Array = CUBE_ROTATIONS,
+) -> State:
+    """D18's 20 / 40 / 40: unchanged, rotated by a symmetry of the solid, or jittered with the hand.
 
     Args:
         state: a state of a rollout.
         rng: random number generator.
         joint_range: joint limits (24, 2) in radians, to which jittered joints are clipped.
+        rotations: the solid's symmetries (S, 4).
     """
     sample = rng.random()
     if sample < UNCHANGED:
         return state
     if sample < UNCHANGED + ROTATED:
-        rotation = CUBE_ROTATIONS[rng.integers(len(CUBE_ROTATIONS))]
+        rotation = rotations[rng.integers(len(rotations))]
         return State(
             state.joints, state.position, quat_canonical(quat_multiply(state.quaternion, rotation))
         )

@@ -9,7 +9,9 @@ from opendactyl.sim.objects.storage import same_object, store_object, stored_obj
 
 
 def add_object(manifest: dict[str, Any], sources: list[Path], folder: Path) -> None:
-    """Copies the object's files into a bundle, and their checksums into its manifest (`object`).
+    """Copies the object's files into a bundle, and describes it in the manifest.
+
+    Entries: `object`, the checksums of the files; `symmetry`, if it has one.
 
     Args:
         manifest: the manifest, with its entries `pose` and perhaps `policy`.
@@ -32,3 +34,5 @@ def add_object(manifest: dict[str, Any], sources: list[Path], folder: Path) -> N
         )
     store_object(first, folder)
     manifest["object"] = first.identity
+    if not first.symmetry.is_trivial:
+        manifest["symmetry"] = first.symmetry.to_dict()

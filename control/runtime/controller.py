@@ -32,6 +32,7 @@ class Controller:
         """
         self._bundle = bundle
         self._decoder = bundle.decoder()
+        self._symmetry = bundle.symmetry
         self._patience = round(patience / bundle.period)
         self._memory = bundle.policy.initial_memory(batch)
         self.position: Array = np.zeros((batch, 3))
@@ -94,6 +95,7 @@ class Controller:
     def _move(
         self, hands: NDArray[np.intp], fingertips: Array, joints: Array, goals: Array
     ) -> None:
+        goals = self._symmetry.equivalent(goals, self.quaternion[hands])
         measured = Measurement(fingertips, self.position[hands], self.quaternion[hands], joints)
         observation = build_observation(
             self._bundle.layout, measured, goals, self._decoder.scaled_targets[hands]

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from opendactyl.geometry.rotation import Array, geodesic_angle
+from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
 from opendactyl.policy.interface.tasks import SUCCESS_ANGLE, GoalContext, check_task, sample_goals
 from opendactyl.vision.estimator import Pose
 
@@ -10,14 +11,23 @@ from opendactyl.vision.estimator import Pose
 class TaskGoals:
     """Samples the next goal of a task each time the current one is reached."""
 
-    def __init__(self, task: str, seed: int = 0, episode: int = 0) -> None:
+    def __init__(
+        self, task: str, seed: int = 0, episode: int = 0, symmetry: SymmetryGroup = NO_SYMMETRY
+    ) -> None:
         """The goals depend on task, seed and episode number only.
+
+        Args:
+            task: one of `TASKS`.
+            seed: random seed.
+            episode: number of the first episode.
+            symmetry: the object's, `Bundle.symmetry`: a goal is as good as its equivalents.
 
         Raises:
             InputError: unknown task.
         """
         check_task(task)
         self._task, self._seed, self._episode = task, seed, episode
+        self._symmetry = symmetry
         self._reset()
 
     @property
@@ -29,7 +39,7 @@ class TaskGoals:
         """Returns the goal (4,); the next one if `pose` has reached it."""
         if self._start is None:
             self._sample(pose, pose.quaternion.copy())
-        elif geodesic_angle(pose.quaternion, self._goal) < SUCCESS_ANGLE:
+        elif self._symmetry.angle(pose.quaternion, self._goal) < SUCCESS_ANGLE:
             self._reached += 1
             self._sample(pose, self._start)
         return self._goal
@@ -45,7 +55,7 @@ class TaskGoals:
         self._reached = 0
 
     def _sample(self, pose: Pose, start: Array) -> None:
-        context = GoalContext(start[None], pose.quaternion[None])
+        context = GoalContext(start[None], pose.quaternion[None], symmetry=self._symmetry)
         episode, number = np.array([self._episode]), np.array([self._reached])
         self._goal = sample_goals(self._task, self._seed, episode, number, context)[0]
         self._start = start

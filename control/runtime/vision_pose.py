@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +124,8 @@ class VisionPose:
             shapes = [(c.height, c.width, 3) for c in bundle.raw_rig.cameras]
         self._frames = FrameCheck(bundle.rig.names, shapes)
         self._seconds: dict[str, float] = {}
+        self._symmetry = bundle.symmetry
+        self._last: Array | None = None
 
     @property
     def seconds(self) -> Mapping[str, float]:
@@ -151,8 +153,17 @@ class VisionPose:
             self._seconds["camera"] = captured - began
         # A list is taken for raw frames.
         images = frames if self._raw else np.stack(frames)
-        pose = check_pose(self._estimator.estimate(images))
+        pose = self._continued(check_pose(self._estimator.estimate(images)))
         self._seconds["estimate"] = time.perf_counter() - captured
+        return pose
+
+    def _continued(self, pose: Pose) -> Pose:
+        """The equivalent pose of a symmetric object that is nearest to the one before."""
+        if self._last is not None and not self._symmetry.is_trivial:
+            quaternion = self._symmetry.equivalent(pose.quaternion, self._last)
+            # The keypoints are those of the pose before.
+            pose = replace(pose, quaternion=quaternion, image_points=None, image_points_std=None)
+        self._last = pose.quaternion
         return pose
 
     def skip(self) -> None:
@@ -160,8 +171,9 @@ class VisionPose:
         self._seconds = {}
 
     def restart(self) -> None:
-        """Clears the images that frozen cameras are detected by."""
+        """Clears the images that frozen cameras are detected by, and the last pose."""
         self._frames.restart()
+        self._last = None
 
     def close(self) -> None:
         """Closes the cameras."""

@@ -28,7 +28,7 @@ from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.control.viewer.controls import Panel
 from opendactyl.control.viewer.scene import ViewerScene
 from opendactyl.core.errors import InputError, OpenDactylError
-from opendactyl.geometry.rotation import Array, geodesic_angle
+from opendactyl.geometry.rotation import Array
 from opendactyl.render.base import Renderer
 from opendactyl.sim.state import State
 
@@ -117,8 +117,8 @@ class Session:
         state, goal = self.env.state(0), self.env.goal[0].copy()
         images = self.images() if self.config.pose == "sim" else None
         status = self.loop.step()
-        error = float(np.rad2deg(geodesic_angle(status.quaternion, state.quaternion)))
-        return Snapshot(state, goal, images or self.images(), status, error)
+        error = np.rad2deg(self.env.scene.symmetry.angle(status.quaternion, state.quaternion))
+        return Snapshot(state, goal, images or self.images(), status, float(error))
 
     def next_episode(self) -> None:
         """Starts the next episode."""

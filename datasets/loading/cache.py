@@ -1,5 +1,6 @@
 """Cache of decoded, downsized images in a memory-mapped file, so that no epoch decodes JPEG."""
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
     shape = (count, views, size, size, 3)
     images = _new_array(cache / "images.tmp", shape)
     masks = _new_array(cache / "masks.tmp", shape[:-1]) if manifest.config.get("masks") else None
-    keypoints = np.array(manifest.keypoints)
+    keypoints, symmetry = np.array(manifest.keypoints), manifest.load_symmetry()
     labels = {
         "position": np.zeros((count, 3), np.float32),
         "quaternion": np.zeros((count, 4), np.float32),
@@ -154,6 +155,9 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
         for shard in manifest.shards:
             for sample in read_samples(folder, manifest, shard):
                 label, i = sample.label, sample.label.index
+                if not symmetry.is_trivial:
+                    quaternion = symmetry.canonical(label.quaternion)
+                    label = dataclasses.replace(label, quaternion=quaternion)
                 images[i] = _resized(sample.images, size, Image.Resampling.BOX)
                 if masks is not None:
                     assert sample.masks is not None  # as `read_samples` has checked

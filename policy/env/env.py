@@ -122,6 +122,7 @@ class HandEnv:
         """Takes one action of bins (B, 20), possibly fractional, in every simulation."""
         diverged = self._advance(np.flatnonzero(self.running), bins)
         true = self.true_measurement()
+        self.goal = self.scene.symmetry.equivalent(self.goal, true.object_quaternion)
         distance = geodesic_angle(true.object_quaternion, self.goal)
         self._since_goal += 1
         self._elapsed += 1
@@ -202,7 +203,8 @@ class HandEnv:
         """Samples the next goals of simulations `ids` (K,) with object orientations (K, 4)."""
         if not len(ids):
             return
-        context = GoalContext(self._start[ids], quat, self.difficulty.max_angle)
+        angle, symmetry = self.difficulty.max_angle, self.scene.symmetry
+        context = GoalContext(self._start[ids], quat, angle, symmetry)
         self.goal[ids] = sample_goals(
             self.config.task, self.seed, self.episode[ids], self.goals[ids], context
         )

@@ -16,7 +16,7 @@ from opendactyl.geometry.rotation import (
     quat_to_matrix,
     yaw_quat,
 )
-from opendactyl.geometry.symmetry import CUBE_ROTATIONS
+from opendactyl.geometry.symmetry import CUBE_ROTATIONS, NO_SYMMETRY, SymmetryGroup
 
 TASKS = ("spin", "face-up", "reorient")
 """In order of difficulty."""
@@ -30,6 +30,8 @@ EVALUATION_SECONDS = 80.0
 """Time allowed for each goal in evaluation (D18 6.2)."""
 SELECTION_SEED_OFFSET = 500_000
 """Added to a run's seed for the episodes that select its best checkpoint."""
+MAX_SAMPLES = 1000
+"""Goals sampled before the task is refused for a symmetric object."""
 GOAL_STREAM, START_STREAM = 10, 11
 
 
@@ -48,14 +50,18 @@ def sample_goals(
 ) -> Array:
     """Samples the next goals of K episodes: orientations (K, 4) in the hand frame.
 
-    The random numbers depend on (seed, episode, number) only.
+    The random numbers depend on (seed, episode, number) only. Of a symmetric object's equivalent
+    goals, the one nearest to its current orientation is returned.
 
     Args:
         task: one of `TASKS`.
         seed: seed of the environment.
         episodes: numbers of the episodes (K,).
         numbers: goals that each has reached (K,).
-        context: orientations and the curriculum's angle.
+        context: orientations, symmetry and the curriculum's angle.
+
+    Raises:
+        InputError: by its symmetry, the object is always at a goal of the task.
     """
     rngs = [
         np.random.default_rng([seed, int(episode), int(number), GOAL_STREAM])
@@ -63,13 +69,19 @@ def sample_goals(
     ]
     sampled = np.empty((len(rngs), 4))
     left = np.arange(len(rngs))
-    while len(left):
+    for _ in range(MAX_SAMPLES):
         current = context.current[left]
         sampled[left] = _sample(
             task, [rngs[i] for i in left], context.start[left], current, context
         )
+        sampled[left] = context.symmetry.equivalent(sampled[left], current)
         left = left[geodesic_angle(sampled[left], current) <= SUCCESS_ANGLE]
-    return sampled
+        if not len(left):
+            return sampled
+    raise InputError(
+        f"task {task} has no goal for this object: by its symmetry, all of them are within "
+        f"{SUCCESS_ANGLE} rad of its orientation; choose another --task, such as reorient"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +94,8 @@ class GoalContext:
     """The objects' current orientations (K, 4); a goal within `SUCCESS_ANGLE` is sampled again."""
     max_angle: float = np.pi
     """Curriculum of `reorient`: largest angle in radians between current orientation and goal."""
+    symmetry: SymmetryGroup = NO_SYMMETRY
+    """The object's symmetry."""
 
 
 def _sample(

@@ -35,7 +35,7 @@ def decompose(
     if stored is not None:
         return _unpack(stored, store)
     try:
-        import coacd
+        import coacd  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise InputError(
             'collision = "decomposition" needs CoACD: pip install coacd; '

@@ -53,7 +53,8 @@ def distances_to_surface(points: Array, triangles: Array) -> Array:
     samples, which = sample_surface(triangles, 20_000)
     samples = np.concatenate([samples, triangles.reshape(-1, 3)])
     which = np.concatenate([which, np.repeat(np.arange(len(triangles)), 3)])
-    _, near = KDTree(samples).query(points, k=min(12, len(samples)))
+    _, found = KDTree(samples).query(points, k=min(12, len(samples)))
+    near = np.asarray(found).reshape(len(points), -1)
     candidates = triangles[which[near].ravel()]
     repeated = np.repeat(points, near.shape[1], axis=0)
     gaps = np.linalg.norm(closest_point(candidates, repeated) - repeated, axis=1)

@@ -90,7 +90,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     count = min(len(data), config.max_samples or len(data))
     predictions = predict(model, data, count)
     points = np.array(data.manifest.keypoints[: data.manifest.num_corners])
-    metrics = compute_metrics(predictions, points)
+    metrics = compute_metrics(predictions, points, data.manifest.load_symmetry(), data.rig)
     write_json(out / "metrics.json", metrics)
     context = ReportContext(_latency(model, data), subject["chosen_by"])
     write_report(out / "report.html", predictions, metrics, data, context)

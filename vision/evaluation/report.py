@@ -72,6 +72,11 @@ def _heading(n: int, data: CachedDataset, context: ReportContext) -> str:
         f"{np.median(context.latency_ms):.1f} ms (median of {len(context.latency_ms)}; 99 % within "
         f"{np.percentile(context.latency_ms, 99):.1f} ms) with {cores()} cores."
     )
+    if not data.manifest.load_symmetry().is_trivial:
+        text += (
+            " The object is symmetric: errors are to the nearest equivalent orientation (about an "
+            "axis of revolution, they are the angle between the axes)."
+        )
     if context.chosen_by:
         text += (
             " **This data chose the checkpoint and calibrated its covariance:** errors on data of "
@@ -101,7 +106,11 @@ def _numbers(report: HtmlReport, p: Predictions, metrics: dict[str, Any]) -> Non
         ["samples", "fraction", "95 % interval"],
         [[name, f"{i.mean():.1%}", _interval(i, ".1%")] for name, i in _fractions(p).items()],
     )
-    report.text(f"ADD AUC to 0.1 m: {metrics['add_auc']:.4f}.")
+    report.text(
+        f"ADD AUC to 0.1 m: {metrics['add_auc']:.4f}. MSSD {metrics['mssd_mm']['mean']:.2f} mm "
+        f"(BOP's average recall {metrics['mssd_recall']:.3f}), MSPD "
+        f"{metrics['mspd_px']['mean']:.2f} pixels ({metrics['mspd_recall']:.3f})."
+    )
 
 
 def _fractions(p: Predictions) -> dict[str, NDArray[np.bool_]]:

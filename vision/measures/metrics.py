@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import (
     Array,
     quat_conjugate,
@@ -12,7 +13,20 @@ from opendactyl.geometry.rotation import (
     quat_rotate,
     quat_to_rotvec,
 )
-from opendactyl.geometry.symmetry import rotations_of, symmetric_angle
+from opendactyl.geometry.symmetry import (
+    NO_SYMMETRY,
+    SymmetryGroup,
+    rotations_of,
+    symmetric_angle,
+)
+from opendactyl.vision.measures.bop_errors import (
+    IMAGE_WIDTH,
+    PIXEL_LIMITS,
+    SURFACE_LIMITS,
+    average_recall,
+    mspd,
+    mssd,
+)
 from opendactyl.vision.measures.predictions import Predictions
 
 CHI2_90_3 = 6.251388631170325
@@ -41,13 +55,20 @@ def summarize(values: NDArray[np.floating[Any]]) -> dict[str, float]:
     }
 
 
-def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
+def compute_metrics(
+    p: Predictions,
+    points: Array,
+    symmetry: SymmetryGroup = NO_SYMMETRY,
+    rig: Rig | None = None,
+) -> dict[str, Any]:
     """The contents of `metrics.json`.
 
     Args:
         p: estimates and true poses.
         points: corners of the object (K, 3) in metres, for ADD (average distance of the points)
             and for the rotational symmetries of the solid.
+        symmetry: the object's symmetry, which the true orientations respect already.
+        rig: nominal cameras, for MSPD.
     """
     angle, distance = p.rotation_error_deg, p.position_error_mm
     axes = np.abs(p.position - p.true_position).mean(axis=0) * 1000
@@ -64,11 +85,30 @@ def compute_metrics(p: Predictions, points: Array) -> dict[str, Any]:
         "rotation_error_deg_symmetric": summarize(symmetric),
         "accuracy": {name: float(np.mean(inside)) for name, inside in within_thresholds(p).items()},
         "add_auc": add_auc(p, points),
+        **_bop_entries(p, points, symmetry, rig),
         "coverage_90_position": float(np.mean(squares[0] <= CHI2_90_3)),
         "coverage_90_rotation": float(np.mean(squares[1] <= CHI2_90_3)),
         "coverage_90_axes": inside_axes(p).mean(axis=0).tolist(),
         "by_visibility": by_visibility(p.visible_fraction.mean(axis=1), angle, distance),
     }
+
+
+def _bop_entries(
+    p: Predictions, points: Array, symmetry: SymmetryGroup, rig: Rig | None
+) -> dict[str, Any]:
+    """BOP's errors; MSPD needs the cameras."""
+    surface = mssd(p, points, symmetry)
+    diameter = float(np.linalg.norm(points[:, None] - points, axis=-1).max())
+    entries: dict[str, Any] = {
+        "mssd_mm": summarize(1000 * surface),
+        "mssd_recall": average_recall(surface, SURFACE_LIMITS * diameter),
+    }
+    if rig is not None:
+        pixels = mspd(p, points, symmetry, rig)
+        scale = IMAGE_WIDTH / np.array([camera.width for camera in rig.cameras])
+        entries["mspd_px"] = summarize(pixels.ravel())
+        entries["mspd_recall"] = average_recall(pixels * scale, PIXEL_LIMITS)
+    return entries
 
 
 def by_visibility(visible: Array, degrees: Array, millimetres: Array) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ class Predictions:
     true_position: Array
     """(N, 3) in metres."""
     true_quaternion: Array
-    """(N, 4)."""
+    """(N, 4); of a symmetric object, the equivalent that is nearest to the estimate."""
     visible_fraction: Array
     """Fraction of the object's outline that is visible in each view (N, V)."""
 
@@ -38,12 +38,16 @@ class Predictions:
     ) -> "Predictions":
         """Combines estimates of the first samples of a dataset with their labels."""
         count = len(position)
-        truth = (data.position, data.quaternion, data.visible_fraction)
+        labels = (data.position, data.quaternion, data.visible_fraction)
+        true_position, truth, visible = (v[:count].astype(np.float64) for v in labels)
+        quaternion = quaternion.astype(np.float64)
         return cls(
             position.astype(np.float64),
-            quaternion.astype(np.float64),
+            quaternion,
             covariance.astype(np.float64),
-            *(values[:count].astype(np.float64) for values in truth),
+            true_position,
+            data.manifest.load_symmetry().equivalent(truth, quaternion),
+            visible,
         )
 
     @property

@@ -13,6 +13,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
+from opendactyl.geometry.symmetry import SymmetryGroup
 from opendactyl.geometry.torch_rotation import (
     geodesic_angle,
     matrix_to_quat,
@@ -21,6 +22,7 @@ from opendactyl.geometry.torch_rotation import (
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.vision.measures.metrics import GOOD_ANGLE_DEG, GOOD_MM
+from opendactyl.vision.training.equivalent_truth import nearest_equivalent
 from opendactyl.vision.training.losses import FocalBalance, pose_loss
 
 WARM_UP, WARM_UP_FRACTION = 200, 0.05
@@ -52,6 +54,7 @@ class PoseModule(L.LightningModule):
         weight_decay: float = 0.0,
         schedule: str = "cosine",
         balance: str = "fixed",
+        symmetry: dict[str, Any] | None = None,
     ) -> None:
         """Builds the network.
 
@@ -66,6 +69,7 @@ class PoseModule(L.LightningModule):
             weight_decay: AdamW's.
             schedule: decay of the learning rate, `cosine` or `halving`.
             balance: weights of position and rotation, `fixed` or `focal`.
+            symmetry: rotational symmetry of the object (`SymmetryGroup.to_dict`); None: none.
         """
         super().__init__()
         # Plain values, as they go into checkpoints.
@@ -73,6 +77,7 @@ class PoseModule(L.LightningModule):
         anchors = anchors or STATIC_LANDMARKS.tolist()
         self.save_hyperparameters()
         self._register(Rig.from_dict(rig))
+        self._symmetry = SymmetryGroup.from_dict(symmetry)
         network = build_pose_network(
             model, views=self.views, head=head, points=points, anchors=anchors
         )
@@ -178,7 +183,19 @@ class PoseModule(L.LightningModule):
         """Losses, and errors in degrees and millimetres; the loss is computed in float32."""
         output = self(batch)
         with torch.autocast(self.device.type, enabled=False):
+            batch = self._with_equivalent_truth(output, batch)
             return pose_loss(output, batch), *pose_errors(output, batch)
+
+    def _with_equivalent_truth(
+        self, output: PoseOutput, batch: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The batch with the true orientations nearest to the estimates, for symmetric objects."""
+        group, truth = self._symmetry, batch["quaternion"]
+        if group.is_trivial:
+            return batch
+        rotations = torch.as_tensor(group.rotations).to(truth)
+        axis = None if group.axis is None else torch.as_tensor(group.axis).to(truth)
+        return batch | {"quaternion": nearest_equivalent(truth, output.rotation, rotations, axis)}
 
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate follows the fraction of the training that is done."""

@@ -188,4 +188,5 @@ def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
         weight_decay=config.weight_decay,
         schedule=config.schedule,
         balance=config.balance,
+        symmetry=data.val.manifest.symmetry,
     )
