@@ -13,6 +13,7 @@ ARGUMENTS = {
     "dataset": ("--num-samples", "1"),
     "export": ("--vision", "nowhere"),
     "demo": ("--out", "."),
+    "object": ("show", "block"),
     "evaluate": ("--pose", "vision"),
 }
 """Arguments with which a verb gets as far as importing MuJoCo, if it does; the demo's folder is not

@@ -35,8 +35,9 @@ def test_the_lstm_is_reset_where_an_episode_starts():
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_step_by_step_equals_the_whole_sequence(memory):
     torch.manual_seed(1)
-    actor = Actor(50, hidden=32, memory=memory)
+    actor = Actor(50, hidden=160, memory=memory)
     x, start = torch.randn(2, 5, 50), torch.zeros(2, 5)
+    start[1, 3] = 1
     whole, h, _ = actor(x, start, *actor.initial_state(2))
     assert whole.shape == (2, 5, 20, 11)
     state = actor.initial_state(2)

@@ -81,7 +81,9 @@ def test_a_privileged_run_is_a_teacher_of_others(tiny, stages, tmp_path):
     assert all(torch.equal(teacher[name], student[name]) for name in student)
 
 
-def test_a_recurrent_teacher_keeps_its_memory_across_batches(policy_run, tiny, stages, tmp_path):
+def test_a_recurrent_teacher_keeps_its_memory_across_batches(
+    policy_run, tiny, stages, tmp_path, monkeypatch
+):
     path = tmp_path / "policy.safetensors"
     save_weights(load_checkpoint(policy_run / "checkpoints/best.ckpt")["student"], path, {})
     config = tiny(memory="none", teacher=path, teacher_fraction=0.0, distillation_fraction=0.5)
@@ -89,6 +91,13 @@ def test_a_recurrent_teacher_keeps_its_memory_across_batches(policy_run, tiny, s
     collector = Collector(trainer.env, trainer.state.student, seed=0)
     distillation = Distillation(trainer.state.student, trainer.state.teacher, config)
     batches = [collector.collect(3)[0] for _ in range(2)]
+    add_targets, seen = distillation._add_targets, []
+
+    def recorded(batch):
+        add_targets(batch)
+        seen.append(batch["teacher_logp"])
+
+    monkeypatch.setattr(distillation, "_add_targets", recorded)
     for batch in batches:
         distillation.update(batch, torch.Generator().manual_seed(0))
     actor = trainer.state.teacher.actor
@@ -96,7 +105,7 @@ def test_a_recurrent_teacher_keeps_its_memory_across_batches(policy_run, tiny, s
         start = torch.cat([batch["start"] for batch in batches], dim=1)
         observation = torch.cat([batch["policy"] for batch in batches], dim=1)
         logits = actor(observation, start, *actor.initial_state(len(observation)))[0]
-    targets = torch.cat([batch["teacher_logp"] for batch in batches], dim=1)
+    targets = torch.cat(seen, dim=1)
     torch.testing.assert_close(targets, torch.log_softmax(logits, dim=-1))
     assert set(stages(train(config))) == {"clone", "ppo"}
     with pytest.raises(InputError, match="finished policy; it needs --teacher-fraction 0"):
