@@ -35,6 +35,7 @@ from opendactyl.datasets.generation.shard_builder import MakeSource, open_source
 from opendactyl.datasets.generation.upload import Uploader
 from opendactyl.render.filament.vulkan import count_devices
 from opendactyl.render.opengl.backend import choose_backend
+from opendactyl.sim.objects.storage import stored_files
 
 WriteCard = Callable[[Path], object]
 """Writes the dataset card (`CARD_NAMES`) of a finished dataset, as `export.card.write_card`."""
@@ -151,7 +152,7 @@ def _finish(
         write_card(out)
     if uploader:
         card = [name for name in CARD_NAMES if exists(out / name)]
-        uploader.finish(progress.sums, (CONFIG_NAME, *card))
+        uploader.finish(progress.sums, (CONFIG_NAME, *card, *stored_files(out)))
     return broken
 
 

@@ -48,8 +48,9 @@ class Uploader:
             EnvironmentFailure: the network, the store or the disk failed.
         """
         with self._store_errors(name):
-            self._store.makedirs(self._root, exist_ok=True)
-            self._store.put_file(str(self._folder / name), f"{self._root}/{name}")
+            target = f"{self._root}/{name}"
+            self._store.makedirs(target.rpartition("/")[0], exist_ok=True)
+            self._store.put_file(str(self._folder / name), target)
         if checksum:
             self._record.setdefault(self._url, {})[name] = checksum
             write_json(self._folder / RECORD_NAME, self._record)

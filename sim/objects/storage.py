@@ -45,6 +45,12 @@ def stored_object(folder: Path, name: str) -> str:
     return str(path) if exists(path) else name
 
 
+def stored_files(folder: Path) -> tuple[str, ...]:
+    """Names of the object's files in a dataset, run or bundle, relative to `folder`."""
+    files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file())
+    return tuple(path.relative_to(folder).as_posix() for path in files)
+
+
 def stored_name(folder: Path) -> str | None:
     """The name of the object whose files are in a dataset, run or bundle; None: it is shipped."""
     return next((path.stem for path in sorted((folder / FOLDER).glob("*.toml"))), None)

@@ -60,6 +60,20 @@ def test_the_same_object_elsewhere_gives_the_same_dataset(crate, object_folder, 
     assert load_manifest(again).shards == load_manifest(crate).shards
 
 
+def test_an_uploaded_dataset_has_its_object(object_folder, tmp_path):
+    pytest.importorskip("fsspec")
+    store = tmp_path / "store"
+    data = settings(tmp_path / "data", object_folder / "crate.toml", upload=f"file://{store}")
+    generate(data)
+    assert (store / "object/crate.obj").read_bytes() == (object_folder / "crate.obj").read_bytes()
+    assert (
+        ResolvedConfig.from_content(
+            load_manifest(store).config, DatasetConfig(out=store)
+        ).obj.identity
+        == load_manifest(store).config["object_identity"]
+    )
+
+
 def test_a_dataset_is_repaired_from_its_own_copy_of_the_object(crate, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(crate, copy)
