@@ -5,9 +5,6 @@ from pathlib import Path
 
 import torch
 
-from opendactyl.core.errors import InputError
-
-ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 """auto is bf16-mixed where that is faster."""
 
@@ -25,22 +22,3 @@ def cpu_multiplies_bf16() -> bool:
 def use_bf16(precision: str) -> bool:
     """Whether a value of `PRECISIONS` means bf16 on this CPU."""
     return precision == "bf16-mixed" or (precision == "auto" and cpu_multiplies_bf16())
-
-
-def training_device(accelerator: str) -> torch.device:
-    """The device of `auto`, `cpu` or `gpu`.
-
-    Raises:
-        InputError: another name, or there is no GPU.
-    """
-    if accelerator not in ACCELERATORS:
-        raise InputError(
-            f"--accelerator is {accelerator!r}; it must be one of {', '.join(ACCELERATORS)}"
-        )
-    available = torch.cuda.is_available()
-    if accelerator == "gpu" and not available:
-        raise InputError(
-            "--accelerator is gpu; torch finds none on this machine (see `opendactyl doctor`); use "
-            "auto or cpu"
-        )
-    return torch.device("cuda" if available and accelerator != "cpu" else "cpu")

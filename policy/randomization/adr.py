@@ -11,26 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from opendactyl.core.adr_bounds import AdrBounds, AdrSettings, Bound, Snapshot
-from opendactyl.policy.randomization.config import RandomizationConfig, Range
+from opendactyl.policy.randomization.config import AUTOMATIC, RandomizationConfig, Range
+from opendactyl.policy.randomization.groups import GROUPS
 
-FACTORS: dict[str, tuple[str, ...]] = {
-    "size": ("object_size",),
-    "mass": ("object_mass", "link_mass"),
-    "friction": ("friction",),
-    "damping": ("joint_damping",),
-    "gains": ("actuator_gain",),
-}
-"""Groups of factors with two bounds."""
-LEVELS: dict[str, tuple[str, ...]] = {
-    "gravity": ("gravity",),
-    "limits": ("joint_limits",),
-    "timing": ("timestep_rate",),
-    "action-noise": ("action_noise", "action_bias", "action_scale", "action_scale_offset"),
-    "delay": ("action_delay",),
-    "backlash": ("backlash_scale",),
-    "pushes": ("force_chance",),
-}
-"""Groups that grow from nothing, with one bound."""
+FACTORS = {name: GROUPS[name] for name in ("size", "mass", "friction", "damping", "gains")}
+"""Fields of the groups of factors, which have two bounds."""
+LEVELS = {name: GROUPS[name] for name in ("gravity", "limits", "timing", "action-noise", "delay")}
+LEVELS |= {"backlash": ("backlash_scale",), "pushes": ("force_chance",)}
+"""Fields of the groups that grow from nothing, which have one bound."""
 PARAMETERS = dict.fromkeys(FACTORS, ("low", "high")) | dict.fromkeys(LEVELS, ("high",))
 
 
@@ -43,10 +31,8 @@ class PolicyAdr(AdrSettings):
     episode."""
 
 
-ADR_PRESETS: dict[str, PolicyAdr] = {
-    "adr": PolicyAdr(buffer=24, widen=3.0, narrow=1.5, step=0.05, score_actions=200),
-    "adr-d19": PolicyAdr(),
-}
+_AFFORDABLE = PolicyAdr(buffer=24, widen=3.0, narrow=1.5, step=0.05, score_actions=200)
+ADR_PRESETS = dict(zip(AUTOMATIC, (_AFFORDABLE, PolicyAdr()), strict=True))
 """`adr` is what a few cores can afford: the goals in the first 16 s, a tenth of the scores, and
 larger steps. `adr-d19` has D19's constants (Table 18)."""
 

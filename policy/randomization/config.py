@@ -12,7 +12,7 @@ from opendactyl.core.config_fields import check_ranges, load_preset, randomized
 from opendactyl.core.errors import InputError
 
 Range = tuple[float, float]
-AUTOMATIC = ("adr", "adr-d19")
+AUTOMATIC: tuple[str, ...] = ("adr", "adr-d19")
 """Names of automatic domain randomization, see `randomization.adr`."""
 LIMITS = {
     "object_size": (0.1, 10.0),

@@ -10,8 +10,9 @@ from typing import Any
 from opendactyl.core.config_fields import renamed
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import to_plain
+from opendactyl.models.accelerator import check_accelerator
 from opendactyl.models.policy.actor_critic import FRAMES, MEMORIES
-from opendactyl.models.precision import PRECISIONS, training_device
+from opendactyl.models.precision import PRECISIONS
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig
 from opendactyl.policy.interface.observations import LAYOUTS, layout_size
@@ -147,7 +148,7 @@ class PolicyConfig:
             raise InputError(f"--memory frames needs --hidden {past} or more, without --privileged")
         if self.precision not in PRECISIONS:
             raise InputError(f"no precision {self.precision!r}; choose {', '.join(PRECISIONS)}")
-        training_device(self.accelerator)
+        check_accelerator(self.accelerator)
         for names, allowed, text in _LIMITS:
             for name in names:
                 if not allowed(value := getattr(self, name)):

@@ -91,12 +91,9 @@ class Curriculum:
             max_angle=self._next_angle(batch, may_shrink),
             strength=self._next_strength(batch, may_shrink),
         )
-        moved = [
-            self.bounds.record(score.boundary.bound, score.boundary.version, score.goals)
-            for score in scores
-            if self.bounds is not None
-        ]
-        if any(moved) and self.bounds is not None:
+        if self.bounds is not None:
+            for (bound, version), goals in scores:
+                self.bounds.record(bound, version, goals)
             self.difficulty = self.difficulty._replace(bounds=self.bounds.snapshot())
 
     def _next_angle(self, batch: TensorDict, may_shrink: bool) -> float:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from opendactyl.core.atomic_files import write_text
 from opendactyl.core.config_fields import to_toml
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.models.precision import training_device
+from opendactyl.models.accelerator import training_device
 from opendactyl.models.weights import save_checkpoint
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.env.episode_types import Difficulty
@@ -29,7 +30,28 @@ CRITIC_ACTIONS = 250_000
 """Actions for which a new critic beside a trained actor is trained alone."""
 
 
-class RunState:
+@dataclass
+class Counters:
+    """The plain values of a run's state, which its checkpoints hold under the same names."""
+
+    seconds: float = 0.0
+    actions: int = 0
+    best: float = -math.inf
+    """Most goals in an evaluation."""
+    stage: str = ""
+    """The stage that the run is in, or was in when it was interrupted; "" before the first."""
+    next_episode: int = 0
+    """Number of the first episode that was not begun."""
+    divergences: int = 0
+    critic_actions: int = 0
+    """Actions of PPO for which a new critic beside a trained actor is still trained alone."""
+    teacher_values: bool = True
+    """Whether the critic imitates the teacher's, too."""
+    unknown_angle: bool = False
+    """Whether the angle that the agent can handle has to be measured first."""
+
+
+class RunState(Counters):
     """Agents, optimisers, counters and curricula of a run."""
 
     def __init__(self, config: PolicyConfig, folder: Path, observation_size: int) -> None:
@@ -43,6 +65,8 @@ class RunState:
         Raises:
             InputError: the weights of `--warm-start` or `--teacher` are missing or do not fit.
         """
+        super().__init__()
+        self._folder, self._base_ranges = folder, config.ranges
         make = partial(
             Agent,
             observation_size,
@@ -51,27 +75,13 @@ class RunState:
             precision=config.precision,
         )
         by_policy, device = config.taught_by_policy, training_device(config.accelerator)
-        self._folder, self._base_ranges = folder, config.ranges
         self.student = make(memory=config.memory, privileged=config.privileged).to(device)
-        self.teacher = make(memory="lstm" if by_policy else "none", privileged=not by_policy).to(
-            device
-        )
+        memory = "lstm" if by_policy else "none"
+        self.teacher = make(memory=memory, privileged=not by_policy).to(device)
         self.curriculum = Curriculum(config)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.optimizers: dict[str, dict[str, Any]] = {}
         """The states of the stages' optimisers."""
-        self.seconds, self.actions, self.best = 0.0, 0, -math.inf
-        self.stage = ""
-        """The stage that the run is in, or was in when it was interrupted; "" before the first."""
-        self.next_episode = 0
-        """Number of the first episode that was not begun."""
-        self.divergences = 0
-        self.critic_actions = 0
-        """Actions of PPO for which a new critic beside a trained actor is still trained alone."""
-        self.teacher_values = True
-        """Whether the critic imitates the teacher's, too."""
-        self.unknown_angle = False
-        """Whether the angle that the agent can handle has to be measured first."""
         self.seeds: SeedRecord
         if exists(self.path("last")):
             self.seeds = known_seeds(folder)
@@ -111,20 +121,12 @@ class RunState:
             "teacher": self.teacher.state_dict(),
             "optimizers": self.optimizers,
             "generator": self.generator.get_state(),
-            "seconds": self.seconds,
-            "actions": self.actions,
-            "best": self.best,
             "max_angle": difficulty.max_angle,
             "strength": difficulty.strength,
             "bounds": self.curriculum.bounds and self.curriculum.bounds.to_dict(),
-            "stage": self.stage,
-            "next_episode": self.next_episode,
-            "divergences": self.divergences,
-            "critic_actions": self.critic_actions,
-            "teacher_values": self.teacher_values,
-            "unknown_angle": self.unknown_angle,
         }
-        save_checkpoint(value | self.seeds, self.path(name))
+        counters = {f.name: getattr(self, f.name) for f in fields(Counters)}
+        save_checkpoint(value | counters | self.seeds, self.path(name))
         if difficulty.bounds is not None:
             reached = full_ranges(self._base_ranges, difficulty.bounds)
             write_text(self._folder / RANGES_FILE, to_toml(reached, ADR_BASE))
@@ -148,13 +150,9 @@ class RunState:
             ) from error
         self.optimizers = value["optimizers"]
         self.generator.set_state(value["generator"])
-        self.seconds, self.actions = value["seconds"], value["actions"]
-        self.stage, self.next_episode = value["stage"], value["next_episode"]
-        self.divergences, self.critic_actions = value["divergences"], value["critic_actions"]
-        self.teacher_values = value["teacher_values"]
-        self.unknown_angle = value["unknown_angle"]
+        for counter in fields(Counters):
+            setattr(self, counter.name, value[counter.name])
         self.curriculum.start_at(Difficulty(value["max_angle"], value["strength"]))
         self.curriculum.load_bounds(value.get("bounds") or {})
-        self.best = value["best"]
         if exists(self.path("best")):  # It may be newer than the last checkpoint.
             self.best = max(self.best, load_checkpoint(self.path("best"))["best"])
