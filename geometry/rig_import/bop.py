@@ -4,17 +4,14 @@ from typing import Any
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig_import.calibration import (
+    MAX_CAMERAS,
     Calibration,
     Document,
     FoundCamera,
-    numbers,
-    required,
+    field,
+    image_size,
     rigid,
-    whole,
 )
-
-MAX_CAMERAS = 32
-"""Largest number of cameras of a rig; a sequence of one camera has more images."""
 
 
 def recognises(document: Document) -> bool:
@@ -44,10 +41,7 @@ def read(documents: list[Document]) -> Calibration:
         InputError: a key is missing, or there are too many images.
     """
     sizes = {
-        _sensor(document): (
-            whole(document.content["width"], f"{document.path}: width"),
-            whole(document.content["height"], f"{document.path}: height"),
-        )
+        _sensor(document): image_size(document.content, str(document.path))
         for document in documents
         if _is_size(document.content)
     }
@@ -55,7 +49,7 @@ def read(documents: list[Document]) -> Calibration:
     cameras = tuple(
         _camera(document, key, sizes.get(_sensor(document)))
         for document in scenes
-        for key in sorted(document.content, key=lambda key: (len(key), key))
+        for key in sorted(document.content, key=lambda key: (len(str(key)), str(key)))
     )
     if not cameras or len(cameras) > MAX_CAMERAS:
         raise InputError(
@@ -70,18 +64,16 @@ def read(documents: list[Document]) -> Calibration:
     )
 
 
-def _camera(document: Document, key: str, size: tuple[int, int] | None) -> FoundCamera:
+def _camera(document: Document, key: str | int, size: tuple[int, int] | None) -> FoundCamera:
     table, where = document.content[key], f"{document.path}: image {key}"
-    fields = {
-        field: numbers(required(table, (field,), where), shape, f"{where}: {field}")
-        for field, shape in (("cam_K", (3, 3)), ("cam_R_w2c", (3, 3)), ("cam_t_w2c", (3,)))
-    }
+    K = field(table, ("cam_K",), (3, 3), where)
+    rotation = field(table, ("cam_R_w2c",), (3, 3), where)
     sensor = _sensor(document)
     name = sensor if len(document.content) == 1 else f"{sensor}_{key}"
     return FoundCamera(
         name=name if sensor else f"cam{key}",
         where=where,
         size=size,
-        K=fields["cam_K"],
-        cam_from_world=rigid(fields["cam_R_w2c"], fields["cam_t_w2c"]),
+        K=K,
+        cam_from_world=rigid(rotation, field(table, ("cam_t_w2c",), (3,), where)),
     )

@@ -13,6 +13,8 @@ from opendactyl.geometry.rotation import Array, quat_canonical
 from opendactyl.geometry.transforms import pose_matrix
 
 Unit = Literal["m", "mm"]
+MAX_CAMERAS = 32
+"""Largest number of cameras of a rig, for formats with an entry for each image of a sequence."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,39 @@ def whole(value: Any, where: str) -> int:
     if number != int(number):
         raise InputError(f"{where} is {value}; it must be a whole number")
     return int(number)
+
+
+def field(table: Any, keys: tuple[str, ...], shape: tuple[int, ...], where: str) -> Array:
+    """The numbers under the first of several keys that a table has.
+
+    Raises:
+        InputError: it has none of them, or the value has another form.
+    """
+    return numbers(required(table, keys, where), shape, f"{where}: {keys[0]}")
+
+
+def image_size(
+    table: Any,
+    where: str,
+    keys: tuple[tuple[str, ...], tuple[str, ...]] = (("width",), ("height",)),
+) -> tuple[int, int]:
+    """Image width and height in pixels, each under the first of its keys that a table has.
+
+    Raises:
+        InputError: one is missing, or not a whole number.
+    """
+    width, height = (whole(required(table, k, where), f"{where}: {k[0]}") for k in keys)
+    return width, height
+
+
+def resolution(values: Array, where: str) -> tuple[int, int]:
+    """Image width and height in pixels from two numbers.
+
+    Raises:
+        InputError: one is not a whole number.
+    """
+    width, height = (whole(value, where) for value in values)
+    return width, height
 
 
 def intrinsics(fx: float, fy: float, cx: float, cy: float) -> Array:

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.distortion import BROWN_CONRADY, KANNALA_BRANDT
 from opendactyl.geometry.rig_import.calibration import (
+    MAX_CAMERAS,
     Calibration,
     Document,
     FoundCamera,
@@ -13,6 +14,7 @@ from opendactyl.geometry.rig_import.calibration import (
     lens,
     numbers,
     quaternion_pose,
+    resolution,
 )
 
 MODELS = {
@@ -23,8 +25,6 @@ MODELS = {
     "OPENCV_FISHEYE": (8, KANNALA_BRANDT),
 }  # fmt: skip
 """Number of parameters and distortion of the supported camera models."""
-MAX_CAMERAS = 32
-"""Largest number of cameras of a rig; a model of a scene has more images."""
 
 
 def recognises(document: Document) -> bool:
@@ -78,16 +78,20 @@ def _lines(document: Document, *, keep_empty: bool = False) -> list[tuple[int, s
 
 
 def _lens(line: str, where: str) -> tuple[str, tuple]:
-    number, model, *rest = line.split()
+    number, *rest = line.split()
+    if not rest:
+        raise InputError(f"{where} is not CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS")
+    model = rest.pop(0)
     if model not in MODELS:
         raise InputError(f"{where}: camera model {model}; use one of {', '.join(MODELS)}")
     count, kind = MODELS[model]
-    values = numbers(rest, (2 + count,), f"{where}: WIDTH, HEIGHT, PARAMS").tolist()
-    width, height, *parameters = values
+    values = numbers(rest, (2 + count,), f"{where}: WIDTH, HEIGHT, PARAMS")
+    parameters = values[2:].tolist()
     if model.startswith(("SIMPLE", "RADIAL")):
         parameters.insert(1, parameters[0])  # one focal length for both axes
     K = intrinsics(*parameters[:4])
-    return number, ((int(width), int(height)), K, lens(kind, parameters[4:], where))
+    size = resolution(values[:2], f"{where}: WIDTH, HEIGHT")
+    return number, (size, K, lens(kind, parameters[4:], where))
 
 
 def _camera(line: str, where: str, lenses: dict[str, tuple]) -> FoundCamera:

@@ -66,10 +66,20 @@ def read_calibration(files: list[Path], name: str | None = None) -> tuple[str, C
                 f"a file of {name} has: {FORMATS[name].marks}"
             )
     assert name is not None
-    calibration = FORMATS[name].read(documents)
+    calibration = _read(name, documents)
     if not calibration.cameras:
         raise InputError(f"{documents[0].path} describes no camera")
     return name, calibration
+
+
+def _read(name: str, documents: list[Document]) -> Calibration:
+    try:
+        return FORMATS[name].read(documents)
+    except (TypeError, ValueError, AttributeError) as error:
+        files = ", ".join(str(document.path) for document in documents)
+        raise InputError(
+            f"{files}: an entry has another type than {name} prescribes ({error}); correct the file"
+        ) from error
 
 
 def _recognise(document: Document) -> str | None:

@@ -11,11 +11,12 @@ from opendactyl.geometry.rig_import.calibration import (
     Calibration,
     Document,
     FoundCamera,
+    field,
     intrinsics,
     lens,
     matrix_pose,
-    numbers,
     required,
+    resolution,
 )
 from opendactyl.geometry.rotation import Array
 
@@ -68,13 +69,11 @@ def _camera(document: Document, key: str, previous: Array | None, *, has_imu: bo
             f"{where} has the camera model {model} and the distortion {kind}; calibrate again with "
             "pinhole-radtan or pinhole-equi"
         )
-    width, height = numbers(required(table, ("resolution",), where), (2,), f"{where}: resolution")
-    values = numbers(required(table, ("intrinsics",), where), (4,), f"{where}: intrinsics")
     return FoundCamera(
         name=key,
         where=where,
-        size=(int(width), int(height)),
-        K=intrinsics(*values),
+        size=resolution(field(table, ("resolution",), (2,), where), f"{where}: resolution"),
+        K=intrinsics(*field(table, ("intrinsics",), (4,), where)),
         cam_from_world=_pose(table, where, previous, has_imu=has_imu),
         distortion=lens(
             MODELS[kind], table.get("distortion_coeffs"), f"{where}: distortion_coeffs"

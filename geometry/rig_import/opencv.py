@@ -8,13 +8,13 @@ from opendactyl.geometry.rig_import.calibration import (
     Calibration,
     Document,
     FoundCamera,
+    field,
+    image_size,
     inverse,
     lens,
     matrix_pose,
-    numbers,
-    required,
+    resolution,
     rigid,
-    whole,
 )
 from opendactyl.geometry.rotation import Array, quat_to_matrix, rotvec_to_quat
 
@@ -50,14 +50,13 @@ def read(documents: list[Document]) -> Calibration:
 
 def _camera(document: Document) -> FoundCamera:
     content, where = document.content, str(document.path)
-    K = numbers(required(content, INTRINSICS, where), (3, 3), f"{where}: camera_matrix")
     fisheye = content.get("fisheye_model") in (1, True, "1")
     coefficients = next((content[key] for key in DISTORTION if key in content), None)
     return FoundCamera(
         name=str(content.get("camera_name", document.path.stem)),
         where=where,
         size=_size(content, where),
-        K=K,
+        K=field(content, INTRINSICS, (3, 3), where),
         cam_from_world=_pose(content, where),
         distortion=lens(
             KANNALA_BRANDT if fisheye else BROWN_CONRADY,
@@ -70,12 +69,10 @@ def _camera(document: Document) -> FoundCamera:
 def _size(content: dict[str, Any], where: str) -> tuple[int, int] | None:
     for key in ("image_size", "resolution"):
         if key in content:
-            width, height = numbers(content[key], (2,), f"{where}: {key}")
-            return int(width), int(height)
+            return resolution(field(content, (key,), (2,), where), f"{where}: {key}")
     if "image_width" not in content and "image_height" not in content:
         return None
-    width, height = (required(content, (key,), where) for key in ("image_width", "image_height"))
-    return whole(width, f"{where}: image_width"), whole(height, f"{where}: image_height")
+    return image_size(content, where, (("image_width",), ("image_height",)))
 
 
 def _pose(content: dict[str, Any], where: str) -> Array:
@@ -86,10 +83,8 @@ def _pose(content: dict[str, Any], where: str) -> Array:
         if key in content:
             return inverse(matrix_pose(content[key], f"{where}: {key}"), f"{where}: {key}")
     if "rvec" in content and "tvec" in content:
-        rvec = numbers(content["rvec"], (3,), f"{where}: rvec")
-        return rigid(
-            quat_to_matrix(rotvec_to_quat(rvec)), numbers(content["tvec"], (3,), f"{where}: tvec")
-        )
+        rotation = quat_to_matrix(rotvec_to_quat(field(content, ("rvec",), (3,), where)))
+        return rigid(rotation, field(content, ("tvec",), (3,), where))
     raise InputError(
         f"{where} has no pose of the camera; add tf_world_to_camera (4×4, world to camera), "
         "tf_camera_to_world, or rvec and tvec of cv2.solvePnP"

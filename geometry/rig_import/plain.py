@@ -8,13 +8,14 @@ from opendactyl.geometry.rig_import.calibration import (
     Calibration,
     Document,
     FoundCamera,
+    field,
+    image_size,
     intrinsics,
     inverse,
     matrix_pose,
     numbers,
     quaternion_pose,
     required,
-    whole,
 )
 from opendactyl.geometry.rotation import Array
 
@@ -59,21 +60,16 @@ def read(documents: list[Document]) -> Calibration:
 
 def _camera(table: Any, where: str) -> FoundCamera:
     name = str(required(table, ("name",), where))
-    size = None
-    if "width" in table or "height" in table:
-        width, height = (
-            whole(required(table, (key,), where), f"{where}: {key}") for key in ("width", "height")
-        )
-        size = width, height
+    has_size = "width" in table or "height" in table
     if "K" in table:
-        K = numbers(table["K"], (3, 3), f"{where}: K")
+        K = field(table, ("K",), (3, 3), where)
     else:
         values = [required(table, (key,), f"{where}: K") for key in ("fx", "fy", "cx", "cy")]
         K = intrinsics(*numbers(values, (4,), f"{where}: fx, fy, cx, cy"))
     return FoundCamera(
         name=name,
         where=where,
-        size=size,
+        size=image_size(table, where) if has_size else None,
         K=K,
         cam_from_world=_pose(table, where),
         distortion=_distortion(table.get("distortion"), where),
@@ -97,7 +93,7 @@ def named_pose(value: Any, where: str) -> Array:
         return matrix_pose(value, where)
     position = required(value, ("position",), where)
     if "quaternion_xyzw" in value:
-        x, y, z, w = numbers(value["quaternion_xyzw"], (4,), f"{where}: quaternion_xyzw")
+        x, y, z, w = field(value, ("quaternion_xyzw",), (4,), where)
         return quaternion_pose(position, [w, x, y, z], where)
     return quaternion_pose(position, required(value, ("quaternion",), where), where)
 

@@ -10,12 +10,12 @@ from opendactyl.geometry.rig_import.calibration import (
     Calibration,
     Document,
     FoundCamera,
+    field,
+    image_size,
     inverse,
     lens,
-    numbers,
     quaternion_pose,
     required,
-    whole,
 )
 from opendactyl.geometry.rotation import Array
 
@@ -112,20 +112,15 @@ def _camera(
     model = str(info["distortion_model"])
     if model not in MODELS:
         raise InputError(f"{where}: distortion_model {model}; use one of {', '.join(MODELS)}")
-    K = required(info, ("camera_matrix", "K", "k"), where)
     coefficients = required(info, ("distortion_coefficients", "D", "d"), where)
-    width, height = (
-        whole(required(info, keys, where), f"{where}: {keys[0]}")
-        for keys in (("image_width", "width"), ("image_height", "height"))
-    )
     frame = str(info.get("header", {}).get("frame_id", "")).lstrip("/")
     name = str(info.get("camera_name", frame or path.stem))
     world_from_cam, root = _pose_in_root([frame, name, f"{name}_optical_frame"], transforms, where)
     camera = FoundCamera(
         name=name,
         where=where,
-        size=(width, height),
-        K=numbers(K, (3, 3), f"{where}: camera_matrix"),
+        size=image_size(info, where, (("image_width", "width"), ("image_height", "height"))),
+        K=field(info, ("camera_matrix", "K", "k"), (3, 3), where),
         cam_from_world=inverse(world_from_cam, where),
         distortion=lens(MODELS[model], coefficients, f"{where}: distortion_coefficients"),
     )

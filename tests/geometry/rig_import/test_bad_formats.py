@@ -36,6 +36,8 @@ def _transform(parent, child):
         ({"distortion_model": "fov"}, "the distortion fov; calibrate again"),
         ({"intrinsics": [1, 2]}, "cam0: intrinsics has the shape 2; it must be 4"),
         ({"distortion_coeffs": [0.1] * 9}, "has 9 coefficients"),
+        ({"resolution": [640.5, 480]}, "resolution is 640.5; it must be a whole number"),
+        ({"distortion_model": ["radtan"]}, r"a\.json: an entry has another type than kalibr"),
     ],
 )
 def test_kalibr(refused, change, reason):
@@ -70,6 +72,7 @@ def test_ros(refused):
     ("cameras", "images", "reason"),
     [
         ("1 FOV 640 480 500 500 320 240 0.9\n", COLMAP_IMAGES, r"cameras\.txt:1: camera model FOV"),
+        ("1\n", COLMAP_IMAGES, r"cameras\.txt:1 is not CAMERA_ID, MODEL"),
         ("1 PINHOLE 640 480 500\n", COLMAP_IMAGES, r"PARAMS has the shape 3; it must be 6"),
         (
             COLMAP_CAMERAS,
@@ -106,6 +109,7 @@ def test_bop(refused):
         ({"distortion": {"model": "fov"}}, {}, "unknown distortion model 'fov'"),
         ({}, {"units": "cm"}, "units is 'cm'; it must be 'm' or 'mm'"),
         ({}, {"pixel_centre": 1}, "pixel_centre is 1; it must be 0 or 0.5"),
+        ({}, {"units": ["m"]}, "an entry has another type than json prescribes"),
         ({}, {"cameras": []}, "describes no camera"),
         ({}, {"cameras": [3]}, "camera 0 is not a table"),
     ],

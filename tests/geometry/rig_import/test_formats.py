@@ -1,5 +1,7 @@
 """Kalibr, ROS, COLMAP and BOP, on files as their own documentation shows them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -196,3 +198,9 @@ def test_bop_sensors_with_their_sizes(convert):
     }
     cameras, _ = convert(files)
     assert {name: c.width for name, c in cameras.items()} == {"left": 640, "top": 800}
+
+
+def test_image_numbers_in_yaml_are_whole_numbers(convert):
+    entry = json.dumps(next(iter(BOP.values())))
+    cameras, _ = convert({"scene_camera.yml": f"0: {entry}\n10: {entry}\n"}, image_size=(640, 480))
+    assert list(cameras) == ["cam0", "cam10"]
