@@ -52,11 +52,7 @@ def collision_hulls(obj: ObjectSpec) -> tuple[Array, ...]:
     """Vertices (N, 3) of the meshes that collide; empty for a box and a cylinder."""
     if obj.solid is not None:
         return obj.solid.hulls
-    return () if obj.is_box or obj.cylinder else (_vertices(obj),)
-
-
-def _vertices(obj: ObjectSpec) -> Array:
-    return obj.corners if obj.outline is None else obj.outline
+    return () if obj.is_box or obj.cylinder else (obj.hull_points,)
 
 
 def _collision_shapes(spec: mujoco.MjSpec, obj: ObjectSpec) -> list[dict[str, Any]]:
@@ -127,7 +123,7 @@ def _add_letter(body: mujoco.MjsBody, face: Face, material: str, inert: dict[str
 def _shrunk_corners(obj: ObjectSpec) -> Array:
     """The vertices (K, 3), scaled so that each face lies at least `_PLATE` below the original."""
     nearest = min(face.frame[:3, 3] @ face.frame[:3, 2] for face in obj.faces)
-    return _vertices(obj) * (1 - _PLATE / nearest)
+    return obj.hull_points * (1 - _PLATE / nearest)
 
 
 def _add_plate(body: mujoco.MjsBody, face: Face, name: str, inert: dict[str, Any]) -> None:

@@ -55,28 +55,23 @@ def write_models(folder: Path, obj: ObjectSpec, number: int) -> None:
 def _triangles(obj: ObjectSpec) -> Iterator[tuple[Array, Array, Array]]:
     """Corners (3, 3) in millimetres, normal (3,) and colours (3, 3) of each triangle."""
     if obj.solid is None:
-        yield from _hull_triangles(obj)
+        for triangle in obj.triangles:
+            normal = _normal(triangle)
+            face = next((f for f in obj.faces if f.frame[:3, 2] @ normal > 0.99), None)
+            covered = face.textured if face else obj.cylinder
+            if not covered:
+                yield MILLIMETRES * triangle, normal, np.tile(face.rgb if face else PLAIN, (3, 1))
     for surface in obj.surfaces:
         for triangle, colours in zip(surface.corners, surface.corner_colours(), strict=True):
-            normal = np.cross(triangle[1] - triangle[0], triangle[2] - triangle[0])
-            length = float(np.linalg.norm(normal))
-            if length > 0:
-                yield MILLIMETRES * triangle, normal / length, colours
+            normal = _normal(triangle)
+            if normal.any():
+                yield MILLIMETRES * triangle, normal, colours
 
 
-def _hull_triangles(obj: ObjectSpec) -> Iterator[tuple[Array, Array, Array]]:
-    """As `_triangles`: those of a box, prism or cylinder that no surface covers."""
-    corners = MILLIMETRES * (obj.corners if obj.outline is None else obj.outline)
-    hull = ConvexHull(corners)
-    for triangle, equation in zip(hull.simplices, hull.equations, strict=True):
-        normal = equation[:3]
-        a, b, c = corners[triangle]
-        if np.cross(b - a, c - a) @ normal < 0:
-            b, c = c, b
-        face = next((f for f in obj.faces if f.frame[:3, 2] @ normal > 0.99), None)
-        if face.textured if face else obj.cylinder:
-            continue
-        yield np.stack([a, b, c]), normal, np.tile(face.rgb if face else PLAIN, (3, 1))
+def _normal(triangle: Array) -> Array:
+    """The unit normal (3,) of a triangle (3, 3); zero if it has no area."""
+    normal = np.cross(triangle[1] - triangle[0], triangle[2] - triangle[0])
+    return normal / (np.linalg.norm(normal) or 1.0)
 
 
 def _info(obj: ObjectSpec) -> dict[str, Any]:

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.geometry.rotation import Array, quat_from_axis_angle, quat_rotate
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
 from opendactyl.sim.objects.fields import Fields, is_vector
-from opendactyl.sim.objects.mesh_file import as_texture
 from opendactyl.sim.objects.mesh_object import MESH_KEYS, mesh_shape
 from opendactyl.sim.objects.points import distances_to_surface, farthest_points
-from opendactyl.sim.objects.solids import FACE_KEYS, SHAPES
-from opendactyl.sim.objects.spec import ObjectFiles, ObjectSpec
+from opendactyl.sim.objects.solids import FACE_KEYS, SHAPES, mass_of
+from opendactyl.sim.objects.source_files import Reader
+from opendactyl.sim.objects.spec import ObjectSpec
 
 COMMON_KEYS = ("name", "shape", "unit", "mass", "density", "friction", "rgb", "keypoints",
                "symmetry")  # fmt: skip
@@ -32,54 +30,7 @@ CHECKED_SPINS, CHECKED_VERTICES = 7, 2000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
-class Reader:
-    """Paths, textures and checksums of the files that an object refers to."""
-
-    def __init__(self, path: Path) -> None:
-        """For the object file `path`."""
-        self.path = path
-        self.paths: dict[str, Path] = {}
-        self.made_with: dict[str, str] = {}
-
-    def find(self, name: str) -> Path:
-        """The path of a file that the object file names.
-
-        It is looked up relative to the object file; one that lies elsewhere, beside it first, where
-        a copy of the object has it.
-        """
-        relative, beside = self.path.parent / name, self.path.parent / Path(name).name
-        outside = Path(name).is_absolute() or ".." in Path(name).parts
-        found = [p for p in ((beside, relative) if outside else (relative, beside)) if p.is_file()]
-        return found[0] if found else relative
-
-    def add(self, path: Path, name: str | None = None) -> None:
-        """Adds a file to those that identify the object."""
-        name = name or path.name
-        if name in self.paths and self.paths[name].resolve() != path.resolve():
-            raise InputError(f"{self.path} refers to two files named {name}; rename one")
-        self.paths[name] = path
-
-    def texture(self, name: str) -> Any:
-        """Loads the texture of a face."""
-        path = self.find(name)
-        try:
-            with Image.open(path) as image:
-                pixels = as_texture(image)
-        except OSError as error:  # Pillow's own errors are of this type
-            raise file_error(
-                f"{self.path}: cannot read the texture {path}", error, "correct `texture`"
-            ) from error
-        self.add(path)
-        return pixels
-
-    def files(self) -> ObjectFiles:
-        """The files and their checksums."""
-        sums = {name: sha256(path) for name, path in sorted(self.paths.items())}
-        identity = {"files": sums, "made_with": self.made_with}
-        return ObjectFiles(str(self.path), dict(self.paths), identity)
-
-
-def load_object(path: Path, *, shipped: bool = False) -> ObjectSpec:
+def load_object(path: Path) -> ObjectSpec:
     """Reads an object file; `docs/objects.md` describes the keys.
 
     Raises:
@@ -109,7 +60,7 @@ def load_object(path: Path, *, shipped: bool = False) -> ObjectSpec:
         corners = _keypoints(fields, triangles, offset, scale)
         values |= {"corners": corners, "has_own_keypoints": True}
     _check_symmetry(values["symmetry"], triangles, fields)
-    return ObjectSpec(name=name, **values, files=None if shipped else reader.files())
+    return ObjectSpec(name=name, **values, files=reader.files())
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -130,12 +81,7 @@ def _solid(fields: Fields, unit: float, name: str, reader: Reader) -> dict[str, 
         Fields(entry, f"{fields.where}, face {n + 1}", FACE_KEYS) for n, entry in enumerate(entries)
     ]
     shape = SHAPES[name][0](fields, unit, tables, reader.texture)
-    if "mass" in fields and "density" in fields:
-        raise fields.error("mass and density are given; remove one")
-    if "density" in fields:
-        mass = fields.positive("density") * shape.area * shape.length
-    else:
-        mass = fields.positive("mass")
+    mass = mass_of(fields, shape.area, shape.length)
     radius_length = None
     if name == "cylinder":
         radius_length = (float(shape.corners[:, 0].max()), shape.length / 2)

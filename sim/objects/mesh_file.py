@@ -4,6 +4,7 @@ trimesh is imported here only, when an object from a mesh is loaded.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,8 +48,6 @@ def load_mesh(path: Path, rgb: Rgb | None, simplify: int | None) -> Loaded:
     Raises:
         InputError: the file is missing, damaged, has too many faces or no triangles.
     """
-    import trimesh
-
     meshes = _read(path)
     surfaces = tuple(_surface(mesh, rgb or PLAIN) for mesh in meshes)
     merged = _merged(surfaces)
@@ -64,7 +63,6 @@ def load_mesh(path: Path, rgb: Rgb | None, simplify: int | None) -> Loaded:
     if merged.is_watertight and merged.volume < 0:  # inside out
         surfaces = tuple(_flipped(surface) for surface in surfaces)
         merged = _merged(surfaces)
-    assert isinstance(merged, trimesh.Trimesh)
     return Loaded(surfaces, merged)
 
 
@@ -169,7 +167,7 @@ def _simplified(surfaces: tuple[Surface, ...], merged: "trimesh.Trimesh", count:
 
 def _flipped(s: Surface) -> Surface:
     backwards = None if s.uv_triangles is None else s.uv_triangles[:, ::-1]
-    return Surface(s.vertices, s.triangles[:, ::-1], s.rgb, s.texture, s.uv, backwards)
+    return replace(s, triangles=s.triangles[:, ::-1], uv_triangles=backwards)
 
 
 def linked_files(path: Path) -> list[Path]:

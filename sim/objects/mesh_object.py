@@ -1,7 +1,8 @@
 """An object from a mesh: scale and origin, mass properties and collision shape."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.sim.objects.decomposition import CONCAVITY, MAX_HULLS, decompose, store_name
 from opendactyl.sim.objects.fields import Fields
 from opendactyl.sim.objects.mesh_file import MAX_FACES, Loaded, linked_files, load_mesh
-from opendactyl.sim.objects.solids import PLAIN
-from opendactyl.sim.objects.spec import Solid, Surface
+from opendactyl.sim.objects.solids import PLAIN, mass_of
+from opendactyl.sim.objects.source_files import Reader
+from opendactyl.sim.objects.spec import Solid
 
 if TYPE_CHECKING:
     import trimesh
@@ -19,22 +21,7 @@ if TYPE_CHECKING:
 MESH_KEYS = ("file", "scale", "origin", "simplify", "collision", "concavity", "max_hulls")
 
 
-class FileReader(Protocol):
-    """What `mesh_shape` needs of `load.Reader`."""
-
-    path: Path
-    made_with: dict[str, str]
-
-    def find(self, name: str) -> Path:
-        """The path of a file that the object file names."""
-        ...
-
-    def add(self, path: Path, name: str | None = None) -> None:
-        """Adds a file to those that identify the object."""
-        ...
-
-
-def mesh_shape(fields: Fields, unit: float, reader: FileReader) -> dict[str, Any]:
+def mesh_shape(fields: Fields, unit: float, reader: Reader) -> dict[str, Any]:
     """The values of `ObjectSpec` for a mesh, and `placement`: origin and scale in its coordinates.
 
     Raises:
@@ -57,7 +44,10 @@ def mesh_shape(fields: Fields, unit: float, reader: FileReader) -> dict[str, Any
         "mass": mass,
         "faces": (),
         "is_box": False,
-        "surfaces": tuple(_moved(surface, offset, scale) for surface in loaded.surfaces),
+        "surfaces": tuple(
+            replace(surface, vertices=(surface.vertices - offset) * scale)
+            for surface in loaded.surfaces
+        ),
         "solid": Solid(tuple((hull - offset) * scale for hull in hulls), centre, inertia),
         "placement": (offset, scale),
     }
@@ -76,18 +66,10 @@ def _offset(mesh: "trimesh.Trimesh", fields: Fields) -> Array:
     return np.zeros(3)
 
 
-def _moved(s: Surface, offset: Array, scale: float) -> Surface:
-    return Surface(
-        (s.vertices - offset) * scale, s.triangles, s.rgb, s.texture, s.uv, s.uv_triangles
-    )
-
-
 def _mass_properties(
     mesh: "trimesh.Trimesh", fields: Fields, path: Path
 ) -> tuple[float, Array, Array]:
     """Mass, centre of mass and inertia; of the convex hull where the mesh is open."""
-    if "mass" in fields and "density" in fields:
-        raise fields.error("mass and density are given; remove one")
     solid = mesh
     if not mesh.is_watertight or mesh.volume <= 0:
         if "mass" not in fields or fields.get("collision") != "hull":
@@ -98,13 +80,13 @@ def _mass_properties(
             )
         solid = mesh.convex_hull
     volume = float(solid.volume)
-    mass = fields.positive("mass") if "mass" in fields else fields.positive("density") * volume
+    mass = mass_of(fields, volume)
     inertia = np.asarray(solid.moment_inertia) / float(solid.density) * (mass / volume)
     return mass, np.array(solid.center_mass), inertia
 
 
 def _hulls(
-    loaded: Loaded, fields: Fields, path: Path, reader: FileReader, simplify: int | None
+    loaded: Loaded, fields: Fields, path: Path, reader: Reader, simplify: int | None
 ) -> tuple[tuple[Array, ...], dict[str, str]]:
     """Convex parts in the coordinates of the mesh, and the versions of what computed them."""
     from importlib.metadata import version

@@ -1,5 +1,6 @@
 """The objects: shipped ones by name, from `configs/objects`, and those of a TOML file."""
 
+import dataclasses
 import functools
 from importlib import resources
 from pathlib import Path
@@ -14,8 +15,8 @@ from opendactyl.sim.objects.spec import ObjectSpec
 
 def _shipped() -> dict[str, ObjectSpec]:
     folder = Path(str(resources.files("opendactyl.configs") / "objects"))
-    specs = (load_object(path, shipped=True) for path in sorted(folder.glob("*.toml")))
-    return {spec.name: spec for spec in specs}
+    specs = (load_object(path) for path in sorted(folder.glob("*.toml")))
+    return {spec.name: dataclasses.replace(spec, files=None) for spec in specs}
 
 
 OBJECTS: dict[str, ObjectSpec] = _shipped()

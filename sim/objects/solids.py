@@ -1,5 +1,6 @@
 """Boxes, prisms and cylinders: corners, faces and volume from the keys of an object's file."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -126,6 +127,18 @@ def cylinder(fields: Fields, unit: float, entries: list[Fields], texture: ReadTe
     )
     tube = Surface(vertices, triangles, rgb, image, uv, triangles)
     return Shape(vertices, faces, (tube, *surfaces), np.pi * radius**2, 2 * half_length)
+
+
+def mass_of(fields: Fields, *volume: float) -> float:
+    """The mass that the file gives, or that of its density and the volume.
+
+    The factors of the volume are multiplied from the left: labels depend on the last bit.
+    """
+    if "density" not in fields:
+        return fields.positive("mass")
+    if "mass" in fields:
+        raise fields.error("mass and density are given; remove one")
+    return math.prod((fields.positive("density"), *volume))
 
 
 SHAPES: dict[str, tuple[Callable[..., Shape], tuple[str, ...]]] = {

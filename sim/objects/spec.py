@@ -139,11 +139,11 @@ class ObjectSpec:
     @cached_property
     def half_extent(self) -> Array:
         """Half the side lengths (3,) of the bounding box around the origin, in metres."""
-        return np.abs(self._extremes).max(axis=0)
+        return np.abs(self.hull_points).max(axis=0)
 
     @cached_property
-    def _extremes(self) -> Array:
-        """Points (N, 3) with the convex hull of the object."""
+    def hull_points(self) -> Array:
+        """Points (N, 3) with the convex hull of the object, in metres."""
         if self.solid is not None:
             return np.concatenate([surface.vertices for surface in self.surfaces])
         return self.corners if self.outline is None else self.outline
@@ -153,7 +153,7 @@ class ObjectSpec:
         """The triangles (T, 3, 3) of the surface, counter-clockwise from outside, in metres."""
         if self.solid is not None:
             return np.concatenate([surface.corners for surface in self.surfaces])
-        return hull_triangles(self._extremes)
+        return hull_triangles(self.hull_points)
 
     @cached_property
     def planes(self) -> list[tuple[Array, float]]:
@@ -162,7 +162,7 @@ class ObjectSpec:
             normals = [face.frame[:3, 2] for face in self.faces]
             centres = [face.frame[:3, 3] for face in self.faces]
             return [(n, float(c @ n)) for n, c in zip(normals, centres, strict=True)]
-        return enclosing_planes(self._extremes)
+        return enclosing_planes(self.hull_points)
 
     @cached_property
     def face_centres(self) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array, quat_multiply, quat_rotate
 from opendactyl.geometry.symmetry import SymmetryGroup
@@ -46,18 +47,18 @@ def mspd(p: Predictions, points: Array, group: SymmetryGroup, rig: Rig) -> Array
 
     As `mssd`, in pixels of the cameras' images.
     """
-    views = []
-    for camera in rig.cameras:
-        gaps = [
-            np.linalg.norm(
-                camera.project(placed.reshape(-1, 3))[0].reshape(len(placed), 1, -1, 2)
-                - camera.project(true.reshape(-1, 3))[0].reshape(*true.shape[:3], 2),
-                axis=-1,
-            )
+    return np.concatenate(
+        [
+            np.stack([_projection_gaps(c, placed, true) for c in rig.cameras], axis=-1)
             for placed, true in _placed_points(p, points, group)
         ]
-        views.append(np.concatenate([gap.max(axis=-1).min(axis=-1) for gap in gaps]))
-    return np.stack(views, axis=-1)
+    )
+
+
+def _projection_gaps(camera: Camera, placed: Array, true: Array) -> Array:
+    """The largest distance (n,) in pixels of a point, for the best symmetry."""
+    gaps = camera.project(placed)[0][:, None] - camera.project(true)[0]
+    return np.linalg.norm(gaps, axis=-1).max(axis=-1).min(axis=-1)
 
 
 def average_recall(errors: NDArray[Any], limits: NDArray[Any]) -> float:

@@ -1,0 +1,58 @@
+"""The files of an object: where they lie, and the checksums that identify the object."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from opendactyl.core.atomic_files import sha256
+from opendactyl.core.errors import InputError, file_error
+from opendactyl.sim.objects.mesh_file import as_texture
+from opendactyl.sim.objects.spec import ObjectFiles
+
+
+class Reader:
+    """Paths, textures and checksums of the files that an object refers to."""
+
+    def __init__(self, path: Path) -> None:
+        """For the object file `path`."""
+        self.path = path
+        self.paths: dict[str, Path] = {}
+        self.made_with: dict[str, str] = {}
+
+    def find(self, name: str) -> Path:
+        """The path of a file that the object file names.
+
+        It is looked up relative to the object file; one that lies elsewhere, beside it first, where
+        a copy of the object has it.
+        """
+        relative, beside = self.path.parent / name, self.path.parent / Path(name).name
+        outside = Path(name).is_absolute() or ".." in Path(name).parts
+        found = [p for p in ((beside, relative) if outside else (relative, beside)) if p.is_file()]
+        return found[0] if found else relative
+
+    def add(self, path: Path, name: str | None = None) -> None:
+        """Adds a file to those that identify the object."""
+        name = name or path.name
+        if name in self.paths and self.paths[name].resolve() != path.resolve():
+            raise InputError(f"{self.path} refers to two files named {name}; rename one")
+        self.paths[name] = path
+
+    def texture(self, name: str) -> Any:
+        """Loads the texture of a face."""
+        path = self.find(name)
+        try:
+            with Image.open(path) as image:
+                pixels = as_texture(image)
+        except OSError as error:  # Pillow's own errors are of this type
+            raise file_error(
+                f"{self.path}: cannot read the texture {path}", error, "correct `texture`"
+            ) from error
+        self.add(path)
+        return pixels
+
+    def files(self) -> ObjectFiles:
+        """The files and their checksums."""
+        sums = {name: sha256(path) for name, path in sorted(self.paths.items())}
+        identity = {"files": sums, "made_with": self.made_with}
+        return ObjectFiles(str(self.path), dict(self.paths), identity)
