@@ -46,30 +46,46 @@ def run_suites(
         raise InputError(
             f"{out} exists; continue it with --resume, name another file with --out, or delete it"
         )
-    settings = {"full": budget.full, "seconds": budget.seconds}
     machine = describe_machine()
-    rows, partial = _measured(out, machine | settings) if out.exists() else ([], {})
-    result: dict[str, Any] = {"machine": machine, "settings": settings}
-
-    def save() -> None:
-        value = result | {"rows": [row.to_dict() for row in rows]}
-        write_json(out, value | ({"partial": partial} if partial else {}))
-
+    results = _Results(out, machine, {"full": budget.full, "seconds": budget.seconds})
     for name in names:
-        if any(row.name.startswith(f"{name}/") for row in rows):
-            continue
-        say(f"suite {name} ({machine['cores']} cores, {machine['instruction_set']}) …")
-        suite = import_module(f"opendactyl.benchmarks.suites.{name}")
-        new: list[Row] = suite.run(
-            replace(budget, partial=PartialResults(partial.setdefault(name, {}), save))
-        )
-        rows += new
-        del partial[name]
-        save()
-        say(table(new))
+        if not results.has(name):
+            say(f"suite {name} ({machine['cores']} cores, {machine['instruction_set']}) …")
+            say(table(results.measure(name, budget)))
     if budget.full:
-        write_page(rows, machine, out.with_suffix(".html"))
-    return result | {"rows": [row.to_dict() for row in rows]}
+        write_page(results.rows, machine, out.with_suffix(".html"))
+    return results.to_dict()
+
+
+class _Results:
+    """The rows of finished suites, and what unfinished ones have measured; kept in a file."""
+
+    def __init__(self, out: Path, machine: dict[str, Any], settings: dict[str, Any]) -> None:
+        """Reads the file if it exists; it must be of the same machine and settings."""
+        self._out, self._header = out, {"machine": machine, "settings": settings}
+        self.rows, self._partial = _measured(out, machine | settings) if out.exists() else ([], {})
+
+    def has(self, suite: str) -> bool:
+        """Whether a suite is finished."""
+        return any(row.name.startswith(f"{suite}/") for row in self.rows)
+
+    def measure(self, suite: str, budget: Budget) -> list[Row]:
+        """Runs a suite, or continues it; returns its rows."""
+        module = import_module(f"opendactyl.benchmarks.suites.{suite}")
+        partial = PartialResults(self._partial.setdefault(suite, {}), self._save)
+        rows: list[Row] = module.run(replace(budget, partial=partial))
+        self.rows += rows
+        del self._partial[suite]
+        self._save()
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able form of what is finished."""
+        return self._header | {"rows": [row.to_dict() for row in self.rows]}
+
+    def _save(self) -> None:
+        partial = {"partial": self._partial} if self._partial else {}
+        write_json(self._out, self.to_dict() | partial)
 
 
 def _check(names: tuple[str, ...], budget: Budget) -> None:

@@ -12,6 +12,8 @@ from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.models.onnx_file import save_onnx
 from opendactyl.models.policy.actor_critic import Actor, ExportedActor
+from opendactyl.models.weights import about_weights, load_weights
+from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig, ActionDecoder
 from opendactyl.policy.interface.observations import FIELD_SIZES, LAYOUTS, layout_size
 from opendactyl.policy.training.checkpoints import load_checkpoint
@@ -58,7 +60,7 @@ def make_actor(
         weights: of an `Agent`.
         size: length of the observation.
         hidden: units per layer.
-        memory: `lstm` or `none`.
+        memory: one of `MEMORIES`.
 
     Raises:
         RuntimeError: the weights have other shapes.
@@ -68,6 +70,41 @@ def make_actor(
         {k.removeprefix("actor."): v for k, v in weights.items() if k.startswith("actor.")}
     )
     return actor.eval()
+
+
+def load_with_environment(
+    path: Path, task: str = "", layout: str = "default"
+) -> tuple[Actor, EnvConfig]:
+    """The actor of a run or of a .safetensors file, and its environment without randomization.
+
+    Args:
+        path: a run of train-policy, or the .safetensors file of an LSTM policy.
+        task: the task; empty for that of its training.
+        layout: the policy's observation, for a .safetensors file.
+
+    Raises:
+        InputError: there is no policy, or it has another shape.
+    """
+    if path.suffix != ".safetensors":
+        actor, config = load_actor(path)
+        return actor, EnvConfig(
+            task=task or config["task"],
+            object=stored_object(path, config["object"]),
+            layout=config["layout"],
+            action=_action_config(config),
+        )
+    environment = EnvConfig(task=task or about_weights(path).get("task", "spin"), layout=layout)
+    try:
+        actor = make_actor(load_weights(path), layout_size(LAYOUTS[layout]))
+    except RuntimeError as error:
+        raise InputError(f"{path} is no LSTM policy of 256 units with layout {layout}") from error
+    return actor, environment
+
+
+def _action_config(config: dict[str, Any]) -> ActionConfig:
+    """The actions of a run, whose settings may be older than the options."""
+    keys = {"mode": "action", "smoothing": "smoothing"}
+    return ActionConfig(**{name: config[key] for name, key in keys.items() if key in config})
 
 
 def training_record(run: Path) -> dict[str, Any]:
@@ -100,11 +137,6 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
     save_onnx(program, path)
     scene = load_scene(stored_object(run, config["object"]))
     low, high = scene.actuator_range.T
-    defaults = ActionConfig()
-    action = ActionConfig(
-        mode=config.get("action", defaults.mode),
-        smoothing=config.get("smoothing", defaults.smoothing),
-    )
     return {
         "inputs": {"observation": ["batch", size], "h": ["batch", hidden], "c": ["batch", hidden]},
         "outputs": {
@@ -114,7 +146,7 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
         },
         "observation": [{"name": name, "size": FIELD_SIZES[name]} for name in layout],
         "normaliser": "inside the network",
-        "action": ActionDecoder(action, np.array(low), np.array(high)).to_dict(),
+        "action": ActionDecoder(_action_config(config), np.array(low), np.array(high)).to_dict(),
         "memory": config["memory"],
         "task": config["task"],
         "object": config["object"],

@@ -24,13 +24,11 @@ from tqdm import tqdm
 
 from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import write_json
-from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
+from opendactyl.core.errors import one_line_errors, take_debug_option
 from opendactyl.geometry.rotation import Array
 from opendactyl.models.policy.actor_critic import Actor
-from opendactyl.models.weights import about_weights, load_weights
 from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.interface.actions import ActionConfig, decide
-from opendactyl.policy.interface.observations import LAYOUTS, layout_size
+from opendactyl.policy.interface.actions import decide
 from opendactyl.policy.randomization.backlash import CALIBRATED_EXPONENTS
 from opendactyl.policy.randomization.physics import Physics
 from opendactyl.sim.hands.names import CONTROL_PERIOD
@@ -66,6 +64,8 @@ def probe(path: Path) -> dict[str, Any]:
     Raises:
         InputError: there is no policy.
     """
+    from opendactyl.policy.export import load_with_environment  # imports MuJoCo
+
     actor, environment = load_with_environment(path)
     samples = [_roll_out(actor, environment, i) for i in tqdm(range(ROUNDS), unit="round")]
     report: dict[str, Any] = {"seconds": list(SECONDS), "memory": [], "observation": [], "n": []}
@@ -86,40 +86,6 @@ def probe(path: Path) -> dict[str, Any]:
                 score = measure(features, values[name]) if enough else None
                 scores.setdefault(source, []).append(score)
     return report | {"properties": properties}
-
-
-def load_with_environment(
-    path: Path, task: str = "", layout: str = "default"
-) -> tuple[Actor, EnvConfig]:
-    """The actor of a run or of a .safetensors file, and its environment without randomization.
-
-    Args:
-        path: a run of train-policy, or the .safetensors file of an LSTM policy.
-        task: the task; empty for that of its training.
-        layout: the policy's observation, for a .safetensors file.
-
-    Raises:
-        InputError: there is no policy, or it has another shape.
-    """
-    from opendactyl.policy.export import load_actor, make_actor  # imports MuJoCo
-    from opendactyl.sim.objects.storage import stored_object
-
-    if path.suffix != ".safetensors":
-        actor, config = load_actor(path)
-        keys = {"mode": "action", "smoothing": "smoothing"}
-        action = {name: config[key] for name, key in keys.items() if key in config}
-        return actor, EnvConfig(
-            task=task or config["task"],
-            object=stored_object(path, config["object"]),
-            layout=config["layout"],
-            action=ActionConfig(**action),
-        )
-    environment = EnvConfig(task=task or about_weights(path).get("task", "spin"), layout=layout)
-    try:
-        actor = make_actor(load_weights(path), layout_size(LAYOUTS[layout]))
-    except RuntimeError as error:
-        raise InputError(f"{path} is no LSTM policy of 256 units with layout {layout}") from error
-    return actor, environment
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sb3_contrib import RecurrentPPO
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
@@ -98,6 +99,8 @@ class RecurrentPeer:
             "MlpLstmPolicy", self.normalizer or self._env, seed=seed, device="cpu",
             **settings.options,
         )  # fmt: skip
+        # The default logger makes a folder in the temporary one for each call of `learn`.
+        self.model.set_logger(Logger(folder=None, output_formats=[]))
         self._batch = settings.simulations * self.model.n_steps
         self.actions = 0
         """Actions so far."""

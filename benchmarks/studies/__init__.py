@@ -1,1 +1,1 @@
-"""Long comparisons: ablations of the estimator, and what a policy's memory is worth."""
+"""Comparisons of variants: the estimator, the policy's memory, and the randomized physics."""

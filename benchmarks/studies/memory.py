@@ -27,7 +27,6 @@ from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, open_run, to_plain
 from opendactyl.geometry.rotation import Array
 from opendactyl.models.policy.actor_critic import MEMORIES
-from opendactyl.policy.interface.observations import LAYOUTS, layout_size
 from opendactyl.policy.training.config import PolicyConfig
 
 EPISODE_SEED = 800_000
@@ -116,8 +115,8 @@ def _check_teacher(config: MemoryConfig) -> None:
 
 def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:
     """Consecutive goals of one policy, which is trained if it is missing."""
-    from opendactyl.policy.collection.agent import Agent  # imports MuJoCo
-    from opendactyl.policy.training.checkpoints import load_checkpoint
+    from opendactyl.benchmarks.support.untrained import untrained_agent  # imports MuJoCo
+    from opendactyl.policy.export import load_student
     from opendactyl.policy.training.evaluation import whole_episodes
     from opendactyl.policy.training.train import train
 
@@ -129,14 +128,8 @@ def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[i
         strength_curriculum=False,
     )  # fmt: skip
     train(settings)
-    agent = Agent(
-        layout_size(LAYOUTS[settings.layout]),
-        hidden=settings.hidden,
-        memory=memory,
-        critic_memory=settings.critic_memory,
-        privileged=False,
-    )
-    agent.load_state_dict(load_checkpoint(folder / "checkpoints" / "best.ckpt")["student"])
+    agent = untrained_agent(settings)
+    agent.load_state_dict(load_student(folder))
     counted = whole_episodes(agent, settings.environment(), config.episodes, EPISODE_SEED)
     return counted.tolist()
 

@@ -15,28 +15,18 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
-from opendactyl.benchmarks.support.roll_out import RollOut, load_policy, roll_out
+from opendactyl.benchmarks.support.roll_out import RollOut, RollOutConfig, roll_out
 from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import write_json, write_text
 from opendactyl.core.errors import one_line_errors, take_debug_option
 from opendactyl.core.run_dir import to_plain
-from opendactyl.policy.interface.tasks import EVALUATION_SECONDS
 from opendactyl.policy.randomization import groups
-from opendactyl.policy.randomization.config import load_randomization
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhysicsConfig:
+class PhysicsConfig(RollOutConfig):
     """Settings of the comparison."""
 
-    policy: Path
-    """A run of train-policy, a bundle, or the .safetensors file of an LSTM policy."""
-    task: str = ""
-    """spin, face-up or reorient; default: that of the policy's training."""
-    layout: str = "default"
-    """The policy's observation, for a .safetensors file."""
-    randomization: str = "dactyl"
-    """A preset, or a TOML file."""
     hands: int = 96
     """Simulations of each row."""
     actions: int = 150
@@ -61,8 +51,8 @@ def run(config: PhysicsConfig) -> list[Row]:
     Raises:
         InputError: the policy or the ranges cannot be read.
     """
-    policy, environment = load_policy(config.policy, config.task, config.layout)
-    ranges = load_randomization(config.randomization)
+    policy, environment = config.load()
+    ranges = environment.distributions()
     actuation, body = groups.ACTUATION, groups.BODY
     cases = [
         ("none", groups.only(ranges, ()), 1.0),
@@ -79,9 +69,7 @@ def run(config: PhysicsConfig) -> list[Row]:
     ]
     rows = []
     for name, physics, strength in tqdm(cases, unit="row"):
-        env = dataclasses.replace(
-            environment, randomization=physics, seconds_per_goal=EVALUATION_SECONDS
-        )
+        env = dataclasses.replace(environment, randomization=physics)
         done = roll_out(policy, env, config.hands, config.actions, strength=strength)
         rows.append(_row(name, done))
     write_json(

@@ -6,7 +6,6 @@ Many hands act in the same episodes with a memory that is reset every 1, 4, 16 a
 never. Where the curve becomes flat, the memory uses no older observations.
 """
 
-import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,42 +17,29 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from opendactyl.benchmarks.support.figure_file import save_figure
-from opendactyl.benchmarks.support.roll_out import RollOut, load_policy, roll_out
+from opendactyl.benchmarks.support.roll_out import RollOut, RollOutConfig, roll_out
 from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import write_json, write_text
 from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
 from opendactyl.core.run_dir import to_plain
-from opendactyl.policy.interface.tasks import EVALUATION_SECONDS
-from opendactyl.policy.randomization.config import load_randomization
 from opendactyl.sim.hands.names import CONTROL_PERIOD
 from opendactyl.vision.measures.metrics import bootstrap_interval
 
 
 @dataclass(frozen=True, kw_only=True)
-class WipeConfig:
+class WipeConfig(RollOutConfig):
     """Settings of the comparison."""
 
-    policy: Path
-    """A run of train-policy, a bundle, or the .safetensors file of an LSTM policy."""
-    task: str = ""
-    """spin, face-up or reorient; default: that of the policy's training."""
-    layout: str = "default"
-    """The policy's observation, for a .safetensors file."""
-    randomization: str = "dactyl"
-    """A preset, or a TOML file."""
     every: tuple[int, ...] = (1, 4, 16, 50)
     """Actions between two resets; a row without resets is added."""
-    hands: int = 256
-    """Simulations of each row."""
-    actions: int = 500
-    """Actions in each simulation."""
     out: Path = Path("runs/wipe")
     """Folder for table.md, results.json and wipe.png."""
 
     def __post_init__(self) -> None:
         """Raises an `InputError` for values out of range."""
-        if min(self.hands, self.actions, *self.every) < 1:
-            raise InputError("--hands, --actions and --every must be at least 1")
+        super().__post_init__()
+        if min(self.every, default=1) < 1:
+            raise InputError("--every must be at least 1")
 
 
 def run(config: WipeConfig) -> list[dict[str, Any]]:
@@ -62,12 +48,7 @@ def run(config: WipeConfig) -> list[dict[str, Any]]:
     Raises:
         InputError: the policy or the ranges cannot be read.
     """
-    policy, environment = load_policy(config.policy, config.task, config.layout)
-    environment = dataclasses.replace(
-        environment,
-        randomization=load_randomization(config.randomization),
-        seconds_per_goal=EVALUATION_SECONDS,
-    )
+    policy, environment = config.load()
     rows = [
         _row(every, roll_out(policy, environment, config.hands, config.actions, wipe_every=every))
         for every in tqdm((*config.every, 0), unit="row")

@@ -27,8 +27,11 @@ EVALUATION_SEED = 820_000
 class Race:
     """Settings of the comparison."""
 
-    ours: PolicyConfig = field(default_factory=lambda: PolicyConfig(eval_episodes=0))
-    """The defaults of `train-policy`; the evaluations of the race replace its own."""
+    ours: PolicyConfig = field(
+        default_factory=lambda: PolicyConfig(eval_episodes=0, accelerator="cpu")
+    )
+    """The defaults of `train-policy`, on the CPU like the peer; the evaluations of the race replace
+    its own."""
     candidates: Mapping[str, PeerSettings] = field(default_factory=lambda: CANDIDATES)
     """Settings of the peer, of which the best one in a trial is used."""
     trial_minutes: float = 10.0

@@ -8,8 +8,8 @@ import torch
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side
 from opendactyl.benchmarks.peers.recurrent_ppo import RecurrentPeer, like_ours
 from opendactyl.benchmarks.suites.learning_race import Race, minutes_to_goals
+from opendactyl.benchmarks.support.untrained import untrained_agent
 from opendactyl.core.cpu import cores
-from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.async_collector import AsyncCollector
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
@@ -45,14 +45,7 @@ class OurPPO:
         torch.manual_seed(config.seed)
         self._config = config
         env = HandEnv(config.environment(), config.num_envs, seed=config.seed)
-        agent = Agent(
-            env.observation_size,
-            hidden=config.hidden,
-            memory=config.memory,
-            critic_memory=config.critic_memory,
-            privileged=False,
-            precision=config.precision,
-        )
+        agent = untrained_agent(config, config.precision)
         self._collector = AsyncCollector(
             agent,
             lambda acting: Collector(env, acting, config.seed),

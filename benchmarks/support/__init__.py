@@ -1,1 +1,1 @@
-"""Used by several suites: image similarity, untrained bundles, replayed actions."""
+"""Used by suites and studies: image similarity, untrained networks, replays, roll-outs, clocks."""

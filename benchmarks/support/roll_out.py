@@ -1,5 +1,6 @@
 """Roll-outs of a policy in randomized physics, for the studies."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import MANIFEST_FILE, Bundle, load_bundle
+from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rotation import Array
 from opendactyl.models.policy.actor_critic import Actor
@@ -16,7 +18,8 @@ from opendactyl.policy.env.episode_types import Difficulty, EnvConfig
 from opendactyl.policy.env.reward import DROPPED
 from opendactyl.policy.interface.actions import decide
 from opendactyl.policy.interface.observations import LAYOUTS
-from opendactyl.policy.probe import load_with_environment
+from opendactyl.policy.interface.tasks import EVALUATION_SECONDS
+from opendactyl.policy.randomization.config import load_randomization
 
 SEED = 910_000
 """Seed of the episodes; no training uses it."""
@@ -84,6 +87,8 @@ def load_policy(path: Path, task: str = "", layout: str = "default") -> tuple[Po
     Raises:
         InputError: there is no policy, or it has another shape.
     """
+    from opendactyl.policy.export import load_with_environment  # imports MuJoCo
+
     if not exists(path / MANIFEST_FILE):
         actor, environment = load_with_environment(path, task, layout)
         return ActorPolicy(actor), environment
@@ -95,6 +100,42 @@ def load_policy(path: Path, task: str = "", layout: str = "default") -> tuple[Po
         action=bundle.decoder().config,
     )
     return BundlePolicy(bundle), environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollOutConfig:
+    """Settings of a study that rolls a policy out."""
+
+    policy: Path
+    """A run of train-policy, a bundle, or the .safetensors file of an LSTM policy."""
+    task: str = ""
+    """spin, face-up or reorient; default: that of the policy's training."""
+    layout: str = "default"
+    """The policy's observation, for a .safetensors file."""
+    randomization: str = "dactyl"
+    """A preset, or a TOML file."""
+    hands: int = 256
+    """Simulations of each row."""
+    actions: int = 500
+    """Actions in each simulation."""
+
+    def __post_init__(self) -> None:
+        """Raises an `InputError` for values out of range."""
+        if min(self.hands, self.actions) < 1:
+            raise InputError("--hands and --actions must be at least 1")
+
+    def load(self) -> tuple[Policy, EnvConfig]:
+        """The policy, and its randomized environment with the time for a goal of evaluations.
+
+        Raises:
+            InputError: the policy or the ranges cannot be read.
+        """
+        policy, environment = load_policy(self.policy, self.task, self.layout)
+        return policy, dataclasses.replace(
+            environment,
+            randomization=load_randomization(self.randomization),
+            seconds_per_goal=EVALUATION_SECONDS,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A bundle of untrained networks, for timing where there is no trained one."""
+"""Untrained networks: the student of `train-policy`, and a bundle for timing."""
 
 from pathlib import Path
 
@@ -45,17 +45,22 @@ def untrained_bundle(folder: Path) -> Path:
     return folder
 
 
-def _policy_run(run: Path) -> Path:
-    """A run folder like that of `train-policy`, with untrained weights."""
-    config = PolicyConfig()
-    size = layout_size(LAYOUTS[config.layout])
-    agent = Agent(
-        size,
+def untrained_agent(config: PolicyConfig, precision: str = "32-true") -> Agent:
+    """The student of `train-policy` with initial weights."""
+    return Agent(
+        layout_size(LAYOUTS[config.layout]),
         hidden=config.hidden,
         memory=config.memory,
         critic_memory=config.critic_memory,
         privileged=False,
+        precision=precision,
     )
+
+
+def _policy_run(run: Path) -> Path:
+    """A run folder like that of `train-policy`, with untrained weights."""
+    config = PolicyConfig()
+    agent = untrained_agent(config)
     (run / "checkpoints").mkdir(parents=True)
     torch.save({"student": agent.state_dict()}, run / "checkpoints" / "best.ckpt")
     write_json(run / "config.json", to_plain(config))

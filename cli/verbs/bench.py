@@ -19,12 +19,13 @@ class BenchConfig:
     out: Path = Path("runs/bench.json")
     """The JSON file to write."""
     full: bool = False
-    """Measure the long curves as well, and plot them in an HTML file beside the JSON one;
-    without, a suite takes at most five minutes."""
+    """Measure the long curves as well, and plot them in an HTML file beside the JSON one; suite
+    policy also trains until 25 goals, against RecurrentPPO, which takes hours. Without, a suite
+    takes at most five minutes."""
     seconds: float = 30.0
     """Measuring time for each side of a comparison."""
     resume: bool = False
-    """Continue an interrupted run: measure the suites that are not in the JSON file yet."""
+    """Continue an interrupted run: measure what is not in the JSON file yet."""
 
 
 def main(argv: list[str]) -> None:

@@ -7,6 +7,7 @@ import torch
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
+from stable_baselines3.common.logger import Logger
 from torch import nn
 from torchrl.envs import GymWrapper
 from torchrl.envs.utils import check_env_specs
@@ -21,6 +22,7 @@ def test_stable_baselines_trains_on_states():
     env = gymnasium.make("OpenDactyl/Spin-v0", **SHORT)
     check_env(env, warn=False)
     model = PPO("MlpPolicy", env, n_steps=16, batch_size=8, n_epochs=1, seed=0, device="cpu")
+    model.set_logger(Logger(folder=None, output_formats=[]))  # writes no folder
     model.learn(32)
     assert model.num_timesteps == 32
     assert model.ep_info_buffer[0]["l"] >= 5
@@ -31,6 +33,7 @@ def test_stable_baselines_trains_on_images():
     check_env(env, warn=False)
     model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=8, n_epochs=1, device="cpu")
     assert {"left", "right", "top"} <= set(model.policy.features_extractor.extractors)
+    model.set_logger(Logger(folder=None, output_formats=[]))  # writes no folder
     model.learn(8)
     env.close()
 
