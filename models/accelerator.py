@@ -31,6 +31,7 @@ def training_device(accelerator: str) -> torch.device:
         InputError: see `check_accelerator`.
     """
     check_accelerator(accelerator)
-    found = torch.accelerator.current_accelerator() if accelerator != "cpu" else None
-    usable = found is not None and (accelerator == "gpu" or found.type == "cuda")
-    return found if usable and torch.accelerator.is_available() else torch.device("cpu")
+    found = torch.accelerator.current_accelerator(check_available=True)
+    if found is None or accelerator == "cpu" or (accelerator == "auto" and found.type != "cuda"):
+        return torch.device("cpu")
+    return found

@@ -41,7 +41,7 @@ LEVELS = {
     "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"),
                ("factory", "object_picture"),
                ("episode_views",)],
-    "models": [("onnx_file", "precision", "weights"), ("pose", "policy")],
+    "models": [("accelerator", "onnx_file", "precision", "weights"), ("pose", "policy")],
     "models/pose": [
         ("linalg", "blocks", "outputs"), ("refinement", "heads"), ("triangulation",),
         ("landmark", "keypoint", "dactyl", "resnet"), ("registry",),

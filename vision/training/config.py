@@ -6,6 +6,7 @@ from pathlib import Path
 
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.loading.augmentation import AugmentConfig
+from opendactyl.models.accelerator import ACCELERATORS
 from opendactyl.models.pose.heads import HEADS
 from opendactyl.models.pose.registry import POSE_NETWORKS
 
@@ -14,7 +15,7 @@ CHOICES = {
     "head": tuple(HEADS),
     "balance": ("fixed", "focal"),
     "schedule": ("cosine", "halving"),
-    "accelerator": ("auto", "cpu", "gpu"),
+    "accelerator": ACCELERATORS,
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
 }
 """Allowed values."""

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from opendactyl.core.errors import InputError
+from opendactyl.models.accelerator import check_accelerator
 from opendactyl.models.precision import cpu_multiplies_bf16
 from opendactyl.vision.training.callbacks import (
     Averaging,
@@ -72,11 +73,7 @@ def count_devices(config: VisionConfig) -> int:
     Raises:
         InputError: there are fewer GPUs than requested, or none.
     """
-    if config.accelerator == "gpu" and not torch.accelerator.is_available():
-        raise InputError(
-            "--accelerator is gpu; torch finds none on this machine (see `opendactyl doctor`); use "
-            "auto or cpu"
-        )
+    check_accelerator(config.accelerator)
     gpus = torch.cuda.device_count() if config.accelerator != "cpu" else 0
     if gpus and config.devices > gpus:
         raise InputError(f"--devices is {config.devices}; this machine has {gpus} GPUs")
