@@ -7,6 +7,7 @@ Implement the two classes. The base install suffices: it has neither simulator n
 
 import json
 import sys
+import time
 from contextlib import closing
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.runtime.goals import TaskGoals
-from opendactyl.control.runtime.interfaces import HandReading, Views
+from opendactyl.control.runtime.interfaces import HandReading, TimedViews
 from opendactyl.control.runtime.pose_filter import FilteredPose
 from opendactyl.control.runtime.recorded_cameras import fit
 from opendactyl.control.runtime.robot_loop import RobotLoop
@@ -31,10 +32,14 @@ class MyCameras:
         self._views, self._height, self._width, _ = shape
         self._rng = np.random.default_rng(0)
 
-    def read(self) -> Views:
-        """Return one RGB image per camera, or None for one that failed. May raise any exception."""
+    def read(self) -> TimedViews:
+        """Return one RGB image per camera, or None for one that failed. May raise any exception.
+
+        Times are those of the capture, as the driver states them, in seconds of `perf_counter`.
+        """
+        times = [time.perf_counter()] * self._views
         captured = self._rng.integers(0, 256, (self._views, 480, 480, 3), dtype=np.uint8)
-        return [fit(image, self._height, self._width) for image in captured]
+        return TimedViews([fit(image, self._height, self._width) for image in captured], times)
 
     def close(self) -> None:
         """Close your cameras."""
@@ -49,7 +54,7 @@ class MyHand:
 
     def read(self) -> HandReading:
         """Return joint angles (24,) in radians and fingertips (5, 3) in metres, hand frame."""
-        return HandReading(self._joints.copy(), np.zeros((5, 3)))
+        return HandReading(self._joints.copy(), np.zeros((5, 3)), time.perf_counter())
 
     def command(self, targets: NDArray[np.float64]) -> None:
         """Send joint targets (20,) in radians, within the limits in the bundle."""

@@ -17,8 +17,10 @@ from opendactyl.core.atomic_files import read_json, sha256
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import SymmetryGroup
 from opendactyl.policy.interface.actions import ActionDecoder
+from opendactyl.sim.hands.names import ACTUATORS
 from opendactyl.sim.objects.storage import check_stored, stored_object
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.raw_frames import check_raw_rig
@@ -82,6 +84,11 @@ class Bundle(PoseBundle):
     def task(self) -> str:
         """The task the policy was trained for."""
         return self.manifest["policy"]["task"]
+
+    @property
+    def max_joint_speed(self) -> Array:
+        """Limits (20,) of the speed of the joint targets, in rad/s; infinite if not stated."""
+        return np.array(self.manifest.get("max_joint_speed", [np.inf] * len(ACTUATORS)))
 
     def decoder(self) -> ActionDecoder:
         """Makes a decoder of the policy's actions."""

@@ -57,9 +57,20 @@ def _check_policy(manifest: dict[str, Any]) -> None:
     period = float(manifest["control_period_s"])
     if not 0 < period < 10:
         raise InputError(f"the control period is {period} s")
+    _check_speed(manifest)
     joints = list(manifest["joints"])
     if joints != list(JOINTS):
         raise InputError(f"it was made for a hand with other joints: {joints}")
+
+
+def _check_speed(manifest: dict[str, Any]) -> None:
+    if "max_joint_speed" not in manifest:
+        return
+    speed = np.array(manifest["max_joint_speed"], dtype=np.float64)
+    if speed.shape != (len(ACTUATORS),) or not (speed > 0).all():
+        raise InputError(
+            f"max_joint_speed must be {len(ACTUATORS)} positive numbers in rad/s, one per actuator"
+        )
 
 
 def _check_action(action: dict[str, Any], decoder: ActionDecoder) -> None:
@@ -154,9 +165,16 @@ def _describe_policy(manifest: dict[str, Any]) -> dict[str, str]:
         "observation": ", ".join(f"{f['name']} ({f['size']})" for f in policy["observation"]),
         "action": f"{len(action['low'])} actuators × {action['bins']} bins, {action['mode']} "
         f"targets by the {decision}, smoothing {action['smoothing']}",
+        "max speed": _speeds(manifest),
         "normaliser": policy.get("normaliser", "not stated"),
         "joints": ", ".join(manifest["joints"]),
     }
+
+
+def _speeds(manifest: dict[str, Any]) -> str:
+    if "max_joint_speed" not in manifest:
+        return "not stated"
+    return ", ".join(f"{speed:g}" for speed in manifest["max_joint_speed"]) + " rad/s of targets"
 
 
 def _ports(ports: dict[str, Any]) -> str:

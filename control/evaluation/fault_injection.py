@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import Bundle
 from opendactyl.control.bundle.policy_session import PolicyMemory, PolicySession
-from opendactyl.control.runtime.interfaces import CameraSource, Hand, HandReading, PoseSource, Views
+from opendactyl.control.runtime.interfaces import (
+    CameraSource,
+    Hand,
+    HandReading,
+    PoseSource,
+    TimedViews,
+    Views,
+)
 from opendactyl.geometry.rotation import Array, quat_from_axis_angle, quat_multiply
 from opendactyl.vision.estimator import Pose
 
@@ -63,12 +70,18 @@ class _FaultyCameras:
         self._last: dict[int, NDArray[np.uint8]] = {}
         self._rng = np.random.default_rng(0)
 
-    def read(self) -> Views:
-        views, number = list(self._cameras.read()), self._faults.view
+    def read(self) -> Views | TimedViews:
+        read = self._cameras.read()
+        if isinstance(read, TimedViews):
+            return TimedViews(self._changed(read.views), read.times)
+        return self._changed(read)
+
+    def _changed(self, fresh: Views) -> Views:
+        views, number = list(fresh), self._faults.view
         active = self._faults.active
-        for other, fresh in enumerate(views):
-            if fresh is not None and not (other == number and "freeze" in active):
-                self._last[other] = fresh
+        for other, image in enumerate(views):
+            if image is not None and not (other == number and "freeze" in active):
+                self._last[other] = image
         view = views[number]
         if view is not None and "freeze" in active:
             view = self._last.get(number, view)

@@ -1,9 +1,12 @@
 """Builds a bundle from an estimator and a policy, each of a run or of another bundle."""
 
+import math
 import shutil
 import uuid
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from opendactyl.control.bundle.load import (
     CARD_FILE,
@@ -22,12 +25,13 @@ from opendactyl.control.packaging.estimator import (
     trained_estimator,
 )
 from opendactyl.control.packaging.objects import add_object
-from opendactyl.core.atomic_files import replace_folder, sha256, write_json, write_text
+from opendactyl.core.atomic_files import read_json, replace_folder, sha256, write_json, write_text
 from opendactyl.core.errors import InputError, file_errors
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import new_folder
 from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student, training_record
+from opendactyl.policy.interface.actions import ActionDecoder
 from opendactyl.policy.interface.tasks import TASKS, check_task
 from opendactyl.sim.hands.names import CONTROL_PERIOD, JOINTS
 from opendactyl.sim.objects.storage import FOLDER as OBJECT_FOLDER
@@ -99,6 +103,7 @@ def _write_networks(config: ExportConfig, folder: Path) -> dict[str, Any]:
         manipulated = about["object"]
         manifest |= OF_POLICIES
         manifest["policy"] = about | ({"task": config.task} if config.task else {})
+        manifest["max_joint_speed"] = _max_joint_speed(config, about["action"])
         policy = {"policy": trained}
     if module is None:
         manifest |= bundled_estimator(config, folder / POSE_FILE, manipulated)
@@ -109,6 +114,24 @@ def _write_networks(config: ExportConfig, folder: Path) -> dict[str, Any]:
     add_object(manifest, [config.vision, *policies], folder)
     names = [name for name in (POSE_FILE, POLICY_FILE) if (folder / name).exists()]
     return manifest | {"sha256": {name: sha256(folder / name) for name in names}}
+
+
+def _max_joint_speed(config: ExportConfig, action: dict[str, Any]) -> list[float]:
+    """Limits of the speed of the joint targets in rad/s, one per actuator."""
+    decoder = ActionDecoder.from_dict(action)
+    if config.max_joint_speed is not None:
+        if not 0 < config.max_joint_speed < math.inf:
+            raise InputError(
+                f"--max-joint-speed is {config.max_joint_speed}; it must be positive, in rad/s"
+            )
+        return [config.max_joint_speed] * len(decoder.low)
+    if is_bundle(source := _policy_of(config)):
+        stated = read_json(source / MANIFEST_FILE).get("max_joint_speed")
+        if stated is not None:
+            return stated
+    step = (1 - decoder.config.smoothing) * (decoder.high - decoder.low)
+    # Rounded up: a limit must not change what smoothing does.
+    return (np.ceil(step / CONTROL_PERIOD * 1000) / 1000).tolist()
 
 
 def _policy_of(config: ExportConfig) -> Path:

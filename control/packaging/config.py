@@ -24,6 +24,9 @@ class ExportConfig:
     rig: str | None = None
     """Name or TOML file of the rig of raw frames, with their sizes, lenses and regions of interest.
     Its cameras must be those of training, except for --model keypoint."""
+    max_joint_speed: float | None = None
+    """Largest speed of the joint targets in rad/s, for every actuator; `max_joint_speed` in the
+    manifest may differ between them. Default: the fastest that the action's smoothing allows."""
     quantize: Path | None = None
     """A dataset of the rig: quantizes the estimator's convolutions to 8 bits, calibrated on its
     samples. Smaller and faster, slightly less accurate."""

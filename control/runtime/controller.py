@@ -34,6 +34,7 @@ class Controller:
         self._decoder = bundle.decoder()
         self._symmetry = bundle.symmetry
         self._patience = round(patience / bundle.period)
+        self._largest_step = bundle.max_joint_speed * bundle.period
         self._memory = bundle.policy.initial_memory(batch)
         self.position: Array = np.zeros((batch, 3))
         """Last valid positions (B, 3) in metres."""
@@ -109,7 +110,8 @@ class Controller:
         angles = np.zeros((len(self.age), len(ACTUATORS)))
         all_bins[hands], angles[hands] = bins, joints[:, _ACTUATED]
         before = self.targets
-        moved = self._decoder.decode(all_bins, angles)
+        decoded = self._decoder.decode(all_bins, angles)
+        moved = before + np.clip(decoded - before, -self._largest_step, self._largest_step)
         acting = np.zeros((len(self.age), 1), dtype=bool)
         acting[hands[finite]] = True
         self._decoder.targets = np.where(acting, moved, before)

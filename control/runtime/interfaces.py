@@ -18,11 +18,21 @@ Views = Sequence[NDArray[np.uint8] | None]
 """Synchronized images (H, W, 3), one per camera; None where a camera gave no image."""
 
 
+@dataclass(frozen=True, eq=False)
+class TimedViews:
+    """Images with the times at which they were captured."""
+
+    views: Views
+    """One per camera."""
+    times: Sequence[float]
+    """One capture time per camera, in seconds of the loop's clock, `time.perf_counter`."""
+
+
 class Fault(RuntimeError):
     """A component of the loop gave no usable value."""
 
     def __init__(self, component: str, message: str) -> None:
-        """`component` is `camera`, `pose`, `goal`, `policy` or `hand`."""
+        """`component` is `camera`, `wiring`, `pose`, `goal`, `policy` or `hand`."""
         super().__init__(message)
         self.component = component
 
@@ -44,6 +54,8 @@ class HandReading:
     """Joint angles (24,) in radians, in the order of `sim.hands.names.JOINTS`."""
     fingertips: Array
     """Fingertip positions (5, 3) in metres, hand frame, in the order of `FINGERTIPS`."""
+    time: float | None = None
+    """When they were measured, in seconds of the loop's clock; None: unknown, never too old."""
 
 
 class Hand(Protocol):
@@ -65,8 +77,11 @@ class Hand(Protocol):
 class CameraSource(Protocol):
     """Synchronized cameras."""
 
-    def read(self) -> Views:
-        """Returns the newest images: RGB, in the rig's order, at the estimator's size."""
+    def read(self) -> Views | TimedViews:
+        """Returns the newest images: RGB, in the rig's order, at the estimator's size.
+
+        With `TimedViews`, a camera that lags or returns buffered frames is a fault.
+        """
         ...
 
     def close(self) -> None:

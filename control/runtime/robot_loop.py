@@ -22,7 +22,13 @@ from opendactyl.control.runtime.interfaces import (
     as_fault,
 )
 from opendactyl.control.runtime.telemetry import ACTING, COASTING, HOLDING, Status, Telemetry
-from opendactyl.control.runtime.validation import check_goal, check_pose, check_reading
+from opendactyl.control.runtime.validation import (
+    MAX_AGE,
+    age_defect,
+    check_goal,
+    check_pose,
+    check_reading,
+)
 from opendactyl.geometry.rotation import Array
 from opendactyl.vision.estimator import Pose
 
@@ -45,6 +51,7 @@ class RobotLoop:
         goals: GoalSource,
         *,
         patience: float = PATIENCE,
+        max_age: float = MAX_AGE,
         clock: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -56,7 +63,8 @@ class RobotLoop:
             source: provides the object's pose.
             goals: provides the goal orientations.
             patience: seconds for which the last valid pose is used; then the hand is held still.
-            clock: a monotonic clock in seconds.
+            max_age: largest age in seconds of hand readings that state when they were measured.
+            clock: a monotonic clock in seconds, that of the readings' times.
             sleep: waits for a number of seconds.
         """
         self.period = bundle.period
@@ -65,7 +73,7 @@ class RobotLoop:
         self._controller = Controller(bundle, patience=patience)
         self._started = False
         self._goal: Array | None = None
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._sleep, self._max_age = clock, sleep, max_age
         self._reached = 0
 
     def restart(self) -> None:
@@ -126,6 +134,7 @@ class RobotLoop:
         try:
             reading = self.hand.read()
             check_reading(reading)
+            self._check_age(reading)
         except EndOfRecording:
             raise
         except Exception as error:
@@ -134,6 +143,12 @@ class RobotLoop:
         finally:
             self.telemetry.durations.add("hand", self._clock() - began)
         return reading
+
+    def _check_age(self, reading: HandReading) -> None:
+        if reading.time is not None:
+            defect = age_defect(reading.time, self._clock(), self._max_age)
+            if defect:
+                raise Fault("hand", f"the hand's reading {defect}")
 
     def _update_pose(self, reading: HandReading | None, faults: list[Fault]) -> None:
         pose: Pose | None = None

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from opendactyl.control.runtime.interfaces import CameraSource, Hand, HandReading, Views
+from opendactyl.control.runtime.interfaces import (
+    CameraSource,
+    Hand,
+    HandReading,
+    TimedViews,
+    Views,
+)
 from opendactyl.geometry.rotation import Array
 
 T = TypeVar("T")
@@ -87,7 +93,7 @@ class CamerasWithTimeout:
         """Starts the thread."""
         self._cameras, self._worker = cameras, _Worker(seconds)
 
-    def read(self) -> Views:
+    def read(self) -> Views | TimedViews:
         """Returns the newest images."""
         return self._worker.call(self._cameras.read)
 

@@ -9,6 +9,8 @@ from opendactyl.vision.estimator import Pose
 
 MAX_DISTANCE = 0.35
 """Largest possible distance of the object from the hand frame's origin, in metres."""
+MAX_AGE = 0.2
+"""Default of the largest age of frames and hand readings in seconds: two and a half actions."""
 _TOLERANCE = 1e-3
 """Of correlations: networks compute covariances in float32."""
 
@@ -27,6 +29,20 @@ def check_reading(reading: HandReading) -> None:
         )
     if not (np.isfinite(reading.joints).all() and np.isfinite(reading.fingertips).all()):
         raise Fault("hand", "the hand returned values that are not finite")
+
+
+def age_defect(captured: float, now: float, limit: float) -> str:
+    """What is wrong with the age of a frame or a reading; empty if nothing is.
+
+    Args:
+        captured: its capture time in seconds.
+        now: the present time of the same clock.
+        limit: the largest age in seconds.
+    """
+    age = now - captured
+    if not np.isfinite(age) or age < -limit:
+        return f"has the capture time {captured:.3f} s at {now:.3f} s (is it of another clock?)"
+    return f"is {age:.2f} s old, more than {limit:g} s (buffered or lagging?)" * (age > limit)
 
 
 def check_pose(pose: Pose) -> Pose:

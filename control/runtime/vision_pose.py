@@ -1,7 +1,7 @@
 """The pose from cameras: frames are checked before the estimator runs, its output after."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,9 +14,10 @@ from opendactyl.control.runtime.interfaces import (
     EndOfRecording,
     Fault,
     HandReading,
+    TimedViews,
     Views,
 )
-from opendactyl.control.runtime.validation import check_pose
+from opendactyl.control.runtime.validation import MAX_AGE, age_defect, check_pose
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
 from opendactyl.vision.estimator import Pose
@@ -98,7 +99,15 @@ class FrameCheck:
 class VisionPose:
     """Runs the bundle's estimator on a camera source."""
 
-    def __init__(self, bundle: Bundle, cameras: CameraSource, *, raw: bool = False) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        cameras: CameraSource,
+        *,
+        raw: bool = False,
+        max_age: float = MAX_AGE,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         """Takes over the cameras: `close` closes them.
 
         Args:
@@ -106,6 +115,8 @@ class VisionPose:
             cameras: the cameras.
             raw: whether they give raw frames of `bundle.raw_rig`, which the estimator undistorts,
                 instead of images of the estimator's size.
+            max_age: largest age in seconds of frames that have a capture time.
+            clock: the clock of the capture times.
 
         Raises:
             InputError: the bundle does not state the cameras of raw frames.
@@ -115,10 +126,10 @@ class VisionPose:
                 f"{bundle.path} does not state the cameras of raw frames; export it with --rig"
             )
         self.cameras = cameras
-        self._raw = raw
+        self._raw, self._max_age, self._clock = raw, max_age, clock
         self.views: Views = ()
         """The last images, valid or not."""
-        self._estimator = bundle.estimator
+        self._estimator, self._names = bundle.estimator, bundle.rig.names
         shapes = [bundle.estimator.shape[1:]] * len(bundle.rig.names)
         if raw and bundle.raw_rig is not None:
             shapes = [(c.height, c.width, 3) for c in bundle.raw_rig.cameras]
@@ -141,7 +152,7 @@ class VisionPose:
         self._seconds = {}
         began = time.perf_counter()
         try:
-            self.views = self.cameras.read()
+            self.views = self._read()
             frames = self._frames.check(self.views, reading.joints)
         except (EndOfRecording, Fault):
             raise
@@ -156,6 +167,25 @@ class VisionPose:
         pose = self._continued(check_pose(self._estimator.estimate(images)))
         self._seconds["estimate"] = time.perf_counter() - captured
         return pose
+
+    def _read(self) -> Views:
+        """The newest images.
+
+        Raises:
+            Fault: some are too old.
+        """
+        read = self.cameras.read()
+        if not isinstance(read, TimedViews):
+            return read
+        now = self._clock()
+        found = [
+            f"{name} {defect}"
+            for name, view, captured in zip(self._names, read.views, read.times, strict=True)
+            if view is not None and (defect := age_defect(captured, now, self._max_age))
+        ]
+        if found:
+            raise Fault("camera", "; ".join(found))
+        return read.views
 
     def _continued(self, pose: Pose) -> Pose:
         """The equivalent pose of a symmetric object that is nearest to the one before."""
