@@ -66,7 +66,8 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
     inputs = {"images": torch.randint(0, 256, (2, views, *shape), dtype=torch.uint8)}
     dynamic: dict[str, Any] = {"images": {0: torch.export.Dim("batch", min=1)}}
     if module.any_cameras:
-        inputs |= {name: getattr(wrapper, name) for name in CAMERAS}
+        # Copies: the size of a tensor that is also a buffer would be exported as a constant.
+        inputs |= {name: getattr(wrapper, name).clone() for name in CAMERAS}
         count = torch.export.Dim("views", min=1)
         dynamic["images"][1] = count
         dynamic |= {name: {0: count} for name in CAMERAS}
