@@ -50,7 +50,8 @@ SIZES = {
     },
     "evaluate": {"--episodes": 1, "--seconds-per-goal": 0.4, "--video-seconds": 0.4},
     "run": {"--seconds": 0.4},
-    "opendactyl.benchmarks.studies.memory": {"--actions": 20_000, "--seeds": 1, "--episodes": 2},
+    "opendactyl.benchmarks.studies.memory": {
+        "--actions": 20_000, "--teacher-actions": 20_000, "--seeds": 1, "--episodes": 2},
 }  # fmt: skip
 """Options that replace those of the documentation."""
 OUTPUTS = {
