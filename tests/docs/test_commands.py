@@ -19,11 +19,11 @@ from opendactyl.datasets.generation.generate import generate
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 COMMAND = re.compile(r"(\.venv/bin/)?opendactyl |make [a-z]|python (-P )?-m ")
-NAME = re.compile(r"opendactyl (VERB|(rig|object|hand) [a-z-]+)")
+NAME = re.compile(r"opendactyl (VERB|estimate|(rig|object|hand) [a-z-]+)")
 """What a sentence calls a verb, without its arguments."""
 PLACEHOLDERS = {
     "--data …": "--data data/val", "--against …": "--against runs/other",
-    "probe RUN": "probe runs/policy-spin",
+    "probe RUN": "probe runs/policy-spin", "--images DIR": "--images my-frames",
 }  # fmt: skip
 PROGRAM_OF_TARGET = {"ablation": "opendactyl.benchmarks.studies.ablations"}
 RUN_ELSEWHERE = {
