@@ -13,6 +13,7 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.control.bundle.hand import HandInterface
 from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.runtime.goals import TaskGoals
 from opendactyl.control.runtime.interfaces import HandReading, TimedViews
@@ -21,7 +22,6 @@ from opendactyl.control.runtime.recorded_cameras import fit
 from opendactyl.control.runtime.robot_loop import RobotLoop
 from opendactyl.control.runtime.timeouts import CamerasWithTimeout, HandWithTimeout
 from opendactyl.control.runtime.vision_pose import VisionPose
-from opendactyl.sim.hands.names import ACTUATORS, JOINTS
 
 
 class MyCameras:
@@ -48,17 +48,19 @@ class MyCameras:
 class MyHand:
     """Drives a hand; this one moves to its targets at once."""
 
-    def __init__(self) -> None:
-        """Connect to your hand."""
-        self._joints = np.zeros(len(JOINTS))
+    def __init__(self, interface: HandInterface) -> None:
+        """Connect to your hand; the bundle gives the orders of joints and actuators."""
+        self._interface = interface
+        self._joints = np.zeros(len(interface.joints))
 
     def read(self) -> HandReading:
-        """Return joint angles (24,) in radians and fingertips (5, 3) in metres, hand frame."""
-        return HandReading(self._joints.copy(), np.zeros((5, 3)), time.perf_counter())
+        """Return joint angles (J,) in radians and fingertips (F, 3) in metres, hand frame."""
+        fingertips = np.zeros((len(self._interface.fingertips), 3))
+        return HandReading(self._joints.copy(), fingertips, time.perf_counter())
 
     def command(self, targets: NDArray[np.float64]) -> None:
-        """Send joint targets (20,) in radians, within the limits in the bundle."""
-        self._joints[[JOINTS.index(name) for name in ACTUATORS]] = targets
+        """Send joint targets (A,) in radians, within the limits in the bundle."""
+        self._joints = self._interface.weights.T @ targets
 
     def close(self) -> None:
         """Disconnect from your hand."""
@@ -68,7 +70,7 @@ def main(path: str, actions: int) -> None:
     """Runs the loop at 12.5 Hz; calls of drivers time out after 40 ms."""
     bundle = load_bundle(path)
     cameras = CamerasWithTimeout(MyCameras(bundle.estimator.shape), 0.04)
-    hand = HandWithTimeout(MyHand(), 0.04)
+    hand = HandWithTimeout(MyHand(bundle.hand), 0.04)
     source = FilteredPose(VisionPose(bundle, cameras))
     loop = RobotLoop(bundle, hand, source, TaskGoals(bundle.task, symmetry=bundle.symmetry))
     with closing(hand), closing(source):

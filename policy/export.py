@@ -15,10 +15,12 @@ from opendactyl.models.policy.actor_critic import Actor, ExportedActor
 from opendactyl.models.weights import about_weights, load_weights
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig, ActionDecoder
-from opendactyl.policy.interface.observations import FIELD_SIZES, LAYOUTS, layout_size
+from opendactyl.policy.interface.observations import LAYOUTS, HandSize, field_sizes, layout_size
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.provenance import known_seeds
-from opendactyl.sim.objects.storage import stored_object
+from opendactyl.sim.assets.storage import stored_reference
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
 from opendactyl.sim.scene import load_scene
 
 OPSET = 20
@@ -41,9 +43,12 @@ def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:
             f"the policy in {run} observes what a robot cannot measure; give it to train-policy as "
             "--teacher, and export the run that imitates it"
         )
-    size = layout_size(LAYOUTS[config["layout"]])
+    hand = hand_of(run, config)
+    size = layout_size(LAYOUTS[config["layout"]], HandSize.of(hand))
     try:
-        actor = make_actor(load_student(run), size, config["hidden"], config["memory"])
+        actor = make_actor(
+            load_student(run), size, config["hidden"], config["memory"], len(hand.actuators)
+        )
     except RuntimeError as error:
         raise InputError(
             f"the policy in {run} has another shape than its config.json says"
@@ -51,8 +56,17 @@ def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:
     return actor, config
 
 
+def hand_of(run: Path, config: dict[str, Any]) -> HandSpec:
+    """The hand of a run; its settings name none if it is the default."""
+    return hand_spec(stored_reference(run, "hand", config.get("hand", DEFAULT_HAND)))
+
+
 def make_actor(
-    weights: dict[str, torch.Tensor], size: int, hidden: int = 256, memory: str = "lstm"
+    weights: dict[str, torch.Tensor],
+    size: int,
+    hidden: int = 256,
+    memory: str = "lstm",
+    actuators: int = 20,
 ) -> Actor:
     """The actor among the weights of an agent.
 
@@ -61,11 +75,12 @@ def make_actor(
         size: length of the observation.
         hidden: units per layer.
         memory: one of `MEMORIES`.
+        actuators: number of the hand's actuators.
 
     Raises:
         RuntimeError: the weights have other shapes.
     """
-    actor = Actor(size, hidden=hidden, memory=memory)
+    actor = Actor(size, actuators=actuators, hidden=hidden, memory=memory)
     actor.load_state_dict(
         {k.removeprefix("actor."): v for k, v in weights.items() if k.startswith("actor.")}
     )
@@ -89,13 +104,16 @@ def load_with_environment(
         actor, config = load_actor(path)
         return actor, EnvConfig(
             task=task or config["task"],
-            object=stored_object(path, config["object"]),
+            object=stored_reference(path, "object", config["object"]),
+            hand=hand_of(path, config).reference,
             layout=config["layout"],
             action=_action_config(config),
         )
     environment = EnvConfig(task=task or about_weights(path).get("task", "spin"), layout=layout)
     try:
-        actor = make_actor(load_weights(path), layout_size(LAYOUTS[layout]))
+        actor = make_actor(
+            load_weights(path), layout_size(LAYOUTS[layout], HandSize.of(hand_spec()))
+        )
     except RuntimeError as error:
         raise InputError(f"{path} is no LSTM policy of 256 units with layout {layout}") from error
     return actor, environment
@@ -120,7 +138,8 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
     """Writes `policy.onnx` and returns its description for the manifest."""
     actor, config = load_actor(run)
     layout = LAYOUTS[config["layout"]]
-    size, hidden = layout_size(layout), actor.hidden
+    hand = hand_of(run, config)
+    size, hidden = layout_size(layout, HandSize.of(hand)), actor.hidden
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -135,7 +154,8 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
             verbose=False,
         )
     save_onnx(program, path)
-    scene = load_scene(stored_object(run, config["object"]))
+    scene = load_scene(stored_reference(run, "object", config["object"]), hand.reference)
+    sizes = field_sizes(HandSize.of(hand))
     low, high = scene.actuator_range.T
     return {
         "inputs": {"observation": ["batch", size], "h": ["batch", hidden], "c": ["batch", hidden]},
@@ -144,10 +164,25 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
             "h_out": ["batch", hidden],
             "c_out": ["batch", hidden],
         },
-        "observation": [{"name": name, "size": FIELD_SIZES[name]} for name in layout],
+        "observation": [{"name": name, "size": sizes[name]} for name in layout],
         "normaliser": "inside the network",
         "action": ActionDecoder(_action_config(config), np.array(low), np.array(high)).to_dict(),
         "memory": config["memory"],
         "task": config["task"],
         "object": config["object"],
+    }
+
+
+def describe_hand(run: Path) -> dict[str, Any]:
+    """Entries of a bundle's manifest: the hand's joints, and what else the control loop needs."""
+    hand = hand_of(run, read_json(run / CONFIG_NAME))
+    transmission = load_scene(hand=hand.reference).transmission
+    return {
+        "joints": list(hand.joints),
+        "hand": {
+            "name": hand.name,
+            "files": hand.checksums.identity["files"],
+            "actuators": transmission.to_dict(hand),
+            "fingertips": [tip.name for tip in hand.fingertips],
+        },
     }

@@ -29,9 +29,9 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.models.policy.actor_critic import Actor
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import decide
-from opendactyl.policy.randomization.backlash import CALIBRATED_EXPONENTS
 from opendactyl.policy.randomization.physics import Physics
-from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.sim.hands.spec import HandSpec
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 ROUNDS, HANDS = 8, 256
 """Roll-outs, and hands in each."""
@@ -45,8 +45,8 @@ TEST_FRACTION, SELECTION_FRACTION = 0.25, 0.15
 """Fractions of the episodes that a network is tested on, and that select its training step."""
 LEAST_EPISODES = 16
 """With fewer running episodes, nothing is trained at that time."""
-LOOSEST = CALIBRATED_EXPONENTS < 2.0
-"""The tendons and directions (2, 20) with the widest slack."""
+LOOSE_EXPONENT = 2.0
+"""Calibrated exponents of backlash below this belong to the tendons with the widest slack."""
 SOURCES = ("memory", "observation")
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -97,7 +97,7 @@ def _roll_out(actor: Actor, environment: EnvConfig, number: int) -> dict[str, li
     env = HandEnv(settings, HANDS, seed=SEED, first_episode=number * HANDS)
     policy, _ = env.reset()
     assert env.randomizer is not None
-    physics = physics_properties(env.randomizer.physics)
+    physics = physics_properties(env.randomizer.physics, env.scene.hand)
     h, c = actor.initial_state(HANDS)
     start = torch.ones(HANDS, 1)
     record: dict[str, list[Any]] = {key: [] for key in (*SOURCES, "running", *physics)}
@@ -116,9 +116,14 @@ def _roll_out(actor: Actor, environment: EnvConfig, number: int) -> dict[str, li
     return record
 
 
-def physics_properties(physics: list[Physics]) -> dict[str, Array]:
-    """Properties (N, K) of N episodes: delayed actuators, and logarithms of the others."""
-    rates = np.array([p.backlash[LOOSEST] for p in physics])
+def physics_properties(physics: list[Physics], hand: HandSpec) -> dict[str, Array]:
+    """Properties (N, K) of N episodes: delayed actuators, and logarithms of the others.
+
+    Backlash is that of the loosest tendons, or of all where the hand's is not calibrated.
+    """
+    exponents = hand.backlash_exponents
+    loose = slice(None) if exponents is None else exponents < LOOSE_EXPONENT
+    rates = np.array([p.backlash[loose].ravel() for p in physics])
     return {
         "delay": np.array([p.action_delay for p in physics], dtype=np.float64),
         "backlash": -np.log(rates),  # The slack is inversely proportional to the rate.

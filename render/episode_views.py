@@ -17,6 +17,7 @@ from opendactyl.render.appearance.config import PRESETS, load_appearance
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.base import Renderer
 from opendactyl.render.factory import make_renderer
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.state import State
 
@@ -34,11 +35,14 @@ APPEARANCE_STREAM = 12
 class SceneView:
     """A spectator's view of the hand, from the thumb's side."""
 
-    def __init__(self, object_name: str = "block", *, seed: int = 0) -> None:
+    def __init__(
+        self, object_name: str = "block", hand: str = DEFAULT_HAND, *, seed: int = 0
+    ) -> None:
         """Opens a renderer.
 
         Args:
             object_name: the object in the hand.
+            hand: the hand.
             seed: seed of the calibrated appearance.
         """
         intrinsics = intrinsics_from_fovy(np.deg2rad(26.0), FRAME, FRAME)
@@ -47,7 +51,9 @@ class SceneView:
         rng, obj = np.random.default_rng(seed), object_spec(object_name)
         self._appearance = sample_appearance(rng, PRESETS["calibrated"], views=1, obj=obj)
         rig = Rig("scene", (self.camera,))
-        self._renderer = make_renderer(rig=rig, object_name=object_name, image_size=FRAME)
+        self._renderer = make_renderer(
+            rig=rig, object_name=object_name, hand=hand, image_size=FRAME
+        )
 
     def frame(self, state: State, goal: Array) -> Image.Image:
         """A frame of a video: the hand, and the goal's axes (4,) above the object."""
@@ -67,6 +73,7 @@ class EpisodeViews:
     def __init__(
         self,
         object_name: str = "block",
+        hand: str = DEFAULT_HAND,
         *,
         image_size: int = 64,
         rig: str | Path = "dactyl",
@@ -77,13 +84,14 @@ class EpisodeViews:
 
         Args:
             object_name: the object in the hand.
+            hand: the hand.
             image_size: width and height of each camera's image in pixels.
             rig: the cameras: a TOML file, or the name of a shipped rig.
             renderer: renderer of the cameras' images: classic or filament.
             appearance: preset or TOML file of the cameras' images.
         """
         self.image_size = image_size
-        self._name, self._kind = object_name, renderer
+        self._name, self._hand, self._kind = object_name, hand, renderer
         self._object = object_spec(object_name)
         self._rig, self._ranges = load_rig(rig), load_appearance(appearance)
         self.names = self._rig.names
@@ -107,10 +115,14 @@ class EpisodeViews:
     @cached_property
     def _cameras(self) -> Renderer:
         renderer = make_renderer(
-            self._kind, rig=self._rig, object_name=self._name, image_size=self.image_size
+            self._kind,
+            rig=self._rig,
+            object_name=self._name,
+            hand=self._hand,
+            image_size=self.image_size,
         )
         return self._opened.enter_context(renderer)
 
     @cached_property
     def _scene(self) -> SceneView:
-        return self._opened.enter_context(closing(SceneView(self._name)))
+        return self._opened.enter_context(closing(SceneView(self._name, self._hand)))

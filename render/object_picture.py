@@ -14,7 +14,6 @@ from opendactyl.geometry.transforms import invert_pose
 from opendactyl.render.appearance.config import PRESETS
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.opengl.renderer import ClassicRenderer
-from opendactyl.sim.hands.names import JOINTS
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.state import State
 
@@ -51,10 +50,11 @@ def draw_object(name: str) -> Image.Image:
     sheet = Image.new("RGB", (3 * PANEL, 2 * PANEL), BACKGROUND)
     appearance = dataclasses.replace(appearance, shadow=False)
     with _WithoutHand(Rig("object", (camera,)), name, full_meshes=True) as renderer:
+        joints = len(renderer.render_scene.scene.joint_qpos)
         for number, (side, (axis, up)) in enumerate(SIDES.items()):
             sign = 1.0 if side[0] == "+" else -1.0
             rotation = _facing(sign * np.eye(3)[axis], np.eye(3)[up])
-            state = State(np.zeros(len(JOINTS)), np.zeros(3), matrix_to_quat(rotation))
+            state = State(np.zeros(joints), np.zeros(3), matrix_to_quat(rotation))
             pixels = renderer.render(state, appearance)[0]
             pixels[~renderer.unoccluded_mask()[0]] = BACKGROUND
             panel = Image.fromarray(pixels)

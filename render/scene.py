@@ -23,8 +23,10 @@ from opendactyl.render.appearance.config import (
 )
 from opendactyl.render.appearance.textures import TEXTURE_SIZE, backdrop_texture
 from opendactyl.render.meshes.simplify import reduce_shadow_casters, simplify_hand
-from opendactyl.sim.hands import names
-from opendactyl.sim.hands.hand_frame import WORLD_FROM_HAND, to_world
+from opendactyl.sim.hands.frame import HandFrame
+from opendactyl.sim.hands.model import HAND_GROUP
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.objects.spec import ObjectSpec
 from opendactyl.sim.scene import Scene, scene_spec
@@ -66,20 +68,24 @@ class RenderScene:
         return self.scene.model
 
 
-def build_render_scene(rig: Rig, object_name: str, *, full_meshes: bool = False) -> RenderScene:
+def build_render_scene(
+    rig: Rig, object_name: str, hand: str = DEFAULT_HAND, *, full_meshes: bool = False
+) -> RenderScene:
     """Compiles hand, object, cameras, the maximum number of lights and distractors, and a room.
 
     Args:
         rig: the cameras, at the resolution to render.
         object_name: a shipped object, or the path of an object's file.
+        hand: a shipped hand, or the path of a hand's file.
         full_meshes: do not simplify the hand's meshes, and let all geoms cast shadows; slower, with
             nearly the same images.
     """
-    spec = scene_spec(object_name)
+    description = hand_spec(hand)
+    spec = scene_spec(object_name, hand)
     _add_cameras(spec, rig)
-    _add_room(spec)
+    _add_room(spec, description.frame)
     if not full_meshes:
-        simplify_hand(spec, rig)
+        simplify_hand(spec, description, rig)
         reduce_shadow_casters(spec)
     for number in range(MAX_LIGHTS):
         spec.worldbody.add_light(
@@ -99,10 +105,10 @@ def build_render_scene(rig: Rig, object_name: str, *, full_meshes: bool = False)
     visual.quality.shadowsize, visual.map.shadowscale = 384, 0.25
     # Boxes are lit per vertex; all of them are too small to need subdivision.
     visual.quality.numquads = 1
-    spec.stat.extent, spec.stat.center = 1.0, WORLD_FROM_HAND[:3, 3]
+    spec.stat.extent, spec.stat.center = 1.0, description.frame.world_from_hand[:3, 3]
     # Screen-space ambient occlusion is slow and noisy; only the filament renderer reads this.
     spec.add_numeric(name="filament.ao.enabled", data=[0])
-    scene = Scene.compile(spec, object_name)
+    scene = Scene.compile(spec, object_name, hand)
     textures = np.zeros((2, TEXTURE_SIZE, TEXTURE_SIZE, 3), dtype=np.uint8)
     return RenderScene(scene, rig, object_spec(object_name), textures)
 
@@ -118,7 +124,7 @@ def _add_cameras(spec: mujoco.MjSpec, rig: Rig) -> None:
         )
 
 
-def _add_room(spec: mujoco.MjSpec) -> None:
+def _add_room(spec: mujoco.MjSpec, frame: HandFrame) -> None:
     for name in ("floor", "wall"):
         spec.add_texture(
             name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_SIZE, height=TEXTURE_SIZE,
@@ -126,7 +132,7 @@ def _add_room(spec: mujoco.MjSpec) -> None:
         )  # fmt: skip
         material = spec.add_material(name=name, specular=0.1, shininess=0.1)
         material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
-    origin, x, y = WORLD_FROM_HAND[:3, 3], WORLD_FROM_HAND[:3, 0], WORLD_FROM_HAND[:3, 1]
+    x, y, _, origin = frame.world_from_hand[:3].T
     floor = origin + np.array([0.0, 0.0, FLOOR_HEIGHT])
     inert = {"type": mujoco.mjtGeom.mjGEOM_PLANE, "contype": 0, "conaffinity": 0, "group": 0}
     spec.worldbody.add_geom(
@@ -164,8 +170,9 @@ def true_cameras(rig: Rig, appearance: Appearance) -> tuple[Camera, ...]:
 def apply_appearance(render_scene: RenderScene, appearance: Appearance) -> None:
     """Sets the model and textures to an appearance, independently of the previous one."""
     _set_cameras(render_scene, true_cameras(render_scene.rig, appearance))
-    _set_lights(render_scene.model, appearance)
-    _set_material(render_scene.model, names.PREFIX + "MatViz", appearance.hand)
+    _set_lights(render_scene, appearance)
+    visible = np.flatnonzero(render_scene.model.geom_group == HAND_GROUP)
+    _set_material(render_scene.model, render_scene.model.geom_matid[visible[0]], appearance.hand)
     count = len(render_scene.obj.faces)
     faces, surfaces = appearance.faces[:count], appearance.faces[count:]
     for number, (face, letter) in enumerate(zip(faces, appearance.letters, strict=True)):
@@ -174,7 +181,7 @@ def apply_appearance(render_scene: RenderScene, appearance: Appearance) -> None:
         _set_material(render_scene.model, f"object:letter{number}", ink)
     for number, surface in enumerate(surfaces):
         _set_material(render_scene.model, f"object:surface{number}", surface)
-    _set_distractors(render_scene.model, appearance)
+    _set_distractors(render_scene, appearance)
     for name, backdrop in (("floor", appearance.floor), ("wall", appearance.wall)):
         render_scene.model.mat_texrepeat[render_scene.model.material(name).id] = (
             2 * ROOM / backdrop.tile
@@ -185,10 +192,10 @@ def apply_appearance(render_scene: RenderScene, appearance: Appearance) -> None:
 
 def _set_cameras(render_scene: RenderScene, cameras: tuple[Camera, ...]) -> None:
     flip = np.diag([1.0, -1.0, -1.0, 1.0])  # from OpenCV's camera axes to MuJoCo's
-    model = render_scene.model
+    model, frame = render_scene.model, render_scene.scene.hand.frame
     for camera in cameras:
         number = model.camera(camera.name).id
-        world_from_cam = WORLD_FROM_HAND @ invert_pose(camera.cam_from_hand) @ flip
+        world_from_cam = frame.world_from_hand @ invert_pose(camera.cam_from_hand) @ flip
         model.cam_pos[number] = world_from_cam[:3, 3]
         quat = np.empty(4)
         mujoco.mju_mat2Quat(quat, world_from_cam[:3, :3].ravel())
@@ -202,14 +209,15 @@ def _set_cameras(render_scene: RenderScene, cameras: tuple[Camera, ...]) -> None
         ]
 
 
-def _set_lights(model: mujoco.MjModel, appearance: Appearance) -> None:
+def _set_lights(render_scene: RenderScene, appearance: Appearance) -> None:
+    model, pose = render_scene.model, render_scene.scene.hand.frame.world_from_hand
     for name in ("active", "ambient", "castshadow", "pos", "diffuse", "specular", "cutoff"):
         getattr(model, f"light_{name}")[:] = 0
     model.light_dir[:] = (0.0, 0.0, -1.0)
     positions = np.array([light.position for light in appearance.lights])
-    directions = -positions @ WORLD_FROM_HAND[:3, :3].T
+    directions = -positions @ pose[:3, :3].T
     count = len(positions)
-    model.light_pos[:count] = transform_points(WORLD_FROM_HAND, positions)
+    model.light_pos[:count] = transform_points(pose, positions)
     model.light_dir[:count] = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     model.light_active[:count] = 1
     model.light_castshadow[0] = int(appearance.shadow)
@@ -220,7 +228,7 @@ def _set_lights(model: mujoco.MjModel, appearance: Appearance) -> None:
         model.light_ambient[number] = appearance.ambient / len(appearance.lights)
 
 
-def _set_material(model: mujoco.MjModel, material: str, surface: Surface) -> None:
+def _set_material(model: mujoco.MjModel, material: str | int, surface: Surface) -> None:
     number = model.material(material).id
     model.mat_rgba[number, :3] = surface.rgb
     model.mat_specular[number] = surface.metallic
@@ -230,9 +238,10 @@ def _set_material(model: mujoco.MjModel, material: str, surface: Surface) -> Non
     model.mat_reflectance[number] = 0.0
 
 
-def _set_distractors(model: mujoco.MjModel, appearance: Appearance) -> None:
+def _set_distractors(render_scene: RenderScene, appearance: Appearance) -> None:
+    model, frame = render_scene.model, render_scene.scene.hand.frame
     solids = [*appearance.distractors, *[_HIDDEN] * MAX_DISTRACTORS][:MAX_DISTRACTORS]
-    positions, quats = to_world([s.position for s in solids], [s.quaternion for s in solids])
+    positions, quats = frame.to_world([s.position for s in solids], [s.quaternion for s in solids])
     for number, solid in enumerate(solids):
         geom = model.geom(f"distractor{number}")
         geom.pos, geom.quat = positions[number], quats[number]

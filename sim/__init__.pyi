@@ -1,7 +1,6 @@
-from .hands.names import ACTUATORS as ACTUATORS
-from .hands.names import CONTROL_PERIOD as CONTROL_PERIOD
-from .hands.names import FINGERTIPS as FINGERTIPS
-from .hands.names import JOINTS as JOINTS
+from .hands.shipped import HANDS as HANDS
+from .hands.shipped import hand_spec as hand_spec
+from .hands.spec import HandSpec as HandSpec
 from .initial_states import random_state as random_state
 from .initial_states import settled_state as settled_state
 from .objects.shipped import OBJECTS as OBJECTS
@@ -12,3 +11,4 @@ from .scene import Scene as Scene
 from .scene import load_scene as load_scene
 from .scene import scene_spec as scene_spec
 from .state import State as State
+from .timing import CONTROL_PERIOD as CONTROL_PERIOD

@@ -7,9 +7,9 @@ import mujoco
 import numpy as np
 
 from opendactyl.geometry.rotation import Array, random_quat
-from opendactyl.sim.hands import names
 from opendactyl.sim.scene import Scene
 from opendactyl.sim.state import State
+from opendactyl.sim.timing import SUBSTEPS
 
 HOLD_ACTIONS = 5
 """Number of actions for which a random target is held."""
@@ -37,9 +37,11 @@ def settled_state(scene: Scene, rng: np.random.Generator, max_actions: int = 40)
 
 def _reset(scene: Scene, data: mujoco.MjData, rng: np.random.Generator) -> None:
     joints = scene.joint_range.mean(axis=1) * 0.3
-    position = np.array([0.0, 0.0, 0.035]) + rng.uniform(-1, 1, 3) * [0.015, 0.015, 0.01]
+    for name, angle in scene.hand.start_joints.items():
+        joints[scene.hand.joints.index(name)] = angle
+    position = np.array(scene.hand.start_position) + rng.uniform(-1, 1, 3) * [0.015, 0.015, 0.01]
     scene.set_state(data, State(joints, position, random_quat(rng)))
-    data.ctrl[:] = data.qpos[scene.model.jnt_qposadr[scene.model.actuator_trnid[:, 0]]]
+    data.ctrl[:] = scene.actuated(data.qpos)
 
 
 def _move_fingers(
@@ -53,7 +55,7 @@ def _move_fingers(
         if action % HOLD_ACTIONS == 0:
             target = (1 - strength) * data.ctrl + strength * rng.uniform(low, high)
         data.ctrl[:] = SMOOTHING * data.ctrl + (1 - SMOOTHING) * target
-        mujoco.mj_step(scene.model, data, nstep=names.SUBSTEPS)
+        mujoco.mj_step(scene.model, data, nstep=SUBSTEPS)
     return is_held(scene, data.qpos)
 
 
@@ -62,7 +64,7 @@ def is_held(scene: Scene, qpos: Array) -> bool:
     if not np.isfinite(qpos).all():
         return False
     position = scene.state(qpos).position
-    return bool(position[2] > names.DROP_HEIGHT / 2 and np.linalg.norm(position[:2]) < 0.12)
+    return bool(position[2] > scene.hand.drop_height / 2 and np.linalg.norm(position[:2]) < 0.12)
 
 
 def random_state(scene: Scene, rng: np.random.Generator) -> State:
@@ -73,13 +75,14 @@ def random_state(scene: Scene, rng: np.random.Generator) -> State:
     """
     data = mujoco.MjData(scene.model)
     low, high = scene.joint_range.T
+    count = len(low)
     orientation = random_quat(rng)
     for _ in range(_MAX_TRIES):
-        curl = rng.beta(1.2, 3.0, len(names.JOINTS))
+        curl = rng.beta(1.2, 3.0, count)
         neutral = np.clip(0.0, low, high)
-        side = np.where(rng.random(len(names.JOINTS)) < 0.5, low, high)
+        side = np.where(rng.random(count) < 0.5, low, high)
         joints = neutral + curl * (side - neutral)
-        position = rng.uniform(*names.OBJECT_POSITIONS)
+        position = rng.uniform(*scene.hand.object_positions)
         scene.set_state(data, State(joints, position, orientation))
         if max(-data.contact.dist, default=0.0) <= MAX_PENETRATION:
             return scene.state(data.qpos)

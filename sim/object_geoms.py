@@ -6,11 +6,12 @@ import mujoco
 import numpy as np
 
 from opendactyl.geometry.rotation import Array, matrix_to_quat, quat_multiply, yaw_quat
-from opendactyl.sim.hands import names
-from opendactyl.sim.hands.hand_frame import to_world
+from opendactyl.sim.hands.frame import HandFrame
 from opendactyl.sim.objects.letters import letter_boxes
 from opendactyl.sim.objects.spec import Face, ObjectSpec, Surface
 
+OBJECT_BODY = "object"
+OBJECT_JOINT = "object:joint"
 OBJECT_GROUP = 2
 COLLISION_GROUP = 4
 """Geom groups: visual geoms of the object, collision geoms."""
@@ -22,12 +23,12 @@ _LETTER_LIFT = 0.0003
 _START_POSITION = (0.0, 0.0, 0.03)
 
 
-def add_object(spec: mujoco.MjSpec, obj: ObjectSpec, *, visual: bool) -> None:
-    """Adds the object above the palm, with or without its visual geoms."""
-    position, quat = to_world(np.array(_START_POSITION), [1.0, 0.0, 0.0, 0.0])
-    body = spec.worldbody.add_body(name=names.OBJECT_BODY, pos=position, quat=quat)
+def add_object(spec: mujoco.MjSpec, obj: ObjectSpec, frame: HandFrame, *, visual: bool) -> None:
+    """Adds the object above the origin of a hand frame, with or without its visual geoms."""
+    position, quat = frame.to_world(np.array(_START_POSITION), [1.0, 0.0, 0.0, 0.0])
+    body = spec.worldbody.add_body(name=OBJECT_BODY, pos=position, quat=quat)
     # Friction and damping of gymnasium-robotics' manipulate_block.xml.
-    body.add_joint(name=names.OBJECT_JOINT, type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
+    body.add_joint(name=OBJECT_JOINT, type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
     shapes = _collision_shapes(spec, obj)
     contact = {} if obj.friction is None else {"friction": _friction(obj.friction)}
     for number, shape in enumerate(shapes):

@@ -12,7 +12,7 @@ class State:
     """Joint angles of the hand and pose of the object."""
 
     joints: NDArray[np.float64]
-    """Joint angles (24,) in radians, in the order of `names.JOINTS`."""
+    """Joint angles (J,) in radians, in the order of `HandSpec.joints`."""
     position: NDArray[np.float64]
     """Position (3,) of the object's centre in the hand frame, in metres."""
     quaternion: NDArray[np.float64]

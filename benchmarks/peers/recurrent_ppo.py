@@ -21,7 +21,6 @@ from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import BINS
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.evaluation import whole_episodes
-from opendactyl.sim.hands import names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,12 +173,12 @@ class HandVecEnv(VecEnv):
         self._env = env
         self.reached = 0
         """Goals reached in all simulations."""
-        self._bins = np.zeros((env.num_envs, len(names.ACTUATORS)), dtype=np.int64)
+        self._bins = np.zeros((env.num_envs, env.hand_size.actuators), dtype=np.int64)
         shape = (env.observation_size,)
         super().__init__(
             env.num_envs,
             gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32),
-            gymnasium.spaces.MultiDiscrete([BINS] * len(names.ACTUATORS)),
+            gymnasium.spaces.MultiDiscrete([BINS] * env.hand_size.actuators),
         )
 
     def reset(self) -> NDArray[np.float32]:

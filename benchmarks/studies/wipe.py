@@ -22,7 +22,7 @@ from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import write_json, write_text
 from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
 from opendactyl.core.run_dir import to_plain
-from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.sim.timing import CONTROL_PERIOD
 from opendactyl.vision.measures.metrics import bootstrap_interval
 
 

@@ -4,7 +4,7 @@ from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
 from opendactyl.benchmarks.peers.gymnasium_hand import GymnasiumHands
 from opendactyl.benchmarks.support.replay import RandomHands, Recorder
 from opendactyl.core.cpu import cores
-from opendactyl.sim.hands import names
+from opendactyl.sim.timing import SUBSTEPS, TIMESTEP
 
 SIMULATIONS = 512
 """The default of `train-policy`."""
@@ -31,7 +31,7 @@ def _raw_physics(seconds: float) -> Row:
     )
     return Row(
         name="env/raw_physics", ours=ours, peer=peer, unit="actions/s",
-        peer_name=f"Batch.step(nstep={names.SUBSTEPS}) from the same states with the same controls",
+        peer_name=f"Batch.step(nstep={SUBSTEPS}) from the same states with the same controls",
         extra={
             "simulations": SIMULATIONS,
             "threads": cores(),
@@ -54,7 +54,7 @@ def _gymnasium_robotics(seconds: float) -> Row:
         peer_name=GymnasiumHands.NAME,
         extra={
             "simulations": SIMULATIONS,
-            "substep_ms": names.TIMESTEP * 1000,
+            "substep_ms": TIMESTEP * 1000,
             "peer_substep_ms": GymnasiumHands.SUBSTEP_MS,
             "peer_workers": best,
             "peer_by_workers": {str(count): round(value, 2) for count, value in trials.items()},

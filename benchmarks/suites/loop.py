@@ -11,7 +11,7 @@ from opendactyl.benchmarks.measure import Budget, Row
 from opendactyl.benchmarks.support.untrained import untrained_bundle
 from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.runtime.controller import Controller
-from opendactyl.sim.hands.names import CONTROL_PERIOD, JOINTS
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 WARM_UP = 10
 """Actions before the measurement."""
@@ -64,7 +64,8 @@ def pace(bundle: Bundle, actions: int) -> Latencies:
     """Takes actions at the control rate with random images and measurements."""
     rng = np.random.default_rng(0)
     controller, hand = Controller(bundle), np.array([0])
-    fingertips, joints = rng.normal(0, 0.05, (1, 5, 3)), rng.normal(0, 0.3, (1, len(JOINTS)))
+    fingertips = rng.normal(0, 0.05, (1, len(bundle.hand.fingertips), 3))
+    joints = rng.normal(0, 0.3, (1, len(bundle.hand.joints)))
     controller.start(joints)
     latencies = Latencies()
     due = time.perf_counter()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import BINS
-from opendactyl.sim.hands import names
+from opendactyl.sim.timing import CONTROL_PERIOD, SUBSTEPS
 
 CHUNK = 25
 """Actions between two time measurements."""
@@ -29,7 +29,7 @@ class RandomHands:
 
     def bins(self) -> np.ndarray:
         """Random actions (B, 20)."""
-        return self._rng.integers(0, BINS, (self.env.num_envs, len(names.ACTUATORS)))
+        return self._rng.integers(0, BINS, (self.env.num_envs, self.env.hand_size.actuators))
 
     def actions(self) -> float:
         """Takes a chunk of actions; returns their number over all simulations."""
@@ -39,7 +39,7 @@ class RandomHands:
 
     def simulated_seconds(self) -> float:
         """Takes a chunk of actions; returns the simulated time."""
-        return self.actions() * names.CONTROL_PERIOD
+        return self.actions() * CONTROL_PERIOD
 
 
 class Recorder:
@@ -94,7 +94,7 @@ class Recorder:
         ctrl = self.batch.bind("ctrl")
         for controls, (ids, states) in zip(self._controls, self._starts, strict=True):
             ctrl[:] = controls
-            self.batch.step(nstep=names.SUBSTEPS)
+            self.batch.step(nstep=SUBSTEPS)
             if len(ids):
                 self.batch.state[ids] = states
                 self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)

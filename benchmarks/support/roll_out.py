@@ -95,7 +95,8 @@ def load_policy(path: Path, task: str = "", layout: str = "default") -> tuple[Po
     bundle = load_bundle(path)
     environment = EnvConfig(
         task=task or bundle.task,
-        object=bundle.object_name,
+        object=bundle.object,
+        hand=bundle.hand_reference,
         layout=next(name for name, fields in LAYOUTS.items() if fields == bundle.layout),
         action=bundle.decoder().config,
     )

@@ -10,10 +10,11 @@ from opendactyl.core.run_dir import to_plain
 from opendactyl.geometry.rig import load_rig
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.export import export_policy
-from opendactyl.policy.interface.observations import LAYOUTS, layout_size
+from opendactyl.policy.interface.observations import LAYOUTS, HandSize, layout_size
 from opendactyl.policy.training.config import PolicyConfig
-from opendactyl.sim.hands.names import CONTROL_PERIOD, JOINTS
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.timing import CONTROL_PERIOD
 from opendactyl.vision.export import export_pose
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.module import PoseModule
@@ -38,7 +39,7 @@ def untrained_bundle(folder: Path) -> Path:
         "policy": export_policy(_policy_run(folder / "run"), folder / POLICY_FILE),
         "rig": rig.to_dict(),
         "control_period_s": CONTROL_PERIOD,
-        "joints": list(JOINTS),
+        "joints": list(hand_spec().joints),
         "sha256": {name: sha256(folder / name) for name in (POSE_FILE, POLICY_FILE)},
     }
     write_json(folder / MANIFEST_FILE, manifest)
@@ -48,7 +49,8 @@ def untrained_bundle(folder: Path) -> Path:
 def untrained_agent(config: PolicyConfig, precision: str = "32-true") -> Agent:
     """The student of `train-policy` with initial weights."""
     return Agent(
-        layout_size(LAYOUTS[config.layout]),
+        layout_size(LAYOUTS[config.layout], HandSize.of(hand_spec(config.hand))),
+        hand=config.hand,
         hidden=config.hidden,
         memory=config.memory,
         critic_memory=config.critic_memory,

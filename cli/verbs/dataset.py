@@ -12,7 +12,7 @@ from opendactyl.core import mujoco_gl
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.config import DatasetConfig, uses_opengl
 from opendactyl.render.opengl import backend
-from opendactyl.sim.objects.storage import stored_object
+from opendactyl.sim.assets.storage import stored_reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def _maintain(command: DatasetCommand) -> None:
         from opendactyl.datasets.export.card import write_card
         from opendactyl.datasets.generation.generate import repair
 
-        name = stored_object(command.repair, str(made.get("object")))
+        name = stored_reference(command.repair, "object", str(made.get("object")))
         source = rollout_source(states, name)
         names = repair(
             command.repair,

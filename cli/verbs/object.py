@@ -59,7 +59,7 @@ def describe(obj: "ObjectSpec") -> list[tuple[str, str]]:
     """Lines about an object: a title and a text each."""
     import numpy as np
 
-    from opendactyl.sim.hands.names import OBJECT_BODY
+    from opendactyl.sim.object_geoms import OBJECT_BODY
     from opendactyl.sim.scene import load_scene
 
     body = load_scene(obj.reference).model.body(OBJECT_BODY)

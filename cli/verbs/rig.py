@@ -113,8 +113,9 @@ def _show(argv: list[str]) -> None:
 
 def _volume_over_the_palm() -> tuple[float, ...]:
     """The space that an upright block fills at the positions of the free states."""
-    from opendactyl.sim.hands.names import OBJECT_POSITIONS
+    from opendactyl.sim.hands.shipped import hand_spec
     from opendactyl.sim.objects.shipped import object_spec
 
+    low, high = hand_spec().object_positions
     half = object_spec("block").half_extent
-    return (*(OBJECT_POSITIONS[0] - half), *(OBJECT_POSITIONS[1] + half))
+    return (*(low - half), *(high + half))

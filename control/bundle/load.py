@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from opendactyl.control.bundle.hand import DEFAULT_NAME, HandInterface, hand_name
 from opendactyl.control.bundle.manifest import check_manifest, check_ports, describe
 from opendactyl.control.bundle.policy_session import PolicySession
 from opendactyl.core.atomic_files import read_json, sha256
@@ -20,8 +21,7 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import SymmetryGroup
 from opendactyl.policy.interface.actions import ActionDecoder
-from opendactyl.sim.hands.names import ACTUATORS
-from opendactyl.sim.objects.storage import check_stored, stored_object
+from opendactyl.sim.assets.storage import check_stored, stored_reference
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.raw_frames import check_raw_rig
 
@@ -55,7 +55,17 @@ class PoseBundle:
     @property
     def object(self) -> str:
         """The object as `object_spec` takes it: a shipped name, or the bundle's file."""
-        return stored_object(self.path, self.object_name)
+        return stored_reference(self.path, "object", self.object_name)
+
+    @property
+    def hand_name(self) -> str:
+        """The hand that the bundle was made for."""
+        return hand_name(self.manifest)
+
+    @property
+    def hand_reference(self) -> str:
+        """The hand as `hand_spec` takes it: a shipped name, or the bundle's file."""
+        return stored_reference(self.path, "hand", self.hand_name)
 
     @property
     def symmetry(self) -> SymmetryGroup:
@@ -75,8 +85,10 @@ class Bundle(PoseBundle):
     """A loaded bundle with a policy."""
 
     policy: PolicySession
+    hand: HandInterface
+    """Joints, actuators and fingertips of the hand."""
     layout: tuple[str, ...]
-    """Fields of the observation in order: keys of `policy.interface.observations.FIELD_SIZES`."""
+    """Fields of the observation in order: keys of `policy.interface.observations.field_sizes`."""
     period: float
     """Control period in seconds."""
 
@@ -88,7 +100,7 @@ class Bundle(PoseBundle):
     @property
     def max_joint_speed(self) -> Array:
         """Limits (20,) of the speed of the joint targets, in rad/s; infinite if not stated."""
-        return np.array(self.manifest.get("max_joint_speed", [np.inf] * len(ACTUATORS)))
+        return np.array(self.manifest.get("max_joint_speed", [np.inf] * len(self.hand.actuators)))
 
     def decoder(self) -> ActionDecoder:
         """Makes a decoder of the policy's actions."""
@@ -124,6 +136,7 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
             threads,
             ActionDecoder.from_dict(policy["action"]).config.decision,
         ),
+        hand=HandInterface.from_manifest(manifest),
         layout=tuple(field["name"] for field in policy["observation"]),
         period=float(manifest["control_period_s"]),
     )
@@ -199,7 +212,9 @@ def _verified_manifest(path: Path) -> dict[str, Any]:
             raise InputError(
                 f"the checksum of {path / name} is wrong: the file was changed or damaged"
             )
-    check_stored(path, manifest.get("object"), path / MANIFEST_FILE)
+    check_stored(path, "object", manifest.get("object"), path / MANIFEST_FILE)
+    if hand_name(manifest) != DEFAULT_NAME:  # which is installed
+        check_stored(path, "hand", manifest["hand"], path / MANIFEST_FILE)
     return manifest
 
 

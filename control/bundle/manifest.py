@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from opendactyl.control.bundle.hand import HandInterface, hand_name
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig
 from opendactyl.policy.interface.actions import BINS, ActionDecoder
-from opendactyl.policy.interface.observations import FIELD_SIZES
+from opendactyl.policy.interface.observations import HandSize, field_sizes
 from opendactyl.policy.interface.tasks import check_task
-from opendactyl.sim.hands.names import ACTUATORS, JOINTS
 
 _UNUSABLE = (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError)
 """Exceptions of reading a malformed manifest."""
@@ -49,36 +49,33 @@ def check_manifest(
 
 def _check_policy(manifest: dict[str, Any]) -> None:
     policy = manifest["policy"]
-    _check_observation(policy)
+    size = HandSize.of(HandInterface.from_manifest(manifest))
+    _check_observation(policy, size)
     decoder = ActionDecoder.from_dict(policy["action"])
     check_task(policy["task"])
     str(policy["object"])
-    _check_action(policy["action"], decoder)
+    _check_action(policy["action"], decoder, size.actuators)
     period = float(manifest["control_period_s"])
     if not 0 < period < 10:
         raise InputError(f"the control period is {period} s")
-    _check_speed(manifest)
-    joints = list(manifest["joints"])
-    if joints != list(JOINTS):
-        raise InputError(f"it was made for a hand with other joints: {joints}")
+    _check_speed(manifest, size.actuators)
 
 
-def _check_speed(manifest: dict[str, Any]) -> None:
+def _check_speed(manifest: dict[str, Any], actuators: int) -> None:
     if "max_joint_speed" not in manifest:
         return
     speed = np.array(manifest["max_joint_speed"], dtype=np.float64)
-    if speed.shape != (len(ACTUATORS),) or not (speed > 0).all():
+    if speed.shape != (actuators,) or not (speed > 0).all():
         raise InputError(
-            f"max_joint_speed must be {len(ACTUATORS)} positive numbers in rad/s, one per actuator"
+            f"max_joint_speed must be {actuators} positive numbers in rad/s, one per actuator"
         )
 
 
-def _check_action(action: dict[str, Any], decoder: ActionDecoder) -> None:
+def _check_action(action: dict[str, Any], decoder: ActionDecoder, actuators: int) -> None:
     limits = (decoder.low, decoder.high)
-    if any(x.shape != (len(ACTUATORS),) or not (np.abs(x) <= np.pi).all() for x in limits):
+    if any(x.shape != (actuators,) or not (np.abs(x) <= np.pi).all() for x in limits):
         raise InputError(
-            f"the action must have {len(ACTUATORS)} lower and upper limits in radians, "
-            "from -pi to pi"
+            f"the action must have {actuators} lower and upper limits in radians, from -pi to pi"
         )
     if not (decoder.low < decoder.high).all():
         raise InputError("an actuator's lower limit is not below its upper limit")
@@ -98,9 +95,9 @@ def _check_declared(manifest: dict[str, Any]) -> None:
     dict(manifest.get("frames", {}))
 
 
-def _check_observation(policy: dict[str, Any]) -> None:
-    fields = policy["observation"]
-    wrong = [f for f in fields if FIELD_SIZES.get(f["name"]) != f["size"]]
+def _check_observation(policy: dict[str, Any], hand: HandSize) -> None:
+    fields, sizes = policy["observation"], field_sizes(hand)
+    wrong = [f for f in fields if sizes.get(f["name"]) != f["size"]]
     if wrong:
         raise InputError(f"the policy was made for another observation layout: {wrong}")
     total = sum(f["size"] for f in fields)
@@ -135,6 +132,7 @@ def describe(manifest: dict[str, Any]) -> str:
     pose = manifest["pose"]
     rows = {
         "schema": manifest["schema"],
+        "hand": hand_name(manifest),
         "object": pose.get("object") or "not stated",
         "cameras": _sizes(manifest["rig"]),
         "raw frames": _sizes(manifest["raw_rig"]) if "raw_rig" in manifest else "not stated",

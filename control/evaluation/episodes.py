@@ -18,7 +18,7 @@ from opendactyl.policy.randomization.config import RandomizationConfig, load_ran
 from opendactyl.render.appearance.config import AppearanceConfig, load_appearance
 from opendactyl.render.base import RENDERERS, Renderer
 from opendactyl.render.factory import make_renderer
-from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 POSE_SOURCES = ("sim", "vision")
 
@@ -88,6 +88,7 @@ def make_env(
     settings = EnvConfig(
         task=config.task or bundle.task,
         object=bundle.object,
+        hand=bundle.hand_reference,
         randomization=config.randomization_ranges,
         seconds_per_goal=config.seconds_per_goal,
         evaluation=True,
@@ -101,6 +102,7 @@ def open_renderer(kind: str, bundle: Bundle) -> Renderer:
         kind,
         rig=bundle.rig,
         object_name=bundle.object,
+        hand=bundle.hand_reference,
         image_size=bundle.estimator.image_size,
     )
 

@@ -17,7 +17,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.policy.interface.tasks import SELECTION_SEED_OFFSET
-from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from opendactyl.control.bundle.manifest import source_name
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
-from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.sim.timing import CONTROL_PERIOD
 from opendactyl.vision.measures.metrics import bootstrap_interval, by_visibility
 
 RESAMPLES = 10_000

@@ -17,8 +17,8 @@ from opendactyl.geometry.symmetry import CUBE_ROTATIONS
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.render.appearance.config import load_appearance
+from opendactyl.sim.assets.storage import is_same
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.sim.objects.storage import same_object
 from opendactyl.sim.state import State
 from opendactyl.vision.measures.metrics import GOOD_ANGLE_DEG, GOOD_MM
 
@@ -49,7 +49,7 @@ class RolloutStates:
 
     def check(self, object_name: str) -> None:
         """Raises an `InputError` unless the bundle was made for this object."""
-        if not same_object(object_spec(object_name), object_spec(self._bundle.object)):
+        if not is_same(object_spec(object_name), object_spec(self._bundle.object)):
             raise InputError(
                 f"the bundle was made for the {self._bundle.object_name}, not the {object_name}; "
                 f"use --object {self._bundle.object}"
@@ -72,7 +72,9 @@ class RolloutStates:
             wanted -= ROLLOUTS
 
     def _environment(self, rng: np.random.Generator) -> HandEnv:
-        settings = EnvConfig(task=self._bundle.task, object=self._bundle.object)
+        settings = EnvConfig(
+            task=self._bundle.task, object=self._bundle.object, hand=self._bundle.hand_reference
+        )
         seed = int(rng.integers(2**31))
         return HandEnv(settings, ROLLOUTS, seed=seed, threads=1, first_episode=0)
 

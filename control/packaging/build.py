@@ -24,6 +24,7 @@ from opendactyl.control.packaging.estimator import (
     is_bundle,
     trained_estimator,
 )
+from opendactyl.control.packaging.hands import add_hand, interface_of
 from opendactyl.control.packaging.objects import add_object
 from opendactyl.core.atomic_files import read_json, replace_folder, sha256, write_json, write_text
 from opendactyl.core.errors import InputError, file_errors
@@ -33,8 +34,8 @@ from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student, training_record
 from opendactyl.policy.interface.actions import ActionDecoder
 from opendactyl.policy.interface.tasks import TASKS, check_task
-from opendactyl.sim.hands.names import CONTROL_PERIOD, JOINTS
-from opendactyl.sim.objects.storage import FOLDER as OBJECT_FOLDER
+from opendactyl.sim.assets.storage import KINDS
+from opendactyl.sim.timing import CONTROL_PERIOD
 from opendactyl.vision.training.checkpoints import load_module
 from opendactyl.vision.training.provenance import known_seeds
 
@@ -49,8 +50,6 @@ CONVENTIONS = {
     "units": "metres, radians, seconds; quaternions w, x, y, z with w >= 0",
 }
 """Entries that are the same in every manifest."""
-OF_POLICIES = {"control_period_s": CONTROL_PERIOD, "joints": list(JOINTS)}
-"""Entries that are the same in every manifest with a policy."""
 
 
 def default_policy_run() -> Path:
@@ -101,7 +100,7 @@ def _write_networks(config: ExportConfig, folder: Path) -> dict[str, Any]:
     if config.policy != NO_POLICY:
         about, trained = _write_policy(_policy_of(config), folder / POLICY_FILE)
         manipulated = about["object"]
-        manifest |= OF_POLICIES
+        manifest |= {"control_period_s": CONTROL_PERIOD} | interface_of(_policy_of(config))
         manifest["policy"] = about | ({"task": config.task} if config.task else {})
         manifest["max_joint_speed"] = _max_joint_speed(config, about["action"])
         policy = {"policy": trained}
@@ -112,6 +111,7 @@ def _write_networks(config: ExportConfig, folder: Path) -> dict[str, Any]:
     manifest["training"] |= policy
     policies = [] if config.policy == NO_POLICY else [_policy_of(config)]
     add_object(manifest, [config.vision, *policies], folder)
+    add_hand(manifest, [config.vision, *policies], folder)
     names = [name for name in (POSE_FILE, POLICY_FILE) if (folder / name).exists()]
     return manifest | {"sha256": {name: sha256(folder / name) for name in names}}
 
@@ -164,7 +164,7 @@ def _refuse_other_files(out: Path) -> None:
     if not out.is_dir():
         raise InputError(f"{out} is a file; name a folder with --out")
     names = {path.name for path in out.iterdir()}
-    others = names - {POSE_FILE, POLICY_FILE, MANIFEST_FILE, CARD_FILE, OBJECT_FOLDER}
+    others = names - {POSE_FILE, POLICY_FILE, MANIFEST_FILE, CARD_FILE, *KINDS}
     if others or (names and not is_bundle(out)):
         also = f"also holds {', '.join(sorted(others))}" if is_bundle(out) else "is not a bundle"
         raise InputError(

@@ -18,8 +18,8 @@ from opendactyl.core.optional_files import exists
 from opendactyl.datasets.format.manifest import MANIFEST_NAME, load_manifest
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rig import Rig, load_rig
+from opendactyl.sim.assets.storage import stored_name
 from opendactyl.sim.objects.shipped import object_of
-from opendactyl.sim.objects.storage import stored_name
 from opendactyl.vision.evaluation.evaluate import check_cameras
 from opendactyl.vision.export import export_pose, measure_agreement
 from opendactyl.vision.quantize import quantize

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from opendactyl.core.errors import InputError
+from opendactyl.sim.assets.storage import is_same, store_copy, stored_reference
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.sim.objects.storage import same_object, store_object, stored_object
 
 
 def add_object(manifest: dict[str, Any], sources: list[Path], folder: Path) -> None:
@@ -22,17 +22,17 @@ def add_object(manifest: dict[str, Any], sources: list[Path], folder: Path) -> N
         InputError: the sources have different objects of one name.
     """
     name = manifest.get("policy", manifest["pose"]).get("object") or ""
-    references = [stored_object(source, name) for source in sources]
+    references = [stored_reference(source, "object", name) for source in sources]
     found = [object_spec(reference) for reference in references if reference != name]
     if not found:
         return
     first, *others = found
-    if not all(same_object(first, other) for other in others):
+    if not all(is_same(first, other) for other in others):
         raise InputError(
             f"the {name} of {sources[0]} has other files than that of {sources[1]}; train both "
             "with the same --object"
         )
-    store_object(first, folder)
+    store_copy(first, folder)
     manifest["object"] = first.identity
     if not first.symmetry.is_trivial:
         manifest["symmetry"] = first.symmetry.to_dict()

@@ -10,12 +10,10 @@ from opendactyl.control.bundle.load import Bundle
 from opendactyl.control.bundle.policy_session import PolicyMemory
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.observations import Measurement, build_observation
-from opendactyl.sim.hands.names import ACTUATORS, JOINTS
 from opendactyl.vision.estimator import Pose
 
 PATIENCE = 0.4
 """Seconds for which the last valid pose is used; after that the hand is held still."""
-_ACTUATED = [JOINTS.index(name) for name in ACTUATORS]
 _NEVER = np.iinfo(np.int64).max // 2
 
 
@@ -47,7 +45,7 @@ class Controller:
 
     @property
     def targets(self) -> Array:
-        """The current joint targets (B, 20) in radians, always within the limits."""
+        """The current joint targets (B, A) in radians, always within the limits."""
         return self._decoder.targets
 
     @property
@@ -56,9 +54,11 @@ class Controller:
         return (self.age > self._patience) | self.invalid_action
 
     def start(self, joints: Array, where: NDArray[np.bool_] | None = None) -> None:
-        """Resets the hands selected by `where` (B,), default all, at joint angles (B, 24)."""
+        """Resets the hands selected by `where` (B,), default all, at joint angles (B, J)."""
         where = np.ones(len(joints), dtype=bool) if where is None else where
-        self._decoder.reset(joints[:, _ACTUATED], where if len(self.targets) else None)
+        self._decoder.reset(
+            self._bundle.hand.actuated(joints), where if len(self.targets) else None
+        )
         self.age[where] = _NEVER
         self.invalid_action[where] = False
         self._clear_memory(np.flatnonzero(where))
@@ -76,12 +76,12 @@ class Controller:
 
         Args:
             which: indices of the hands.
-            fingertips: their fingertip positions (M, 5, 3) in metres.
-            joints: their joint angles (M, 24) in radians.
+            fingertips: their fingertip positions (M, F, 3) in metres.
+            joints: their joint angles (M, J) in radians.
             goals: their goal orientations (M, 4).
 
         Returns:
-            The targets (M, 20) in radians, unchanged where a hand is held.
+            The targets (M, A) in radians, unchanged where a hand is held.
         """
         self.invalid_action[which] = False
         rows = np.flatnonzero(self.age[which] <= self._patience)
@@ -90,7 +90,7 @@ class Controller:
         return self.targets[which]
 
     def restore(self, targets: Array) -> None:
-        """Resets the targets to (B, 20), after a hand did not receive the newer ones."""
+        """Resets the targets to (B, A), after a hand did not receive the newer ones."""
         self._decoder.targets = targets
 
     def _move(
@@ -106,9 +106,8 @@ class Controller:
         self._memory.h[hands], self._memory.c[hands] = after.h, after.c
         self._clear_memory(hands[~finite])
         self.invalid_action[hands] = ~finite
-        all_bins = np.zeros((len(self.age), len(ACTUATORS)))
-        angles = np.zeros((len(self.age), len(ACTUATORS)))
-        all_bins[hands], angles[hands] = bins, joints[:, _ACTUATED]
+        all_bins, angles = np.zeros((2, len(self.age), len(self._bundle.hand.actuators)))
+        all_bins[hands], angles[hands] = bins, self._bundle.hand.actuated(joints)
         before = self.targets
         decoded = self._decoder.decode(all_bins, angles)
         moved = before + np.clip(decoded - before, -self._largest_step, self._largest_step)

@@ -51,9 +51,9 @@ class HandReading:
     """A measurement of the hand."""
 
     joints: Array
-    """Joint angles (24,) in radians, in the order of `sim.hands.names.JOINTS`."""
+    """Joint angles (J,) in radians, in the order of `Bundle.hand.joints`."""
     fingertips: Array
-    """Fingertip positions (5, 3) in metres, hand frame, in the order of `FINGERTIPS`."""
+    """Fingertips (F, 3) in metres, hand frame, in the order of `Bundle.hand.fingertips`."""
     time: float | None = None
     """When they were measured, in seconds of the loop's clock; None: unknown, never too old."""
 
@@ -66,7 +66,7 @@ class Hand(Protocol):
         ...
 
     def command(self, targets: Array) -> None:
-        """Sends joint targets (20,) in radians, in the order of `sim.hands.names.ACTUATORS`."""
+        """Sends targets (A,) in radians, in the order of `Bundle.hand.actuators`."""
         ...
 
     def close(self) -> None:

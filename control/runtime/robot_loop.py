@@ -71,6 +71,7 @@ class RobotLoop:
         self.telemetry = Telemetry(bundle.period)
         self.hand, self.source, self.goals = hand, source, goals
         self._controller = Controller(bundle, patience=patience)
+        self._hand_interface = bundle.hand
         self._started = False
         self._goal: Array | None = None
         self._clock, self._sleep, self._max_age = clock, sleep, max_age
@@ -133,7 +134,7 @@ class RobotLoop:
         began = self._clock()
         try:
             reading = self.hand.read()
-            check_reading(reading)
+            check_reading(reading, self._hand_interface)
             self._check_age(reading)
         except EndOfRecording:
             raise

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from opendactyl.control.bundle.hand import HandInterface
 from opendactyl.control.runtime.interfaces import Fault, HandReading
 from opendactyl.geometry.rotation import Array, quat_canonical
-from opendactyl.sim.hands.names import FINGERTIPS, JOINTS
 from opendactyl.vision.estimator import Pose
 
 MAX_DISTANCE = 0.35
@@ -15,17 +15,18 @@ _TOLERANCE = 1e-3
 """Of correlations: networks compute covariances in float32."""
 
 
-def check_reading(reading: HandReading) -> None:
-    """Checks shapes and values of a hand reading.
+def check_reading(reading: HandReading, hand: HandInterface) -> None:
+    """Checks shapes and values of a reading of a hand.
 
     Raises:
         Fault: a shape is wrong or a value is not finite.
     """
-    if reading.joints.shape != (len(JOINTS),) or reading.fingertips.shape != (len(FINGERTIPS), 3):
+    joints, tips = len(hand.joints), len(hand.fingertips)
+    if reading.joints.shape != (joints,) or reading.fingertips.shape != (tips, 3):
         raise Fault(
             "hand",
             f"the hand returned joint angles {reading.joints.shape} and fingertips "
-            f"{reading.fingertips.shape}, expected ({len(JOINTS)},) and ({len(FINGERTIPS)}, 3)",
+            f"{reading.fingertips.shape}, expected ({joints},) and ({tips}, 3)",
         )
     if not (np.isfinite(reading.joints).all() and np.isfinite(reading.fingertips).all()):
         raise Fault("hand", "the hand returned values that are not finite")

@@ -39,7 +39,7 @@ class _LastImage:
 
     image: NDArray[np.uint8]
     joints: Array
-    """Joint angles (24,) at that time."""
+    """Joint angles (J,) at that time."""
 
 
 class FrameCheck:
@@ -60,7 +60,7 @@ class FrameCheck:
 
         Args:
             views: one image per camera.
-            joints: joint angles (24,): a camera may repeat its image while the hand is at rest.
+            joints: joint angles (J,): a camera may repeat its image while the hand is at rest.
 
         Raises:
             Fault: some images cannot be used; the message lists cameras and reasons.

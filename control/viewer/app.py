@@ -139,7 +139,9 @@ class Viewer:
             config.host, config.port, label="OpenDactyl", verbose=False
         )
         self._server.gui.configure_theme(control_layout="fixed", show_share_button=False)
-        self._scene = ViewerScene(self._server, self._bundle.rig, self._bundle.object)
+        self._scene = ViewerScene(
+            self._server, self._bundle.rig, self._bundle.object, self._bundle.hand_reference
+        )
         self._panel = Panel(self._server, self._config, self._config.task, self._bundle.rig.names)
         self.address = f"http://{config.host}:{self._server.get_port()}"
 

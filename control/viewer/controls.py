@@ -11,7 +11,7 @@ from opendactyl.control.evaluation.episodes import POSE_SOURCES, EpisodeConfig
 from opendactyl.control.evaluation.fault_injection import FAULTS
 from opendactyl.policy.interface.tasks import TASKS
 from opendactyl.render.base import RENDERERS
-from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 PLOT_ACTIONS = 375
 """Number of actions in the plots: half a minute."""

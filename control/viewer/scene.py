@@ -10,15 +10,18 @@ from trimesh.visual import TextureVisuals
 
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.rotation import Array, quat_to_matrix
+from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.transforms import invert_pose, pose_from_matrix
 from opendactyl.render.appearance.sampling import HAND_RGB
+from opendactyl.render.meshes.geom_mesh import geom_mesh
 from opendactyl.render.meshes.simplify import simplify_hand
-from opendactyl.sim.hands.hand_frame import to_hand
+from opendactyl.sim.hands.model import HAND_GROUP
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.object_geoms import OBJECT_GROUP
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.objects.spec import Surface
-from opendactyl.sim.scene import HAND_GROUP, Scene, scene_spec
+from opendactyl.sim.scene import Scene, scene_spec
 from opendactyl.sim.state import State
 
 GOAL_OFFSET = np.array([0.0, 0.0, 0.14])
@@ -32,12 +35,14 @@ _FRUSTUM, _LINE = 0.09, 0.002
 class ViewerScene:
     """Draws states into a viser server, in the hand frame."""
 
-    def __init__(self, server: viser.ViserServer, rig: Rig, object_name: str) -> None:
+    def __init__(
+        self, server: viser.ViserServer, rig: Rig, object_name: str, hand: str = DEFAULT_HAND
+    ) -> None:
         """Sends the meshes to the browser."""
         self._server, self._obj = server, object_spec(object_name)
-        spec = scene_spec(object_name)
-        simplify_hand(spec)
-        self._scene = Scene.compile(spec, object_name)
+        spec = scene_spec(object_name, hand)
+        simplify_hand(spec, hand_spec(hand))
+        self._scene = Scene.compile(spec, object_name, hand)
         self._data = mujoco.MjData(self._scene.model)
         scene = server.scene
         scene.set_up_direction("+z")
@@ -78,7 +83,9 @@ class ViewerScene:
         self._scene.set_state(self._data, state)
         with self._server.atomic():
             bodies = list(self._hand)
-            positions, quaternions = to_hand(self._data.xpos[bodies], self._data.xquat[bodies])
+            frame = self._scene.hand.frame
+            poses = self._data.xpos[bodies], self._data.xquat[bodies]
+            positions, quaternions = frame.to_hand(*poses)
             for number, body in enumerate(bodies):
                 self._hand[body].position = positions[number]
                 self._hand[body].wxyz = quaternions[number]
@@ -106,7 +113,7 @@ class ViewerScene:
         model = self._scene.model
         meshes: dict[int, list[trimesh.Trimesh]] = {}
         for geom in np.flatnonzero(model.geom_group == HAND_GROUP):
-            meshes.setdefault(int(model.geom_bodyid[geom]), []).append(_geom_mesh(model, int(geom)))
+            meshes.setdefault(int(model.geom_bodyid[geom]), []).append(geom_mesh(model, int(geom)))
         return {body: _joined(of_body) for body, of_body in meshes.items()}
 
     def _add_object(self, name: str) -> viser.FrameHandle:
@@ -123,7 +130,7 @@ class ViewerScene:
             (model.geom_bodyid == self._scene.object_body) & (model.geom_group == OBJECT_GROUP)
         )
         geoms = [g for g in geoms if not model.geom(g).name.startswith("object:surface")]
-        meshes = [_geom_mesh(model, int(geom)) for geom in geoms]
+        meshes = [geom_mesh(model, int(geom)) for geom in geoms]
         for geom, mesh in zip(geoms, meshes, strict=True):
             rgba = model.mat_rgba[model.geom_matid[geom]]
             mesh.visual.face_colors = np.round(rgba * 255).astype(np.uint8)  # pyright: ignore
@@ -151,26 +158,3 @@ def _joined(meshes: list[trimesh.Trimesh]) -> trimesh.Trimesh:
     joined = trimesh.util.concatenate(meshes)
     assert isinstance(joined, trimesh.Trimesh)
     return joined
-
-
-def _geom_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
-    """The surface of a box, cylinder or mesh geom in the frame of its body."""
-    if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX:
-        mesh = trimesh.creation.box(extents=2 * model.geom_size[geom])
-    elif model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CYLINDER:
-        radius, half_length, _ = model.geom_size[geom]
-        mesh = trimesh.creation.cylinder(radius, 2 * half_length)
-    else:
-        number = model.geom_dataid[geom]
-        start, count = model.mesh_vertadr[number], model.mesh_vertnum[number]
-        first, faces = model.mesh_faceadr[number], model.mesh_facenum[number]
-        mesh = trimesh.Trimesh(
-            model.mesh_vert[start : start + count],
-            model.mesh_face[first : first + faces],
-            process=False,
-        )
-    frame = np.eye(4)
-    frame[:3, :3] = quat_to_matrix(model.geom_quat[geom])
-    frame[:3, 3] = model.geom_pos[geom]
-    mesh.apply_transform(frame)
-    return mesh

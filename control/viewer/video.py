@@ -29,8 +29,8 @@ from opendactyl.core.run_dir import new_folder
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.drawing import draw_pose
 from opendactyl.render.episode_views import AXIS_WIDTH, FRAME, SceneView
-from opendactyl.sim.hands.names import CONTROL_PERIOD
 from opendactyl.sim.state import State
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class VideoRecorder:
         self.env = make_env(config, self.bundle, 1, config.episode)
         with ExitStack() as stack:
             self._views = stack.enter_context(open_renderer(config.renderer, self.bundle))
-            scene = SceneView(self.bundle.object, seed=config.seed)
+            scene = SceneView(self.bundle.object, self.bundle.hand_reference, seed=config.seed)
             self._scene = stack.enter_context(closing(scene))
             self._cameras = make_cameras(config, self.env, 0, self._views)
             source = make_source(config, self.bundle, self.env, 0, self._cameras)

@@ -34,7 +34,7 @@ class Label:
     quaternion: NDArray[np.float64]
     """The object's orientation (4,), w >= 0."""
     joints: NDArray[np.float64]
-    """Joint angles (24,) in radians."""
+    """Joint angles (J,) in radians."""
     source: str
     """The source of the state: `settled`, `random`, `policy` or `mined`."""
     cameras: tuple[Camera, ...]
@@ -115,7 +115,7 @@ class Label:
                 index=natural(value["index"]),
                 position=finite_array(value["position"], (3,)),
                 quaternion=finite_array(value["quaternion"], (4,)),
-                joints=finite_array(value["joints"], (24,)),
+                joints=finite_array(value["joints"], (None,)),
                 source=str(value["source"]),
                 cameras=_cameras(cameras, ""),
                 true_cameras=_cameras(cameras, "_true"),

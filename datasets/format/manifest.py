@@ -15,7 +15,8 @@ from opendactyl.datasets.format.label import INVALID_DATA, SCHEMA_VERSION
 from opendactyl.datasets.format.shards import MAX_SAMPLES, Sample, read_shard
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.symmetry import SymmetryGroup
-from opendactyl.sim.objects.storage import FOLDER
+from opendactyl.sim.assets.storage import KINDS
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 
 MANIFEST_NAME = "manifest.json"
 CARD_NAMES = ("README.md", "samples.png", "statistics.png")
@@ -62,6 +63,11 @@ class Manifest:
     """What the same command reproduces on one type of machine."""
     symmetry: dict[str, Any] | None = None
     """The object's rotational symmetry (`SymmetryGroup.to_dict`); None: it has none."""
+    hand: dict[str, Any] | None = None
+    """Name and checksums of the files of the hand; None in datasets of earlier versions, whose hand
+    is the default one. The files of another hand are in the folder `hand`."""
+    landmarks: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat]] | None = None
+    """Points (M, 3) on the hand's static parts, in metres; None as above."""
     schema: int = SCHEMA_VERSION
 
     def load_rig(self) -> Rig:
@@ -71,6 +77,16 @@ class Manifest:
     def load_symmetry(self) -> SymmetryGroup:
         """The object's rotational symmetry."""
         return SymmetryGroup.from_dict(self.symmetry)
+
+    @property
+    def hand_name(self) -> str:
+        """The name of the hand."""
+        return str(self.config.get("hand", DEFAULT_HAND))
+
+    @property
+    def hand_files(self) -> dict[str, str] | None:
+        """Checksums of the hand's files; None for the default hand."""
+        return (self.config.get("hand_identity") or {}).get("files")
 
     @property
     def object_files(self) -> dict[str, str] | None:
@@ -93,18 +109,20 @@ class Manifest:
         return self
 
 
-def copy_object(data: Path, out: Path) -> None:
-    """Copies the files of a dataset's object, if it is not a shipped one, into the folder `out`."""
-    if exists(data / FOLDER):
-        with file_errors(f"cannot copy {data / FOLDER} to {out}"):
-            shutil.copytree(data / FOLDER, out / FOLDER, dirs_exist_ok=True)
+def copy_described(data: Path, out: Path) -> None:
+    """Copies the files of a dataset's object and hand, where it has them, into the folder `out`."""
+    for kind in KINDS:
+        if exists(data / kind):
+            with file_errors(f"cannot copy {data / kind} to {out}"):
+                shutil.copytree(data / kind, out / kind, dirs_exist_ok=True)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes `manifest.json` into a dataset's folder."""
     content = vars(manifest) | {"shards": [vars(s) for s in manifest.shards]}
-    if manifest.symmetry is None:
-        del content["symmetry"]
+    for name in ("symmetry", "hand", "landmarks"):
+        if content[name] is None:
+            del content[name]
     write_json(folder / MANIFEST_NAME, content)
 
 

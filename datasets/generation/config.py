@@ -14,15 +14,19 @@ from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import to_plain
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.render.appearance.config import AppearanceConfig, load_appearance
+from opendactyl.sim.assets.storage import (
+    KINDS,
+    check_stored,
+    hand_settings,
+    identity_settings,
+    require_identity,
+    store_copy,
+    stored_reference,
+)
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.objects.spec import ObjectSpec
-from opendactyl.sim.objects.storage import (
-    check_stored,
-    object_settings,
-    require_identity,
-    store_object,
-    stored_object,
-)
 
 IMAGE_FORMATS = ("jpeg", "png")
 RUN_SETTINGS = ("out", "workers", "resume", "ray", "upload")
@@ -67,6 +71,8 @@ class DatasetConfig:
     """Camera rig: a shipped one by name, or a TOML file."""
     object: str = "block"
     """The object in the hand: block, prism, or a TOML file."""
+    hand: str = DEFAULT_HAND
+    """The hand: shadow, shadow-e3m5, allegro, leap, or a TOML file."""
     image_size: int = 200
     """Width and height of the images in pixels."""
     shard_size: int = 250
@@ -132,15 +138,19 @@ class ResolvedConfig:
     """Fingerprint of the state source."""
     object_identity: dict[str, Any] | None = None
     """`ObjectSpec.identity`: of an object that is not shipped."""
+    hand_identity: dict[str, Any] | None = None
+    """`HandSpec.identity`: of a hand that is not the default one."""
 
     @classmethod
     def resolve(cls, config: DatasetConfig) -> Self:
         """Loads the rig, the appearance and the object that the settings name."""
         config.check()
-        obj = object_spec(config.object)
+        obj, hand = object_spec(config.object), hand_spec(config.hand)
         rig = load_rig(config.rig).resized(config.image_size)
-        config = dataclasses.replace(config, object=obj.reference)
-        return cls(config, rig, load_appearance(config.appearance), object_identity=obj.identity)
+        config = dataclasses.replace(config, object=obj.reference, hand=hand.reference)
+        ranges = load_appearance(config.appearance)
+        identities = {"object_identity": obj.identity, "hand_identity": hand.identity}
+        return cls(config, rig, ranges, **identities)
 
     @property
     def obj(self) -> ObjectSpec:
@@ -153,28 +163,45 @@ class ResolvedConfig:
         require_identity(obj, self.object_identity)
         return obj
 
-    def with_stored_object(self) -> Self:
-        """Copies the object's files into the dataset's folder; returns settings with the copy."""
-        obj = self.obj
-        store_object(obj, self.config.out)
-        stored = stored_object(self.config.out.resolve(), obj.name)
-        return dataclasses.replace(self, config=dataclasses.replace(self.config, object=stored))
+    @property
+    def hand(self) -> HandSpec:
+        """The hand.
+
+        Raises:
+            InputError: its files are not those that the settings were resolved with.
+        """
+        hand = hand_spec(self.config.hand)
+        require_identity(hand, self.hand_identity)
+        return hand
+
+    def with_copies(self) -> Self:
+        """Copies the files of object and hand into the dataset's folder; settings with the copies.
+
+        What is shipped has none.
+        """
+        out, stored = self.config.out, {}
+        for item in (self.obj, self.hand):
+            store_copy(item, out)
+            stored[item.kind] = stored_reference(out.resolve(), item.kind, item.name)
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, **stored))
 
     @classmethod
     def from_content(cls, content: dict[str, Any], config: DatasetConfig) -> Self:
         """The inverse of `content`; `RUN_SETTINGS` are taken from `config`.
 
-        The files of an object that is not shipped are read from the folder `out`.
+        The files of an object and a hand that are not shipped are read from the folder `out`.
 
         Raises:
-            InputError: the content does not describe a dataset, or the object's files are changed.
+            InputError: the content does not describe a dataset, or their files are changed.
         """
         try:
-            resolved = ("rig", "appearance", "states_sha256", "object_identity")
+            resolved = ("rig", "appearance", "states_sha256", "object_identity", "hand_identity")
             values = {k: v for k, v in content.items() if k not in resolved}
-            identity = content.get("object_identity")
-            check_stored(config.out, identity, config.out)
-            values["object"] = stored_object(config.out, values["object"])
+            identities = {f"{kind}_identity": content.get(f"{kind}_identity") for kind in KINDS}
+            values.setdefault("hand", DEFAULT_HAND)
+            for kind in KINDS:
+                check_stored(config.out, kind, identities[f"{kind}_identity"], config.out)
+                values[kind] = stored_reference(config.out, kind, values[kind])
             run = {name: getattr(config, name) for name in RUN_SETTINGS}
             settings = DatasetConfig(**values | run)
             settings.check()
@@ -183,7 +210,7 @@ class ResolvedConfig:
                 for k, v in dict(content["appearance"]).items()
             }
             rig, fingerprint = Rig.from_dict(content["rig"]), content.get("states_sha256", "")
-            return cls(settings, rig, AppearanceConfig(**ranges), fingerprint, identity)
+            return cls(settings, rig, AppearanceConfig(**ranges), fingerprint, **identities)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{config.out} was made by another version of OpenDactyl ({error}); "
@@ -198,9 +225,9 @@ class ResolvedConfig:
     def content(self) -> dict[str, Any]:
         """The resolved settings that determine the bytes of the samples, as JSON values."""
         plain = to_plain(self.config)
-        for name in RUN_SETTINGS:
+        for name in (*RUN_SETTINGS, "hand"):
             del plain[name]
         if self.fingerprint:
             plain["states_sha256"] = self.fingerprint
-        plain |= object_settings(self.obj)
+        plain |= identity_settings(self.obj) | hand_settings(self.hand)
         return plain | {"appearance": to_plain(self.ranges), "rig": self.rig.to_dict()}

@@ -34,8 +34,9 @@ from opendactyl.datasets.generation.ray_workers import ray_shards
 from opendactyl.datasets.generation.shard_builder import MakeSource, open_source
 from opendactyl.datasets.generation.upload import Uploader
 from opendactyl.render.filament.vulkan import count_devices
+from opendactyl.render.meshes.landmarks import landmarks
 from opendactyl.render.opengl.backend import choose_backend
-from opendactyl.sim.objects.storage import stored_files
+from opendactyl.sim.assets.storage import stored_files
 
 WriteCard = Callable[[Path], object]
 """Writes the dataset card (`CARD_NAMES`) of a finished dataset, as `export.card.write_card`."""
@@ -79,7 +80,7 @@ def generate_resolved(
     new_folder(config.out, resume=config.resume)
     with lock(config.out):
         open_run(config.out, resolved.content(), resume=True)
-        _finish(resolved.with_stored_object(), make_source, write_card)
+        _finish(resolved.with_copies(), make_source, write_card)
     return config.out
 
 
@@ -243,6 +244,8 @@ def _manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
         },
         repeats=REPEATS[config.renderer],
         symmetry=None if obj.symmetry.is_trivial else obj.symmetry.to_dict(),
+        hand={"name": resolved.hand.name, "files": resolved.hand.checksums.identity["files"]},
+        landmarks=landmarks(resolved.hand, resolved.rig).tolist(),
         shards=[
             Shard(name, *config.bounds(n), progress.sums[name]) for n, name in enumerate(names)
         ],

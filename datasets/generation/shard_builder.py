@@ -51,7 +51,7 @@ class ShardMaker:
                 f"{self._source.fingerprint!r}, the dataset is generated with "
                 f"{resolved.fingerprint!r}; restore the bundle, with the same files on every node"
             )
-        _ = resolved.obj  # checks its files
+        _ = resolved.obj, resolved.hand  # checks their files
         self._renderer = open_renderer(resolved)
         opengl = uses_opengl(resolved.config.renderer, resolved.config.states)
         self.graphics = gl_driver() if opengl else {}
@@ -75,7 +75,7 @@ class ShardMaker:
 
 def open_source(config: DatasetConfig, make_source: MakeSource | None) -> StateSource:
     """The state source of a dataset: that of `make_source`, or the one that `--states` names."""
-    return make_source() if make_source else state_source(config.states, config.object)
+    return make_source() if make_source else state_source(config.states, config.object, config.hand)
 
 
 def open_renderer(resolved: ResolvedConfig) -> Renderer:
@@ -85,6 +85,7 @@ def open_renderer(resolved: ResolvedConfig) -> Renderer:
         config.renderer,
         rig=resolved.rig,
         object_name=config.object,
+        hand=config.hand,
         image_size=config.image_size,
     )
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from opendactyl.core.errors import InputError
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.initial_states import random_state, settled_state
 from opendactyl.sim.scene import load_scene
 from opendactyl.sim.state import State
@@ -40,9 +41,9 @@ class SettledStates:
     name = "settled"
     fingerprint = ""
 
-    def __init__(self, object_name: str) -> None:
+    def __init__(self, object_name: str, hand: str) -> None:
         """Loads the scene."""
-        self._scene = load_scene(object_name)
+        self._scene = load_scene(object_name, hand)
 
     def states(self, seed: int, start: int, stop: int) -> Iterator[State]:
         """The states of samples `start` to `stop`."""
@@ -56,9 +57,9 @@ class RandomStates:
     name = "random"
     fingerprint = ""
 
-    def __init__(self, object_name: str) -> None:
+    def __init__(self, object_name: str, hand: str) -> None:
         """Loads the scene."""
-        self._scene = load_scene(object_name)
+        self._scene = load_scene(object_name, hand)
 
     def states(self, seed: int, start: int, stop: int) -> Iterator[State]:
         """The states of samples `start` to `stop`."""
@@ -69,7 +70,7 @@ class RandomStates:
 _SOURCES = {source.name: source for source in (SettledStates, RandomStates)}
 
 
-def state_source(name: str, object_name: str) -> StateSource:
+def state_source(name: str, object_name: str, hand: str = DEFAULT_HAND) -> StateSource:
     """The source `settled` or `random`.
 
     Raises:
@@ -79,4 +80,4 @@ def state_source(name: str, object_name: str) -> StateSource:
         raise InputError(
             f"no states {name!r}; use {', '.join(_SOURCES)}, policy:BUNDLE or mined:BUNDLE"
         )
-    return _SOURCES[name](object_name)
+    return _SOURCES[name](object_name, hand)

@@ -47,7 +47,7 @@ class CachedDataset:
     landmarks: NDArray[np.float32]
     """True projections of the object's keypoints (N, V, K, 2), from 0 to 1 across the image."""
     anchors: NDArray[np.float32]
-    """True projections of `STATIC_LANDMARKS` (N, V, M, 2), likewise."""
+    """True projections of the static landmarks (N, V, M, 2), likewise."""
     visible_fraction: NDArray[np.float32]
     """(N, V)."""
     masks: NDArray[np.uint8] | None = None
@@ -143,12 +143,13 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
     shape = (count, views, size, size, 3)
     images = _new_array(cache / "images.tmp", shape)
     masks = _new_array(cache / "masks.tmp", shape[:-1]) if manifest.config.get("masks") else None
+    fixed = np.array(manifest.landmarks or STATIC_LANDMARKS)
     keypoints, symmetry = np.array(manifest.keypoints), manifest.load_symmetry()
     labels = {
         "position": np.zeros((count, 3), np.float32),
         "quaternion": np.zeros((count, 4), np.float32),
         "landmarks": np.zeros((count, views, len(keypoints), 2), np.float32),
-        "anchors": np.zeros((count, views, len(STATIC_LANDMARKS), 2), np.float32),
+        "anchors": np.zeros((count, views, len(fixed), 2), np.float32),
         "visible_fraction": np.zeros((count, views), np.float32),
     }
     with tqdm(total=count, unit="sample", desc=f"decoding {folder}", leave=False) as bar:
@@ -166,7 +167,7 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
                 labels["quaternion"][i] = label.quaternion
                 labels["visible_fraction"][i] = label.visible_fraction
                 labels["landmarks"][i] = label.project(keypoints)
-                labels["anchors"][i] = label.project_fixed(STATIC_LANDMARKS)
+                labels["anchors"][i] = label.project_fixed(fixed)
                 bar.update()
     for name, array in (("masks", masks), ("images", images)):
         if array is not None:

@@ -165,10 +165,11 @@ class PoseDataModule(L.LightningDataModule):
         for folder, data in zip(folders, train, strict=True):
             a, b = data.manifest, self.val.manifest
             objects = [(m.object, m.object_files) for m in (a, b)]
-            if a.rig != b.rig or objects[0] != objects[1]:
+            hands = [(m.hand_name, m.hand_files) for m in (a, b)]
+            if a.rig != b.rig or objects[0] != objects[1] or hands[0] != hands[1]:
                 raise InputError(
-                    f"{folder} and {val_folder} differ in rig or object; "
-                    "make both with the same --rig, --object and --image-size"
+                    f"{folder} and {val_folder} differ in rig, object or hand; "
+                    "make both with the same --rig, --object, --hand and --image-size"
                 )
             if a.seed == b.seed:
                 raise InputError(

@@ -112,7 +112,7 @@ class RecurrentNet(nn.Module):
         super().__init__()
         if memory not in MEMORIES:
             raise ValueError(f"memory {memory!r} must be one of {MEMORIES}")
-        self.hidden = hidden
+        self.inputs, self.hidden = inputs, hidden
         self.bf16 = False
         """Whether matrix products are in bf16; weights and memory stay in 32 bits."""
         self.normalizer = Normalizer(inputs)

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from opendactyl.geometry.rotation import Array
 from opendactyl.models.policy.actor_critic import Actor, Critic
 from opendactyl.models.precision import use_bf16
-from opendactyl.policy.env.critic_observation import CRITIC_SIZE
+from opendactyl.policy.env.critic_observation import critic_size
 from opendactyl.policy.interface.actions import decide
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Agent(nn.Module):
         self,
         observation_size: int,
         *,
+        hand: str = DEFAULT_HAND,
         hidden: int,
         memory: str,
         critic_memory: str = "none",
@@ -39,6 +42,7 @@ class Agent(nn.Module):
 
         Args:
             observation_size: length of the policy's observation.
+            hand: the hand, which determines the critic's observation and the actions.
             hidden: units per layer.
             memory: of the actor: `lstm` or `none`.
             critic_memory: of the critic, which observes nearly all of the physics.
@@ -47,9 +51,11 @@ class Agent(nn.Module):
         """
         super().__init__()
         self.privileged = privileged
-        inputs = CRITIC_SIZE if privileged else observation_size
-        self.actor = Actor(inputs, hidden=hidden, memory=memory)
-        self.critic = Critic(CRITIC_SIZE, hidden=hidden, memory=critic_memory)
+        description = hand_spec(hand)
+        actuators, observed = len(description.actuators), critic_size(description)
+        inputs = observed if privileged else observation_size
+        self.actor = Actor(inputs, actuators=actuators, hidden=hidden, memory=memory)
+        self.critic = Critic(observed, hidden=hidden, memory=critic_memory)
         self.actor.bf16 = self.critic.bf16 = use_bf16(precision)
 
     def initial_memory(self, batch: int) -> Memory:
@@ -75,7 +81,7 @@ class Agent(nn.Module):
     def act(
         self, observation: Tensor, critic: Tensor, memory: Memory, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor, Memory]:
-        """One step: sampled bins (B, 20), log-probability (B,), values (B,), and the new memory.
+        """One step: sampled bins (B, A), log-probability (B,), values (B,), and the new memory.
 
         Args:
             observation: the actor's observation (B, n).
@@ -94,7 +100,7 @@ class Agent(nn.Module):
 
     @torch.no_grad()
     def decide(self, observation: Tensor, memory: Memory) -> tuple[Array, Memory]:
-        """One step without exploration: bins (B, 20), see `interface.actions.decide`.
+        """One step without exploration: bins (B, A), see `interface.actions.decide`.
 
         Args:
             observation: the actor's observation (B, n).

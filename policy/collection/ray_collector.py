@@ -19,8 +19,9 @@ from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.collector import Collector, Episodes
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import FULL_DIFFICULTY, Difficulty, EnvConfig
+from opendactyl.sim.assets.storage import require_identity
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.sim.objects.storage import require_identity
 
 LOCAL = "local"
 """Address of a cluster that is started on this machine."""
@@ -40,11 +41,16 @@ class Worker:
     """The code of an actor: simulations on one core."""
 
     def __init__(
-        self, config: EnvConfig, num_envs: int, seed: int, identity: dict[str, Any] | None
+        self,
+        config: EnvConfig,
+        num_envs: int,
+        seed: int,
+        identities: tuple[dict[str, Any] | None, dict[str, Any] | None],
     ) -> None:
-        """Loads the scene; `identity` is that of the object (`ObjectSpec.identity`)."""
+        """Loads the scene; `identities` are those of object and hand (`Described.identity`)."""
         torch.set_num_threads(1)
-        require_identity(object_spec(config.object), identity)
+        require_identity(object_spec(config.object), identities[0])
+        require_identity(hand_spec(config.hand), identities[1])
         self._seed = seed
         self._env = HandEnv(config, num_envs, seed=seed, threads=1)
         self._collector: Collector | None = None
@@ -126,7 +132,8 @@ class RayCollector:
         """
         self._ray = connect(address)
         self._environment = environment
-        self._identity = object_spec(environment.object).identity
+        described = object_spec(environment.object), hand_spec(environment.hand)
+        self._identities = described[0].identity, described[1].identity
         self._agent, self._version = agent, 0
         self._seed, self._started, self._failures = seed, 0, 0
         cpus = int(self._ray.cluster_resources().get("CPU", 1))
@@ -189,7 +196,7 @@ class RayCollector:
         sequence = np.random.SeedSequence([self._seed, self._started])
         self._started += 1
         seed = int(sequence.generate_state(1)[0])
-        actor = self._make.remote(self._environment, self._sizes[slot], seed, self._identity)
+        actor = self._make.remote(self._environment, self._sizes[slot], seed, self._identities)
         self._starting[actor.ready.remote()] = (slot, actor)
 
     def _admit(self) -> None:

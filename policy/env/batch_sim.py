@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from opendactyl.core.cpu import cores
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.observations import Measurement
-from opendactyl.sim.hands import names
-from opendactyl.sim.hands.hand_frame import to_hand, vectors_to_hand
 from opendactyl.sim.scene import Scene
 from opendactyl.sim.state import State
+from opendactyl.sim.timing import SUBSTEPS
 
 DIVERGENCE_WARNINGS = [
     int(kind) for kind in (
@@ -32,13 +31,11 @@ class BatchSim:
         self.batch = Batch(scene.model, count, threads or cores(), persistent=True)
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl, self._sites = self.batch.bind("ctrl"), self.batch.bind("site_xpos")
-        self.actuated_qpos = scene.model.jnt_qposadr[scene.model.actuator_trnid[:, 0]]
-        """Indices of the actuated joints (20,) in `qpos`."""
 
     @property
     def actuated(self) -> Array:
-        """Current angles (B, 20) of the actuated joints, in radians."""
-        return self._qpos[:, self.actuated_qpos]
+        """Current angles (B, A) that the actuators control, in radians."""
+        return self.scene.actuated(self._qpos)
 
     @property
     def applied_targets(self) -> Array:
@@ -52,7 +49,7 @@ class BatchSim:
     def object_pose(self) -> tuple[Array, Array]:
         """The true poses of the objects in the hand frame: (B, 3) and (B, 4)."""
         pose = self._qpos[:, self.scene.object_qpos]
-        return to_hand(pose[:, :3], pose[:, 3:])
+        return self.scene.hand.frame.to_hand(pose[:, :3], pose[:, 3:])
 
     def measure(self, ids: NDArray[np.intp]) -> Measurement:
         """The true measurements of simulations `ids`."""
@@ -60,7 +57,7 @@ class BatchSim:
         pose = qpos[:, self.scene.object_qpos]
         return Measurement(
             self.scene.fingertips(self._sites[ids]),
-            *to_hand(pose[:, :3], pose[:, 3:]),
+            *self.scene.hand.frame.to_hand(pose[:, :3], pose[:, 3:]),
             qpos[:, self.scene.joint_qpos],
         )
 
@@ -71,7 +68,8 @@ class BatchSim:
         """
         velocity = self._qvel[ids]
         obj = velocity[:, self.scene.object_dof]
-        return velocity[:, self.scene.joint_dof], vectors_to_hand(obj[:, :3]), obj[:, 3:]
+        linear = self.scene.hand.frame.vectors_to_hand(obj[:, :3])
+        return velocity[:, self.scene.joint_dof], linear, obj[:, 3:]
 
     def set_state(self, ids: NDArray[np.intp], qpos: Array, targets: Array) -> None:
         """Sets simulations `ids` (K,) to states (K, nq), at rest, with targets (K, 20)."""
@@ -88,7 +86,7 @@ class BatchSim:
         self._ctrl[:] = targets
         before, failed = self._warnings(), np.zeros(0, dtype=np.intp)
         try:
-            self.batch.step(ids, nstep=names.SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
+            self.batch.step(ids, nstep=SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
         except SimulationError as error:
             failed = np.asarray(error.ids, dtype=np.intp)
         # MuJoCo resets a diverged simulation silently and only increments a counter.

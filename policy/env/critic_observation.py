@@ -7,19 +7,24 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.policy.env.batch_sim import BatchSim
 from opendactyl.policy.interface.observations import (
     LAYOUTS,
+    HandSize,
     Measurement,
     build_observation,
     layout_size,
 )
-from opendactyl.policy.randomization.privileged import PRIVILEGED_SIZE
+from opendactyl.policy.randomization.privileged import privileged_size
 from opendactyl.policy.randomization.randomizer import Randomizer
-from opendactyl.sim.hands.names import ACTUATORS, JOINTS
+from opendactyl.sim.hands.spec import HandSpec
 
-CRITIC_SIZE = (
-    layout_size(LAYOUTS["joints"]) + len(JOINTS) + 6 + len(ACTUATORS) + 1 + PRIVILEGED_SIZE
-)
-"""Layout `joints`, velocities, the targets that act, the time since the last goal, and what
-`randomization.privileged` lists."""
+
+def critic_size(hand: HandSpec) -> int:
+    """Length of the critic's observation.
+
+    Layout `joints`, velocities, the targets that act, the time since the last goal, and what
+    `randomization.privileged` lists.
+    """
+    own = layout_size(LAYOUTS["joints"], HandSize.of(hand))
+    return own + len(hand.joints) + 6 + len(hand.actuators) + 1 + privileged_size(hand)
 
 
 def critic_observation(
@@ -31,7 +36,7 @@ def critic_observation(
     simulations: BatchSim,
     randomizer: Randomizer | None,
 ) -> NDArray[np.float32]:
-    """The critic's observations (K, CRITIC_SIZE).
+    """The critic's observations (K, m), see `critic_size`.
 
     Args:
         ids: the simulations (K,).
@@ -43,7 +48,7 @@ def critic_observation(
         randomizer: the source of the randomization; None gives zeros.
     """
     joints, linear, angular = simulations.velocities(ids)
-    hidden = np.zeros((len(ids), PRIVILEGED_SIZE))
+    hidden = np.zeros((len(ids), privileged_size(simulations.scene.hand)))
     if randomizer is not None:
         hidden = randomizer.privileged(ids)
     return np.concatenate(

@@ -27,6 +27,7 @@ from opendactyl.policy.env.reward import (
 from opendactyl.policy.interface.actions import ActionDecoder
 from opendactyl.policy.interface.observations import (
     LAYOUTS,
+    HandSize,
     Measurement,
     build_observation,
     layout_size,
@@ -35,9 +36,9 @@ from opendactyl.policy.interface.tasks import GoalContext, sample_goals
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.model_fields import sized_scene
 from opendactyl.policy.randomization.randomizer import Randomizer
-from opendactyl.sim.hands import names
 from opendactyl.sim.scene import Scene, load_scene
 from opendactyl.sim.state import State
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 
 class HandEnv:
@@ -65,13 +66,16 @@ class HandEnv:
         self.config = config
         self.num_envs = num_envs
         self.layout = LAYOUTS[config.layout]
-        self.observation_size = layout_size(self.layout)
         self._distributions = config.distributions()
         self._randomizes = self._distributions != PRESETS["none"]
-        self.scene: Scene = (sized_scene if self._randomizes else load_scene)(config.object)
+        self.scene: Scene = (sized_scene if self._randomizes else load_scene)(
+            config.object, config.hand
+        )
+        self.hand_size = HandSize.of(self.scene.hand)
+        self.observation_size = layout_size(self.layout, self.hand_size)
         self._simulations = BatchSim(self.scene, num_envs, threads)
         self.decoder = ActionDecoder(config.action_config(), *self.scene.actuator_range.T)
-        self._limit = round(config.seconds_per_goal / names.CONTROL_PERIOD)
+        self._limit = round(config.seconds_per_goal / CONTROL_PERIOD)
         self.difficulty = Difficulty()
         """Limits of new goals and new episodes, set by the curricula of a training run."""
         self.episode = first_episode + np.arange(num_envs)
@@ -132,7 +136,8 @@ class HandEnv:
             self.goals,
             self._since_goal >= self._limit,
             diverged,
-            self.config.max_goals,
+            drop_height=self.scene.hand.drop_height,
+            max_goals=self.config.max_goals,
         )
         rewards = reward(self._distance, distance, reached, outcome)
         self._distance = distance
@@ -216,8 +221,8 @@ class HandEnv:
         starts = np.stack([self._starts.qpos(int(episode)) for episode in self.episode[ids]])
         where = np.zeros(self.num_envs, dtype=bool)
         where[ids] = True
-        actuated = np.zeros((self.num_envs, len(names.ACTUATORS)))
-        actuated[ids] = starts[:, self._simulations.actuated_qpos]
+        actuated = np.zeros((self.num_envs, self.hand_size.actuators))
+        actuated[ids] = self.scene.actuated(starts)
         self.decoder.reset(actuated, where if len(self.decoder.targets) else None)
         targets = self.decoder.targets[ids]
         if self.randomizer is not None:

@@ -14,6 +14,8 @@ from opendactyl.policy.interface.observations import LAYOUTS
 from opendactyl.policy.interface.tasks import MAX_GOALS, TRAINING_SECONDS, check_task
 from opendactyl.policy.randomization.adr import Boundary
 from opendactyl.policy.randomization.config import RandomizationConfig, load_randomization
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.objects.shipped import object_spec
 
 MIN_START_ACTIONS = 8
@@ -51,6 +53,8 @@ class EnvConfig:
     """spin, face-up or reorient."""
     object: str = "block"
     """The object in the hand: a shipped one by name, or a TOML file."""
+    hand: str = DEFAULT_HAND
+    """The hand: a shipped one by name, or a TOML file."""
     layout: str = "default"
     """The policy's observation: a key of `interface.observations.LAYOUTS`."""
     action: str | ActionConfig = ActionConfig()
@@ -73,6 +77,7 @@ class EnvConfig:
         """Raises an `InputError` for invalid values."""
         check_task(self.task)
         object_spec(self.object)
+        hand_spec(self.hand)
         self.distributions()
         self.action_config()
         if self.layout not in LAYOUTS:
@@ -108,11 +113,11 @@ class Step:
     policy: NDArray[np.float32]
     """The policy's next observation (B, n)."""
     critic: NDArray[np.float32]
-    """The critic's next observation (B, CRITIC_SIZE)."""
+    """The critic's next observation (B, m)."""
     final_policy: NDArray[np.float32]
     """The policy's observation before any restart (B, n)."""
     final_critic: NDArray[np.float32]
-    """The critic's observation before any restart (B, CRITIC_SIZE)."""
+    """The critic's observation before any restart (B, m)."""
     reward: NDArray[np.float32]
     """(B,)."""
     terminated: NDArray[np.bool_]

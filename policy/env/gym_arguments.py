@@ -72,7 +72,7 @@ class ViewConfig:
             known = ", ".join(RENDER_MODES)
             raise InputError(f"no render mode {self.render_mode!r}; choose {known} or None")
 
-    def open(self, object_name: str) -> Views | None:
+    def open(self, object_name: str, hand: str) -> Views | None:
         """Opens the views of a scene; None if nothing is rendered.
 
         Raises:
@@ -88,6 +88,7 @@ class ViewConfig:
             opener = load_env_creator(opener)
         return opener(
             object_name,
+            hand=hand,
             image_size=self.image_size,
             rig=self.rig,
             renderer=self.renderer,

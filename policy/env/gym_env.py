@@ -16,7 +16,7 @@ from opendactyl.policy.env.gym_arguments import (
     configs,
 )
 from opendactyl.policy.env.gym_observation import Observation, Observer, action_space, single
-from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 _ONLY = np.zeros(1, dtype=np.intp)
 
@@ -41,7 +41,7 @@ class HandSingleEnv(gymnasium.Env[Observation, NDArray[Any]]):
         self._seeded = False
         self._observer = Observer(self._env, views)
         self.observation_space = self._observer.space
-        self.action_space = action_space()
+        self.action_space = action_space(self._env.hand_size.actuators)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -69,7 +69,7 @@ class HandSingleEnv(gymnasium.Env[Observation, NDArray[Any]]):
             InvalidAction: it has another shape, or a value is NaN or out of range.
             ResetNeeded: the episode has ended, or none has begun.
         """
-        bins = checked_bins(action, (len(ACTUATORS),))
+        bins = checked_bins(action, (self._env.hand_size.actuators,))
         if not self._env.running[0]:
             raise ResetNeeded("the episode has ended, or none has begun; call reset")
         step = self._env.step(bins[None])

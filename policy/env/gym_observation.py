@@ -11,7 +11,6 @@ from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.gym_arguments import ViewConfig
 from opendactyl.policy.interface.actions import BINS
 from opendactyl.policy.interface.observations import Measurement, build_observation, layout_size
-from opendactyl.sim.hands.names import ACTUATORS
 
 Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
 BOUND = 100.0
@@ -20,9 +19,9 @@ STATE = "state"
 """Key of the vector that accompanies images."""
 
 
-def action_space() -> spaces.MultiDiscrete:
+def action_space(actuators: int) -> spaces.MultiDiscrete:
     """The bins of one hand."""
-    return spaces.MultiDiscrete([BINS] * len(ACTUATORS))
+    return spaces.MultiDiscrete([BINS] * actuators)
 
 
 class Observer:
@@ -32,7 +31,7 @@ class Observer:
         """Opens the renderers that are needed."""
         self._env = env
         self._render_mode = config.render_mode
-        self._views = config.open(env.config.object)
+        self._views = config.open(env.config.object, env.config.hand)
         self._images = config.observation == "images"
         self._fields = tuple(
             name
@@ -43,7 +42,11 @@ class Observer:
         """The observation space of one simulation."""
 
     def _space(self) -> spaces.Space[Any]:
-        size = layout_size(self._fields) if self._images else self._env.observation_size
+        size = (
+            layout_size(self._fields, self._env.hand_size)
+            if self._images
+            else self._env.observation_size
+        )
         state = spaces.Box(-BOUND, BOUND, (size,), np.float32)
         if not self._images or self._views is None:
             return state

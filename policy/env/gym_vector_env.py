@@ -27,7 +27,7 @@ from opendactyl.policy.env.gym_observation import (
     single,
 )
 from opendactyl.policy.env.reward import RUNNING
-from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 Flags = NDArray[np.bool_]
 
@@ -69,7 +69,7 @@ class HandVectorEnv(VectorEnv[Observation, NDArray[Any], Flags]):
             "autoreset_mode": self.autoreset_mode,
         }
         self.single_observation_space = self._observer.space
-        self.single_action_space = action_space()
+        self.single_action_space = action_space(self._env.hand_size.actuators)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._last: tuple[Observation, NDArray[np.float32]] | None = None
@@ -119,7 +119,7 @@ class HandVectorEnv(VectorEnv[Observation, NDArray[Any], Flags]):
             InvalidAction: they have another shape, or a value is NaN or out of range.
             ResetNeeded: no episode has begun, or one has ended and the mode is DISABLED.
         """
-        bins = checked_bins(actions, (self.num_envs, len(ACTUATORS)))
+        bins = checked_bins(actions, (self.num_envs, self._env.hand_size.actuators))
         restarting = ~self._env.running
         if self._last is None or (
             self.autoreset_mode == AutoresetMode.DISABLED and restarting.any()

@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.tasks import MAX_GOALS, SUCCESS_ANGLE
-from opendactyl.sim.hands.names import DROP_HEIGHT
 
 SUCCESS_REWARD, DROP_REWARD = 5.0, -20.0
 """Per goal and per drop (D18 4.2), in addition to the decrease of the angle in radians."""
@@ -19,6 +18,8 @@ def success_and_termination(
     goals: NDArray[np.int64],
     overdue: NDArray[np.bool_],
     diverged: NDArray[np.bool_],
+    *,
+    drop_height: float,
     max_goals: int = MAX_GOALS,
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which goals were reached (B,), and the status of each episode (B,).
@@ -29,6 +30,7 @@ def success_and_termination(
         goals: goals the episodes reached before this action (B,).
         overdue: whether the time for the current goal is over (B,).
         diverged: which simulations diverged (B,); this takes precedence.
+        drop_height: height below which the object counts as dropped, in metres.
         max_goals: goals after which an episode ends.
     """
     reached = distance < SUCCESS_ANGLE
@@ -36,7 +38,7 @@ def success_and_termination(
     outcome[overdue] = TIMED_OUT
     outcome[reached] = RUNNING
     outcome[reached & (goals + 1 >= max_goals)] = FINISHED
-    outcome[height < DROP_HEIGHT] = DROPPED
+    outcome[height < drop_height] = DROPPED
     outcome[diverged] = DIVERGED
     return reached & ((outcome == RUNNING) | (outcome == FINISHED)), outcome
 

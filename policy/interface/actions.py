@@ -37,7 +37,7 @@ class ActionConfig:
 
 
 def decide(logits: NDArray[np.floating[Any]], decision: str = "mean") -> Array:
-    """Chooses bins (..., 20), which may be fractional, from a policy's logits (..., 20, 11).
+    """Chooses bins (..., A), which may be fractional, from a policy's logits (..., A, 11).
 
     `mean` is the mean of the distribution over bins, `likeliest` its mode. Bins are ordered along
     the range, so their mean is an action as well, and close to the average of the sampled bins that
@@ -51,27 +51,27 @@ def decide(logits: NDArray[np.floating[Any]], decision: str = "mean") -> Array:
 
 @dataclass(eq=False)
 class ActionDecoder:
-    """Converts bins (B, 20) to smoothed joint targets (B, 20) within the actuators' range."""
+    """Converts bins (B, A) to smoothed joint targets (B, A) within the actuators' range."""
 
     config: ActionConfig
     low: Array
-    """Lower target limits (20,) in radians."""
+    """Lower target limits (A,) in radians."""
     high: Array
-    """Upper target limits (20,) in radians."""
-    targets: Array = field(default_factory=lambda: np.zeros((0, 20)))
-    """The current targets (B, 20) in radians."""
+    """Upper target limits (A,) in radians."""
+    targets: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """The current targets (B, A) in radians."""
 
     def reset(self, actuated: Array, where: NDArray[np.bool_] | None = None) -> None:
-        """Sets the targets to the angles (B, 20) of the actuated joints, in the hands `where`."""
+        """Sets the targets to the angles (B, A) of the actuated joints, in the hands `where`."""
         start = np.clip(actuated, self.low, self.high)
         self.targets = start if where is None else np.where(where[:, None], start, self.targets)
 
     def decode(self, bins: NDArray[Any], actuated: Array) -> Array:
-        """Updates the targets (B, 20) by one action.
+        """Updates the targets (B, A) by one action.
 
         Args:
-            bins: chosen bins (B, 20) from 0 to `BINS` - 1, possibly fractional.
-            actuated: current angles (B, 20) of the actuated joints, in radians.
+            bins: chosen bins (B, A) from 0 to `BINS` - 1, possibly fractional.
+            actuated: current angles (B, A) of the actuated joints, in radians.
         """
         unit = bins / ((BINS - 1) / 2) - 1.0
         half = (self.high - self.low) / 2
@@ -83,7 +83,7 @@ class ActionDecoder:
 
     @property
     def scaled_targets(self) -> Array:
-        """The current targets (B, 20), scaled to [-1, 1] over their range."""
+        """The current targets (B, A), scaled to [-1, 1] over their range."""
         return (self.targets - self.low) / (self.high - self.low) * 2 - 1
 
     def to_dict(self) -> dict[str, Any]:

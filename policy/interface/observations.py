@@ -3,23 +3,37 @@
 All arrays are batched over B hands or simulations.
 """
 
+from collections.abc import Sized
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array, quat_canonical, quat_conjugate, quat_multiply
 
-FIELD_SIZES = {
-    "fingertips": 15,
-    "object_position": 3,
-    "object_quaternion": 4,
-    "goal_quaternion": 4,
-    "relative_goal": 4,
-    "previous_targets": 20,
-    "joints": 24,
-}
-"""Sizes of all observation fields: quantities that a robot can measure or has commanded."""
+
+class _Hand(Protocol):
+    @property
+    def joints(self) -> Sized: ...
+    @property
+    def actuators(self) -> Sized: ...
+    @property
+    def fingertips(self) -> Sized: ...
+
+
+class HandSize(NamedTuple):
+    """Numbers of a hand's joints, actuators and fingertips."""
+
+    joints: int
+    actuators: int
+    fingertips: int
+
+    @classmethod
+    def of(cls, hand: _Hand) -> "HandSize":
+        """Those of a hand's description."""
+        return cls(len(hand.joints), len(hand.actuators), len(hand.fingertips))
+
 
 LAYOUTS = {
     # D18 Table 2: object and goal orientation only as their difference.
@@ -50,18 +64,32 @@ class Measurement:
     """Measurements of B hands at one time, in the hand frame."""
 
     fingertips: Array
-    """Fingertip positions (B, 5, 3) in metres."""
+    """Fingertip positions (B, F, 3) in metres."""
     object_position: Array
     """(B, 3) in metres."""
     object_quaternion: Array
     """(B, 4)."""
     joints: Array
-    """Joint angles (B, 24) in radians."""
+    """Joint angles (B, J) in radians."""
 
 
-def layout_size(layout: tuple[str, ...]) -> int:
-    """The length of an observation."""
-    return sum(FIELD_SIZES[name] for name in layout)
+def field_sizes(hand: HandSize) -> dict[str, int]:
+    """Sizes of all observation fields: quantities that a robot can measure or has commanded."""
+    return {
+        "fingertips": 3 * hand.fingertips,
+        "object_position": 3,
+        "object_quaternion": 4,
+        "goal_quaternion": 4,
+        "relative_goal": 4,
+        "previous_targets": hand.actuators,
+        "joints": hand.joints,
+    }
+
+
+def layout_size(layout: tuple[str, ...], hand: HandSize) -> int:
+    """The length of an observation of a hand."""
+    sizes = field_sizes(hand)
+    return sum(sizes[name] for name in layout)
 
 
 def build_observation(
@@ -70,10 +98,10 @@ def build_observation(
     """Builds the observation (B, n) of a policy.
 
     Args:
-        layout: names of `FIELD_SIZES`, in order.
+        layout: keys of `field_sizes`, in order.
         measured: measurements of the hands and objects.
         goal: goal orientations (B, 4).
-        previous_targets: the last joint targets (B, 20), scaled to [-1, 1] over their range.
+        previous_targets: the last joint targets (B, A), scaled to [-1, 1] over their range.
     """
     relative = quat_multiply(goal, quat_conjugate(measured.object_quaternion))
     values = {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.randomization.config import RandomizationConfig
 from opendactyl.policy.randomization.rng import EpisodeStreams
-from opendactyl.sim.hands.names import ACTUATORS, SUBSTEPS, TIMESTEP
+from opendactyl.sim.timing import SUBSTEPS, TIMESTEP
 
 Ids = NDArray[np.intp]
 Episode = dict[str, NDArray]
@@ -41,9 +41,9 @@ def add_noise(
 class Delay:
     """Delays some actuators by one action."""
 
-    def __init__(self, num_envs: int) -> None:
+    def __init__(self, num_envs: int, actuators: int) -> None:
         """Starts with zero targets."""
-        self.last = np.zeros((num_envs, len(ACTUATORS)))
+        self.last = np.zeros((num_envs, actuators))
         """The last targets (B, 20), in radians."""
 
     def begin(self, ids: Ids, targets: Array) -> None:

@@ -1,38 +1,43 @@
 """Backlash: after a reversal a joint does not move until the slack of its tendon is taken up."""
 
+import dataclasses
+
 import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.randomization.config import RandomizationConfig
-from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD
+from opendactyl.sim.hands.spec import HandSpec
+from opendactyl.sim.timing import CONTROL_PERIOD
 
-CALIBRATED_EXPONENTS = np.array(
-    [
-        [4.25, 4.25, 2.93, 4.25, 4.25, 4.25, 4.25, 1.92, 4.25, 3.35,
-         4.25, 4.25, 4.25, 3.87, 1.39, 4.25, 1.25, 4.25, 4.25, 4.25],
-        [4.25, 4.25, 4.25, 4.25, 1.86, 4.25, 4.25, 1.44, 4.25, 2.98,
-         2.07, 4.25, 4.25, 2.94, 1.41, 2.82, 1.53, 4.25, 2.86, 2.10],
-    ]
-)  # fmt: skip
-"""Exponents c (2, 20) downwards and upwards, calibrated on OpenAI's hand (robogym,
-`BacklashWrapper`); a joint takes up its slack at exp(c) per second and radian of command."""
+UNCALIBRATED = (7.4, 70.0)
+"""Range of the rates of a hand whose backlash is not calibrated: about exp(2) to exp(4.25)."""
 MIN_RATE = 2.0
 """Smallest calibrated rate, in 1/(s rad) (robogym)."""
 
 
-def sample_rates(
-    rng: np.random.Generator, config: RandomizationConfig, strength: float = 1.0
-) -> Array:
-    """Rates (2, 20) downwards and upwards at which slack is taken up; 0 means no slack.
+def for_hand(config: RandomizationConfig, hand: HandSpec) -> RandomizationConfig:
+    """The ranges for a hand: backlash from a range of rates where the hand's is not calibrated."""
+    if not config.backlash_calibrated or hand.backlash_exponents is not None:
+        return config
+    return dataclasses.replace(config, backlash_calibrated=False, backlash=UNCALIBRATED)
 
-    Calibrated rates are per second and radian, those of the range `backlash` per second and half
-    the actuator's range. The slack is proportional to `strength` and `backlash_scale`.
+
+def sample_rates(
+    rng: np.random.Generator, config: RandomizationConfig, hand: HandSpec, strength: float = 1.0
+) -> Array:
+    """Rates (2, A) downwards and upwards at which slack is taken up; 0 means no slack.
+
+    A joint with the calibrated exponent c (`HandSpec.backlash_exponents`) takes up its slack at
+    exp(c) per second and radian of command (robogym, `BacklashWrapper`). Rates of the range
+    `backlash` are per second and half the actuator's range. The slack is proportional to
+    `strength` and `backlash_scale`.
     """
-    shape = CALIBRATED_EXPONENTS.shape
-    if config.backlash_calibrated:
+    shape = (2, len(hand.actuators))
+    exponents = hand.backlash_exponents
+    if config.backlash_calibrated and exponents is not None:
         jitter = 1 + rng.normal(0, config.backlash_jitter, shape)
-        rates = np.maximum(np.exp(CALIBRATED_EXPONENTS * jitter), MIN_RATE)
+        rates = np.maximum(np.exp(exponents * jitter), MIN_RATE)
     elif config.backlash == (0, 0):
         rates = np.zeros(shape)
     else:
@@ -58,7 +63,7 @@ class Backlash:
                 refer.
         """
         self._unit = unit
-        self.slack = np.zeros((num_envs, len(ACTUATORS)))
+        self.slack = np.zeros((num_envs, len(unit)))
         """Position within the slack (B, 20), from -1 to 1."""
 
     def begin(self, ids: NDArray[np.intp]) -> None:

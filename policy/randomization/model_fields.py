@@ -6,7 +6,7 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from opendactyl.policy.randomization.physics import Physics
-from opendactyl.sim.hands import names
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.object_geoms import collision_hulls, collision_name
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import Scene, scene_spec
@@ -16,13 +16,13 @@ MESH_SIZES = np.round(np.linspace(0.9, 1.1, 21), 3)
 size nearest to its sample. The size of a box is continuous."""
 
 
-def sized_scene(object_name: str) -> Scene:
+def sized_scene(object_name: str, hand: str = DEFAULT_HAND) -> Scene:
     """The scene without visual geoms, with the object's meshes in every size of `MESH_SIZES`."""
-    spec = scene_spec(object_name, visual=False)
+    spec = scene_spec(object_name, hand, visual=False)
     for hull, vertices in enumerate(collision_hulls(object_spec(object_name))):
         for number, size in enumerate(MESH_SIZES):
             spec.add_mesh(name=_mesh_name(number, hull), uservert=(size * vertices).ravel())
-    return Scene.compile(spec, object_name)
+    return Scene.compile(spec, object_name, hand)
 
 
 def _mesh_name(number: int, hull: int) -> str:
@@ -59,7 +59,7 @@ class ModelFields:
         self.links = bodies[(bodies != self._body) & (model.body_mass[1:] > 0)]
         """Ids (L,) of the hand's bodies with mass."""
         self._dofs = scene.joint_dof
-        self._joints = np.array([model.joint(names.PREFIX + name).id for name in names.JOINTS])
+        self._joints = scene.joint_ids
         self._meshes = np.array(
             [
                 [model.mesh(_mesh_name(n, hull)).id for hull in range(count)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.randomization.backlash import sample_rates
 from opendactyl.policy.randomization.config import RandomizationConfig, Range
-from opendactyl.sim.hands.names import ACTUATORS, FINGERTIPS, JOINTS
+from opendactyl.sim.hands.spec import HandSpec
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,19 +75,24 @@ class Physics:
 
 
 def sample(
-    rng: np.random.Generator, config: RandomizationConfig, links: int, strength: float = 1.0
+    rng: np.random.Generator,
+    config: RandomizationConfig,
+    hand: HandSpec,
+    links: int,
+    strength: float = 1.0,
 ) -> Physics:
     """Samples the parameters of an episode.
 
     Args:
         rng: the generator; the numbers taken from it do not depend on `strength`.
-        config: the ranges.
+        config: the ranges, see `backlash.for_hand`.
+        hand: the hand.
         links: number of bodies of the hand.
         strength: from 0, the nominal body and actuation, to 1, the full ranges. Factors near 1 are
             interpolated linearly, log-uniform ones geometrically; slack is proportional to it. The
             ranges of the measurements are not changed.
     """
-    joints, actuators, tips = len(JOINTS), len(ACTUATORS), (len(FINGERTIPS), 3)
+    joints, actuators, tips = len(hand.joints), len(hand.actuators), (len(hand.fingertips), 3)
     rate = rng.uniform(*config.timestep_rate)
     base = rng.uniform(-1, 1, 3) * config.base_marker
     physics = Physics(
@@ -103,7 +108,7 @@ def sample(
         timestep_extra=strength / rate if rate > 0 else 0.0,
         action_bias=strength * rng.normal(0, config.action_bias, actuators),
         action_delay=rng.random(actuators) < strength * config.action_delay,
-        backlash=sample_rates(rng, config, strength),
+        backlash=sample_rates(rng, config, hand, strength),
         force_chance=strength * float(_log_uniform(rng, config.force_chance, 1)[0]),
         fingertip_offset=rng.normal(0, config.fingertip_offset, tips) + base,
         fingertip_marker=rng.uniform(-1, 1, tips) * config.fingertip_marker,

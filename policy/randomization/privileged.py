@@ -5,13 +5,15 @@ state of the actuators the physics is nearly Markovian to it.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.physics import Physics, sample
-from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD
+from opendactyl.sim.hands.spec import HandSpec
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 UNOBSERVED = ("fingertip_marker", "link_mass", "action_noise", "action_scale")
 """Parameters that are left out: many numbers with little effect, and what `strength` implies."""
@@ -21,7 +23,7 @@ MILLI = ("timestep_extra", "fingertip_offset", "position_offset")
 
 
 def episode_parameters(physics: Physics) -> Array:
-    """The parameters of an episode (EPISODE_SIZE,): factors as logarithms, lengths in millimetres.
+    """The parameters of an episode (P,): factors as logarithms, lengths in millimetres.
 
     Backlash is given as the slack's width: the command, in the unit of its rate, that takes up half
     of it in one action.
@@ -36,8 +38,16 @@ def episode_parameters(physics: Physics) -> Array:
     return np.concatenate([np.ravel(v) for k, v in values.items() if k not in UNOBSERVED])
 
 
-EPISODE_SIZE = len(episode_parameters(sample(np.random.default_rng(0), PRESETS["none"], 1)))
-"""Length of `episode_parameters`."""
-PRIVILEGED_SIZE = EPISODE_SIZE + 2 * len(ACTUATORS) + 3
-"""Length of what the critic observes of the randomization: the episode's parameters, the position
-of each actuator within its slack (20), the delayed targets (20), and the push on the object (3)."""
+@functools.cache
+def episode_size(hand: HandSpec) -> int:
+    """Length of `episode_parameters` for a hand."""
+    return len(episode_parameters(sample(np.random.default_rng(0), PRESETS["none"], hand, 1)))
+
+
+def privileged_size(hand: HandSpec) -> int:
+    """Length of what the critic observes of the randomization.
+
+    The episode's parameters, the position of each actuator within its slack, the delayed targets,
+    and the push on the object (3).
+    """
+    return episode_size(hand) + 2 * len(hand.actuators) + 3

@@ -8,17 +8,16 @@ from numpy.typing import NDArray
 
 from opendactyl.core.adr_bounds import Snapshot
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.interface.observations import Measurement
+from opendactyl.policy.interface.observations import HandSize, Measurement
 from opendactyl.policy.randomization import actuation, sensing
 from opendactyl.policy.randomization.actuation import Ids
 from opendactyl.policy.randomization.adr import Boundary, sample_ranges
-from opendactyl.policy.randomization.backlash import Backlash
+from opendactyl.policy.randomization.backlash import Backlash, for_hand
 from opendactyl.policy.randomization.config import RandomizationConfig
 from opendactyl.policy.randomization.model_fields import ModelFields
 from opendactyl.policy.randomization.physics import Physics, sample
-from opendactyl.policy.randomization.privileged import EPISODE_SIZE, episode_parameters
+from opendactyl.policy.randomization.privileged import episode_parameters, episode_size
 from opendactyl.policy.randomization.rng import EpisodeStreams
-from opendactyl.sim.hands.hand_frame import HAND_FROM_WORLD
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import Scene
 
@@ -46,7 +45,8 @@ class Randomizer:
             weaker_fraction: fraction of the episodes whose strength is uniform between 0 and
                 the largest; the others have the largest.
         """
-        self.config = config
+        self._hand, size = scene.hand, HandSize.of(scene.hand)
+        self.config = config = for_hand(config, scene.hand)
         self._seed = seed
         self._fields = ModelFields(batch, scene)
         self._xfrc = batch.bind("xfrc_applied")[:, scene.object_body, :3]
@@ -55,12 +55,12 @@ class Randomizer:
         self._object = object_spec(scene.object_name)
         low, high = scene.actuator_range.T
         self._half, self._centre = (high - low) / 2, (high + low) / 2
-        self._streams = EpisodeStreams(batch.nsim, seed)
-        self._delay = actuation.Delay(batch.nsim)
+        self._streams = EpisodeStreams(batch.nsim, seed, size)
+        self._delay = actuation.Delay(batch.nsim, size.actuators)
         unit = np.ones_like(self._half) if config.backlash_calibrated else self._half
         self._backlash = Backlash(batch.nsim, unit)
         self._pushes = actuation.Pushes(batch.nsim, config)
-        self._markers = sensing.Markers(batch.nsim, config)
+        self._markers = sensing.Markers(batch.nsim, size.fingertips, config)
         self._channel = sensing.PoseChannel(batch.nsim, config)
         self._weaker_fraction = weaker_fraction
         first, _ = self._sample(0, 1.0, None)
@@ -72,7 +72,7 @@ class Randomizer:
             f.name: np.stack([np.asarray(getattr(p, f.name)) for p in self.physics])
             for f in dataclasses.fields(Physics)
         }
-        self._privileged = np.zeros((batch.nsim, EPISODE_SIZE))
+        self._privileged = np.zeros((batch.nsim, episode_size(scene.hand)))
 
     @property
     def strength(self) -> Array:
@@ -89,7 +89,7 @@ class Randomizer:
         if bounds is not None:
             config, boundary = sample_ranges(rng, self.config, bounds)
         rng = np.random.default_rng([self._seed, episode, PHYSICS_STREAM])
-        return sample(rng, config, len(self._fields.links), strength), boundary
+        return sample(rng, config, self._hand, len(self._fields.links), strength), boundary
 
     def begin(
         self,
@@ -160,11 +160,11 @@ class Randomizer:
         """Measurements of K hands, from the true ones."""
         streams, episode = self._streams, self._episode
         world = self._frames[ids[:, None], self._sites].reshape(len(ids), len(self._sites), 3, 3)
-        frames = HAND_FROM_WORLD[:3, :3] @ world
+        frames = self._hand.frame.hand_from_world[:3, :3] @ world
         occluded = None
         if self.config.occlusion:
             size = episode["object_size"][ids]
-            occluded = sensing.occluded_markers(true, frames, self._object, size)
+            occluded = sensing.occluded_markers(true, frames, self._hand.nails, self._object, size)
         measured = sensing.add_noise(true, frames, ids, streams, episode, self.config)
         tips = self._markers(measured.fingertips, occluded, ids, streams)
         measured = dataclasses.replace(measured, fingertips=tips)

@@ -3,43 +3,50 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.sim.hands.names import ACTUATORS, FINGERTIPS, JOINTS, SUBSTEPS
+from opendactyl.policy.interface.observations import HandSize
+from opendactyl.sim.timing import SUBSTEPS
 
 NOISE_STREAM = 14
 BLOCK = 32
 """Actions whose numbers are generated at once."""
-NORMAL = {
-    "fingertips": len(FINGERTIPS) * 3,
-    "position": 3,
-    "rotation": 3,
-    "joints": len(JOINTS),
-    "action": len(ACTUATORS),
-    "action_scale": len(ACTUATORS),
-    "force": 3,
-    "injected_position": 3,
-    "injected_rotation": 4,
-}
-"""Standard normal numbers per action, by use."""
-UNIFORM = {
-    "marker_loss": len(FINGERTIPS),
-    "pose_loss": 1,
-    "injection": 1,
-    "push": 1,
-    "timestep": SUBSTEPS,
-}
-"""Numbers uniform on [0, 1) per action, by use."""
+
+
+def normal_numbers(hand: HandSize) -> dict[str, int]:
+    """Standard normal numbers per action, by use."""
+    return {
+        "fingertips": hand.fingertips * 3,
+        "position": 3,
+        "rotation": 3,
+        "joints": hand.joints,
+        "action": hand.actuators,
+        "action_scale": hand.actuators,
+        "force": 3,
+        "injected_position": 3,
+        "injected_rotation": 4,
+    }
+
+
+def uniform_numbers(hand: HandSize) -> dict[str, int]:
+    """Numbers uniform on [0, 1) per action, by use."""
+    return {
+        "marker_loss": hand.fingertips,
+        "pose_loss": 1,
+        "injection": 1,
+        "push": 1,
+        "timestep": SUBSTEPS,
+    }
 
 
 class EpisodeStreams:
     """Random numbers for B simulations, each from the generator of its episode."""
 
-    def __init__(self, num_envs: int, seed: int) -> None:
+    def __init__(self, num_envs: int, seed: int, hand: HandSize) -> None:
         """Allocates the blocks; call `begin` before use."""
         self._seed = seed
         self._rngs = [np.random.default_rng(0)] * num_envs
         self._cursor = np.zeros(num_envs, dtype=np.intp)
-        self._normal, self._normal_at = _block(num_envs, NORMAL)
-        self._uniform, self._uniform_at = _block(num_envs, UNIFORM)
+        self._normal, self._normal_at = _block(num_envs, normal_numbers(hand))
+        self._uniform, self._uniform_at = _block(num_envs, uniform_numbers(hand))
 
     def begin(self, ids: NDArray[np.intp], episodes: NDArray[np.int64]) -> None:
         """Starts the streams of new episodes in simulations `ids` (K,)."""

@@ -19,12 +19,9 @@ from opendactyl.policy.interface.observations import Measurement
 from opendactyl.policy.randomization.actuation import Episode, Ids
 from opendactyl.policy.randomization.config import RandomizationConfig
 from opendactyl.policy.randomization.rng import EpisodeStreams
-from opendactyl.sim.hands.names import CONTROL_PERIOD, FINGERTIPS
 from opendactyl.sim.objects.spec import ObjectSpec
+from opendactyl.sim.timing import CONTROL_PERIOD
 
-NAIL_OFFSETS = np.array([[0.0, 0.007, -0.01]] * 4 + [[0.009, 0.0, -0.01]])
-"""Centres of the nails (5, 3) in the fingertips' frames, in metres: z points out of the tip, and
-the fingers bend about x, the thumb about y."""
 NAIL_RADIUS = 0.005
 """Radius of the sphere that represents a nail's marker: about robogym's box of 6 × 12 × 8 mm."""
 TIP_RADIUS = 0.009
@@ -64,17 +61,18 @@ def add_noise(
 
 
 def occluded_markers(
-    true: Measurement, frames: Array, obj: ObjectSpec, size: Array
+    true: Measurement, frames: Array, offsets: Array, obj: ObjectSpec, size: Array
 ) -> NDArray[np.bool_]:
     """Which fingertip markers (K, 5) touch the object or another fingertip.
 
     Args:
         true: true measurements of K hands.
-        frames: hand_from_fingertip rotations (K, 5, 3, 3).
+        frames: hand_from_fingertip rotations (K, F, 3, 3).
+        offsets: centres of the nails (F, 3) in the fingertips' frames, in metres.
         obj: the object.
         size: its size in each hand (K,) relative to nominal.
     """
-    nails = true.fingertips + (frames @ NAIL_OFFSETS[..., None])[..., 0]
+    nails = true.fingertips + (frames @ offsets[..., None])[..., 0]
     # Row vectors times the object's rotation matrix: the inverse rotation.
     local = (nails - true.object_position[:, None]) @ quat_to_matrix(true.object_quaternion)
     # Runs at every action. The sums over short axes are written out: numpy's reductions are slow
@@ -82,21 +80,22 @@ def occluded_markers(
     clearance = np.maximum.reduce(
         [local @ normal - distance * size[:, None] for normal, distance in obj.planes]
     )
-    offsets = nails[:, :, None] - true.fingertips[:, None]
-    squared = np.einsum("kijc,kijc->kij", offsets, offsets)
-    squared[:, np.arange(len(FINGERTIPS)), np.arange(len(FINGERTIPS))] = np.inf
+    apart = nails[:, :, None] - true.fingertips[:, None]
+    squared = np.einsum("kijc,kijc->kij", apart, apart)
+    own = np.arange(len(offsets))
+    squared[:, own, own] = np.inf
     return (clearance < NAIL_RADIUS) | (squared.min(axis=-1) < (NAIL_RADIUS + TIP_RADIUS) ** 2)
 
 
 class Markers:
     """Fingertip markers; while lost or occluded, they keep their last reading."""
 
-    def __init__(self, num_envs: int, config: RandomizationConfig) -> None:
+    def __init__(self, num_envs: int, fingertips: int, config: RandomizationConfig) -> None:
         """Starts with every marker visible."""
         self._loss_probability = config.marker_loss * CONTROL_PERIOD
         self._actions = round(config.marker_loss_seconds / CONTROL_PERIOD)
-        self._lost = np.zeros((num_envs, len(FINGERTIPS)), dtype=np.int64)
-        self._last = np.zeros((num_envs, len(FINGERTIPS), 3))
+        self._lost = np.zeros((num_envs, fingertips), dtype=np.int64)
+        self._last = np.zeros((num_envs, fingertips, 3))
         self._fresh = np.ones(num_envs, dtype=bool)
 
     def begin(self, ids: Ids) -> None:

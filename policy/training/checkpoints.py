@@ -12,7 +12,6 @@ from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.models.weights import load_weights
 from opendactyl.policy.collection.agent import Agent
-from opendactyl.policy.env.critic_observation import CRITIC_SIZE
 from opendactyl.policy.env.episode_types import Difficulty
 from opendactyl.policy.training.config import PolicyConfig
 
@@ -127,5 +126,5 @@ def _assign(
     except RuntimeError as error:
         raise InputError(
             f"{source} has networks of another shape; {equal} must be equal, and a teacher must "
-            f"observe the {CRITIC_SIZE} values of this version"
+            f"observe the {agent.critic.inputs} values of this version"
         ) from error

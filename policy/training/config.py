@@ -15,12 +15,14 @@ from opendactyl.models.policy.actor_critic import FRAMES, MEMORIES
 from opendactyl.models.precision import PRECISIONS
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig
-from opendactyl.policy.interface.observations import LAYOUTS, layout_size
+from opendactyl.policy.interface.observations import LAYOUTS, HandSize, layout_size
 from opendactyl.policy.interface.tasks import MAX_GOALS, TRAINING_SECONDS
 from opendactyl.policy.randomization.adr import ADR_PRESETS, PolicyAdr
 from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig, load_randomization
+from opendactyl.sim.assets.storage import hand_settings, identity_settings
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.sim.objects.storage import object_settings
 
 ADR_BASE = "dactyl"
 """Preset whose ranges are the unit of the bounds of automatic domain randomization."""
@@ -58,6 +60,8 @@ class PolicyConfig:
     file, or automatic with the constants for a few cores (adr) or those of D19 (adr-d19)."""
     object: str = "block"
     """The object in the hand: block, prism, or a TOML file."""
+    hand: str = DEFAULT_HAND
+    """The hand: shadow, shadow-e3m5, allegro, leap, or a TOML file."""
     layout: str = "default"
     """The policy's observation: default, d18 (22 values, D18 Table 2) or joints."""
     action: str = "absolute"
@@ -143,7 +147,7 @@ class PolicyConfig:
             raise InputError(f"no memory {self.memory!r}; choose one of {', '.join(MEMORIES)}")
         if self.critic_memory not in ("none", "lstm"):
             raise InputError(f"no critic memory {self.critic_memory!r}; choose none or lstm")
-        past = (FRAMES - 1) * layout_size(LAYOUTS[self.layout])
+        past = (FRAMES - 1) * layout_size(LAYOUTS[self.layout], HandSize.of(hand_spec(self.hand)))
         if self.memory == "frames" and (self.privileged or self.hidden < past):
             raise InputError(f"--memory frames needs --hidden {past} or more, without --privileged")
         if self.precision not in PRECISIONS:
@@ -216,6 +220,7 @@ class PolicyConfig:
         return EnvConfig(
             task=self.task,
             object=self.object,
+            hand=self.hand,
             layout=self.layout,
             action=ActionConfig(mode=self.action, smoothing=self.smoothing),
             randomization=self.ranges,
@@ -229,11 +234,12 @@ class PolicyConfig:
         """The settings a resumed run must share: all but folder, duration and hardware."""
         transient = (
             "out", "resume", "max_minutes", "max_actions", "examined", "precision", "accelerator",
-            "ray", "ray_workers",
+            "ray", "ray_workers", "hand",
         )  # fmt: skip
         plain = {key: value for key, value in to_plain(self).items() if key not in transient}
         # A preset may have other ranges in another version.
-        plain |= object_settings(object_spec(self.object))
+        plain |= identity_settings(object_spec(self.object))
+        plain |= hand_settings(hand_spec(self.hand))
         return plain | {"distributions": to_plain(self.ranges)}
 
     @property

@@ -70,6 +70,7 @@ class RunState(Counters):
         make = partial(
             Agent,
             observation_size,
+            hand=config.hand,
             hidden=config.hidden,
             critic_memory=config.critic_memory,
             precision=config.precision,

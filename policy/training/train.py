@@ -15,8 +15,9 @@ from opendactyl.policy.training.metrics_log import METRICS_FILE
 from opendactyl.policy.training.provenance import SEEDS_FILE
 from opendactyl.policy.training.report import write_report
 from opendactyl.policy.training.trainer import Trainer
+from opendactyl.sim.assets.storage import store_copy
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.sim.objects.storage import store_object
 
 
 def train(config: PolicyConfig) -> Path:
@@ -35,7 +36,8 @@ def train(config: PolicyConfig) -> Path:
     # Before the folder is created: unusable initial weights leave no run behind.
     trainer = Trainer(config, config.folder)
     folder = open_run(config.folder, _settings(config), resume=config.resume)
-    store_object(object_spec(config.object), folder)
+    store_copy(object_spec(config.object), folder)
+    store_copy(hand_spec(config.hand), folder)
     write_json(folder / SEEDS_FILE, trainer.state.seeds)
     if exists(trainer.state.path("last")):
         trainer.load()

@@ -13,7 +13,7 @@ from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.transforms import invert_pose
 from opendactyl.render.filament.vulkan import count_devices
 from opendactyl.render.scene import FAR, NEAR
-from opendactyl.sim.hands.hand_frame import WORLD_FROM_HAND
+from opendactyl.sim.hands.frame import HandFrame
 
 
 def make_context() -> Any:
@@ -85,9 +85,9 @@ def upload(texture: Any, content: bytes) -> None:
     texture.upload(data)
 
 
-def frustum(camera: Camera) -> dict[str, Any]:
+def frustum(camera: Camera, frame: HandFrame) -> dict[str, Any]:
     """A camera's pose in the world and its OpenGL frustum, exact for any principal point."""
-    world_from_cam = WORLD_FROM_HAND @ invert_pose(camera.cam_from_hand)
+    world_from_cam = frame.world_from_hand @ invert_pose(camera.cam_from_hand)
     fx, fy, cx, cy = camera.K[[0, 1, 0, 1], [0, 1, 2, 2]]
     return {
         "pos": world_from_cam[:3, 3],

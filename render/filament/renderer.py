@@ -21,8 +21,9 @@ from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.base import OBJECT, geom_classes, mask_ratio
 from opendactyl.render.filament.scene import FilamentScene
 from opendactyl.render.scene import FAR, NEAR, apply_appearance, build_render_scene, true_cameras
+from opendactyl.sim.hands.model import HAND_GROUP
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.object_geoms import OBJECT_GROUP
-from opendactyl.sim.scene import HAND_GROUP
 from opendactyl.sim.state import State
 
 SUPERSAMPLING = 2
@@ -46,13 +47,19 @@ class FilamentRenderer:
     """Renders with Filament; the interface and the labels are those of `ClassicRenderer`."""
 
     def __init__(
-        self, rig: Rig, object_name: str = "block", *, supersampling: int = SUPERSAMPLING
+        self,
+        rig: Rig,
+        object_name: str = "block",
+        hand: str = DEFAULT_HAND,
+        *,
+        supersampling: int = SUPERSAMPLING,
     ) -> None:
         """Opens a graphics context.
 
         Args:
             rig: the cameras, all with the same image size.
             object_name: a shipped object, or the path of an object's file.
+            hand: a shipped hand, or the path of a hand's file.
             supersampling: factor by which images are rendered larger.
 
         Raises:
@@ -63,7 +70,7 @@ class FilamentRenderer:
         if len({(camera.width, camera.height) for camera in rig.cameras}) != 1:
             raise InputError("all cameras of a rig must have the same image size")
         self.rig = rig
-        self.render_scene = build_render_scene(rig, object_name, full_meshes=True)
+        self.render_scene = build_render_scene(rig, object_name, hand, full_meshes=True)
         self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
         self._scale = supersampling
         self._data = mujoco.MjData(self.render_scene.model)

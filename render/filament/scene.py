@@ -12,8 +12,8 @@ from opendactyl.geometry.camera import Camera
 from opendactyl.render.appearance.config import MAX_DISTRACTORS, MAX_LIGHTS, Appearance
 from opendactyl.render.filament.context import Target, frustum, make_context, upload
 from opendactyl.render.scene import RenderScene
+from opendactyl.sim.hands.model import HAND_GROUP
 from opendactyl.sim.object_geoms import OBJECT_GROUP
-from opendactyl.sim.scene import HAND_GROUP
 
 CANDELA = 170_000.0
 """Luminous intensity of a light of intensity 1, chosen to match the brightness of `classic`."""
@@ -171,7 +171,7 @@ class FilamentScene:
         for number, camera in enumerate(cameras):
             request = mjrf.RenderRequest()
             request.scene, request.target = self._scene, target.target
-            request.camera = mjrf.Camera(**frustum(camera))
+            request.camera = mjrf.Camera(**frustum(camera, self.render_scene.scene.hand.frame))
             request.viewport = mjrf.Rect(left=number * width, bottom=0, width=width, height=height)
             request.draw_mode = getattr(mjrf.DrawMode, f"DRAW_MODE_{mode}")
             request.post_processing = request.skybox = False

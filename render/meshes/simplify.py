@@ -1,4 +1,6 @@
-"""Simplification of the hand's meshes, whose 41,000 faces dominate the rendering time."""
+"""Simplification of the hand's meshes, whose faces dominate the rendering time."""
+
+from fnmatch import fnmatchcase
 
 import fast_simplification
 import mujoco
@@ -7,7 +9,8 @@ from numpy.typing import NDArray
 
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.meshes.visibility import visible_from_outside, visible_from_rig
-from opendactyl.sim.hands.hand_frame import points_to_hand
+from opendactyl.sim.hands.model import is_visual_only
+from opendactyl.sim.hands.spec import HandSpec
 
 KEEP = 0.4
 """Target fraction of a mesh's faces; a mesh keeps more where the error would be too large."""
@@ -20,18 +23,20 @@ SMALLEST = 300
 """Meshes with fewer faces are not simplified."""
 
 
-def simplify_hand(spec: mujoco.MjSpec, rig: Rig | None = None) -> None:
+def simplify_hand(spec: mujoco.MjSpec, hand: HandSpec, rig: Rig | None = None) -> None:
     """Replaces the large visual meshes of the spec by meshes with fewer faces.
 
-    Moving meshes are simplified to a fraction `KEEP` by quadric edge collapse. The static forearm
-    keeps the faces that are visible to the cameras of `rig`, or from outside if no rig is given:
-    most of its faces are internal, and edge collapse would blur its sharp edges. Both methods are
-    deterministic. Collision meshes are not changed.
+    Moving meshes that `HandSpec.coarse` names are simplified to a fraction `KEEP` by quadric edge
+    collapse. Static ones keep the faces that are visible to the cameras of `rig`, or from outside
+    if no rig is given: most of their faces are internal, and edge collapse would blur their sharp
+    edges. Both methods are deterministic. What collides is not changed.
     """
     model = spec.compile()
-    colliding = {g.meshname for g in spec.geoms if g.contype or g.conaffinity}
-    on_hand = [m for m in spec.meshes if not m.name.startswith("object:")]
-    for mesh in [m for m in on_hand if m.name not in colliding]:
+    for mesh in [m for m in spec.meshes if _is_coarse(m.name, hand)]:
+        geoms = [g for g in spec.geoms if g.meshname == mesh.name]
+        visual = [g for g in geoms if is_visual_only(g)]
+        if not visual:
+            continue
         number = model.mesh(mesh.name).id
         start, count = model.mesh_vertadr[number], model.mesh_vertnum[number]
         first, faces = model.mesh_faceadr[number], model.mesh_facenum[number]
@@ -39,7 +44,7 @@ def simplify_hand(spec: mujoco.MjSpec, rig: Rig | None = None) -> None:
             continue
         vertices = model.mesh_vert[start : start + count]
         triangles = model.mesh_face[first : first + faces]
-        static = _static_vertices(model, number, vertices)
+        static = _static_vertices(model, number, vertices, hand)
         if static is not None:
             corners = static[triangles]
             visible = visible_from_rig(rig, corners) if rig else visible_from_outside(corners)
@@ -55,13 +60,20 @@ def simplify_hand(spec: mujoco.MjSpec, rig: Rig | None = None) -> None:
         simple = spec.add_mesh(
             name=mesh.name + ":simple", uservert=vertices.ravel(), userface=triangles.ravel()
         )
-        for geom in [g for g in spec.geoms if g.meshname == mesh.name]:
+        for geom in visual:
             geom.meshname = simple.name
-        spec.delete(mesh)
+        if len(visual) == len(geoms):
+            spec.delete(mesh)
+
+
+def _is_coarse(mesh: str, hand: HandSpec) -> bool:
+    name = mesh.removeprefix(hand.prefix)
+    of_object = mesh.startswith("object:")
+    return not of_object and any(fnmatchcase(name, pattern) for pattern in hand.coarse)
 
 
 def _static_vertices(
-    model: mujoco.MjModel, mesh: int, vertices: NDArray[np.float32]
+    model: mujoco.MjModel, mesh: int, vertices: NDArray[np.float32], hand: HandSpec
 ) -> NDArray[np.float64] | None:
     """Vertices (N, 3) in the hand frame of a mesh whose only geom is static, else None."""
     is_mesh = model.geom_type == mujoco.mjtGeom.mjGEOM_MESH
@@ -71,7 +83,7 @@ def _static_vertices(
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     rotated = vertices.astype(np.float64) @ data.geom_xmat[geoms[0]].reshape(3, 3).T
-    return points_to_hand(rotated + data.geom_xpos[geoms[0]])
+    return hand.frame.points_to_hand(rotated + data.geom_xpos[geoms[0]])
 
 
 def reduce_shadow_casters(spec: mujoco.MjSpec) -> None:

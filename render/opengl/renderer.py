@@ -15,8 +15,9 @@ from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.base import OBJECT, geom_classes, mask_ratio
 from opendactyl.render.opengl.context import open_context
 from opendactyl.render.scene import apply_appearance, build_render_scene, true_cameras
+from opendactyl.sim.hands.model import HAND_GROUP
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.object_geoms import COLLISION_GROUP, OBJECT_GROUP
-from opendactyl.sim.scene import HAND_GROUP
 from opendactyl.sim.state import State
 
 SUPERSAMPLING = 2
@@ -33,6 +34,7 @@ class ClassicRenderer:
         self,
         rig: Rig,
         object_name: str = "block",
+        hand: str = DEFAULT_HAND,
         *,
         full_meshes: bool = False,
         supersampling: int = SUPERSAMPLING,
@@ -42,6 +44,7 @@ class ClassicRenderer:
         Args:
             rig: the cameras, all with the same image size.
             object_name: a shipped object, or the path of an object's file.
+            hand: a shipped hand, or the path of a hand's file.
             full_meshes: do not simplify the hand's meshes and the shadows.
             supersampling: factor by which images are rendered larger.
 
@@ -54,7 +57,7 @@ class ClassicRenderer:
         self._context: mujoco.MjrContext | None = None
         self._gl: Any = None
         self.rig = rig
-        self.render_scene = build_render_scene(rig, object_name, full_meshes=full_meshes)
+        self.render_scene = build_render_scene(rig, object_name, hand, full_meshes=full_meshes)
         self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
         model = self.render_scene.model
         self._scale = supersampling

@@ -1,1 +1,1 @@
-"""The hand: names of joints, actuators and sites, and the hand frame."""
+"""The hand: its description as data, read from a TOML file, and its model in MuJoCo."""

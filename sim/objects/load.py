@@ -10,7 +10,7 @@ import numpy as np
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.geometry.rotation import Array, quat_from_axis_angle, quat_rotate
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
-from opendactyl.sim.objects.fields import Fields, is_vector
+from opendactyl.sim.assets.fields import Fields, is_vector
 from opendactyl.sim.objects.mesh_object import MESH_KEYS, mesh_shape
 from opendactyl.sim.objects.points import distances_to_surface, farthest_points
 from opendactyl.sim.objects.solids import FACE_KEYS, SHAPES, mass_of

@@ -8,8 +8,8 @@ import numpy as np
 
 from opendactyl.core.atomic_files import sha256
 from opendactyl.geometry.rotation import Array
+from opendactyl.sim.assets.fields import Fields
 from opendactyl.sim.objects.decomposition import CONCAVITY, MAX_HULLS, decompose, store_name
-from opendactyl.sim.objects.fields import Fields
 from opendactyl.sim.objects.mesh_file import MAX_FACES, Loaded, linked_files, load_mesh
 from opendactyl.sim.objects.solids import PLAIN, mass_of
 from opendactyl.sim.objects.source_files import Reader

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.sim.objects.fields import Fields
+from opendactyl.sim.assets.fields import Fields
 from opendactyl.sim.objects.letters import STROKES
 from opendactyl.sim.objects.spec import WHITE, Array, Face, Rgb, Surface, face_frame
 

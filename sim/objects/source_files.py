@@ -5,10 +5,9 @@ from typing import Any
 
 from PIL import Image
 
-from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import InputError, file_error
+from opendactyl.sim.assets.source_files import SourceFiles
 from opendactyl.sim.objects.mesh_file import as_texture
-from opendactyl.sim.objects.spec import ObjectFiles
 
 
 class Reader:
@@ -51,8 +50,6 @@ class Reader:
         self.add(path)
         return pixels
 
-    def files(self) -> ObjectFiles:
+    def files(self) -> SourceFiles:
         """The files and their checksums."""
-        sums = {name: sha256(path) for name, path in sorted(self.paths.items())}
-        identity = {"files": sums, "made_with": self.made_with}
-        return ObjectFiles(str(self.path), dict(self.paths), identity)
+        return SourceFiles.of(self.path, self.paths, self.made_with)

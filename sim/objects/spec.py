@@ -1,15 +1,15 @@
 """Description of an object: a solid with coloured, lettered faces, or a mesh."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
+from opendactyl.sim.assets.source_files import SourceFiles
 from opendactyl.sim.objects.points import enclosing_planes, hull_triangles
 
 Rgb = tuple[float, float, float]
@@ -82,18 +82,6 @@ class Solid:
 
 
 @dataclass(frozen=True, eq=False)
-class ObjectFiles:
-    """The files that an object was read from; empty for a shipped one."""
-
-    reference: str
-    """Its name or the path of its TOML file: what `--object` takes."""
-    paths: dict[str, Path]
-    """Each file by its name in a copy of the object, see `storage.store_object`."""
-    identity: dict[str, Any]
-    """`files`: sha256 of each; `made_with`: versions of the libraries that processed them."""
-
-
-@dataclass(frozen=True, eq=False)
 class ObjectSpec:
     """An object."""
 
@@ -123,8 +111,9 @@ class ObjectSpec:
     """Sliding, torsional and rolling friction; None: MuJoCo's default."""
     symmetry: SymmetryGroup = NO_SYMMETRY
     """Rotations that do not change the object's appearance."""
-    files: ObjectFiles | None = None
+    files: SourceFiles | None = None
     """Where it was read from; None for a shipped object."""
+    kind: Literal["object", "hand"] = field(default="object", init=False)
 
     @property
     def reference(self) -> str:
@@ -133,7 +122,7 @@ class ObjectSpec:
 
     @property
     def identity(self) -> dict[str, Any] | None:
-        """Checksums and library versions (`ObjectFiles.identity`); None for a shipped object."""
+        """Checksums and library versions (`SourceFiles.identity`); None for a shipped object."""
         return self.files.identity if self.files else None
 
     @cached_property

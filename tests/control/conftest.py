@@ -18,7 +18,7 @@ from opendactyl.control.runtime.robot_loop import RobotLoop
 from opendactyl.control.runtime.telemetry import Status
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.core.atomic_files import read_json
-from opendactyl.sim.hands.names import ACTUATORS, JOINTS
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.vision.estimator import Pose
 
 
@@ -56,7 +56,7 @@ class SpringHand:
     """A hand whose joints move half the distance to their targets with each command."""
 
     def __init__(self) -> None:
-        self.joints = np.zeros(len(JOINTS))
+        self.joints = np.zeros(24)
         self.sent: list[np.ndarray] = []
         self.closed = False
 
@@ -65,7 +65,8 @@ class SpringHand:
 
     def command(self, targets: np.ndarray) -> None:
         self.sent.append(targets)
-        moved = [JOINTS.index(name) for name in ACTUATORS]
+        hand = hand_spec()
+        moved = [hand.joints.index(name.removeprefix("A_")) for name in hand.actuators]
         self.joints[moved] += 0.5 * (targets - self.joints[moved])
 
     def close(self) -> None:

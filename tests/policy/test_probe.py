@@ -18,6 +18,7 @@ from opendactyl.policy.probe import (
 )
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.physics import sample
+from opendactyl.sim.hands.shipped import hand_spec
 
 
 def test_the_classifier_finds_information_only_where_it_is():
@@ -91,8 +92,8 @@ def test_determination_is_one_for_what_is_known_and_zero_for_noise():
 
 
 def test_properties_are_those_of_the_episode():
-    physics = sample(np.random.default_rng(0), PRESETS["dactyl"], 3)
-    properties = physics_properties([physics, physics])
+    physics = sample(np.random.default_rng(0), PRESETS["dactyl"], hand_spec(), 3)
+    properties = physics_properties([physics, physics], hand_spec())
     assert properties["delay"].shape == (2, 20)
     # Seven of OpenAI's exponents are below 2; the slack's width is the inverse of the rate.
     assert properties["backlash"].shape == (2, 7)

@@ -4,34 +4,34 @@ import pytest
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
-from opendactyl.sim.hands import names
-from opendactyl.sim.hands.hand_frame import WORLD_FROM_HAND, to_hand, to_world
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.initial_states import MAX_PENETRATION, is_held, random_state, settled_state
+from opendactyl.sim.object_geoms import OBJECT_BODY
 from opendactyl.sim.objects.letters import STROKES, letter_boxes
 from opendactyl.sim.objects.shipped import OBJECTS, object_spec
 from opendactyl.sim.scene import Scene, load_scene, scene_spec
 from opendactyl.sim.state import State
+from opendactyl.sim.timing import CONTROL_PERIOD, TIMESTEP
 
 
 def test_names_are_in_the_order_of_the_model(scene):
     model = scene.model
-    joints = [model.joint(i).name.removeprefix(names.PREFIX) for i in range(24)]
-    assert tuple(joints) == names.JOINTS
+    joints = [model.joint(i).name.removeprefix("robot0:") for i in range(24)]
+    assert tuple(joints) == scene.hand.joints
     actuators = [model.actuator(i).name for i in range(model.nu)]
-    assert actuators == [f"{names.PREFIX}A_{name}" for name in names.ACTUATORS]
+    assert actuators == [f"robot0:{name}" for name in scene.hand.actuators]
 
 
 def test_mass_and_inertia_of_the_block(scene):
-    body = scene.model.body(names.OBJECT_BODY)
+    body = scene.model.body(OBJECT_BODY)
     assert body.mass[0] == pytest.approx(0.078)
     # A cube's moment of inertia is m a² / 6.
     assert body.inertia == pytest.approx([0.078 * 0.057**2 / 6] * 3)
 
 
 def test_control_period_and_time_step():
-    period = names.CONTROL_PERIOD
-    assert period == pytest.approx(0.08)
-    assert load_scene().model.opt.timestep == names.TIMESTEP
+    assert pytest.approx(0.08) == CONTROL_PERIOD
+    assert load_scene().model.opt.timestep == TIMESTEP
 
 
 def test_hand_frame_has_x_along_the_fingers_and_z_up(scene):
@@ -39,15 +39,17 @@ def test_hand_frame_has_x_along_the_fingers_and_z_up(scene):
     mujoco.mj_forward(scene.model, data)
     tips = scene.fingertips(data.site_xpos)
     assert np.all(tips[:4, 0] > 0.08)
-    assert WORLD_FROM_HAND[:3, 2] == pytest.approx([0, 0, 1])
-    assert np.linalg.det(WORLD_FROM_HAND[:3, :3]) == pytest.approx(1)
+    pose = scene.hand.frame.world_from_hand
+    assert pose[:3, 2] == pytest.approx([0, 0, 1])
+    assert np.linalg.det(pose[:3, :3]) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (3, 1, 2)])
 def test_hand_frame_round_trip(shape):
     rng = np.random.default_rng(0)
     position, quat = rng.normal(size=(*shape, 3)), random_quat(rng, shape)
-    back, orientation = to_hand(*to_world(position, quat))
+    frame = hand_spec().frame
+    back, orientation = frame.to_hand(*frame.to_world(position, quat))
     np.testing.assert_allclose(back, position, atol=1e-12)
     assert np.max(geodesic_angle(orientation, quat)) < 1e-7
 
@@ -111,7 +113,7 @@ def test_new_box_is_one_entry_in_objects(monkeypatch):
     scaled = type(slab)("slab", 0.05, slab.corners * [1, 1, 0.6], slab.faces, is_box=True)
     monkeypatch.setitem(OBJECTS, "slab", scaled)
     scene = Scene.compile(scene_spec("slab"), "slab")
-    assert scene.model.body(names.OBJECT_BODY).mass[0] == pytest.approx(0.05)
+    assert scene.model.body(OBJECT_BODY).mass[0] == pytest.approx(0.05)
 
 
 def test_unknown_object_lists_the_known_ones():

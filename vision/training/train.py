@@ -15,7 +15,7 @@ from opendactyl.core.cpu import cores
 from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, new_folder, open_run, to_plain
-from opendactyl.datasets.format.manifest import MANIFEST_NAME, copy_object
+from opendactyl.datasets.format.manifest import MANIFEST_NAME, copy_described
 from opendactyl.datasets.loading.datamodule import PoseDataModule
 from opendactyl.models.weights import save_checkpoint
 from opendactyl.vision.training.calibration import calibrate
@@ -140,7 +140,7 @@ def _open(config: VisionConfig) -> Path:
     if config.resume and exists(path) and "data_hashes" not in read_json(path):
         del plain["data_hashes"]  # Older runs have none.
     run = open_run(config.out, plain, resume=config.resume)
-    copy_object(config.val_data, run)
+    copy_described(config.val_data, run)
     if not recorded:
         write_json(run / SEEDS_FILE, seeds)
     return run
@@ -184,6 +184,7 @@ def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
         rig=data.rig,
         points=[list(point) for point in data.val.manifest.keypoints],
         image_size=config.image_size,
+        anchors=[list(point) for point in data.val.manifest.landmarks or ()],
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         schedule=config.schedule,

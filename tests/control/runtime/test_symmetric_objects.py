@@ -11,7 +11,6 @@ from opendactyl.control.runtime.goals import TaskGoals
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.geometry.rotation import geodesic_angle, quat_from_axis_angle, quat_multiply
 from opendactyl.geometry.symmetry import SymmetryGroup
-from opendactyl.sim.hands.names import JOINTS
 from opendactyl.vision.estimator import Pose
 
 CONE = SymmetryGroup.generated([], [0.0, 0.0, 1.0])
@@ -55,8 +54,8 @@ def test_the_policy_gets_the_equivalent_goal_that_is_nearest_to_its_pose(bundle_
     targets = []
     for goal in (spun(START, 0.5), spun(START, 2.5)):
         controller = Controller(bundle_of_a_cone)
-        controller.start(np.zeros((1, len(JOINTS))))
+        controller.start(np.zeros((1, 24)))
         controller.observe(0, pose(START))
-        fingertips, joints = np.zeros((1, 5, 3)), np.zeros((1, len(JOINTS)))
+        fingertips, joints = np.zeros((1, 5, 3)), np.zeros((1, 24))
         targets.append(controller.act(np.arange(1), fingertips, joints, goal[None]))
     np.testing.assert_allclose(targets[0], targets[1], atol=1e-6)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from mujoco.batch import SimulationError
 
-from opendactyl.policy.env.critic_observation import CRITIC_SIZE
+from opendactyl.policy.env.critic_observation import critic_size
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.env.reward import DIVERGED, DROPPED, FINISHED, RUNNING, TIMED_OUT
 from opendactyl.policy.interface.actions import BINS
-from opendactyl.policy.interface.observations import LAYOUTS, layout_size
+from opendactyl.policy.interface.observations import LAYOUTS, HandSize, layout_size
 from opendactyl.policy.interface.tasks import MAX_GOALS
+from opendactyl.sim.hands.shipped import hand_spec
 
 
 def actions(seed, steps, count):
@@ -40,10 +41,10 @@ def test_an_episode_does_not_depend_on_the_batch():
 
 def test_observations_have_the_documented_sizes():
     for layout, size in (("d18", 22), ("default", 50), ("joints", 74)):
-        assert layout_size(LAYOUTS[layout]) == size
+        assert layout_size(LAYOUTS[layout], HandSize.of(hand_spec())) == size
         policy, critic = HandEnv(EnvConfig(layout=layout), 2).reset()
         assert policy.shape == (2, size)
-        assert critic.shape == (2, CRITIC_SIZE)
+        assert critic.shape == (2, critic_size(hand_spec()))
 
 
 def test_a_reached_goal_is_rewarded_with_five_and_replaced():

@@ -5,16 +5,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from opendactyl.policy.env.critic_observation import CRITIC_SIZE
+from opendactyl.policy.env.critic_observation import critic_size
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import BINS
 from opendactyl.policy.randomization.config import PRESETS
-from opendactyl.policy.randomization.privileged import EPISODE_SIZE, episode_parameters
-from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.policy.randomization.privileged import episode_parameters, episode_size
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 NONE = PRESETS["none"]
-APPLIED, TIME, PARAMETERS = slice(104, 124), 124, slice(125, 125 + EPISODE_SIZE)
+CRITIC_SIZE = critic_size(hand_spec())
+APPLIED, TIME = slice(104, 124), 124
+PARAMETERS = slice(125, 125 + episode_size(hand_spec()))
 SLACK = slice(PARAMETERS.stop, PARAMETERS.stop + 20)
 DELAYED = slice(SLACK.stop, SLACK.stop + 20)
 PUSH = slice(DELAYED.stop, CRITIC_SIZE)

@@ -10,7 +10,7 @@ from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.env.reward import RUNNING
 from opendactyl.policy.interface.actions import BINS
 from opendactyl.policy.randomization.config import PRESETS
-from opendactyl.sim.hands.names import CONTROL_PERIOD
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 NONE = PRESETS["none"]
 

@@ -5,23 +5,26 @@ import dataclasses
 import numpy as np
 import pytest
 
+from opendactyl.policy.interface.observations import HandSize
 from opendactyl.policy.randomization import actuation
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.rng import BLOCK, EpisodeStreams
+from opendactyl.sim.hands.shipped import hand_spec
 
 IDS = np.arange(3)
+SIZE = HandSize.of(hand_spec())
 HALF = np.full(20, 0.5)
 
 
 def streams(count=3, seed=0):
-    streams = EpisodeStreams(count, seed)
+    streams = EpisodeStreams(count, seed, SIZE)
     streams.begin(np.arange(count), np.arange(count))
     streams.advance(np.arange(count))
     return streams
 
 
 def test_streams_depend_on_seed_and_episode_only():
-    together, alone = EpisodeStreams(3, 7), EpisodeStreams(1, 7)
+    together, alone = EpisodeStreams(3, 7, SIZE), EpisodeStreams(1, 7, SIZE)
     together.begin(IDS, np.array([4, 5, 6]))
     alone.begin(np.array([0]), np.array([5]))
     values = []
@@ -37,7 +40,7 @@ def test_streams_depend_on_seed_and_episode_only():
 
 
 def test_delayed_actuators_act_one_action_late():
-    delay = actuation.Delay(3)
+    delay = actuation.Delay(3, 20)
     delay.begin(IDS, np.zeros((3, 20)))
     late = np.zeros((3, 20), dtype=bool)
     late[1, :7] = True

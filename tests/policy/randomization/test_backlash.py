@@ -7,7 +7,8 @@ import pytest
 
 from opendactyl.policy.randomization.backlash import MIN_RATE, Backlash, sample_rates
 from opendactyl.policy.randomization.config import PRESETS
-from opendactyl.sim.hands.names import ACTUATORS, CONTROL_PERIOD
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 IDS = np.arange(3)
 HALF = np.full(20, 0.5)
@@ -23,11 +24,11 @@ EXPONENTS = {
 
 def rates(seed, **changes):
     config = dataclasses.replace(PRESETS["dactyl"], **changes)
-    return sample_rates(np.random.default_rng(seed), config)
+    return sample_rates(np.random.default_rng(seed), config, hand_spec())
 
 
 def test_calibrated_rates_follow_the_formula_of_robogym():
-    exponents = np.array([EXPONENTS[name] for name in ACTUATORS]).T
+    exponents = np.array([EXPONENTS[name.removeprefix("A_")] for name in hand_spec().actuators]).T
     jitter = 1 + 0.1 * np.random.default_rng(3).normal(size=(2, 20))
     np.testing.assert_allclose(rates(3), np.maximum(np.exp(exponents * jitter), 2.0), rtol=1e-12)
     np.testing.assert_allclose(rates(0, backlash_jitter=0.0), np.exp(exponents))

@@ -7,7 +7,7 @@ from mujoco.batch import Batch
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.randomization.model_fields import MESH_SIZES, sized_scene
-from opendactyl.sim.hands import names
+from opendactyl.sim.object_geoms import OBJECT_BODY
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import load_scene
 
@@ -35,7 +35,7 @@ def test_a_size_is_that_of_a_larger_object(object_folder, tmp_path, name):
             (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / f"{name}.toml").write_text(text)
     larger = load_scene(str(tmp_path / f"{name}.toml")).model
-    body = larger.body(names.OBJECT_BODY).id
+    body = larger.body(OBJECT_BODY).id
     geoms = [g for g in range(larger.ngeom) if larger.geom_bodyid[g] == body]
     assert len(geoms) == (2 if name == "bracket" else 1)
     for field in FIELDS:

@@ -14,6 +14,7 @@ from opendactyl.policy.randomization.config import (
 from opendactyl.policy.randomization.model_fields import MESH_SIZES, ModelFields, sized_scene
 from opendactyl.policy.randomization.physics import sample
 from opendactyl.policy.randomization.privileged import episode_parameters
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import Scene, scene_spec
 
@@ -22,7 +23,7 @@ NONE = PRESETS["none"]
 
 
 def sampled(config, seed=0):
-    return sample(np.random.default_rng(seed), config, LINKS)
+    return sample(np.random.default_rng(seed), config, hand_spec(), LINKS)
 
 
 def many(config, count=300):
@@ -235,8 +236,8 @@ def test_dead_actuators_give_no_torque_and_change_no_other_number():
     config = dataclasses.replace(PRESETS["dactyl"], actuator_failure=0.3)
     gains = []
     for seed in range(100):
-        physics = sample(np.random.default_rng(seed), config, 22)
-        whole = sample(np.random.default_rng(seed), PRESETS["dactyl"], 22)
+        physics = sample(np.random.default_rng(seed), config, hand_spec(), 22)
+        whole = sample(np.random.default_rng(seed), PRESETS["dactyl"], hand_spec(), 22)
         alive = physics.actuator_gain > 0
         np.testing.assert_array_equal(physics.actuator_gain[alive], whole.actuator_gain[alive])
         np.testing.assert_array_equal(physics.backlash, whole.backlash)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
-from opendactyl.policy.interface.observations import Measurement
+from opendactyl.policy.interface.observations import HandSize, Measurement
 from opendactyl.policy.randomization import sensing
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.rng import EpisodeStreams
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.objects.shipped import object_spec
 
 NONE = PRESETS["none"]
@@ -18,7 +19,7 @@ HALF = np.full(20, 0.5)
 
 
 def streams(count=3, seed=0):
-    streams = EpisodeStreams(count, seed)
+    streams = EpisodeStreams(count, seed, HandSize.of(hand_spec()))
     streams.begin(np.arange(count), np.arange(count))
     streams.advance(np.arange(count))
     return streams
@@ -64,7 +65,7 @@ def test_sensor_noise_has_the_stated_widths():
 
 def test_lost_markers_keep_their_last_reading_for_a_second():
     config = dataclasses.replace(NONE, marker_loss=0.2)
-    markers, numbers = sensing.Markers(3, config), streams()
+    markers, numbers = sensing.Markers(3, 5, config), streams()
     markers.begin(IDS)
     frozen = []
     for step in range(2000):
@@ -80,7 +81,7 @@ def test_lost_markers_keep_their_last_reading_for_a_second():
 
 
 def test_occluded_markers_keep_their_last_reading_of_the_same_episode():
-    markers, numbers = sensing.Markers(3, NONE), streams()
+    markers, numbers = sensing.Markers(3, 5, NONE), streams()
     markers.begin(IDS)
     occluded = np.ones((3, 5), dtype=bool)
     ones, twos = np.ones((3, 5, 3)), np.full((3, 5, 3), 2.0)
@@ -101,9 +102,13 @@ def test_markers_are_occluded_by_the_object_and_by_other_fingers(name):
     tips = true.object_position[:, None] + 1.0 + spread
     tips[1, 2] = true.object_position[1]
     # The nail of finger 4 is at the tip of finger 3.
-    tips[0, 3] = tips[0, 4] + sensing.NAIL_OFFSETS[4]
+    tips[0, 3] = tips[0, 4] + hand_spec().nails[4]
     occluded = sensing.occluded_markers(
-        dataclasses.replace(true, fingertips=tips), frames, object_spec(name), np.ones(2)
+        dataclasses.replace(true, fingertips=tips),
+        frames,
+        hand_spec().nails,
+        object_spec(name),
+        np.ones(2),
     )
     assert occluded[1].tolist() == [False, False, True, False, False]
     assert occluded[0, 4] and not occluded[0, :3].any()

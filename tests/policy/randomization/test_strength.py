@@ -13,6 +13,7 @@ from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.model_fields import sized_scene
 from opendactyl.policy.randomization.physics import Physics, sample
 from opendactyl.policy.randomization.randomizer import Randomizer
+from opendactyl.sim.hands.shipped import hand_spec
 
 LINKS = 26
 SENSING = (
@@ -25,7 +26,7 @@ LOG_FACTORS = ("joint_damping", "actuator_gain")
 
 
 def sampled(strength, preset="vision", seed=2):
-    return sample(np.random.default_rng(seed), PRESETS[preset], LINKS, strength)
+    return sample(np.random.default_rng(seed), PRESETS[preset], hand_spec(), LINKS, strength)
 
 
 def test_strength_zero_is_the_nominal_body_with_full_errors_of_measurement():

@@ -8,7 +8,7 @@ import torch
 from opendactyl.core.errors import InputError
 from opendactyl.models.weights import save_weights
 from opendactyl.policy.collection.collector import Collector
-from opendactyl.policy.env.critic_observation import CRITIC_SIZE
+from opendactyl.policy.env.critic_observation import critic_size
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.export import load_student
 from opendactyl.policy.training.checkpoints import load_checkpoint
@@ -16,6 +16,7 @@ from opendactyl.policy.training.distillation import Distillation
 from opendactyl.policy.training.ppo import add_advantages
 from opendactyl.policy.training.train import train
 from opendactyl.policy.training.trainer import Trainer
+from opendactyl.sim.hands.shipped import hand_spec
 
 
 def test_a_teacher_may_come_from_a_run_of_another_memory(policy_run, tiny, stages, tmp_path):
@@ -74,7 +75,7 @@ def test_a_privileged_run_is_a_teacher_of_others(tiny, stages, tmp_path):
     first = train(tiny(out=tmp_path / "a", privileged=True, distillation_fraction=0.0, **options))
     assert set(stages(first)) == {"ppo"}
     student = load_student(first)
-    assert student["actor.dense.weight"].shape[1] == CRITIC_SIZE
+    assert student["actor.dense.weight"].shape[1] == critic_size(hand_spec())
     run = train(tiny(teacher=first, **options))
     assert set(stages(run)) == {"clone", "ppo"}
     teacher = load_checkpoint(run / "checkpoints/last.ckpt")["teacher"]

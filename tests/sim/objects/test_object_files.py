@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from opendactyl.geometry.rotation import quat_to_matrix
-from opendactyl.sim.hands import names
+from opendactyl.sim.assets.storage import check_stored, is_same, store_copy, stored_reference
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.initial_states import settled_state
+from opendactyl.sim.object_geoms import OBJECT_BODY
 from opendactyl.sim.objects.shipped import object_of, object_spec
-from opendactyl.sim.objects.storage import check_stored, same_object, store_object, stored_object
 from opendactyl.sim.scene import load_scene, scene_spec
 
 ALL = ("crate", "egg", "tool", "bracket", "can", "rod")
@@ -47,9 +48,9 @@ def test_the_files_of_block_and_prism_give_the_values_that_were_once_python():
 def test_an_object_is_compiled_and_settles_in_the_hand(load, name):
     obj = load(name)
     scene = load_scene(obj.reference)
-    assert scene.model.body(names.OBJECT_BODY).mass[0] == pytest.approx(obj.mass)
+    assert scene.model.body(OBJECT_BODY).mass[0] == pytest.approx(obj.mass)
     state = settled_state(scene, np.random.default_rng(0))
-    assert state.position[2] > names.DROP_HEIGHT
+    assert state.position[2] > hand_spec().drop_height
     visual = scene_spec(obj.reference).compile()
     assert len(obj.colours) == len(obj.faces) + len(obj.surfaces)
     for number in range(len(obj.surfaces)):
@@ -58,11 +59,11 @@ def test_an_object_is_compiled_and_settles_in_the_hand(load, name):
 
 def test_mass_and_inertia_of_meshes(load):
     # A box of 50 × 60 × 70 mm and 80 g: m (b² + c²) / 12.
-    body = load_scene(load("crate").reference).model.body(names.OBJECT_BODY)
+    body = load_scene(load("crate").reference).model.body(OBJECT_BODY)
     expected = 0.08 / 12 * np.array([0.06**2 + 0.07**2, 0.05**2 + 0.07**2, 0.05**2 + 0.06**2])
     np.testing.assert_allclose(np.sort(body.inertia), np.sort(expected), rtol=1e-6)
     # The L of 60 mm: squares of 20 mm at (0, 0), (20, 0), (40, 0), (0, 20), (0, 40), minus 20 / 2.
-    body = load_scene(load("bracket").reference).model.body(names.OBJECT_BODY)
+    body = load_scene(load("bracket").reference).model.body(OBJECT_BODY)
     np.testing.assert_allclose(body.ipos, [0.002, 0.002, 0.0], atol=1e-6)
     egg = load("egg")
     ellipsoid = 4 / 3 * np.pi * 0.03 * 0.024 * 0.036 * 500
@@ -81,7 +82,7 @@ def test_a_decomposition_is_concave_and_stored(load, object_folder, monkeypatch,
     data = mujoco.MjData(model)
     data.qpos[:] = model.qpos0
     mujoco.mj_forward(model, data)
-    frame = data.body(names.OBJECT_BODY)
+    frame = data.body(OBJECT_BODY)
     notch = frame.xpos + frame.xmat.reshape(3, 3) @ [0.025, 0.025, 0.0]
     geoms = [g for g in range(model.ngeom) if model.geom(g).name.startswith("object")]
     assert len(geoms) == 2
@@ -145,16 +146,16 @@ def test_friction_and_planes(load):
 def test_a_copy_of_an_object_is_the_same_object(load, tmp_path):
     obj = load("crate")
     assert set(obj.identity["files"]) == {"crate.toml", "crate.obj", "crate.mtl", "quarters.png"}
-    store_object(obj, tmp_path)
-    reference = stored_object(tmp_path, "crate")
+    store_copy(obj, tmp_path)
+    reference = stored_reference(tmp_path, "object", "crate")
     copy = object_spec(reference)
-    assert copy.identity == obj.identity and same_object(copy, obj)
+    assert copy.identity == obj.identity and is_same(copy, obj)
     np.testing.assert_array_equal(copy.keypoints, obj.keypoints)
-    assert stored_object(tmp_path, "block") == "block"
-    check_stored(tmp_path, obj.identity, tmp_path / "manifest.json")
+    assert stored_reference(tmp_path, "object", "block") == "block"
+    check_stored(tmp_path, "object", obj.identity, tmp_path / "manifest.json")
     (tmp_path / "object/quarters.png").write_bytes(b"")
     with pytest.raises(Exception, match=r"quarters\.png is missing, or its checksum"):
-        check_stored(tmp_path, obj.identity, tmp_path / "manifest.json")
+        check_stored(tmp_path, "object", obj.identity, tmp_path / "manifest.json")
 
 
 def test_loading_is_cached_until_the_file_changes(object_folder, tmp_path):

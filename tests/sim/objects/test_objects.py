@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from opendactyl.geometry.rotation import quat_to_matrix
-from opendactyl.sim.hands import names
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.initial_states import is_held, settled_state
+from opendactyl.sim.object_geoms import OBJECT_BODY
 from opendactyl.sim.objects.shipped import OBJECTS, object_spec
 from opendactyl.sim.objects.spec import ObjectSpec
 from opendactyl.sim.scene import Scene, load_scene, scene_spec
@@ -24,7 +25,7 @@ def corners_of(model: mujoco.MjModel, name: str):
 
 
 def test_mass_and_inertia_of_the_prism():
-    body = load_scene("prism").model.body(names.OBJECT_BODY)
+    body = load_scene("prism").model.body(OBJECT_BODY)
     # A regular octagon of width w across flats has the area 2 (sqrt 2 - 1) w²: 24.157 cm² here,
     # times 66 mm and 421 kg/m³.
     assert body.mass[0] == pytest.approx(0.067123, rel=1e-4)
@@ -59,7 +60,7 @@ def test_faces_differ_in_letter_and_colour(name):
 
 def test_physics_scene_has_no_visual_elements():
     model = load_scene().model
-    assert [model.mesh(i).name for i in range(model.nmesh)] == [f"{names.PREFIX}forearm_cvx"]
+    assert [model.mesh(i).name for i in range(model.nmesh)] == [f"{hand_spec().prefix}forearm_cvx"]
     assert model.ntex == 0 and model.ncam == 0 and model.nlight == 0
 
 
@@ -71,7 +72,7 @@ def test_tendons_couple_the_last_two_joints_of_each_finger(scene):
     data.ctrl[:] = scene.actuator_range[:, 1]
     mujoco.mj_step(model, data, nstep=60)
     for finger in ("FF", "MF", "RF", "LF"):
-        middle, last = (data.joint(f"{names.PREFIX}{finger}J{k}").qpos[0] for k in (1, 0))
+        middle, last = (data.joint(f"{hand_spec().prefix}{finger}J{k}").qpos[0] for k in (1, 0))
         # Moment arms of 8.05 mm at the middle joint and 7.05 mm at the last, with 1 mm of slack.
         assert abs(0.00805 * middle - 0.00705 * last) < 0.0012
         assert last > 0.3
@@ -101,7 +102,7 @@ def test_object_comes_to_rest_on_the_open_hand(name):
     touching = [c for c in data.contact if scene.object_body in scene.model.geom_bodyid[c.geom]]
     assert touching and all(contact.dist > -5e-4 for contact in touching)
     assert np.linalg.norm(after - before) < 0.003
-    assert after[2] > names.DROP_HEIGHT
+    assert after[2] > hand_spec().drop_height
     assert is_held(scene, data.qpos)
 
 
@@ -119,7 +120,7 @@ def test_new_convex_solid_is_one_entry_in_objects(monkeypatch):
     brick = ObjectSpec("brick", 0.06, prism.corners * 0.9, prism.faces[:3], is_box=False)
     monkeypatch.setitem(OBJECTS, "brick", brick)
     state = settled_state(load_scene("brick"), np.random.default_rng(0))
-    assert state.position[2] > names.DROP_HEIGHT
+    assert state.position[2] > hand_spec().drop_height
     assert scene_spec("brick").compile().geom("object:face2").id >= 0
 
 

@@ -1,0 +1,57 @@
+"""The hand of a bundle: its interface, and its files unless it is the default one."""
+
+from pathlib import Path
+from typing import Any
+
+from opendactyl.control.bundle.hand import hand_name
+from opendactyl.control.bundle.load import MANIFEST_FILE
+from opendactyl.core.atomic_files import read_json
+from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
+from opendactyl.policy.export import describe_hand
+from opendactyl.sim.assets.storage import is_same, store_copy, stored_name
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
+
+
+def interface_of(policy: Path) -> dict[str, Any]:
+    """The entries `joints` and `hand` of a manifest, from a run of train-policy or a bundle."""
+    if not exists(policy / MANIFEST_FILE):
+        return describe_hand(policy)
+    manifest = read_json(policy / MANIFEST_FILE)
+    return {name: manifest[name] for name in ("joints", "hand") if name in manifest}
+
+
+def add_hand(manifest: dict[str, Any], sources: list[Path], folder: Path) -> None:
+    """Copies the hand's files into a bundle, and adds its name and checksums to the manifest.
+
+    Args:
+        manifest: the manifest, with the entry `hand` of a policy, if there is one.
+        sources: the runs or bundles that the bundle is made of.
+        folder: the bundle's folder.
+
+    Raises:
+        InputError: the sources were made for different hands.
+    """
+    hands = [_hand_of(source) for source in sources]
+    first, *others = hands
+    for source, other in zip(sources[1:], others, strict=True):
+        if not is_same(first, other):
+            raise InputError(
+                f"{sources[0]} was made for the hand {first.name}, {source} for the hand "
+                f"{other.name}{', with other files' if first.name == other.name else ''}; train "
+                "both with the same --hand"
+            )
+    store_copy(first, folder)
+    files = first.checksums.identity["files"]
+    manifest["hand"] = manifest.get("hand", {}) | {"name": first.name, "files": files}
+
+
+def _hand_of(source: Path) -> HandSpec:
+    """The hand of a run or bundle: a copy of its files, or the default hand."""
+    name = stored_name(source, "hand")
+    if name is not None:
+        return hand_spec(str(source / "hand" / f"{name}.toml"))
+    if exists(source / MANIFEST_FILE):
+        return hand_spec(hand_name(read_json(source / MANIFEST_FILE)))
+    return hand_spec(DEFAULT_HAND)

@@ -1,0 +1,1 @@
+"""Files of robot models and objects: lookup, references, conversion, checksums and copies."""
