@@ -11,7 +11,7 @@ PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor rig object dataset preview train-vision eval-vision train-policy export estimate \
+.PHONY: help setup doctor rig object hand dataset preview train-vision eval-vision train-policy export estimate \
 	evaluate run view demo bench ablation docs test test-slow check format lint type clean
 
 help:  ## list the targets
@@ -24,12 +24,13 @@ setup: $(STAMP)  ## install everything; `make demo` and `make test` do it too
 $(STAMP): pyproject.toml scripts/setup.sh
 	bash scripts/setup.sh "$(VENV)" "$(PYTHON)"
 
-doctor rig object dataset preview train-vision eval-vision train-policy export estimate evaluate run view demo bench: $(STAMP)
+doctor rig object hand dataset preview train-vision eval-vision train-policy export estimate evaluate run view demo bench: $(STAMP)
 	$(BIN)/opendactyl $@ $(ARGS)
 
 doctor:        ## check which parts of this machine work
 rig:           ## import or draw cameras: ARGS="show dactyl"
 object:        ## draw an object: ARGS="show FILE"
+hand:          ## draw a hand: ARGS="show shadow"
 dataset:       ## render data/train and data/val
 preview:       ## draw a contact sheet
 train-vision:  ## train the pose estimator (an hour by default)

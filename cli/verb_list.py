@@ -4,6 +4,7 @@ VERBS = {
     "doctor": "check which parts of this machine work, with remedies for the others",
     "rig": "import the calibration of cameras, or draw a rig",
     "object": "draw and describe an object",
+    "hand": "draw and describe a hand",
     "dataset": "render a labelled dataset",
     "preview": "draw a contact sheet of a dataset",
     "train-vision": "train the pose estimator",
@@ -23,6 +24,7 @@ RESUMABLE = ("dataset", "train-vision", "train-policy", "evaluate", "bench", "de
 CHOOSES_GL = (
     "doctor",
     "object",
+    "hand",
     "dataset",
     "train-vision",
     "evaluate",

@@ -6,10 +6,9 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
-from opendactyl.sim.hands.model import hand_model, is_visual_only
+from opendactyl.sim.hands.model import compile_model, hand_model, is_visual_only
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
 from opendactyl.sim.hands.transmission import Transmission
@@ -84,12 +83,7 @@ class Scene:
             InputError: MuJoCo cannot compile it.
         """
         description = hand_spec(hand)
-        try:
-            model = spec.compile()
-        except ValueError as error:
-            raise InputError(
-                f"{description.where}: MuJoCo cannot compile {description.asset.path} ({error})"
-            ) from error
+        model = compile_model(spec, description)
         joints = [model.joint(description.prefix + name) for name in description.joints]
         free = model.joint(OBJECT_JOINT)
         qpos, dof = int(free.qposadr[0]), int(free.dofadr[0])

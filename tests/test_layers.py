@@ -37,9 +37,12 @@ LEVELS = {
         ("calibration",), ("documents",), ("bop", "colmap", "kalibr", "opencv", "plain", "ros"),
         ("formats", "convert", "rig_toml"),
     ],
-    "sim": [("hands", "objects"), ("state", "object_geoms"), ("scene",), ("initial_states",)],
+    "sim": [
+        ("assets", "timing"), ("hands", "objects"), ("state", "object_geoms"), ("scene",),
+        ("initial_states",),
+    ],
     "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"),
-               ("factory", "object_picture"),
+               ("factory", "hand_picture", "object_picture"),
                ("episode_views",)],
     "models": [("accelerator", "onnx_file", "precision", "weights"), ("pose", "policy")],
     "models/pose": [

@@ -11,8 +11,8 @@ from PIL import Image
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.scene import apply_appearance, build_render_scene
+from opendactyl.sim.hands.model import HAND_GROUP
 from opendactyl.sim.object_geoms import COLLISION_GROUP, OBJECT_GROUP
-from opendactyl.sim.scene import HAND_GROUP
 from opendactyl.sim.state import State
 
 

@@ -12,7 +12,8 @@ from opendactyl.core import mujoco_gl
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.config import DatasetConfig, uses_opengl
 from opendactyl.render.opengl import backend
-from opendactyl.sim.assets.storage import stored_reference
+from opendactyl.sim.assets.storage import KINDS, stored_reference
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ def _render(command: DatasetCommand, argv: list[str]) -> None:
     from opendactyl.datasets.export.card import write_card
     from opendactyl.datasets.generation.generate import generate
 
-    make_source = rollout_source(config.states, config.object)
+    make_source = rollout_source(config.states, config.object, config.hand)
     if is_given("--out", argv):
         generate(config, make_source, write_card)
         return
@@ -105,8 +106,9 @@ def _maintain(command: DatasetCommand) -> None:
         from opendactyl.datasets.export.card import write_card
         from opendactyl.datasets.generation.generate import repair
 
-        name = stored_reference(command.repair, "object", str(made.get("object")))
-        source = rollout_source(states, name)
+        described = {kind: str(made.get(kind) or DEFAULT_HAND) for kind in KINDS}
+        stored = [stored_reference(command.repair, kind, described[kind]) for kind in KINDS]
+        source = rollout_source(states, *stored)
         names = repair(
             command.repair,
             workers=command.workers,

@@ -99,7 +99,7 @@ class Bundle(PoseBundle):
 
     @property
     def max_joint_speed(self) -> Array:
-        """Limits (20,) of the speed of the joint targets, in rad/s; infinite if not stated."""
+        """Limits (A,) of the speed of the joint targets, in rad/s; infinite if not stated."""
         return np.array(self.manifest.get("max_joint_speed", [np.inf] * len(self.hand.actuators)))
 
     def decoder(self) -> ActionDecoder:

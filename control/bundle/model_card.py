@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from opendactyl.control.bundle.hand import DEFAULT_NAME, hand_name
 from opendactyl.control.bundle.manifest import source_name
 from opendactyl.policy.interface.actions import ActionDecoder
 
@@ -41,9 +42,14 @@ Estimates the pose of the {name} from camera images, and has no policy: `opendac
 it. `manifest.json` holds the complete contract; running it needs numpy and onnxruntime."""
     return f"""{policy["task"]} with the {policy["object"]}
 
-Rotates the {policy["object"]} in a Shadow hand from camera images, one action every
+Rotates the {policy["object"]} in {_hand(manifest)} from camera images, one action every
 {manifest["control_period_s"] * 1000:.0f} ms. `manifest.json` holds the complete contract; running
 it needs numpy and onnxruntime."""
+
+
+def _hand(manifest: dict[str, Any]) -> str:
+    name = hand_name(manifest)
+    return "a Shadow hand" if name == DEFAULT_NAME else f"the hand {name}"
 
 
 def _files(manifest: dict[str, Any]) -> str:

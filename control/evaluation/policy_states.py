@@ -18,6 +18,8 @@ from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.render.appearance.config import load_appearance
 from opendactyl.sim.assets.storage import is_same
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.state import State
 from opendactyl.vision.measures.metrics import GOOD_ANGLE_DEG, GOOD_MM
@@ -47,8 +49,13 @@ class RolloutStates:
         self._bundle: Bundle = load_bundle(bundle)
         self.fingerprint = self._bundle.identity
 
-    def check(self, object_name: str) -> None:
-        """Raises an `InputError` unless the bundle was made for this object."""
+    def check(self, object_name: str, hand: str = DEFAULT_HAND) -> None:
+        """Raises an `InputError` unless the bundle was made for this object and hand."""
+        if not is_same(hand_spec(hand), hand_spec(self._bundle.hand_reference)):
+            raise InputError(
+                f"the bundle was made for the hand {self._bundle.hand_name}, not {hand}; use "
+                f"--hand {self._bundle.hand_reference}"
+            )
         if not is_same(object_spec(object_name), object_spec(self._bundle.object)):
             raise InputError(
                 f"the bundle was made for the {self._bundle.object_name}, not the {object_name}; "
@@ -128,22 +135,25 @@ def combined_error(error_rad: Array, error_m: Array) -> Array:
     return np.rad2deg(error_rad) / GOOD_ANGLE_DEG + error_m * 1000 / GOOD_MM
 
 
-def rollout_source(states: str, object_name: str) -> Callable[[], RolloutStates] | None:
+def rollout_source(
+    states: str, object_name: str, hand: str = DEFAULT_HAND
+) -> Callable[[], RolloutStates] | None:
     """The factory of the source that `--states` names; None if it is not one of rollouts.
 
     Args:
         states: `policy:BUNDLE`, `mined:BUNDLE`, or another source.
         object_name: the dataset's object.
+        hand: the dataset's hand.
 
     Raises:
-        InputError: there is no such bundle, or it was made for another object.
+        InputError: there is no such bundle, or it was made for another object or hand.
     """
     kind, _, bundle = states.partition(":")
     sources = {source.name: source for source in (RolloutStates, MinedStates)}
     if kind not in sources or not bundle:
         return None
     make_source = partial(sources[kind], Path(bundle))
-    make_source().check(object_name)
+    make_source().check(object_name, hand)
     return make_source
 
 

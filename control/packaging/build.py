@@ -24,7 +24,7 @@ from opendactyl.control.packaging.estimator import (
     is_bundle,
     trained_estimator,
 )
-from opendactyl.control.packaging.hands import add_hand, interface_of
+from opendactyl.control.packaging.hands import add_hand, common_hand, interface_of
 from opendactyl.control.packaging.objects import add_object
 from opendactyl.core.atomic_files import read_json, replace_folder, sha256, write_json, write_text
 from opendactyl.core.errors import InputError, file_errors
@@ -94,6 +94,8 @@ def export_bundle(config: ExportConfig) -> Path:
 def _write_networks(config: ExportConfig, folder: Path) -> dict[str, Any]:
     """Writes the networks; returns the manifest."""
     # Everything that can be refused comes before the export, which takes half a minute.
+    policies = [] if config.policy == NO_POLICY else [_policy_of(config)]
+    hand = common_hand([config.vision, *policies])
     module = None if is_bundle(config.vision) else finished_estimator(config)
     manifest: dict[str, Any] = {"schema": SCHEMA_VERSION} | CONVENTIONS
     policy, manipulated = {}, None
@@ -109,9 +111,8 @@ def _write_networks(config: ExportConfig, folder: Path) -> dict[str, Any]:
     else:
         manifest |= trained_estimator(config, module, folder / POSE_FILE, manipulated)
     manifest["training"] |= policy
-    policies = [] if config.policy == NO_POLICY else [_policy_of(config)]
     add_object(manifest, [config.vision, *policies], folder)
-    add_hand(manifest, [config.vision, *policies], folder)
+    add_hand(manifest, hand, folder)
     names = [name for name in (POSE_FILE, POLICY_FILE) if (folder / name).exists()]
     return manifest | {"sha256": {name: sha256(folder / name) for name in names}}
 

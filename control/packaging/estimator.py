@@ -15,7 +15,7 @@ from opendactyl.control.packaging.metrics import metrics_of_run
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.datasets.format.manifest import MANIFEST_NAME, load_manifest
+from opendactyl.datasets.format.manifest import MANIFEST_NAME, check_hand, load_manifest
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.sim.assets.storage import stored_name
@@ -73,7 +73,7 @@ def trained_estimator(
     config: ExportConfig, module: PoseModule, path: Path, manipulated: str | None
 ) -> dict[str, Any]:
     """Writes a run's `pose.onnx`; returns its entries of the manifest."""
-    estimated = object_of(module.hparams["points"]) or stored_name(config.vision)
+    estimated = object_of(module.hparams["points"]) or stored_name(config.vision, "object")
     _refuse_two_objects(estimated, manipulated)
     rig = Rig.from_dict(module.hparams["rig"])
     settings = read_json(config.vision / "config.json")
@@ -117,6 +117,7 @@ def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path)
     if config.quantize is not None:
         samples = open_dataset(config.quantize, module.image_size, module.views)
         check_cameras(config.vision, rig, samples)
+        check_hand(config.vision, samples.manifest, config.quantize)
     about = export_pose(module, rig, path)
     if samples is not None:
         quantize(path, samples)

@@ -22,16 +22,11 @@ def interface_of(policy: Path) -> dict[str, Any]:
     return {name: manifest[name] for name in ("joints", "hand") if name in manifest}
 
 
-def add_hand(manifest: dict[str, Any], sources: list[Path], folder: Path) -> None:
-    """Copies the hand's files into a bundle, and adds its name and checksums to the manifest.
-
-    Args:
-        manifest: the manifest, with the entry `hand` of a policy, if there is one.
-        sources: the runs or bundles that the bundle is made of.
-        folder: the bundle's folder.
+def common_hand(sources: list[Path]) -> HandSpec:
+    """The hand that runs and bundles were made for.
 
     Raises:
-        InputError: the sources were made for different hands.
+        InputError: they were made for different hands.
     """
     hands = [_hand_of(source) for source in sources]
     first, *others = hands
@@ -42,9 +37,14 @@ def add_hand(manifest: dict[str, Any], sources: list[Path], folder: Path) -> Non
                 f"{other.name}{', with other files' if first.name == other.name else ''}; train "
                 "both with the same --hand"
             )
-    store_copy(first, folder)
-    files = first.checksums.identity["files"]
-    manifest["hand"] = manifest.get("hand", {}) | {"name": first.name, "files": files}
+    return first
+
+
+def add_hand(manifest: dict[str, Any], hand: HandSpec, folder: Path) -> None:
+    """Copies the hand's files into a bundle, and adds its name and checksums to the manifest."""
+    store_copy(hand, folder)
+    files = hand.checksums.identity["files"]
+    manifest["hand"] = manifest.get("hand", {}) | {"name": hand.name, "files": files}
 
 
 def _hand_of(source: Path) -> HandSpec:

@@ -15,7 +15,7 @@ from opendactyl.datasets.format.label import INVALID_DATA, SCHEMA_VERSION
 from opendactyl.datasets.format.shards import MAX_SAMPLES, Sample, read_shard
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.symmetry import SymmetryGroup
-from opendactyl.sim.assets.storage import KINDS
+from opendactyl.sim.assets.storage import KINDS, stored_identity
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 
 MANIFEST_NAME = "manifest.json"
@@ -115,6 +115,26 @@ def copy_described(data: Path, out: Path) -> None:
         if exists(data / kind):
             with file_errors(f"cannot copy {data / kind} to {out}"):
                 shutil.copytree(data / kind, out / kind, dirs_exist_ok=True)
+
+
+def check_hand(path: Path, manifest: Manifest, data: Path) -> None:
+    """Checks that a run or bundle was made for the hand of a dataset.
+
+    Args:
+        path: the run or the bundle.
+        manifest: the dataset's manifest.
+        data: the dataset, for messages.
+
+    Raises:
+        InputError: the hands differ.
+    """
+    name, files = stored_identity(path, "hand") or (DEFAULT_HAND, None)
+    if (name, files) != (manifest.hand_name, manifest.hand_files):
+        other = "other files of " if name == manifest.hand_name else ""
+        raise InputError(
+            f"{path} was made for the hand {name}, {data} shows {other}the hand "
+            f"{manifest.hand_name}; render a dataset with the --hand of its training data"
+        )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

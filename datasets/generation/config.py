@@ -149,8 +149,7 @@ class ResolvedConfig:
         rig = load_rig(config.rig).resized(config.image_size)
         config = dataclasses.replace(config, object=obj.reference, hand=hand.reference)
         ranges = load_appearance(config.appearance)
-        identities = {"object_identity": obj.identity, "hand_identity": hand.identity}
-        return cls(config, rig, ranges, **identities)
+        return cls(config, rig, ranges, object_identity=obj.identity, hand_identity=hand.identity)
 
     @property
     def obj(self) -> ObjectSpec:

@@ -14,6 +14,7 @@ from opendactyl.models.weights import load_weights
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.env.episode_types import Difficulty
 from opendactyl.policy.training.config import PolicyConfig
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> Start:
         InputError: the weights are missing or have other shapes.
     """
     start = Start()
+    for run in (config.warm_start, config.teacher):
+        if run is not None and run.is_dir():
+            _check_hand(config, run)
     if config.warm_start is not None:
         if config.warm_start.is_dir():
             value = _best(config.warm_start)
@@ -84,6 +88,16 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> Start:
             weights = value["student"] if privileged else _teacher(value, config.teacher)
             _assign(teacher, weights, config.teacher, "--hidden")
     return start
+
+
+def _check_hand(config: PolicyConfig, run: Path) -> None:
+    """Raises an `InputError` if a run was trained with another hand."""
+    mine, theirs = config.lasting(), read_json(run / CONFIG_NAME)
+    if any(mine.get(key) != theirs.get(key) for key in ("hand", "hand_identity")):
+        raise InputError(
+            f"{run} was trained with the hand {theirs.get('hand', DEFAULT_HAND)} or other files of "
+            f"it, --hand is {config.hand}; use the same"
+        )
 
 
 def _reached(config: PolicyConfig, value: dict[str, Any], run: Path) -> Difficulty | None:

@@ -26,13 +26,18 @@ def load_model(path: Path) -> mujoco.MjSpec:
     referenced_files(path)  # reports what is missing
     root = parse_xml(path)
     try:
-        spec = _urdf(path, root) if is_urdf(root) else mujoco.MjSpec.from_file(str(path))
+        spec = _urdf(path, root) if is_urdf(path, root) else mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
-        raise InputError(f"MuJoCo cannot read the model {path} ({error})") from error
+        raise InputError(f"MuJoCo cannot read the model {path} ({one_line(error)})") from error
     for mesh in spec.meshes:
         if mesh.file:
             _convert(spec, mesh, path)
     return spec
+
+
+def one_line(error: Exception) -> str:
+    """The message of MuJoCo, which has several lines."""
+    return " ".join(str(error).split())
 
 
 def _urdf(path: Path, root: ElementTree.Element) -> mujoco.MjSpec:

@@ -23,14 +23,14 @@ def parse_xml(path: Path) -> ElementTree.Element:
         raise InputError(f"model {path} is not valid XML ({error})") from error
 
 
-def is_urdf(root: ElementTree.Element) -> bool:
-    """Whether an XML document is a URDF; otherwise it is taken for an MJCF.
+def is_urdf(path: Path, root: ElementTree.Element) -> bool:
+    """Whether the document of a model is a URDF; otherwise it is taken for an MJCF.
 
     Raises:
         InputError: it is neither.
     """
     if root.tag not in ("robot", "mujoco"):
-        raise InputError(f"the model's XML begins with <{root.tag}>, neither an MJCF nor a URDF")
+        raise InputError(f"model {path} begins with <{root.tag}>, it is neither an MJCF nor a URDF")
     return root.tag == "robot"
 
 
@@ -42,7 +42,7 @@ def referenced_files(path: Path) -> list[Path]:
         EnvironmentFailure: the disk failed.
     """
     root = parse_xml(path)
-    if is_urdf(root):
+    if is_urdf(path, root):
         names = [mesh.get("filename", "") for mesh in root.iter("mesh")]
         found = [path, *(urdf_mesh(path, name) for name in names)]
     else:

@@ -86,6 +86,15 @@ def stored_name(folder: Path, kind: Kind) -> str | None:
     return next((path.stem for path in sorted((folder / kind).glob("*.toml"))), None)
 
 
+def stored_identity(folder: Path, kind: Kind) -> tuple[str, dict[str, str]] | None:
+    """Name and checksums of the copied object or hand in `folder`; None: it is shipped."""
+    name = stored_name(folder, kind)
+    if name is None:
+        return None
+    files = sorted(path for path in (folder / kind).rglob("*") if path.is_file())
+    return name, {path.relative_to(folder / kind).as_posix(): sha256(path) for path in files}
+
+
 def identity_settings(item: Described) -> dict[str, Any]:
     """What the settings of a dataset or run contain of an object or a hand, as JSON values."""
     identity = item.identity

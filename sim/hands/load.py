@@ -11,7 +11,7 @@ from opendactyl.core.errors import InputError, file_error
 from opendactyl.geometry.rotation import Array
 from opendactyl.sim.assets.fields import Fields, is_vector
 from opendactyl.sim.hands.frame import HandFrame
-from opendactyl.sim.hands.spec import Fingertip, HandSpec, ModelFile, Servo, Triple
+from opendactyl.sim.hands.spec import DEFAULT_HAND, Fingertip, HandSpec, ModelFile, Servo, Triple
 
 KEYS = ("name", "joints", "actuators", "fingertips", "nails", "drop_height", "object_positions",
         "start", "coarse", "landmarks", "model", "mount", "frame", "servo", "backlash")  # fmt: skip
@@ -36,10 +36,11 @@ def load_hand(path: Path, *, is_shipped: bool = False) -> HandSpec:
     actuators = _names(fields, "actuators")
     fingertips = _fingertips(fields)
     start = _table(fields, "start", ("joints", "position"))
+    installed = is_shipped and name == DEFAULT_HAND
     return HandSpec(
         name=name,
         path=path,
-        model=_model(fields),
+        model=_model(fields, mounted=not installed),
         joints=(joints := _names(fields, "joints")),
         actuators=actuators,
         fingertips=fingertips,
@@ -109,7 +110,7 @@ def _points(fields: Fields, key: str, least: int, count: int | None = None) -> A
     return np.array(value, dtype=np.float64)
 
 
-def _model(fields: Fields) -> ModelFile:
+def _model(fields: Fields, *, mounted: bool) -> ModelFile:
     known = ("file", "package", "source", "prefix", "remove", "exclude")
     model = _table(fields, "model", known)
     pairs = model.get("exclude") or []
@@ -123,14 +124,14 @@ def _model(fields: Fields) -> ModelFile:
         **optional,
         remove=_names(model, "remove", ()),
         exclude=tuple((a, b) for a, b in pairs),
-        mount=_mount(fields),
+        mount=_mount(fields) if mounted else None,
         servo=_servo(fields),
     )
 
 
-def _mount(fields: Fields) -> tuple[Triple, tuple[float, float, float, float]] | None:
+def _mount(fields: Fields) -> tuple[Triple, tuple[float, float, float, float]]:
     if "mount" not in fields:
-        return None
+        return (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0)
     table = _table(fields, "mount", ("position", "quaternion"))
     form = "four numbers w, x, y, z of a rotation"
     w, x, y, z = table.numbers("quaternion", 4, form)

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 import mujoco
 
 from opendactyl.core.errors import InputError
-from opendactyl.sim.assets.model import load_model
+from opendactyl.sim.assets.model import load_model, one_line
 from opendactyl.sim.hands.spec import MOUNT, HandSpec
 
 HAND_GROUP, HIDDEN_GROUP = 1, 4
@@ -34,6 +34,20 @@ def hand_model(hand: HandSpec) -> mujoco.MjSpec:
         spec = _mounted(spec, hand)
     _set_material(spec)
     return spec
+
+
+def compile_model(spec: mujoco.MjSpec, hand: HandSpec) -> mujoco.MjModel:
+    """Compiles a spec with the hand.
+
+    Raises:
+        InputError: MuJoCo cannot compile it.
+    """
+    try:
+        return spec.compile()
+    except ValueError as error:
+        raise InputError(
+            f"{hand.where}: MuJoCo cannot compile {hand.asset.path} ({one_line(error)})"
+        ) from error
 
 
 def _remove(spec: mujoco.MjSpec, hand: HandSpec) -> None:
@@ -131,7 +145,7 @@ def _set_groups(spec: mujoco.MjSpec, hand: HandSpec) -> None:
 def _mounted(spec: mujoco.MjSpec, hand: HandSpec) -> mujoco.MjSpec:
     """The hand attached to a body at its pose; the options of its file are kept."""
     assert hand.model.mount is not None
-    _fix_inertia(spec)
+    _fix_inertia(spec, hand)
     position, quaternion = hand.model.mount
     parent = mujoco.MjSpec()
     for name in ("cone", "impratio", "noslip_iterations"):
@@ -146,12 +160,12 @@ def _mounted(spec: mujoco.MjSpec, hand: HandSpec) -> mujoco.MjSpec:
     return parent
 
 
-def _fix_inertia(spec: mujoco.MjSpec) -> None:
+def _fix_inertia(spec: mujoco.MjSpec, hand: HandSpec) -> None:
     """States the inertia of bodies whose geoms give it, since visual geoms may be removed later."""
     bodies = [body for body in spec.bodies if body.name != "world" and not body.explicitinertial]
     if not any(len(body.geoms) for body in bodies):
         return
-    model = spec.copy().compile()
+    model = compile_model(spec.copy(), hand)
     for body in bodies:
         compiled = model.body(body.name)
         if compiled.mass[0] > 0:

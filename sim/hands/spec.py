@@ -61,7 +61,8 @@ class ModelFile:
     exclude: tuple[tuple[str, str], ...] = ()
     """Pairs of bodies that do not collide."""
     mount: tuple[Triple, tuple[float, float, float, float]] | None = None
-    """World pose of the model's origin, as position and quaternion; None: as in the file."""
+    """World pose of the model's origin, as position and quaternion; None: the default hand, which
+    is not attached to a body of its own."""
     servo: Servo | None = None
     """None: the model has position servos."""
 

@@ -16,7 +16,7 @@ OPTIONS = {
     "doctor": (),
     "dataset": (
         "--out", "--num-samples", "--seed", "--workers", "--renderer", "--states", "--appearance",
-        "--rig", "--object", "--image-size", "--shard-size", "--resume",
+        "--rig", "--object", "--hand", "--image-size", "--shard-size", "--resume",
     ),
     "preview": ("--data", "--out"),
     "train-vision": (
@@ -25,7 +25,7 @@ OPTIONS = {
     "eval-vision": ("--model", "--data", "--out"),
     "train-policy": (
         "--out", "--task", "--memory", "--randomization", "--num-envs", "--max-minutes", "--resume",
-        "--ray",
+        "--ray", "--object", "--hand",
     ),
     "export": ("--vision", "--policy", "--out"),
     "estimate": ("--bundle", "--images", "--live", "--rig", "--out"),

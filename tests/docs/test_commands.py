@@ -27,7 +27,9 @@ PLACEHOLDERS = {
 }  # fmt: skip
 PROGRAM_OF_TARGET = {"ablation": "opendactyl.benchmarks.studies.ablations"}
 RUN_ELSEWHERE = {
+    "allegro": "tests/control/packaging/test_hands.py needs its model and runs the chain",
     "bench": "tests/benchmarks/peers/test_peers.py runs every suite",
+    "claw.toml": "tests/control/packaging/test_hands.py runs the chain with such a hand",
     "demo": "tests/cli/test_demo.py runs it at toy size",
     "my-frames": "tests/cli/test_estimate.py estimates poses of rendered frames",
     "my-rig.toml": "tests/cli/test_rig.py imports a calibration",

@@ -11,7 +11,7 @@ from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, new_folder
-from opendactyl.datasets.format.manifest import Manifest, load_manifest
+from opendactyl.datasets.format.manifest import Manifest, check_hand, load_manifest
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
 from opendactyl.geometry.rig import Rig
 from opendactyl.vision.estimator import PoseEstimator
@@ -118,6 +118,7 @@ def _latency(model: BatchEstimator, data: CachedDataset) -> list[float]:
 def _open(config: EvalConfig, model: BatchEstimator) -> CachedDataset:
     """Opens the dataset, and checks that its object and cameras fit the model."""
     _check_object(config, model)
+    check_hand(config.model, load_manifest(config.data), config.data)
     if isinstance(model, PoseModule) and model.any_cameras:
         data = open_dataset(config.data, model.image_size)
         model.set_cameras(data.rig)

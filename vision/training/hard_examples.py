@@ -13,8 +13,8 @@ from opendactyl.datasets.generation.shard_builder import MakeSource
 SEED_OFFSET = 1_000_003
 """Added to the first training dataset's seed, for a seed that no other dataset has."""
 
-FindSource = Callable[[str, str], MakeSource | None]
-"""Returns the source named by `--states` and `--object`; passed down from a higher package."""
+FindSource = Callable[[str, str, str], MakeSource | None]
+"""Returns the source that `--states`, `--object` and `--hand` name; from a higher package."""
 
 
 def mine(data: Path, bundle: Path, samples: int, out: Path, find_source: FindSource) -> Path:
@@ -32,5 +32,5 @@ def mine(data: Path, bundle: Path, samples: int, out: Path, find_source: FindSou
         template.config, out=out, num_samples=samples, seed=template.config.seed + SEED_OFFSET,
         states=f"mined:{bundle}", resume=True,
     )  # fmt: skip
-    make_source = find_source(config.states, config.object)
+    make_source = find_source(config.states, config.object, config.hand)
     return generate_resolved(dataclasses.replace(template, config=config), make_source, write_card)

@@ -1,0 +1,51 @@
+"""`opendactyl hand show`, and `--hand` with what does not exist."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from opendactyl.cli.main import main
+
+CLAW = Path(__file__).parents[1] / "hands/claw.toml"
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(list(map(str, arguments)))
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+def test_show_draws_and_describes_a_hand(capsys, tmp_path):
+    out = tmp_path / "claw.png"
+    status, text, _ = run(capsys, "hand", "show", CLAW, "--out", out)
+    assert status == 0
+    lines = dict(line.split(maxsplit=1) for line in text.splitlines())
+    assert lines["name"] == "claw" and lines["joints"].startswith("one_base -0.50 to 1.20, one_tip")
+    assert lines["actuators"].endswith("m4 (three_base + three_tip) -0.50 to 1.20")
+    assert lines["fingertips"] == "one_site, two_site, three"
+    with Image.open(out) as image:
+        assert image.size == (1440, 480)
+        pixels = np.asarray(image).astype(int)
+    for column in (0, 480, 960):  # dots of the fingertips are in each panel
+        panel = pixels[:, column : column + 480]
+        assert (np.abs(panel - [255, 196, 61]).sum(axis=-1) < 30).sum() > 50
+
+
+def test_show_refuses_what_does_not_exist(capsys, tmp_path):
+    out = tmp_path / "hand.png"
+    status, _, error = run(capsys, "hand", "show", "claw", "--out", out)
+    assert status == 2 and error.count("\n") == 1
+    assert "give a .toml file or one of shadow, allegro, leap, shadow-e3m5" in error
+    status, _, error = run(capsys, "hand", "paint")
+    assert status == 2 and "use hand show" in error
+
+
+@pytest.mark.parametrize("verb", ["dataset", "train-policy"])
+def test_missing_models_are_one_line(refused, monkeypatch, verb):
+    monkeypatch.setenv("OPENDACTYL_ASSETS", "/nonexistent")
+    line = refused(verb, "--hand", "allegro")
+    assert "hand allegro: allegro/allegro_hand_right_glb.urdf is neither in" in line
+    assert "get it with `pip download --no-deps mani-skill==3.0.1" in line
