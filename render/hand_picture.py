@@ -22,11 +22,11 @@ PANEL = 480
 VIEWS = {
     "from the thumb's side": ([0.25, -0.5, 0.45], [0.0, 0.0, 1.0]),
     "from above": ([0.0, 0.0, 0.75], [1.0, 0.0, 0.0]),
-    "from the side": ([0.0, -0.75, 0.0], [0.0, 0.0, 1.0]),
+    "from the side": ([0.0, -0.72, 0.2], [0.0, 0.0, 1.0]),
 }
 """Positions of the cameras in the hand frame, and the direction that is up in the picture."""
 FOVY = np.deg2rad(32.0)
-TIP, LANDMARK, TEXT = (255, 196, 61), (90, 220, 255), (20, 20, 24)
+TIP, LANDMARK = (255, 196, 61), (90, 220, 255)
 
 
 def draw_hand(name: str) -> Image.Image:
@@ -73,5 +73,6 @@ def _panel(
         for x, y in camera.project(points)[0]:
             ends = [x - radius, y - radius, x + radius, y + radius]
             canvas.ellipse(ends, fill=colour, outline=LANDMARK if colour is None else (0, 0, 0))
-    canvas.text((10, 8), title, fill=TEXT, font=ImageFont.load_default(16))
+    font = ImageFont.load_default(16)
+    canvas.text((10, 8), title, "white", font=font, stroke_width=2, stroke_fill="black")
     return panel

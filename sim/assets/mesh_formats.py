@@ -44,4 +44,7 @@ def read_mesh(path: Path) -> "trimesh.Trimesh":
         raise InputError(f"mesh {path} cannot be read ({error!r:.200}); export it again") from error
     if not len(mesh.faces):
         raise InputError(f"mesh {path} has no triangles; export it as a triangle mesh")
+    # Corners of triangles with different normals or texture coordinates; simplification would tear
+    # the surface along them.
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
     return mesh

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from opendactyl.core.errors import InputError
-from opendactyl.sim.assets.mesh_formats import converted_with
+from opendactyl.sim.assets.mesh_formats import converted_with, read_mesh
 from opendactyl.sim.assets.model import load_model
 from opendactyl.sim.assets.references import referenced_files
 
@@ -115,3 +115,14 @@ def test_included_files_and_their_folders_are_found(tmp_path):
     (tmp_path / "shared.xml").unlink()
     with pytest.raises(InputError, match=r"includes .*shared\.xml, which does not exist"):
         load_model(path)
+
+
+@pytest.mark.parametrize("kind", ["glb", "ply"])
+def test_converted_meshes_are_not_torn_along_their_edges(tmp_path, kind):
+    """A corner that three triangles share with three normals is one vertex."""
+    cube = trimesh.creation.box(extents=(0.1, 0.1, 0.1))
+    cube.unmerge_vertices()
+    assert len(cube.vertices) == 36
+    cube.export(tmp_path / f"cube.{kind}")
+    mesh = read_mesh(tmp_path / f"cube.{kind}")
+    assert len(mesh.vertices) == 8 and mesh.is_watertight
