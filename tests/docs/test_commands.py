@@ -32,6 +32,7 @@ RUN_ELSEWHERE = {
     "claw.toml": "tests/control/packaging/test_hands.py runs the chain with such a hand",
     "demo": "tests/cli/test_demo.py runs it at toy size",
     "my-frames": "tests/cli/test_estimate.py estimates poses of rendered frames",
+    "mug.toml": "tests/cli/test_object.py and test_users_object.py use an object's file",
     "my-rig.toml": "tests/cli/test_rig.py imports a calibration",
     "view": "runs until it is interrupted; tests/control/viewer tests it",
     "--ray": "needs a cluster",
