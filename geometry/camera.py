@@ -1,6 +1,8 @@
 """The pinhole camera: OpenCV axes (x right, y down, z forward), pixel centres at +0.5."""
 
+import difflib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,15 +47,17 @@ class Camera:
         """Projects points (..., 3) in the hand frame into the undistorted view.
 
         Returns:
-            Pixels (..., 2) and depths (...) in metres.
+            Pixels (..., 2), NaN behind the camera, and depths (...) in metres.
         """
         points = np.asarray(points_in_hand, dtype=np.float64)
         in_camera = transform_points(self.cam_from_hand, points.reshape(-1, 3))
         homogeneous = in_camera @ self.K.T
         depth = homogeneous[:, 2]
-        # Points in the camera's plane have no finite image.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            pixels = homogeneous[:, :2] / depth[:, None]
+        in_front = depth > 0
+        pixels = np.full((len(depth), 2), np.nan)
+        # Points near the camera's plane may have no finite image.
+        with np.errstate(over="ignore"):
+            pixels[in_front] = homogeneous[in_front, :2] / depth[in_front, None]
         return pixels.reshape(*points.shape[:-1], 2), depth.reshape(points.shape[:-1])
 
     def project_raw(self, points_in_hand: ArrayLike) -> tuple[Array, Array]:
@@ -121,8 +125,14 @@ def _check_intrinsics(K: Array, label: str) -> None:
         raise InputError(f"{label}: K must be a finite 3×3 matrix")
     if abs(np.linalg.det(K)) < 1e-9 or K[0, 0] <= 0 or K[1, 1] <= 0:
         raise InputError(f"{label}: K is singular or has no positive focal length: {K.tolist()}")
-    if K[0, 1] != 0 or K[1, 0] != 0:
-        raise InputError(f"{label}: K has skew, which the renderers do not support")
+    skew = max(abs(K[0, 1]), abs(K[1, 0]))
+    if 0 < skew < 1e-3:
+        raise InputError(
+            f"{label}: K has a skew of {skew:g} pixels, which is a rounding error of the "
+            "calibration; write 0.0 instead"
+        )
+    if skew:
+        raise InputError(f"{label}: K has skew, which the renderers do not support: {K.tolist()}")
     if not np.array_equal(K[2], [0, 0, 1]):
         raise InputError(f"{label}: the last row of K must be [0, 0, 1], not {K[2].tolist()}")
 
@@ -138,10 +148,26 @@ def _check_roi(camera: Camera, roi: Roi, label: str) -> None:
         )
 
 
+def check_keys(table: dict[str, Any], known: Collection[str], what: str) -> None:
+    """Checks that a table has known keys only.
+
+    Raises:
+        InputError: it has others, which would have no effect.
+    """
+    if not isinstance(table, dict):
+        raise InputError(f"{what} is {table!r}; it must be a table with {', '.join(known)}")
+    for key in table:
+        if key not in known:
+            similar = difflib.get_close_matches(key, known, 1)
+            hint = f" (did you mean {similar[0]}?)" if similar else ""
+            raise InputError(f"{what} has the unknown key {key!r}{hint}; use {', '.join(known)}")
+
+
 def optional_fields(value: dict[str, Any]) -> dict[str, Any]:
     """The distortion and the region of interest of a camera's dictionary or table, if present."""
     found: dict[str, Any] = {}
     if "distortion" in value:
+        check_keys(value["distortion"], ("model", "coefficients"), "distortion")
         found["distortion"] = Distortion.from_dict(value["distortion"])
     if "roi" in value:
         roi = value["roi"]

@@ -24,7 +24,7 @@ def draw_pose(
     colours: tuple[Colour, Colour, Colour] = RED_GREEN_BLUE,
     width: int = 1,
 ) -> None:
-    """Draws the axes of a pose on a camera's image, in place.
+    """Draws the axes of a pose on a camera's image, in place; nothing behind the camera.
 
     Args:
         image: the camera's image, at any resolution.
@@ -39,4 +39,5 @@ def draw_pose(
     pixels, _ = camera.scaled(*image.size).project(np.vstack([origin, ends]))
     canvas = ImageDraw.Draw(image)
     for end, colour in zip(pixels[1:], colours, strict=True):
-        canvas.line([tuple(pixels[0]), tuple(end)], fill=colour, width=width)
+        if np.isfinite([pixels[0], end]).all():
+            canvas.line([tuple(pixels[0]), tuple(end)], fill=colour, width=width)

@@ -1,5 +1,6 @@
 """The camera rig: the calibrated cameras around the hand, read from a TOML file."""
 
+import codecs
 import os
 import tomllib
 from dataclasses import dataclass
@@ -15,11 +16,20 @@ from opendactyl.core.errors import InputError, file_error
 from opendactyl.geometry.camera import (
     Camera,
     check_camera,
+    check_keys,
     intrinsics_from_fovy,
     optional_fields,
 )
 from opendactyl.geometry.rotation import Array, quat_canonical
 from opendactyl.geometry.transforms import invert_pose, pose_matrix
+
+CAMERA_KEYS = (
+    "name", "width", "height", "K", "fovy_deg", "position", "quaternion", "look_at", "up",
+    "distortion", "roi",
+)  # fmt: skip
+"""Keys of a camera's table."""
+MAX_DISTANCE = 20.0
+"""Largest distance of a camera from the hand frame in metres; more is another unit."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,11 @@ class Rig:
         names = [camera.name for camera in self.cameras]
         if len(set(names)) != len(names):
             raise InputError(f"rig {self.name!r} has two cameras of one name: {', '.join(names)}")
+        if len({name.lower() for name in names}) != len(names):
+            raise InputError(
+                f"rig {self.name!r} has camera names that differ only in case: {', '.join(names)}; "
+                "file systems and WebDataset do not distinguish them"
+            )
         for camera in self.cameras:
             check_camera(camera)
 
@@ -144,8 +159,14 @@ def load_rig(rig: str | Path) -> Rig:
     path = Path(rig)
     content = _read_rig(path)
     try:
+        if content.startswith(codecs.BOM_UTF8):
+            raise InputError("it begins with a byte order mark (BOM); save it as UTF-8 without BOM")
         table = tomllib.loads(content.decode())
-        cameras = tuple(_camera_from_table(entry) for entry in table.get("camera", []))
+        check_keys(table, ("name", "camera"), "the file")
+        entries = table.get("camera", [])
+        if isinstance(entries, dict):
+            raise InputError("[camera] is a single table; begin each camera with [[camera]]")
+        cameras = tuple(_camera_from_table(entry) for entry in entries)
         return Rig(str(table.get("name", path.stem)), cameras)
     except InputError as error:
         raise InputError(f"rig {rig}: {error}") from error
@@ -167,6 +188,7 @@ def _read_rig(path: Path) -> bytes:
 
 
 def _camera_from_table(entry: dict[str, Any]) -> Camera:
+    check_keys(entry, CAMERA_KEYS, f"camera {entry.get('name')!r}")
     width, height = int(entry["width"]), int(entry["height"])
     if ("K" in entry) == ("fovy_deg" in entry):
         raise InputError(f"camera {entry.get('name')!r} needs exactly one of K and fovy_deg")
@@ -180,10 +202,15 @@ def _camera_from_table(entry: dict[str, Any]) -> Camera:
     position = np.array(entry["position"], dtype=np.float64)
     if position.shape != (3,):
         raise InputError(f"camera {entry['name']!r}: position must be three numbers, in metres")
+    if np.linalg.norm(position) > MAX_DISTANCE:
+        raise InputError(
+            f"camera {entry['name']!r}: position {position.tolist()} is more than {MAX_DISTANCE:g} "
+            "m from the hand; positions are in metres (millimetres?)"
+        )
     if ("quaternion" in entry) == ("look_at" in entry):
         raise InputError(f"camera {entry['name']!r} needs exactly one of quaternion and look_at")
     if "quaternion" in entry:
-        hand_from_cam = pose_matrix(position, quat_canonical(entry["quaternion"]))
+        hand_from_cam = pose_matrix(position, _quaternion(entry))
     else:
         hand_from_cam = look_at(position, entry["look_at"], entry.get("up", [0.0, 0.0, 1.0]))
     cam_from_hand = invert_pose(hand_from_cam)
@@ -192,6 +219,17 @@ def _camera_from_table(entry: dict[str, Any]) -> Camera:
         return Camera(name, width, height, intrinsics, cam_from_hand, **optional_fields(entry))
     except InputError as error:
         raise InputError(f"camera {name!r}: {error}") from error
+
+
+def _quaternion(entry: dict[str, Any]) -> Array:
+    given = entry["quaternion"]
+    quaternion, norm = quat_canonical(given), float(np.linalg.norm(given))
+    if abs(norm - 1) > 0.02:
+        raise InputError(
+            f"camera {entry['name']!r}: quaternion {given} has norm {norm:.3g}, not 1; it is "
+            "hand_from_cam, in the order w, x, y, z"
+        )
+    return quaternion
 
 
 def look_at(position: ArrayLike, target: ArrayLike, up: ArrayLike) -> Array:

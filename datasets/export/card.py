@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 
 from opendactyl.core.atomic_files import write_bytes, write_text
 from opendactyl.datasets.export.contact_sheet import write_contact_sheet
-from opendactyl.datasets.format.manifest import CARD_NAMES, Manifest, load_manifest
+from opendactyl.datasets.format.manifest import (
+    CARD_NAMES,
+    Manifest,
+    load_manifest,
+    unseeing_cameras,
+)
 from opendactyl.datasets.format.shards import read_labels
 from opendactyl.geometry.rotation import quat_to_rotvec
 
@@ -18,6 +23,8 @@ SHEET_ROWS = 6
 VISIBLE = "visible"
 HIDDEN_PERCENT = 10
 """The card counts samples whose object is less visible than this in every view."""
+RARELY = 0.5
+"""The card warns of a camera to which the object is less visible in more than this fraction."""
 
 
 def write_card(folder: Path) -> Path:
@@ -80,6 +87,22 @@ def _histograms(columns: dict[str, NDArray[np.float64]]) -> bytes:
     return buffer.getvalue()
 
 
+def _warnings(manifest: Manifest, visible: NDArray[np.float64]) -> str:
+    """A line for each camera that rarely sees the object, from visible percentages (V, N)."""
+    warning = "\n**Warning:** {}.\n"
+    lines = [warning.format(line) for line in unseeing_cameras(manifest, visible.max(axis=1))]
+    for camera, percent in zip(manifest.rig["cameras"], visible, strict=True):
+        rarely = float(np.mean(percent < HIDDEN_PERCENT))
+        if rarely > RARELY and percent.any():
+            lines.append(
+                warning.format(
+                    f"less than {HIDDEN_PERCENT} % of the object is visible to the camera "
+                    f"{camera['name']} in {rarely:.0%} of the samples"
+                )
+            )
+    return "".join(lines)
+
+
 def _text(manifest: Manifest, columns: dict[str, NDArray[np.float64]]) -> str:
     config = manifest.config
     size = manifest.rig["cameras"][0]["width"]
@@ -90,6 +113,7 @@ def _text(manifest: Manifest, columns: dict[str, NDArray[np.float64]]) -> str:
     )
     visible = np.array([v for title, v in columns.items() if title.startswith(VISIBLE)])
     hidden = int(np.sum(visible.max(axis=0) < HIDDEN_PERCENT))
+    warnings = _warnings(manifest, visible)
     return f"""# {manifest.num_samples:,} labelled views of the {manifest.object}
 
 {len(manifest.rig["cameras"])} cameras ({", ".join(c["name"] for c in manifest.rig["cameras"])}),
@@ -102,7 +126,7 @@ settings and the checksum of each shard; `opendactyl dataset --verify` checks th
 
 In {hidden} of {manifest.num_samples} samples less than {HIDDEN_PERCENT} % of the object is visible
 in every view.
-
+{warnings}
 ![samples with their labels]({SHEET})
 
 ![histograms]({STATISTICS})

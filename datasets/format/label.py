@@ -52,7 +52,7 @@ class Label:
         """Projects points (K, 3) of the object frame by the true cameras.
 
         Returns:
-            Normalised image points (V, K, 2), from 0 to 1 across the image.
+            Normalised image points (V, K, 2), from 0 to 1 across the image; NaN behind a camera.
         """
         pose = pose_matrix(self.position, self.quaternion)
         return self._image_points(transform_points(pose, points))[0]
@@ -69,7 +69,17 @@ class Label:
         return pixels / np.array(size)[:, None], depth
 
     def to_json(self) -> bytes:
-        """The label as one line of JSON with sorted keys."""
+        """The label as one line of JSON with sorted keys.
+
+        Raises:
+            InputError: a part of the object is behind a camera.
+        """
+        for camera, corners in zip(self.cameras, self.corners, strict=True):
+            if not np.isfinite(corners).all():
+                raise InputError(
+                    f"sample {self.index}: the object is behind the camera {camera.name}; correct "
+                    "its pose (`opendactyl rig show` draws what it sees)"
+                )
         cameras = [
             {
                 "name": nominal.name,

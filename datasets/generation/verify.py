@@ -8,19 +8,26 @@ from tqdm import tqdm
 from opendactyl.core.atomic_files import json_hash
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.label import INVALID_DATA, Label
-from opendactyl.datasets.format.manifest import MANIFEST_NAME, Manifest, load_manifest, read_samples
+from opendactyl.datasets.format.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    load_manifest,
+    read_samples,
+    unseeing_cameras,
+)
 from opendactyl.render.appearance.config import Appearance
 
 
 def verify(folder: Path) -> list[str]:
-    """Reads a dataset completely; returns one line for each faulty shard.
+    """Reads a dataset completely; returns one line for each faulty shard or useless camera.
 
     Raises:
         InputError: there is no finished dataset, or its manifest has another version.
         EnvironmentFailure: the disk failed.
     """
     manifest = load_manifest(folder)
-    faults = []
+    faults: list[str] = []
+    visible = np.zeros(len(manifest.rig["cameras"]))
     if json_hash(manifest.config) != manifest.config_hash:
         faults.append(f"{folder / MANIFEST_NAME}: the settings do not match config_hash")
     with tqdm(total=manifest.num_samples, unit="sample", desc=f"verifying {folder}") as bar:
@@ -28,10 +35,12 @@ def verify(folder: Path) -> list[str]:
             try:
                 for sample in read_samples(folder, manifest, shard):
                     _check(manifest, sample.label, f"{folder / shard.name}")
+                    visible = np.maximum(visible, sample.label.visible_fraction)
                     bar.update()
             except InputError as error:
                 faults.append(str(error))
-    return faults
+    # A faulty shard's labels are unknown.
+    return faults or [f"{folder}: {line}" for line in unseeing_cameras(manifest, visible)]
 
 
 def _check(manifest: Manifest, label: Label, where: str) -> None:

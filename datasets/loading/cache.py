@@ -166,7 +166,7 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
                 labels["position"][i] = label.position
                 labels["quaternion"][i] = label.quaternion
                 labels["visible_fraction"][i] = label.visible_fraction
-                labels["landmarks"][i] = label.project(keypoints)
+                labels["landmarks"][i] = np.nan_to_num(label.project(keypoints))
                 labels["anchors"][i] = label.project_fixed(fixed)
                 bar.update()
     for name, array in (("masks", masks), ("images", images)):

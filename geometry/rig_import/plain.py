@@ -3,6 +3,7 @@
 from typing import Any
 
 from opendactyl.core.errors import InputError
+from opendactyl.geometry.camera import check_keys
 from opendactyl.geometry.distortion import Distortion
 from opendactyl.geometry.rig_import.calibration import (
     Calibration,
@@ -19,6 +20,11 @@ from opendactyl.geometry.rig_import.calibration import (
 )
 from opendactyl.geometry.rotation import Array
 
+CAMERA_KEYS = (
+    "name", "width", "height", "K", "fx", "fy", "cx", "cy", "distortion", "cam_from_world",
+    "world_from_cam",
+)  # fmt: skip
+"""Keys of a camera's table."""
 PIXEL_CENTRES = (0.0, 0.5)
 """Valid values of `pixel_centre`: the coordinate of the first pixel's centre."""
 
@@ -60,6 +66,7 @@ def read(documents: list[Document]) -> Calibration:
 
 def _camera(table: Any, where: str) -> FoundCamera:
     name = str(required(table, ("name",), where))
+    check_keys(table, CAMERA_KEYS, where)
     has_size = "width" in table or "height" in table
     if "K" in table:
         K = field(table, ("K",), (3, 3), where)
@@ -102,6 +109,8 @@ def _distortion(value: Any, where: str) -> Distortion:
     if value is None:
         return Distortion()
     try:
+        if isinstance(value, dict):
+            check_keys(value, ("model", "coefficients"), "distortion")
         return Distortion.from_dict(value)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error

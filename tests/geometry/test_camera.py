@@ -116,3 +116,12 @@ def test_projection_agrees_with_mujoco():
 
 def _text(values):
     return " ".join(repr(float(value)) for value in values)
+
+
+def test_points_behind_a_camera_have_no_pixel_coordinates():
+    points = [[0.1, 0.0, 1.0], [0.1, 0.0, -1.0], [0.1, 0.0, 0.0]]
+    for project in (_camera().project, _camera().project_raw):
+        pixels, depth = project(points)
+        np.testing.assert_allclose(pixels[0], [105, 50])
+        assert np.isnan(pixels[1:]).all()
+        np.testing.assert_array_equal(depth, [1, -1, 0])

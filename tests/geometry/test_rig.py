@@ -90,6 +90,39 @@ def test_intrinsic_matrix_instead_of_field_of_view(tmp_path):
 
 
 BAD = {
+    "byte order mark": ("\ufeff" + GOOD.format(lens=LENS, aim=AIM), "byte order mark"),
+    "single table": (
+        GOOD.replace("[[camera]]", "[camera]").format(lens=LENS, aim=AIM),
+        r"begin each camera with \[\[camera\]\]",
+    ),
+    "unknown key": (
+        GOOD.format(lens=LENS, aim=AIM + "\ndistortion_coeffs = [0.1, 0.0, 0.0, 0.0]"),
+        r"'one' has the unknown key 'distortion_coeffs' \(did you mean distortion\?\)",
+    ),
+    "typo": (GOOD.format(lens=LENS, aim="quaterion = [0, 1, 0, 0]"), "did you mean quaternion"),
+    "unknown key of the file": ("units = 'mm'\n" + GOOD.format(lens=LENS, aim=AIM), "'units'"),
+    "unknown key of the lens": (
+        GOOD.format(lens=LENS, aim=AIM + "\ndistortion = { model = 'none', coeffs = [] }"),
+        "distortion has the unknown key 'coeffs'",
+    ),
+    "lens without a model": (
+        GOOD.format(lens=LENS, aim=AIM + "\ndistortion = [0.1, 0.0, 0.0, 0.0]"),
+        "must be a table with model, coefficients",
+    ),
+    "millimetres": (
+        GOOD.replace("0.0, 0.0, 0.5", "0.0, 0.0, 500.0").format(lens=LENS, aim=AIM),
+        r"more than 20 m from the hand; .*millimetres\?",
+    ),
+    "angles": (GOOD.format(lens=LENS, aim="quaternion = [0, 90, 0, 45]"), "norm 101, not 1"),
+    "rounded skew": (
+        GOOD.format(lens="K = [[80, 1e-9, 30], [0, 80, 20], [0, 0, 1]]", aim=AIM),
+        r"skew of 1e-09 pixels.*write 0\.0",
+    ),
+    "case": (
+        GOOD.format(lens=LENS, aim=AIM)
+        + GOOD.split("\n", 2)[2].replace('"one"', '"One"').format(lens=LENS, aim=AIM),
+        "differ only in case: one, One",
+    ),
     "no cameras": ('name = "empty"', "no cameras"),
     "not toml": ("[[camera", "cannot be used"),
     "missing key": ('[[camera]]\nname = "a"\nwidth = 4', "'height' is missing"),

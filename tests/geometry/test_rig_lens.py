@@ -60,7 +60,7 @@ def test_the_content_of_a_pinhole_rig_has_no_new_keys(tmp_path):
     [
         ('distortion = { model = "fov", coefficients = [1] }', "camera 'one': unknown distortion"),
         ('distortion = { model = "brown-conrady" }', "0 coefficients, not 4 or 5 or 8"),
-        ("distortion = [0.1]", "cannot be used"),
+        ("distortion = [0.1]", "must be a table with model, coefficients"),
         ("roi = [0, 0, 64]", "whole pixels"),
         ("roi = [0, 0, 6.5, 3]", "whole pixels"),
         ("roi = [0, 0, 0, 10]", r"roi \[0, 0, 0, 10\] must be"),

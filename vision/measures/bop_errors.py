@@ -58,6 +58,7 @@ def mspd(p: Predictions, points: Array, group: SymmetryGroup, rig: Rig) -> Array
 def _projection_gaps(camera: Camera, placed: Array, true: Array) -> Array:
     """The largest distance (n,) in pixels of a point, for the best symmetry."""
     gaps = camera.project(placed)[0][:, None] - camera.project(true)[0]
+    gaps = np.nan_to_num(gaps, nan=np.inf)  # behind the camera
     return np.linalg.norm(gaps, axis=-1).max(axis=-1).min(axis=-1)
 
 

@@ -3,15 +3,21 @@
 import io
 import json
 import re
+import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from opendactyl.cli.main import main
+from opendactyl.core.atomic_files import sha256
+from opendactyl.core.errors import InputError
 from opendactyl.datasets.export.card import write_card
 from opendactyl.datasets.format.manifest import iterate_samples
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
+from opendactyl.datasets.generation.verify import verify
+from opendactyl.datasets.loading.augmentation import AugmentConfig
+from opendactyl.datasets.loading.datamodule import PoseDataModule
 
 
 def config(out, **options):
@@ -75,3 +81,45 @@ def test_preview_and_refused_options(dataset, tmp_path, capsys):
         assert hint in output.err, words
         assert len(output.err.splitlines()) == 1
     assert json.loads((dataset / "config.json").read_text())["states"] == "settled"
+
+
+def blinded(copy, camera, fraction):
+    """Sets a camera's visible fractions in some of the samples, and the checksums."""
+    manifest = json.loads((copy / "manifest.json").read_text())
+    for shard in manifest["shards"]:
+        path, buffer = copy / shard["name"], io.BytesIO()
+        with tarfile.open(path) as source, tarfile.open(fileobj=buffer, mode="w") as target:
+            for member in source:
+                content = source.extractfile(member).read()
+                if member.name.endswith(".json"):
+                    label = json.loads(content)
+                    if label["index"] < fraction * manifest["num_samples"]:
+                        label["visible_fraction"][camera] = 0.0
+                    content = json.dumps(label).encode()
+                    member.size = len(content)
+                target.addfile(member, io.BytesIO(content))
+        path.write_bytes(buffer.getvalue())
+        shard["sha256"] = sha256(path)
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_camera_that_never_sees_the_object_is_refused(copy, val_dataset):
+    never = "the camera right never sees the object"
+    assert "Warning" not in (copy / "README.md").read_text()
+    assert verify(copy) == []
+    blinded(copy, 1, 1.0)
+    assert [never in line for line in verify(copy)] == [True]
+    assert f"**Warning:** {never}" in write_card(copy).read_text()
+    data = PoseDataModule(
+        [copy], val_dataset, image_size=32, batch_size=2, workers=0, augment=AugmentConfig()
+    )
+    with pytest.raises(InputError, match=never):
+        data.setup()
+
+
+def test_the_card_warns_of_a_camera_that_rarely_sees_the_object(copy):
+    blinded(copy, 2, 0.75)
+    assert verify(copy) == []
+    warning = r"less than 10 % of the object is visible to the camera top in (\d+)% of the samples"
+    (percent,) = re.findall(warning, write_card(copy).read_text())
+    assert int(percent) >= 75

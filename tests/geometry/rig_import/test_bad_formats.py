@@ -107,6 +107,8 @@ def test_bop(refused):
         ({"world_from_cam": {"position": [0, 0, 1]}}, {}, "has no quaternion; add it"),
         ({"distortion": [0.1]}, {}, "distortion must be"),
         ({"distortion": {"model": "fov"}}, {}, "unknown distortion model 'fov'"),
+        ({"distortion_coeffs": [0.1]}, {}, "unknown key 'distortion_coeffs'"),
+        ({"distortion": {"model": "none", "D": []}}, {}, "distortion has the unknown key 'D'"),
         ({}, {"units": "cm"}, "units is 'cm'; it must be 'm' or 'mm'"),
         ({}, {"pixel_centre": 1}, "pixel_centre is 1; it must be 0 or 0.5"),
         ({}, {"units": ["m"]}, "an entry has another type than json prescribes"),
