@@ -5,10 +5,17 @@ from pathlib import Path
 import torch
 
 
-def save_onnx(program: torch.onnx.ONNXProgram | None, path: Path) -> None:
+def save_onnx(
+    program: torch.onnx.ONNXProgram | None, path: Path, metadata: dict[str, str] | None = None
+) -> None:
     """Writes an exported program without the stack traces that the exporter stores at every node.
 
     They contain paths of the exporting machine, and take a tenth of the file.
+
+    Args:
+        program: the program.
+        path: the file to write.
+        metadata: entries of the file's own metadata, which onnxruntime returns.
     """
     assert program is not None
     for node in program.model.graph.all_nodes():
@@ -16,4 +23,5 @@ def save_onnx(program: torch.onnx.ONNXProgram | None, path: Path) -> None:
     for value in program.model.graph.initializers.values():
         value.metadata_props.clear()
     program.model.graph.metadata_props.clear()
+    program.model.metadata_props.update(metadata or {})
     program.save(str(path), external_data=False)

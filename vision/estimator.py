@@ -1,5 +1,6 @@
 """The run-time estimator; needs the base install only."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from opendactyl.vision.raw_frames import RawFrames
 OUTPUTS = ("position", "quaternion", "covariance")
 IMAGE_POINTS = ("image_points", "image_points_std")
 """Further outputs of networks that detect the object's keypoints."""
+CAMERA_NAMES = "cameras"
+"""Key of the names of the cameras, in order, in the metadata of a `pose.onnx`: a JSON list, or null
+if the network takes any cameras."""
 CAMERAS = ("intrinsics", "cam_from_hand")
 """Further inputs of networks that take any cameras."""
 
@@ -47,6 +51,7 @@ class PoseEstimator:
         path: str | Path,
         threads: int = 0,
         *,
+        cameras: Sequence[str] | None = None,
         rig: Rig | None = None,
         raw_rig: Rig | None = None,
     ) -> None:
@@ -55,13 +60,14 @@ class PoseEstimator:
         Args:
             path: the file.
             threads: number of threads; 0 is one per core.
+            cameras: names of the cameras in the order of the images that `estimate` will be given.
             rig: the cameras of the network's images, which raw frames need, and networks that take
                 any cameras.
             raw_rig: the cameras of raw frames, with their lenses; see `RawFrames`.
 
         Raises:
-            InputError: the file is missing or not a pose estimator, or the rig is not of its
-                number of cameras or image size.
+            InputError: the file is missing or not a pose estimator, the rig is not of its number of
+                cameras or image size, or the cameras are others, or in another order.
             EnvironmentFailure: the disk failed.
         """
         self._session = _open_session(path, threads)
@@ -76,8 +82,14 @@ class PoseEstimator:
             self.cameras = {name: value.astype(np.float32) for name, value in matrices}
         self.shape: tuple[int, ...] = tuple(shape)
         """Views, height, width and channels of the network's images."""
+        self.camera_names = _camera_names(self._session, path)
+        """Names of the cameras in the order of the images; None if the file does not state them."""
         if rig is not None:
             _check_rig(rig, self.shape, path)
+            _check_names(rig.names, self.camera_names or rig.names, path)
+            self.camera_names = rig.names
+        if cameras is not None:
+            _check_names(cameras, self.camera_names, path)
         self.raw_frames = None if rig is None else RawFrames(rig, raw_rig)
         """Makes the network's images from raw frames; None without a rig."""
         found = {output.name for output in self._session.get_outputs()}
@@ -155,6 +167,30 @@ def _check_rig(rig: Rig, shape: tuple[int, ...], path: str | Path) -> None:
         sizes = ", ".join(f"{c.name} {c.width}×{c.height}" for c in rig.cameras)
         raise InputError(
             f"{path}: the estimator takes images {shape}, the rig's cameras are {sizes}"
+        )
+
+
+def _camera_names(
+    session: onnxruntime.InferenceSession, path: str | Path
+) -> tuple[str, ...] | None:
+    stated = session.get_modelmeta().custom_metadata_map.get(CAMERA_NAMES, "null")
+    try:
+        names = json.loads(stated)
+        return None if names is None else tuple(map(str, names))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: the metadata {CAMERA_NAMES!r} is {stated!r}") from error
+
+
+def _check_names(given: Sequence[str], known: Sequence[str] | None, path: str | Path) -> None:
+    if known is None:
+        raise InputError(
+            f"{path} does not state the order of its cameras; load it with the rig of its bundle"
+        )
+    if tuple(given) != tuple(known):
+        other = "another order of cameras" if set(given) == set(known) else "other cameras"
+        raise InputError(
+            f"{path} takes the images of {', '.join(known)}, in this order; given {other}: "
+            f"{', '.join(given)}"
         )
 
 

@@ -1,5 +1,6 @@
 """ONNX export of the estimator: from images to pose and covariance in one graph."""
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.geometry.torch_rotation import matrix_to_quat
 from opendactyl.models.onnx_file import save_onnx
-from opendactyl.vision.estimator import CAMERAS, IMAGE_POINTS, OUTPUTS, PoseEstimator
+from opendactyl.vision.estimator import (
+    CAMERA_NAMES,
+    CAMERAS,
+    IMAGE_POINTS,
+    OUTPUTS,
+    PoseEstimator,
+)
 from opendactyl.vision.measures.predictions import predict
 from opendactyl.vision.training.module import PoseModule
 
@@ -87,7 +94,7 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
             dynamic_shapes=dynamic,
             verbose=False,
         )
-    save_onnx(program, path)
+    save_onnx(program, path, pose_metadata(rig, any_cameras=module.any_cameras))
     matrices = {"intrinsics": [views, 3, 3], "cam_from_hand": [views, 4, 4]}
     return {
         "inputs": {"images": ["batch", views, *shape]} | (matrices if module.any_cameras else {}),
@@ -96,6 +103,19 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
         "model": module.hparams["model"],
         "head": module.hparams["head"],
         "keypoints": np.asarray(module.hparams["points"]).tolist(),
+    }
+
+
+def pose_metadata(rig: Rig, *, any_cameras: bool) -> dict[str, str]:
+    """What a `pose.onnx` says of itself; `PoseEstimator` reads the cameras."""
+    camera = rig.cameras[0]
+    return {
+        CAMERA_NAMES: json.dumps(None if any_cameras else rig.names),
+        "colour_order": "RGB",
+        "image_size": f"{camera.width}x{camera.height}",
+        "frames": "position (m), quaternion (w, x, y, z) and covariance (position, then rotation "
+        "vector) of the object in the hand frame; cameras have OpenCV's axes, pixel centres at "
+        "+0.5",
     }
 
 

@@ -25,6 +25,7 @@ def quantize(path: Path, data: CachedDataset) -> None:
         path: the exported estimator.
         data: a dataset of the same rig and image size; the first `SAMPLES` calibrate the ranges.
     """
+    import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -41,7 +42,11 @@ def quantize(path: Path, data: CachedDataset) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        write_bytes(path, small.read_bytes())
+        model = onnx.load(small)
+        # The quantizer may drop the metadata.
+        metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+        onnx.helper.set_model_props(model, metadata)
+        write_bytes(path, model.SerializeToString())
 
 
 class _CalibrationReader:

@@ -45,9 +45,14 @@ class RawFrames:
                 f"got {len(frames)} frames; the cameras are {', '.join(self._views.names)}"
             )
         known = (self.raw_rig or self._views).cameras
-        return tuple(map(self._camera, known, frames))
+        return tuple(map(self.camera, known, frames))
 
-    def _camera(self, known: Camera, frame: NDArray[np.uint8]) -> Camera:
+    def camera(self, known: Camera, frame: NDArray[np.uint8]) -> Camera:
+        """The camera of a frame at the frame's size, for a camera of the rig.
+
+        Raises:
+            InputError: the frame is not of the camera.
+        """
         frame = np.asarray(frame)
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise InputError(
@@ -60,8 +65,8 @@ class RawFrames:
         if self.raw_rig is not None:
             raise InputError(
                 f"camera {known.name}: the frame has {width}×{height} pixels, its calibration is "
-                f"for {known.width}×{known.height}; give frames of that size, or a calibration of "
-                "this one with --rig"
+                f"for {known.width}×{known.height}{self._hint(known, width, height)}; give frames "
+                "of that size, or a calibration of this one with --rig"
             )
         camera = known.scaled(width, height)
         if abs(camera.K[0, 0] / camera.K[1, 1] - 1) > _SQUARE:
@@ -71,6 +76,14 @@ class RawFrames:
                 "the frames with --rig"
             )
         return camera
+
+    def _hint(self, known: Camera, width: int, height: int) -> str:
+        """The mistake in the wiring that would explain a frame of another size."""
+        others = [c.name for c in (self.raw_rig or self._views).cameras
+                  if (c.width, c.height) == (width, height)]  # fmt: skip
+        if (height, width) == (known.width, known.height):
+            return " (is the camera rotated by 90°?)"
+        return f" (are these the frames of {' or '.join(others)}?)" if others else ""
 
     def images(self, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """The network's images (V, H, W, 3) from raw frames (h, w, 3) in the rig's order, RGB.

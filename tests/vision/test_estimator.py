@@ -1,10 +1,14 @@
 """The exported estimator."""
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
 from opendactyl.control.bundle.load import load_bundle
@@ -12,6 +16,7 @@ from opendactyl.control.packaging.build import ExportConfig, export_bundle
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.loading.cache import open_dataset
+from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rotation import (
     geodesic_angle,
 )
@@ -138,3 +143,53 @@ def test_images_of_different_sizes_are_refused(bundle):
 def test_another_onnx_model_is_refused(bundle):
     with pytest.raises(InputError, match="not a pose estimator"):
         PoseEstimator(bundle / "policy.onnx")
+
+
+SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient"
+POSITION_OF_NOISE = [-0.047372, 0.019929, 0.023312]
+QUATERNION_OF_NOISE = [0.67129, 0.663105, -0.252873, 0.213814]
+LOG_DETERMINANT_OF_NOISE = -15.890
+
+
+def test_another_order_of_cameras_is_refused():
+    path, names = SHIPPED / "pose.onnx", ("left", "right", "top")
+    assert PoseEstimator(path, cameras=names).camera_names == names
+    rig = load_rig("dactyl").resized(128)
+    assert PoseEstimator(path, cameras=list(names), rig=rig).camera_names == names
+    with pytest.raises(InputError, match="left, right, top, in this order; given another order"):
+        PoseEstimator(path, cameras=("right", "left", "top"))
+    with pytest.raises(InputError, match="given other cameras: a, b, c"):
+        PoseEstimator(path, cameras="abc")
+    with pytest.raises(InputError, match="given another order of cameras: top, right, left"):
+        PoseEstimator(path, rig=Rig("mine", rig.cameras[::-1]))
+
+
+def test_a_file_without_camera_names_needs_a_rig(tmp_path):
+    model = onnx.load(SHIPPED / "pose.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "old.onnx")
+    assert PoseEstimator(tmp_path / "old.onnx").camera_names is None
+    with pytest.raises(InputError, match="does not state the order of its cameras"):
+        PoseEstimator(tmp_path / "old.onnx", cameras=("left", "right", "top"))
+    rig = load_rig("dactyl").resized(128)
+    with pytest.raises(InputError, match="in this order"):
+        PoseEstimator(tmp_path / "old.onnx", cameras=("top", "right", "left"), rig=rig)
+
+
+def test_exported_files_describe_themselves(bundle):
+    session = onnxruntime.InferenceSession(bundle / "pose.onnx")
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["cameras"]) == ["left", "right", "top"]
+    assert metadata["colour_order"] == "RGB" and metadata["image_size"] == "64x64"
+    assert "hand frame" in metadata["frames"]
+
+
+def test_the_shipped_poses_did_not_change_when_image_points_were_added():
+    """The expected numbers are those of the file of version 0.1, without image points."""
+    images = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), dtype=np.uint8)
+    pose = PoseEstimator(SHIPPED / "pose.onnx").estimate(images)
+    np.testing.assert_allclose(pose.position, POSITION_OF_NOISE, atol=1e-4)
+    assert geodesic_angle(pose.quaternion, QUATERNION_OF_NOISE) < 1e-2
+    determinant = np.linalg.slogdet(pose.covariance)[1]
+    assert determinant == pytest.approx(LOG_DETERMINANT_OF_NOISE, abs=0.05)
+    assert pose.image_points is not None and pose.image_points.shape == (3, 14, 2)
