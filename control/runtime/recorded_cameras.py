@@ -6,6 +6,7 @@ pictures by the numbers in their names, videos by their presentation time stamps
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from opendactyl.control.runtime.recorded_pictures import (
 )
 from opendactyl.control.runtime.recorded_videos import Frames, match_videos, play_video
 from opendactyl.core.errors import InputError
+from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
+from opendactyl.vision.raw_frames import RawFrames
 
 log = logging.getLogger(__name__)
 
@@ -78,16 +81,36 @@ def open_recording(sources: Sequence[Path], names: Sequence[str], where: str) ->
         stamps, times = match_videos(sources)
         _check(where, names, stamps, "time stamp")
         pairs = zip(sources, stamps, strict=True)
-        streams = [play_video(source, wanted) for source, wanted in pairs]
+        videos = [play_video(source, wanted) for source, wanted in pairs]
         labels = [f"{time:.3f} s" for time in times]
-        return Recording(streams, labels, times, _present(stamps))
+        return Recording(_checked(videos, names, where), labels, times, _present(stamps))
     single = kinds == {"single pictures"}
     pictures = [[source] for source in sources] if single else match_pictures(sources)
     _check(where, names, pictures, "number")
     rows = [next(filter(None, row)).stem for row in zip(*pictures, strict=True)]
     labels = ["0"] if single else rows
     streams = [play_pictures(frames) for frames in pictures]
-    return Recording(streams, labels, None, _present(pictures))
+    return Recording(_checked(streams, names, where), labels, None, _present(pictures))
+
+
+def _checked(streams: Sequence[Frames], names: Sequence[str], where: str) -> list[Frames]:
+    return [_of_one_size(s, n, where) for s, n in zip(streams, names, strict=True)]
+
+
+def _of_one_size(stream: Frames, name: str, where: str) -> Frames:
+    """Yields the frames; refuses a frame of another size than the ones before."""
+    size = None
+    with closing(stream):
+        for frame in stream:
+            if frame is not None:
+                height, width = frame.shape[:2]
+                size = size or (width, height)
+                if (width, height) != size:
+                    raise InputError(
+                        f"{where}: the camera {name} has frames of {size[0]}×{size[1]} and of "
+                        f"{width}×{height} pixels; keep those of its calibration"
+                    )
+            yield frame
 
 
 def _kind(source: Path) -> str:
@@ -135,7 +158,7 @@ class RecordedCameras:
                 those of the others.
             EnvironmentFailure: the disk failed.
         """
-        self._rig = rig
+        self._rig, self._raw_frames = rig, RawFrames(rig)
         sources = [_find(Path(path), name) for name in rig.names]
         self._recording = open_recording(sources, rig.names, str(path))
 
@@ -144,14 +167,20 @@ class RecordedCameras:
 
         Raises:
             EndOfRecording: all frames were played.
+            InputError: frames of a camera differ in size, or would be squashed: the rig's pixels
+                would not be square in them.
         """
         views = [next(stream, _END) for stream in self._recording.streams]
         if any(view is _END for view in views):
             raise EndOfRecording("the recording has ended")
         return [
-            fit(view, camera.height, camera.width) if isinstance(view, np.ndarray) else None
+            self._fitted(view, camera) if isinstance(view, np.ndarray) else None
             for view, camera in zip(views, self._rig.cameras, strict=True)
         ]
+
+    def _fitted(self, view: NDArray[np.uint8], camera: Camera) -> NDArray[np.uint8]:
+        self._raw_frames.camera(camera, view)  # refuses another aspect ratio
+        return fit(view, camera.height, camera.width)
 
     def close(self) -> None:
         """Closes the files."""
@@ -161,9 +190,9 @@ class RecordedCameras:
 def _find(folder: Path, camera: str) -> Path:
     if (folder / camera).is_dir() and pictures_in(folder / camera):
         return folder / camera
-    for suffix in VIDEOS:
-        if (folder / f"{camera}{suffix}").is_file():
-            return folder / f"{camera}{suffix}"
+    for path in sorted(folder.glob(f"{camera}.*")):
+        if path.suffix.lower() in VIDEOS:
+            return path
     raise InputError(
         f"{folder} has no frames of the camera {camera}: neither pictures in {camera}/ nor "
         f"{camera}.mp4"

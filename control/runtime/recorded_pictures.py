@@ -7,28 +7,33 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from opendactyl.control.runtime.recorded_videos import Frames
 from opendactyl.core.errors import InputError, file_error
 
 log = logging.getLogger(__name__)
 
-PICTURES = (".png", ".jpg", ".jpeg")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+"""Pillow's modes whose conversion to RGB keeps the brightness."""
+MIN_COMMON = 0.9
+"""Least ratio of the numbers of frames of two cameras that are numbered from the same first one."""
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])[0-9]+\.[0-9]+|[0-9]+")
 """A number in a file name; `1305.97` is one number, a time stamp, and `cam1.0097` holds two."""
 Numbers = tuple[Decimal, ...]
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures in a folder, in any order.
+    """The pictures in a folder, in any order, without hidden files such as macOS' `._0000.png`.
 
     Raises:
         InputError: the folder cannot be read.
         EnvironmentFailure: the disk failed.
     """
     try:
-        return [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
+        paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
+        return [path for path in paths if not path.name.startswith(".")]
     except OSError as error:
         raise file_error(f"cannot read {folder}", error) from error
 
@@ -37,14 +42,35 @@ def match_pictures(folders: Sequence[Path]) -> list[list[Path | None]]:
     """Per camera: its pictures in the order of all numbers; None where it has none.
 
     Raises:
-        InputError: a picture has no number, or two of a camera have the same.
+        InputError: a picture has no number, two of a camera have the same, or the numbers count
+            the frames of different frame rates.
         EnvironmentFailure: the disk failed.
     """
     found = [[(_numbers(p), p) for p in sorted(pictures_in(folder))] for folder in folders]
     positions = _frame_positions([[numbers for numbers, _ in camera] for camera in found])
     cameras = [_by_numbers(camera, positions) for camera in found]
     keys = sorted(set[Numbers]().union(*cameras))
+    _refuse_other_rates(folders, cameras, keys)
     return [[pictures.get(key) for key in keys] for pictures in cameras]
+
+
+def _refuse_other_rates(
+    folders: Sequence[Path], cameras: Sequence[dict[Numbers, Path]], keys: Sequence[Numbers]
+) -> None:
+    """Refuses consecutive numbers from one start to very different ends.
+
+    Cameras of different frame rates that count their frames look like this; frames of equal
+    numbers are then of different times.
+    """
+    counts = [len(pictures) for pictures in cameras]
+    gapless = all(set(keys[:count]) == set(p) for p, count in zip(cameras, counts, strict=True))
+    if gapless and min(counts) < MIN_COMMON * max(counts):
+        found = ", ".join(f"{f.name} {count}" for f, count in zip(folders, counts, strict=True))
+        raise InputError(
+            f"the numbers of the frames do not match: {found} frames, all counted from "
+            f"{keys[0][-1]}. If the frame rates differ, name the pictures by their time stamps; if "
+            "a camera stopped early, remove the last pictures of the others"
+        )
 
 
 def _by_numbers(
@@ -87,13 +113,25 @@ def _frame_positions(cameras: Sequence[Sequence[Numbers]]) -> Sequence[int]:
 
 
 def play_pictures(pictures: Sequence[Path | None]) -> Frames:
-    """Yields the pictures; None for one that is missing or damaged."""
+    """Yields the pictures, rotated as their EXIF tag says; None for one missing or damaged.
+
+    Raises:
+        InputError: a picture has more than 8 bits per colour, which would be clipped.
+    """
     for picture in pictures:
         frame = None
         if picture is not None:
             try:
                 with Image.open(picture) as image:
-                    frame = np.asarray(image.convert("RGB"))
+                    if image.mode not in EIGHT_BITS:
+                        raise InputError(
+                            f"{picture} has Pillow's mode {image.mode}, 16 bits or floats without "
+                            "colours (a depth image?); frames are RGB with 8 bits per colour"
+                        )
+                    upright = ImageOps.exif_transpose(image)
+                    frame = np.asarray(upright.convert("RGB"))
+            except InputError:
+                raise
             except Exception:
                 # Pillow raises many types for damaged files; the next picture may be intact.
                 log.warning("cannot read %s", picture)

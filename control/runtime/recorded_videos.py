@@ -100,6 +100,11 @@ def play_video(path: Path, wanted: Sequence[int | None]) -> Frames:
             yield frame if target is not None and stamp == target else None
 
 
+def _upright(image: NDArray[np.uint8], rotation: int) -> NDArray[np.uint8]:
+    """Rotates an image counter-clockwise by the degrees of its video's rotation tag."""
+    return np.ascontiguousarray(np.rot90(image, round(rotation / 90)))
+
+
 def _decode(container: "InputContainer") -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
     """Time stamps and images of the frames that can be decoded."""
     from av.error import FFmpegError
@@ -111,5 +116,5 @@ def _decode(container: "InputContainer") -> Generator[tuple[int, NDArray[np.uint
             continue
         for frame in frames:
             if frame.pts is not None:
-                image = frame.to_ndarray(format="rgb24")
-                yield frame.pts, image.astype(np.uint8, copy=False)
+                image = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+                yield frame.pts, _upright(image, frame.rotation)

@@ -1,5 +1,6 @@
 """Videos as a camera source, matched by their time stamps."""
 
+import struct
 from fractions import Fraction
 
 import av
@@ -99,3 +100,30 @@ def test_videos_without_presentation_time_stamps_are_refused(tmp_path):
         write_video(tmp_path / f"{name}.avi", range(20, 120, 10), range(10), Fraction(1, 30))
     with pytest.raises(InputError, match="no presentation time stamps"):
         RecordedCameras(tmp_path, RIG)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_videos_are_rotated_as_their_tag_says(tmp_path, degrees):
+    """Telephones store upright videos rotated, with a matrix in the track's header."""
+    upright = np.zeros((48, 48, 3), np.uint8)
+    upright[:16, 16:] = 200
+    # The matrix is the clockwise rotation by which players show the stored frames.
+    stored = np.rot90(upright, degrees // 90)
+    cosine, sine = round(np.cos(np.deg2rad(degrees))), round(np.sin(np.deg2rad(degrees)))
+    for name in RIG.names:
+        path = tmp_path / f"{name}.MP4"
+        with av.open(str(path), "w", format="mp4") as container:
+            stream = container.add_stream("libx264", rate=10)
+            stream.width = stream.height = 48
+            for _ in range(3):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(stored), format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        content = bytearray(path.read_bytes())
+        start = content.index(b"tkhd") + 44
+        one = 1 << 16
+        matrix = [cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 1 << 30]
+        content[start : start + 36] = struct.pack(">9i", *matrix)
+        path.write_bytes(content)
+    for view in RecordedCameras(tmp_path, RIG).read():
+        assert np.abs(view.astype(int) - upright).mean() < 10
