@@ -1,4 +1,4 @@
-"""`opendactyl rig`: imports a camera calibration, and draws a rig."""
+"""`opendactyl rig`: imports a camera calibration, draws a rig, checks its cameras."""
 
 import io
 from dataclasses import dataclass
@@ -7,17 +7,20 @@ from typing import Literal
 
 import tyro
 
+from opendactyl.cli.bundles import with_bundle
 from opendactyl.cli.options import parse
 from opendactyl.core.errors import InputError
 
 USAGE = """\
 usage: opendactyl rig import FILE... --out RIG.toml [options]
        opendactyl rig show NAME|FILE --out PNG [options]
+       opendactyl rig check --images DIR|VIDEO... [options]
 
 import   convert the calibration of your cameras to a rig file
 show     draw the views of a rig with the working volume
+check    test whether the cameras are connected and calibrated as the rig says
 
-`opendactyl rig import --help` and `opendactyl rig show --help` list the options."""
+`opendactyl rig import --help`, `rig show --help` and `rig check --help` list the options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,7 @@ class ShowConfig:
 
 
 def main(argv: list[str]) -> None:
-    """Runs `rig import` or `rig show`."""
+    """Runs `rig import`, `rig show` or `rig check`."""
     action, *options = argv or ["--help"]
     if action in ("-h", "--help"):
         print(USAGE)
@@ -63,8 +66,10 @@ def main(argv: list[str]) -> None:
         _import(options)
     elif action == "show":
         _show(options)
+    elif action == "check":
+        _check(options)
     else:
-        raise InputError(f"rig {action} does not exist; use rig import or rig show")
+        raise InputError(f"rig {action} does not exist; use rig import, rig show or rig check")
 
 
 def _import(argv: list[str]) -> None:
@@ -109,6 +114,19 @@ def _show(argv: list[str]) -> None:
         print("; ".join(describe_camera(camera, corners)))
     print(f"picture in {config.out}", flush=True)
     check_volume(rig, corners)
+
+
+def _check(argv: list[str]) -> None:
+    from opendactyl.control.estimation.rig_check import RigCheckConfig, check_rig
+
+    config = parse(
+        RigCheckConfig,
+        "rig check",
+        argv,
+        "Tests on some seconds of frames whether each camera is the one it claims to be, upright, "
+        "unmirrored, RGB and calibrated. Exit status 2 when a camera fails.",
+    )
+    check_rig(with_bundle(config, argv))
 
 
 def _volume_over_the_palm() -> tuple[float, ...]:

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,9 @@ from opendactyl.control.estimation.results import (
 from opendactyl.control.estimation.sources import FrameSet, RecordedFrames
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import new_folder
-from opendactyl.geometry.rig import load_rig
+from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.rig import Rig, load_rig
+from opendactyl.geometry.rotation import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,13 +148,15 @@ def _step(
     if not all(np.isfinite(v).all() for v in (pose.position, pose.quaternion, pose.covariance)):
         results.skipped.append({"frame": frame.label, "reason": "the estimate is not finite"})
         return
-    scales = [
-        np.diag(raw.K)[:2] / np.diag(view.K)[:2]
-        for raw, view in zip(cameras, bundle.rig.cameras, strict=True)
-    ]
-    residuals = reprojection_residuals(bundle, pose, scales)
+    residuals = reprojection_residuals(bundle, pose, camera_scales(cameras, bundle.rig))
     results.estimates.append(Estimate(frame.label, frame.seconds, pose, residuals, latency))
     overlay.add(drawing.draw(views, cameras, results.estimates[-1]), frame.seconds)
+
+
+def camera_scales(cameras: Sequence[Camera], views: Rig) -> list[Array]:
+    """The size (2,) of a pixel of the network's image in raw pixels, for each camera."""
+    pairs = zip(cameras, views.cameras, strict=True)
+    return [np.diag(raw.K)[:2] / np.diag(view.K)[:2] for raw, view in pairs]
 
 
 def _report(results: Results, bundle: PoseBundle, out: Path, overlay: OverlayFile) -> None:

@@ -110,7 +110,8 @@ class MinedStates(RolloutStates):
             cameras = [
                 SimCameras(env, i, renderer, appearance, appearance_seed) for i in range(ROLLOUTS)
             ]
-            loop = BatchedLoop(self._bundle, env, [VisionPose(self._bundle, c) for c in cameras])
+            sources = [VisionPose(self._bundle, c, check_wiring=False) for c in cameras]
+            loop = BatchedLoop(self._bundle, env, sources)
             while wanted > 0:
                 states, errors = self._hardest(env, loop)
                 for i in np.argsort(-errors, kind="stable")[: min(KEPT, wanted)]:

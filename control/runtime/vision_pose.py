@@ -18,6 +18,7 @@ from opendactyl.control.runtime.interfaces import (
     Views,
 )
 from opendactyl.control.runtime.validation import MAX_AGE, age_defect, check_pose
+from opendactyl.control.runtime.wiring import Frames, WiringMonitor
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
 from opendactyl.vision.estimator import Pose
@@ -105,6 +106,7 @@ class VisionPose:
         cameras: CameraSource,
         *,
         raw: bool = False,
+        check_wiring: bool = True,
         max_age: float = MAX_AGE,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -115,6 +117,8 @@ class VisionPose:
             cameras: the cameras.
             raw: whether they give raw frames of `bundle.raw_rig`, which the estimator undistorts,
                 instead of images of the estimator's size.
+            check_wiring: whether to test the wiring of the cameras, which takes a second estimate
+                in some actions, see `WiringMonitor`.
             max_age: largest age in seconds of frames that have a capture time.
             clock: the clock of the capture times.
 
@@ -135,12 +139,13 @@ class VisionPose:
             shapes = [(c.height, c.width, 3) for c in bundle.raw_rig.cameras]
         self._frames = FrameCheck(bundle.rig.names, shapes)
         self._seconds: dict[str, float] = {}
+        self._wiring = WiringMonitor(bundle.rig.names, self._estimate) if check_wiring else None
         self._symmetry = bundle.symmetry
         self._last: Array | None = None
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Durations of `camera` and `estimate` in the last call."""
+        """Durations of `camera`, `estimate` and `wiring` in the last call."""
         return self._seconds
 
     def pose(self, reading: HandReading) -> Pose:
@@ -162,11 +167,22 @@ class VisionPose:
         finally:
             captured = time.perf_counter()
             self._seconds["camera"] = captured - began
-        # A list is taken for raw frames.
-        images = frames if self._raw else np.stack(frames)
-        pose = self._continued(check_pose(self._estimator.estimate(images)))
+        pose = self._estimate(frames)
         self._seconds["estimate"] = time.perf_counter() - captured
-        return pose
+        self._test_wiring(frames, pose)
+        return self._continued(check_pose(pose))
+
+    def _estimate(self, frames: Frames) -> Pose:
+        # A list is taken for raw frames.
+        return self._estimator.estimate(list(frames) if self._raw else np.stack(frames))
+
+    def _test_wiring(self, frames: Frames, pose: Pose) -> None:
+        if self._wiring is not None:
+            began = time.perf_counter()
+            try:
+                self._wiring.update(frames, pose)
+            finally:
+                self._seconds["wiring"] = time.perf_counter() - began
 
     def _read(self) -> Views:
         """The newest images.
@@ -201,9 +217,11 @@ class VisionPose:
         self._seconds = {}
 
     def restart(self) -> None:
-        """Clears the images that frozen cameras are detected by, and the last pose."""
+        """Clears the last images and the last pose, and tests the wiring again."""
         self._frames.restart()
         self._last = None
+        if self._wiring is not None:
+            self._wiring.restart()
 
     def close(self) -> None:
         """Closes the cameras."""

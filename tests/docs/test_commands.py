@@ -33,11 +33,13 @@ RUN_ELSEWHERE = {
     "demo": "tests/cli/test_demo.py runs it at toy size",
     "my-frames": "tests/cli/test_estimate.py estimates poses of rendered frames",
     "mug.toml": "tests/cli/test_object.py and test_users_object.py use an object's file",
+    "some-seconds": "tests/cli/test_rig_check.py checks rendered frames",
     "my-rig.toml": "tests/cli/test_rig.py imports a calibration",
     "view": "runs until it is interrupted; tests/control/viewer tests it",
     "--ray": "needs a cluster",
     "runs/other": "tests/control/evaluation/test_evaluate.py compares evaluations",
     "opendactyl.benchmarks.studies.ablations": "tests/benchmarks/studies runs it at toy size",
+    "opendactyl.benchmarks.studies.wiring": "tests/benchmarks/studies runs it at toy size",
     "opendactyl.policy.probe": "tests/policy/test_probe.py runs it at toy size",
 }
 """Words whose commands are parsed only, with the reason."""

@@ -37,7 +37,7 @@ def test_misses_are_counted_and_the_control_rate_is_kept(rig):
     assert report["deadline_misses"] == 2
     assert report["actions"] == 10
     assert report["period_ms"] == pytest.approx(80)
-    stages = {"hand", "camera", "estimate", "policy", "command", "total"}
+    stages = {"hand", "camera", "estimate", "wiring", "policy", "command", "total"}
     assert set(report["milliseconds"]) == stages
     assert report["milliseconds"]["total"]["p99"] >= 90
     gaps = np.diff(starts)

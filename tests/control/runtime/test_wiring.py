@@ -1,0 +1,170 @@
+"""Wrong wiring of the cameras is named, and reported by the loop; right wiring is accepted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opendactyl.benchmarks.studies.wiring import made
+from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.estimation.rig_check import find_mistakes
+from opendactyl.control.runtime.interfaces import Fault, HandReading
+from opendactyl.control.runtime.vision_pose import VisionPose
+from opendactyl.control.runtime.wiring import CONFIRMATIONS, Change, Mistake, mistakes
+
+SHIPPED = Path(__file__).parents[3] / "pretrained" / "reorient"
+NAMES = ("left", "right", "top")
+SQUARE = [(8, 8, 3)] * 3
+READING = HandReading(np.zeros(24), np.zeros((5, 3)))
+
+
+@pytest.fixture(scope="module")
+def estimator_bundle():
+    return load_bundle(SHIPPED, threads=1)
+
+
+@pytest.fixture(scope="module")
+def moments(estimator_bundle):
+    """Frame sets of settled states, in one appearance of the preset `dactyl`."""
+    from opendactyl.datasets.generation.state_sources import state_source
+    from opendactyl.render.appearance.config import PRESETS
+    from opendactyl.render.appearance.sampling import sample_appearance
+    from opendactyl.render.factory import make_renderer
+    from opendactyl.sim.objects.shipped import object_spec
+
+    rng, rig = np.random.default_rng(3), estimator_bundle.rig
+    appearance = sample_appearance(rng, PRESETS["dactyl"], views=3, obj=object_spec("block"))
+    states = state_source("settled", "block").states(5, 0, 5)
+    with make_renderer("classic", rig=rig, object_name="block", image_size=128) as renderer:
+        return [[np.array(view) for view in renderer.render(s, appearance)] for s in states]
+
+
+def the(text, shapes=SQUARE):
+    """The mistake that is described by a text."""
+    (found,) = [m for m in mistakes(shapes) if m.describe(NAMES) == text]
+    return found
+
+
+def test_every_mistake_has_a_correction_and_a_name_of_its_own():
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (8, 8, 3), dtype=np.uint8) for _ in NAMES]
+    known = mistakes(SQUARE)
+    assert len({mistake.describe(NAMES) for mistake in known}) == len(known) == 27
+    for mistake in known:
+        shown = made(mistake, frames)
+        assert not all(map(np.array_equal, shown, frames))
+        corrected = mistake.corrected(shown)
+        assert all(map(np.array_equal, corrected, frames)), mistake.describe(NAMES)
+
+
+def test_the_words_of_mistakes():
+    rotated = the("top is rotated by 90° clockwise")
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[0] = 255  # The upper edge is then on the right.
+    shown = made(rotated, [image] * 3)
+    assert (shown[2][:, -1] == 255).all() and not shown[2][:, 0].any()
+    assert the("all cameras are BGR instead of RGB").changes == (Change(bgr=True),) * 3
+    assert the("left and top are swapped").sources == (2, 1, 0)
+    assert the("right is mirrored").defects(NAMES) == {"right": "is mirrored"}
+    turned = Mistake((1, 2, 0), (Change(),) * 3)
+    frames = [np.full((8, 8, 3), k, np.uint8) for k in range(3)]
+    # As the text says: the frame of left is that of top, and so on.
+    assert [int(frame[0, 0, 0]) for frame in made(turned, frames)] == [2, 0, 1]
+    assert turned.describe(NAMES) == (
+        "right shows the images of left, top shows the images of right, "
+        "left shows the images of top"
+    )
+
+
+def test_cameras_of_other_sizes_cannot_be_swapped_unnoticed():
+    texts = [m.describe(NAMES) for m in mistakes([(8, 8, 3), (6, 8, 3), (6, 8, 3)])]
+    assert [text for text in texts if "swapped" in text] == ["right and top are swapped"]
+    assert [text for text in texts if "90°" in text] == [
+        "left is rotated by 90° clockwise", "left is rotated by 90° counter-clockwise",
+    ]  # fmt: skip
+    assert all(len(m.sources) == 1 for m in mistakes([(8, 8, 3)]))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [],
+        ["all cameras are BGR instead of RGB"],
+        ["left and right are swapped"],
+        ["top is mirrored"],
+        ["right is upside down"],
+        ["left is rotated by 90° counter-clockwise"],
+        ["all cameras are BGR instead of RGB", "left and top are swapped"],
+    ],
+)
+def test_mistakes_in_renders_are_named(estimator_bundle, moments, texts):
+    shown = moments
+    for text in texts:
+        shown = [made(the(text, [f.shape for f in frames]), frames) for frames in shown]
+    verdict = find_mistakes(estimator_bundle, shown)
+    assert sorted(text for text, _ in verdict.mistakes) == sorted(texts)
+    assert verdict.passed == (not texts)
+    assert not verdict.uncertain
+    assert set(verdict.offsets) == set(NAMES) and max(verdict.offsets.values()) < 0.1
+
+
+def test_a_camera_that_has_moved_is_named(estimator_bundle, moments):
+    moved = [[np.roll(frames[0], 22, axis=1), *frames[1:]] for frames in moments]
+    verdict = find_mistakes(estimator_bundle, moved)
+    assert not verdict.passed and not verdict.mistakes
+    assert "not where its calibration says" in verdict.defects["left"][0]
+    assert not verdict.defects["right"] and not verdict.defects["top"]
+
+
+def test_images_without_the_object_are_uncertain(estimator_bundle):
+    rng = np.random.default_rng(0)
+    noise = [[rng.integers(0, 256, (128, 128, 3), np.uint8) for _ in NAMES] for _ in range(2)]
+    verdict = find_mistakes(estimator_bundle, noise)
+    assert not verdict.passed
+    assert "uncertain" in verdict.uncertain
+
+
+class Played:
+    """Repeats frame sets, as a mistake shows them."""
+
+    def __init__(self, moments, mistake=None):
+        self.moments, self.mistake, self.calls = moments, mistake, 0
+
+    def read(self):
+        frames = self.moments[self.calls % len(self.moments)]
+        self.calls += 1
+        return made(self.mistake, frames) if self.mistake else frames
+
+    def close(self):
+        pass
+
+
+def faults(source, actions):
+    found = []
+    for _ in range(actions):
+        try:
+            source.pose(READING)
+            found.append("")
+        except Fault as fault:
+            assert fault.component == "wiring"
+            found.append(str(fault))
+    return found
+
+
+def test_the_loop_reports_wrong_wiring_within_three_seconds(estimator_bundle, moments):
+    wrong = the("left and right are swapped", [f.shape for f in moments[0]])
+    cameras = Played(moments, wrong)
+    source = VisionPose(estimator_bundle, cameras)
+    found = faults(source, round(3 / estimator_bundle.period))
+    first = next(number for number, text in enumerate(found) if text)
+    assert first <= 27 + CONFIRMATIONS and all(found[first:])
+    assert "left and right are swapped: corrected" in found[first]
+    # The fault ends once the cameras are right.
+    cameras.mistake = None
+    assert not any(faults(source, 10)[CONFIRMATIONS:])
+    source.restart()
+    assert not any(faults(source, 10))
+
+
+def test_the_loop_accepts_right_wiring(estimator_bundle, moments):
+    assert not any(faults(VisionPose(estimator_bundle, Played(moments)), 60))
