@@ -18,7 +18,6 @@ from opendactyl.core.atomic_files import read_json, sha256
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import SymmetryGroup
 from opendactyl.policy.interface.actions import ActionDecoder
 from opendactyl.sim.assets.storage import check_stored, stored_reference
@@ -26,12 +25,8 @@ from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.raw_frames import check_raw_rig
 
 SCHEMA_VERSION = 1
-POSE_FILE, POLICY_FILE, MANIFEST_FILE, CARD_FILE = (
-    "pose.onnx",
-    "policy.onnx",
-    "manifest.json",
-    "README.md",
-)
+POSE_FILE, POLICY_FILE = "pose.onnx", "policy.onnx"
+MANIFEST_FILE, CARD_FILE = "manifest.json", "README.md"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +91,6 @@ class Bundle(PoseBundle):
     def task(self) -> str:
         """The task the policy was trained for."""
         return self.manifest["policy"]["task"]
-
-    @property
-    def max_joint_speed(self) -> Array:
-        """Limits (A,) of the speed of the joint targets, in rad/s; infinite if not stated."""
-        return np.array(self.manifest.get("max_joint_speed", [np.inf] * len(self.hand.actuators)))
 
     def decoder(self) -> ActionDecoder:
         """Makes a decoder of the policy's actions."""

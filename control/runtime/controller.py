@@ -32,7 +32,9 @@ class Controller:
         self._decoder = bundle.decoder()
         self._symmetry = bundle.symmetry
         self._patience = round(patience / bundle.period)
-        self._largest_step = bundle.max_joint_speed * bundle.period
+        # Of the targets in an action, in radians.
+        speed = np.array(bundle.manifest.get("max_joint_speed", np.inf), dtype=np.float64)
+        self._largest_step = speed * bundle.period
         self._memory = bundle.policy.initial_memory(batch)
         self.position: Array = np.zeros((batch, 3))
         """Last valid positions (B, 3) in metres."""

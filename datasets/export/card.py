@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from opendactyl.core.atomic_files import write_bytes, write_text
 from opendactyl.datasets.export.contact_sheet import write_contact_sheet
+from opendactyl.datasets.format.label import unseeing_cameras
 from opendactyl.datasets.format.manifest import (
     CARD_NAMES,
     Manifest,
     load_manifest,
-    unseeing_cameras,
 )
 from opendactyl.datasets.format.shards import read_labels
 from opendactyl.geometry.rotation import quat_to_rotvec
@@ -89,15 +89,16 @@ def _histograms(columns: dict[str, NDArray[np.float64]]) -> bytes:
 
 def _warnings(manifest: Manifest, visible: NDArray[np.float64]) -> str:
     """A line for each camera that rarely sees the object, from visible percentages (V, N)."""
+    names = [camera["name"] for camera in manifest.rig["cameras"]]
     warning = "\n**Warning:** {}.\n"
-    lines = [warning.format(line) for line in unseeing_cameras(manifest, visible.max(axis=1))]
-    for camera, percent in zip(manifest.rig["cameras"], visible, strict=True):
+    lines = [warning.format(line) for line in unseeing_cameras(names, visible.max(axis=1))]
+    for name, percent in zip(names, visible, strict=True):
         rarely = float(np.mean(percent < HIDDEN_PERCENT))
         if rarely > RARELY and percent.any():
             lines.append(
                 warning.format(
                     f"less than {HIDDEN_PERCENT} % of the object is visible to the camera "
-                    f"{camera['name']} in {rarely:.0%} of the samples"
+                    f"{name} in {rarely:.0%} of the samples"
                 )
             )
     return "".join(lines)

@@ -1,6 +1,7 @@
 """The label of a sample, and its JSON form."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,3 +195,18 @@ def _cameras(values: list[dict[str, Any]], kind: str) -> tuple[Camera, ...]:
         for value in values
     )
     return Rig("label", tuple(cameras)).cameras
+
+
+def unseeing_cameras(names: Sequence[str], visible: NDArray[np.floating[Any]]) -> list[str]:
+    """A line for each camera that sees the object in no sample.
+
+    Args:
+        names: the cameras.
+        visible: for each of the first cameras, the object's largest visible fraction (V,).
+    """
+    return [
+        f"the camera {name} never sees the object, so that nothing can be learned from its images; "
+        "correct its pose in the rig (`opendactyl rig show` draws what it sees)"
+        for name, fraction in zip(names, visible, strict=False)
+        if fraction == 0
+    ]

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -242,19 +240,3 @@ def iterate_samples(folder: str | Path) -> Iterator[Sample]:
     manifest = load_manifest(folder)
     for shard in manifest.shards:
         yield from read_samples(folder, manifest, shard)
-
-
-def unseeing_cameras(manifest: Manifest, visible: NDArray[np.floating[Any]]) -> list[str]:
-    """A line for each camera that sees the object in no sample.
-
-    Args:
-        manifest: the dataset's.
-        visible: for each of the first cameras, the object's largest visible fraction (V,).
-    """
-    names = [camera["name"] for camera in manifest.rig["cameras"]]
-    return [
-        f"the camera {name} never sees the object, so that nothing can be learned from its images; "
-        "correct its pose in the rig (`opendactyl rig show` draws what it sees)"
-        for name, fraction in zip(names, visible, strict=False)
-        if fraction == 0
-    ]

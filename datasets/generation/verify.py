@@ -7,13 +7,12 @@ from tqdm import tqdm
 
 from opendactyl.core.atomic_files import json_hash
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.format.label import INVALID_DATA, Label
+from opendactyl.datasets.format.label import INVALID_DATA, Label, unseeing_cameras
 from opendactyl.datasets.format.manifest import (
     MANIFEST_NAME,
     Manifest,
     load_manifest,
     read_samples,
-    unseeing_cameras,
 )
 from opendactyl.render.appearance.config import Appearance
 
@@ -39,8 +38,9 @@ def verify(folder: Path) -> list[str]:
                     bar.update()
             except InputError as error:
                 faults.append(str(error))
+    names = [camera["name"] for camera in manifest.rig["cameras"]]
     # A faulty shard's labels are unknown.
-    return faults or [f"{folder}: {line}" for line in unseeing_cameras(manifest, visible)]
+    return faults or [f"{folder}: {line}" for line in unseeing_cameras(names, visible)]
 
 
 def _check(manifest: Manifest, label: Label, where: str) -> None:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.format.manifest import unseeing_cameras
+from opendactyl.datasets.format.label import unseeing_cameras
 from opendactyl.datasets.loading.augmentation import Augmentation, AugmentConfig
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
 from opendactyl.geometry.rig import Rig
@@ -165,7 +165,7 @@ class PoseDataModule(L.LightningDataModule):
         *folders, val_folder = self._folders
         for folder, data in zip(folders, train, strict=True):
             a, b = data.manifest, self.val.manifest
-            if unseeing := unseeing_cameras(a, data.visible_fraction.max(axis=0)):
+            if unseeing := unseeing_cameras(data.rig.names, data.visible_fraction.max(axis=0)):
                 raise InputError(f"{folder}: {'; '.join(unseeing)}")
             objects = [(m.object, m.object_files) for m in (a, b)]
             hands = [(m.hand_name, m.hand_files) for m in (a, b)]
