@@ -182,7 +182,11 @@ def describe_hand(run: Path) -> dict[str, Any]:
         "hand": {
             "name": hand.name,
             "files": hand.checksums.identity["files"],
-            "actuators": transmission.to_dict(hand),
+            # A list, since the keys of JSON objects have no order.
+            "actuators": [
+                {"name": name, "joints": joints}
+                for name, joints in transmission.to_dict(hand).items()
+            ],
             "fingertips": [tip.name for tip in hand.fingertips],
         },
     }

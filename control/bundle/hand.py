@@ -52,7 +52,7 @@ class HandInterface:
         hand = manifest.get("hand", {})
         if "actuators" not in hand:
             hand = _of_earlier_bundle(joints)
-        moved = {name: dict(weights) for name, weights in hand["actuators"].items()}
+        moved = {str(entry["name"]): dict(entry["joints"]) for entry in hand["actuators"]}
         unknown = {joint for weights in moved.values() for joint in weights} - set(joints)
         if unknown or not moved:
             raise InputError(f"it was made for a hand with other joints: {list(joints)}")
@@ -69,4 +69,5 @@ def _of_earlier_bundle(joints: tuple[str, ...]) -> dict[str, Any]:
     if len(joints) != _JOINTS or not set(_PASSIVE) <= set(joints):
         raise InputError(f"it was made for a hand with other joints: {list(joints)}")
     actuated = [name for name in joints if name not in _PASSIVE]
-    return {"actuators": {f"A_{name}": {name: 1.0} for name in actuated}, "fingertips": _FINGERTIPS}
+    actuators = [{"name": f"A_{name}", "joints": {name: 1.0}} for name in actuated]
+    return {"actuators": actuators, "fingertips": _FINGERTIPS}

@@ -27,7 +27,7 @@ class Transmission:
         return (np.asarray(joints)[..., self.joints] * self.weights).sum(axis=-1)
 
     def to_dict(self, hand: HandSpec) -> dict[str, dict[str, float]]:
-        """For each actuator its joints and their weights, for a bundle's manifest."""
+        """For each actuator its joints and their weights, in the hand's order."""
         return {
             name: {
                 hand.joints[joint]: weight

@@ -38,12 +38,15 @@ def test_coupled_joints_are_weighted():
             "joints": ["a", "b", "c"],
             "hand": {
                 "name": "claw",
-                "actuators": {"m": {"c": 1.0, "a": 0.5}, "n": {"b": 1}},
+                "actuators": [
+                    {"name": "n", "joints": {"c": 1.0, "a": 0.5}},
+                    {"name": "m", "joints": {"b": 1}},
+                ],
                 "fingertips": ["tip"],
             },
         }
     )
-    assert (hand.name, hand.actuators, HandSize.of(hand)) == ("claw", ("m", "n"), (3, 2, 1))
+    assert (hand.name, hand.actuators, HandSize.of(hand)) == ("claw", ("n", "m"), (3, 2, 1))
     np.testing.assert_allclose(hand.actuated([[1.0, 2.0, 3.0]]), [[3.5, 2.0]])
 
 
@@ -52,8 +55,11 @@ def test_coupled_joints_are_weighted():
     [
         {"joints": ["elbow"]},
         {"joints": [f"J{i}" for i in range(24)]},
-        {"joints": ["a"], "hand": {"actuators": {"m": {"b": 1.0}}, "fingertips": []}},
-        {"joints": ["a"], "hand": {"actuators": {}, "fingertips": []}},
+        {
+            "joints": ["a"],
+            "hand": {"actuators": [{"name": "m", "joints": {"b": 1.0}}], "fingertips": []},
+        },
+        {"joints": ["a"], "hand": {"actuators": []}},
     ],
 )
 def test_other_joints_are_refused(manifest):
