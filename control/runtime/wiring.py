@@ -28,7 +28,7 @@ INVALID = 1e3
 """Entropy of an estimate without a valid covariance."""
 LOST = -4.0
 """Sum of decreases in nats from which a correction is tested no further."""
-CONFIRMATIONS = 5
+CONFIRMATIONS = 4
 """Further actions in which the monitor tests a mistake before it reports it."""
 INTERVAL = 8
 """Actions from one test to the next after the monitor has tested every mistake once."""
@@ -163,9 +163,10 @@ def likeliest_mistake(
 class WiringMonitor:
     """Tests the wiring in the loop, by one more estimate in an action.
 
-    Every mistake is tested once in the first actions. The best correction, if it has a gain, is
-    then tested in `CONFIRMATIONS` further actions. If their mean confirms it, each action raises a
-    `Fault`, until corrected frames lose. Afterwards an action in `INTERVAL` has a test.
+    Every mistake is tested once in the first actions. Those whose correction has a gain are then
+    tested in `CONFIRMATIONS` further actions each, the best first, until one is confirmed. From
+    then on each action raises a `Fault`, until corrected frames lose. After a round in which no
+    correction had a gain, only one action in `INTERVAL` has a test.
     """
 
     names: Sequence[str]
@@ -173,14 +174,14 @@ class WiringMonitor:
     estimate: Callable[[Frames], Pose]
     """The estimator."""
     _gains: list[tuple[float, Mistake]] = field(default_factory=list)
-    _suspect: Mistake | None = None
+    _suspects: list[Mistake] = field(default_factory=list)
     _confirmations: list[float] = field(default_factory=list)
     _interval: int = 1
     _actions: int = 0
 
     def restart(self) -> None:
         """Tests every mistake again in the next actions."""
-        self._gains, self._suspect, self._confirmations = [], None, []
+        self._gains, self._suspects, self._confirmations = [], [], []
         self._interval, self._actions = 1, 0
 
     def update(self, frames: Frames, pose: Pose) -> None:
@@ -194,8 +195,8 @@ class WiringMonitor:
             Fault: the wiring is wrong; `component` is `wiring`.
         """
         self._actions += 1
-        if self._suspect is not None:
-            self._confirm(self._suspect, frames, pose)
+        if self._suspects:
+            self._confirm(self._suspects[0], frames, pose)
         elif self._actions % self._interval == 0:
             self._test_next(frames, pose)
 
@@ -209,20 +210,18 @@ class WiringMonitor:
         mistake = known[len(self._gains) % len(known)]
         self._gains.append((self._gain(mistake, frames, pose), mistake))
         if len(self._gains) >= len(known):
-            gain, best = max(self._gains, key=lambda entry: entry[0])
-            self._suspect = best if gain > 0 else None
-            self._gains, self._interval = [], INTERVAL
+            ordered = sorted(self._gains, key=lambda entry: entry[0], reverse=True)
+            self._suspects = [mistake for gain, mistake in ordered if gain > 0]
+            self._gains, self._interval = [], 1 if self._suspects else INTERVAL
 
     def _confirm(self, suspect: Mistake, frames: Frames, pose: Pose) -> None:
         self._confirmations.append(self._gain(suspect, frames, pose))
         gain = float(np.mean(self._confirmations[-CONFIRMATIONS:]))
-        if len(self._confirmations) < CONFIRMATIONS:
-            return
         if not gain > MIN_GAIN:
-            self._suspect, self._confirmations = None, []
-            return
-        raise Fault(
-            "wiring",
-            f"{suspect.describe(self.names)}: corrected, the estimate's uncertainty decreases by "
-            f"{gain:.1f} nats (`opendactyl rig check` tests the wiring)",
-        )
+            self._suspects, self._confirmations = self._suspects[1:], []
+        elif len(self._confirmations) >= CONFIRMATIONS:
+            raise Fault(
+                "wiring",
+                f"{suspect.describe(self.names)}: corrected, the estimate's uncertainty decreases "
+                f"by {gain:.1f} nats (`opendactyl rig check` tests the wiring)",
+            )

@@ -10,7 +10,14 @@ from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.estimation.rig_check import find_mistakes
 from opendactyl.control.runtime.interfaces import Fault, HandReading
 from opendactyl.control.runtime.vision_pose import VisionPose
-from opendactyl.control.runtime.wiring import CONFIRMATIONS, Change, Mistake, mistakes
+from opendactyl.control.runtime.wiring import (
+    CONFIRMATIONS,
+    Change,
+    Mistake,
+    WiringMonitor,
+    mistakes,
+)
+from opendactyl.vision.estimator import Pose
 
 SHIPPED = Path(__file__).parents[3] / "pretrained" / "reorient"
 NAMES = ("left", "right", "top")
@@ -161,10 +168,36 @@ def test_the_loop_reports_wrong_wiring_within_three_seconds(estimator_bundle, mo
     assert "left and right are swapped: corrected" in found[first]
     # The fault ends once the cameras are right.
     cameras.mistake = None
-    assert not any(faults(source, 10)[CONFIRMATIONS:])
+    assert not any(faults(source, 12)[2 * CONFIRMATIONS :])
     source.restart()
     assert not any(faults(source, 10))
 
 
 def test_the_loop_accepts_right_wiring(estimator_bundle, moments):
     assert not any(faults(VisionPose(estimator_bundle, Played(moments)), 60))
+
+
+def test_a_false_suspect_does_not_hide_the_mistake():
+    """A correction that gained most by chance is rejected, and the next one confirmed."""
+    frames = [np.full((6, 8, 3), k, np.uint8) for k in range(3)]
+    known = mistakes([frame.shape for frame in frames])
+    chance, real = known[4], known[7]
+    calls = []
+
+    def estimate(corrected):
+        calls.append([frame.tobytes() for frame in corrected])
+        is_real = calls[-1] == [frame.tobytes() for frame in real.corrected(moving)]
+        lucky = len(calls) == known.index(chance) + 1
+        return with_entropy(-9.0 if lucky else -5.0 if is_real else 1.0)
+
+    def with_entropy(value):
+        return Pose(np.zeros(3), np.array([1.0, 0, 0, 0]), np.eye(6) * np.exp(value / 3))
+
+    monitor, rng = WiringMonitor(NAMES, estimate), np.random.default_rng(0)
+    for action in range(len(known) + 1 + CONFIRMATIONS):
+        moving = [rng.integers(0, 256, frame.shape, dtype=np.uint8) for frame in frames]
+        if action < len(known) + CONFIRMATIONS:
+            monitor.update(moving, with_entropy(0.0))
+        else:
+            with pytest.raises(Fault, match=real.describe(NAMES)):
+                monitor.update(moving, with_entropy(0.0))
