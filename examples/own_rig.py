@@ -33,13 +33,10 @@ class MyCameras:
         self._rng = np.random.default_rng(0)
 
     def read(self) -> TimedViews:
-        """Return one RGB image per camera, or None for one that failed. May raise any exception.
-
-        Times are those of the capture, as the driver states them, in seconds of `perf_counter`.
-        """
-        times = [time.perf_counter()] * self._views
+        """Return RGB images, None for one that failed, and capture times. May raise anything."""
         captured = self._rng.integers(0, 256, (self._views, 480, 480, 3), dtype=np.uint8)
-        return TimedViews([fit(image, self._height, self._width) for image in captured], times)
+        images = [fit(image, self._height, self._width) for image in captured]
+        return TimedViews(images, [time.perf_counter()] * self._views)
 
     def close(self) -> None:
         """Close your cameras."""

@@ -83,7 +83,7 @@ def reprojection_residuals(
     residuals = {}
     pairs = zip(_image_differences(bundle, pose), bundle.rig.cameras, scales, strict=False)
     for (differences, weights), camera, scale in pairs:
-        pixels = differences * [camera.width, camera.height] * scale
+        pixels = differences * [camera.width, camera.height] * np.asarray(scale)
         squares = np.sum(pixels**2, axis=-1)
         residuals[camera.name] = float(np.sqrt(np.average(squares, weights=weights)))
     return residuals

@@ -28,6 +28,11 @@ class TimedViews:
     """One capture time per camera, in seconds of the loop's clock, `time.perf_counter`."""
 
 
+def images_of(read: Views | TimedViews) -> Views:
+    """What a camera source has read, without the times."""
+    return read.views if isinstance(read, TimedViews) else read
+
+
 class Fault(RuntimeError):
     """A component of the loop gave no usable value."""
 

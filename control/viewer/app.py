@@ -20,7 +20,7 @@ from opendactyl.control.evaluation.episodes import (
 )
 from opendactyl.control.evaluation.fault_injection import FaultInjector
 from opendactyl.control.evaluation.sim_adapters import SimGoals, SimHand, SimPose
-from opendactyl.control.runtime.interfaces import CameraSource, PoseSource
+from opendactyl.control.runtime.interfaces import CameraSource, PoseSource, images_of
 from opendactyl.control.runtime.pose_filter import FilteredPose
 from opendactyl.control.runtime.robot_loop import RobotLoop
 from opendactyl.control.runtime.telemetry import Status
@@ -95,7 +95,7 @@ class Session:
         self.env = make_env(config, bundle, 1, first)
         self.hand = SimHand(self.env)
         self._cameras: CameraSource = faults.cameras(make_cameras(config, self.env, 0, renderer))
-        self._vision = VisionPose(bundle, self._cameras)
+        self._vision = VisionPose(bundle, self._cameras, check_wiring=False)
         source: PoseSource = SimPose(self.env) if config.pose == "sim" else self._vision
         source = faults.source(source)
         filtered = config.fuse and config.pose == "vision"
@@ -108,7 +108,9 @@ class Session:
 
     def images(self) -> list[NDArray[np.uint8]]:
         """The last camera images, black where there is none that can be shown."""
-        views = self._cameras.read() if self.config.pose == "sim" else self._vision.views
+        views = self._vision.views
+        if self.config.pose == "sim":
+            views = images_of(self._cameras.read())
         black = np.zeros((8, 8, 3), dtype=np.uint8)
         return [view if view is not None and view.dtype == np.uint8 else black for view in views]
 

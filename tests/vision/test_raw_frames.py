@@ -139,3 +139,18 @@ def test_a_rig_must_have_the_cameras_of_the_estimator():
     right = replace(RIG.cameras[1], cam_from_hand=moved)
     with pytest.raises(InputError, match="camera 'right' of rig 'moved' is not where"):
         check_raw_rig(Rig("moved", (RIG.cameras[0], right, RIG.cameras[2])), views)
+
+
+def test_the_size_of_a_frame_reveals_swapped_and_rotated_cameras():
+    sizes = {"left": (640, 480), "right": (800, 600), "top": (640, 480)}
+    rig = Rig("raw", tuple(c.scaled(*sizes[c.name]) for c in RIG.cameras))
+    frames = RawFrames(RIG.resized(128), rig)
+
+    def given(*shapes):
+        return [np.zeros((*shape, 3), np.uint8) for shape in shapes]
+
+    assert frames.images(given((480, 640), (600, 800), (480, 640))).shape == (3, 128, 128, 3)
+    with pytest.raises(InputError, match=r"camera left.*are these the frames of right"):
+        frames.images(given((600, 800), (480, 640), (480, 640)))
+    with pytest.raises(InputError, match=r"camera top.*is the camera rotated by 90"):
+        frames.images(given((480, 640), (600, 800), (640, 480)))
