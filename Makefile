@@ -12,7 +12,7 @@ export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup doctor rig object hand dataset preview train-vision eval-vision train-policy export estimate \
-	evaluate run view demo bench ablation docs test test-slow check format lint type clean
+	evaluate run view demo bench ablation docs site build test test-slow check format lint type clean
 
 help:  ## list the targets
 	@echo 'make TARGET [ARGS="options, see ARGS=--help"] [VENV=.venv] [PYTHON=python3]'
@@ -49,6 +49,12 @@ ablation: $(STAMP)  ## compare variants of the estimator: ARGS="base views-1"
 
 docs: $(STAMP)  ## generate the tables of the docs; ARGS=--pictures: images
 	$(BIN)/python scripts/make_docs.py $(ARGS)
+
+site: $(STAMP)  ## build the documentation's website in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+build: $(STAMP)  ## build sdist and wheel in dist/
+	$(BIN)/python -m build --no-isolation $(ARGS)
 
 test: $(STAMP)  ## run the default tests
 	$(BIN)/pytest $(PARALLEL) $(ARGS)

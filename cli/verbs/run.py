@@ -5,7 +5,7 @@ from opendactyl.cli.options import parse, prepare_backend
 
 
 def main(argv: list[str]) -> None:
-    """Writes an MP4."""
+    """Writes the video."""
     prepare_backend(argv)
     from opendactyl.control.viewer.video import RunConfig, record_video
 

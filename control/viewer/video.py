@@ -1,14 +1,10 @@
 """Records videos of a bundle: the scene and the camera images, with poses and goal."""
 
 import math
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -24,7 +20,8 @@ from opendactyl.control.evaluation.episodes import (
     open_renderer,
 )
 from opendactyl.control.evaluation.evaluate import EvaluateConfig
-from opendactyl.core.errors import InputError, file_errors
+from opendactyl.control.viewer.video_file import FORMATS, open_video
+from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import new_folder
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.drawing import draw_pose
@@ -46,15 +43,15 @@ class RunConfig(EpisodeConfig):
     seconds: float = 24.0
     """Length of the video, unless the episode ends earlier."""
     video: Path = Path("runs/run.mp4")
-    """The file to write."""
+    """The file to write, .mp4 or .webp (an animated picture)."""
 
     def __post_init__(self) -> None:
         """Raises an `InputError` for values out of range and invalid paths."""
         super().__post_init__()
         if not CONTROL_PERIOD <= self.seconds < math.inf:
             raise InputError(f"--seconds is {self.seconds}; it must be at least {CONTROL_PERIOD}")
-        if self.video.suffix != ".mp4":
-            raise InputError(f"--video is {self.video}; it must end in .mp4")
+        if self.video.suffix not in FORMATS:
+            raise InputError(f"--video is {self.video}; it must end in {' or '.join(FORMATS)}")
         if self.video.is_dir():
             raise InputError(f"--video is {self.video}, which is a folder; name a file")
         if self.episode < 0:
@@ -127,7 +124,7 @@ class VideoRecorder:
 
 
 def record_video(config: RunConfig) -> Path:
-    """Runs one episode and records it as an MP4; returns its path.
+    """Runs one episode and records it; returns its path.
 
     Raises:
         InputError: the settings or the bundle cannot be used, or the file cannot be written.
@@ -135,42 +132,15 @@ def record_video(config: RunConfig) -> Path:
     """
     new_folder(config.video.parent, resume=True)
     actions = range(round(config.seconds / CONTROL_PERIOD))
-    with closing(VideoRecorder(config)) as recorder, _video_file(config.video) as append:
+    with (
+        closing(VideoRecorder(config)) as recorder,
+        open_video(config.video, CONTROL_PERIOD) as append,
+    ):
         for _ in tqdm(actions, unit="action", desc="recording"):
             append(recorder.step())
             if not recorder.env.running[0]:
                 break
     return config.video
-
-
-@contextmanager
-def _video_file(path: Path) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
-    """Yields the function that appends a frame to an MP4, which replaces `path` at the end.
-
-    Errors of the block pass unchanged, and nothing is replaced.
-    """
-    temporary = path.with_suffix(f".{os.getpid()}.part.mp4")
-    remedy = "name a file in a folder that is writable"
-    writing = partial(file_errors, f"cannot write {path}", remedy)
-
-    def append(frame: NDArray[np.uint8]) -> None:
-        with writing():
-            video.write_frame(frame)  # pyright: ignore
-
-    try:
-        with writing():
-            video = iio.imopen(temporary, "w", plugin="pyav")
-        try:
-            with writing():
-                video.init_video_stream("libx264", fps=1 / CONTROL_PERIOD)  # pyright: ignore
-            yield append
-        finally:
-            with writing():
-                video.close()
-        with writing():
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def record_median_video(config: EvaluateConfig, goals: list[int]) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -34,6 +35,7 @@ RUN_ELSEWHERE = {
     "my-frames": "tests/cli/test_estimate.py estimates poses of rendered frames",
     "mug.toml": "tests/cli/test_object.py and test_users_object.py use an object's file",
     "some-seconds": "tests/cli/test_rig_check.py checks rendered frames",
+    "runs/mug": "likewise",
     "my-rig.toml": "tests/cli/test_rig.py imports a calibration",
     "view": "runs until it is interrupted; tests/control/viewer tests it",
     "--ray": "needs a cluster",
@@ -169,21 +171,24 @@ def test_the_targets_exist():
 
 
 @pytest.mark.parametrize("command", PROGRAMS, ids=shlex.join)
-def test_the_options_of_programs_are_valid(command, tmp_path):
-    def run(*words):
-        command = [sys.executable, "-P", "-m", *words]
-        environment = os.environ | {"COLUMNS": "200"}
-        return subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, env=environment
-        )
-
+def test_the_options_of_programs_are_valid(command, capsys, monkeypatch):
+    """In this process, which has imported the libraries that the programs use."""
     _, module, *options = command
-    done = run(module, "--help")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("usage:") and not done.stderr
-    wrong = run(module, *options, "--surplus")
-    assert wrong.returncode == 2
-    assert re.search(r"Unrecognized options: --surplus\s", wrong.stderr), wrong.stderr
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.setattr(sys, "argv", [module, *words])
+        with pytest.raises(SystemExit) as stop, mock.patch.dict(os.environ):
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return stop.value.code, *capsys.readouterr()
+
+    status, stdout, stderr = run("--help")
+    assert not status and not stderr
+    assert stdout.startswith("usage:")
+    status, _, stderr = run(*options, "--surplus")
+    assert status == 2
+    assert re.search(r"Unrecognized options: --surplus\s", stderr), stderr
 
 
 def at_toy_size(command, folder):

@@ -3,6 +3,7 @@
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from PIL import Image
 
 from opendactyl.control.evaluation.evaluate import EvaluateConfig
 from opendactyl.control.viewer.video import RunConfig, record_median_video, record_video
@@ -39,6 +40,17 @@ def test_a_video_of_an_episode(bundle, tmp_path):
     assert frames.shape == (5, 480, 640, 3)
     assert np.abs(frames[0].astype(int) - frames[-1]).max() > 20
     assert frames.std() > 20
+
+
+def test_an_animated_picture_of_an_episode(bundle, tmp_path):
+    path = record_video(RunConfig(bundle=bundle, seconds=0.4, video=tmp_path / "video.webp"))
+    with Image.open(path) as picture:
+        assert (picture.n_frames, picture.size, picture.info["loop"]) == (5, (640, 480), 0)
+        picture.seek(4)
+        assert np.asarray(picture.convert("RGB")).std() > 20
+    assert [path.name for path in tmp_path.iterdir()] == ["video.webp"]
+    with pytest.raises(InputError, match=r"must end in \.mp4 or \.webp"):
+        RunConfig(bundle=bundle, video=tmp_path / "video.avi")
 
 
 def test_the_median_episode_is_recorded(bundle, tmp_path):
