@@ -16,6 +16,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from opendactyl.core.terminal import accept_any_encoding
+
 DEBUG_VARIABLE = "OPENDACTYL_DEBUG"
 INTERNAL_STATUS, INPUT_STATUS, ENVIRONMENT_STATUS = 1, 2, 3
 _SYSTEM_ERRNOS = frozenset(
@@ -25,6 +27,8 @@ _SYSTEM_ERRNOS = frozenset(
     }
 )  # fmt: skip
 """Error numbers that are caused by the machine, not by a path that the user gave."""
+_DENIED_ERRNOS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+"""Error numbers of a path that the user may not write to."""
 
 
 class OpenDactylError(Exception):
@@ -98,6 +102,7 @@ def one_line_errors() -> Iterator[None]:
 
     A `BrokenPipeError` passes: the reader of the output has closed it.
     """
+    accept_any_encoding()
     try:
         yield
     except BrokenPipeError:
@@ -117,6 +122,8 @@ def _line_and_status(error: Exception) -> tuple[str, int]:
         return "out of memory; use fewer workers or smaller batches", ENVIRONMENT_STATUS
     if isinstance(error, OSError) and error.errno in _SYSTEM_ERRNOS:
         return f"the system reported: {error}", ENVIRONMENT_STATUS
+    if isinstance(error, OSError) and error.errno in _DENIED_ERRNOS:
+        return f"the system reported: {error}; name a folder that is writable", INPUT_STATUS
     kind, text = type(error).__name__, str(error)
     shown = f"{kind}: {text}" if text else kind
     return (

@@ -1,14 +1,22 @@
 """Output folders of commands: created once, resumed with equal settings only."""
 
+import contextlib
 import dataclasses
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from opendactyl.core.atomic_files import read_json, write_json
-from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.errors import EnvironmentFailure, InputError, file_error, file_errors
 from opendactyl.core.optional_files import exists
 
 CONFIG_NAME = "config.json"
+LOCK_NAME = ".lock"
+"""A lock file, which is no content of a folder: it stays when a command fails."""
 
 
 def new_folder(out: str | Path, *, resume: bool = False) -> Path:
@@ -21,7 +29,7 @@ def new_folder(out: str | Path, *, resume: bool = False) -> Path:
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        empty = not any(out.iterdir())
+        empty = all(path.name == LOCK_NAME for path in out.iterdir())
     except OSError as error:
         raise file_error(f"cannot use the folder {out}", error, "name another") from error
     if not resume and not empty:
@@ -30,6 +38,99 @@ def new_folder(out: str | Path, *, resume: bool = False) -> Path:
             "or delete it first"
         )
     return out
+
+
+def announce(out: Path, seconds: float, written: float, *, limit: bool = False) -> None:
+    """Says how long a command will take and how much it will write; refuses if the disk has less.
+
+    Args:
+        out: the folder that it writes to.
+        seconds: the expected time.
+        written: the bytes that it will still write there.
+        limit: whether `seconds` is an upper limit.
+
+    Raises:
+        EnvironmentFailure: the disk has less space.
+    """
+    while not exists(out):
+        out = out.parent
+    with file_errors(f"cannot use {out}"):
+        free = shutil.disk_usage(out).free
+    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+    sizes = f"{written / 1e6:.0f} MB to write, {free / 1e6:.0f} MB free"
+    print(f"{'at most' if limit else 'about'} {minutes}; {sizes}", file=sys.stderr, flush=True)
+    if written > free:
+        raise EnvironmentFailure(
+            f"the disk of {out} has {free / 1e6:.0f} MB free, and {written / 1e6:.0f} MB are "
+            "needed; make free space, or name a folder on another disk"
+        )
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files in a folder, unfinished ones included."""
+    total = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a finished file has just been renamed
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+class Forecast:
+    """Announces time and size of a command's work, measured on its first seconds."""
+
+    def __init__(self, out: Path, total: int, after: float = 5.0) -> None:
+        """Starts measuring with the first unit that is done.
+
+        Args:
+            out: the folder that the work is written to.
+            total: units of work to do, such as samples.
+            after: seconds to measure.
+        """
+        self._out, self._total, self._after = out, total, after
+        self._first: tuple[float, int, int] | None = None
+        self._announced = False
+
+    def update(self, done: int) -> None:
+        """Takes note of the units done so far; announces once.
+
+        Raises:
+            EnvironmentFailure: the disk has less space than the rest will take.
+        """
+        if self._announced or not done:
+            return
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, done, size_of(self._out)
+            return
+        began, units, size = self._first
+        if now - began < self._after or done == units:
+            return
+        self._announced = True
+        remaining = (self._total - done) / (done - units)
+        announce(self._out, remaining * (now - began), remaining * (size_of(self._out) - size))
+
+
+@contextmanager
+def removed_on_failure(out: Path, has_results: Callable[[], bool]) -> Iterator[None]:
+    """Removes what the block added to a folder if it fails before it has results.
+
+    So that the corrected command can be started again without --resume.
+
+    Args:
+        out: the folder; it is removed as well if it was absent before.
+        has_results: whether the folder has results that --resume can continue from.
+    """
+    existed = exists(out)
+    before = set(out.iterdir()) if existed else set()
+    try:
+        yield
+    except BaseException:
+        if not has_results() and exists(out):
+            for path in set(out.iterdir()) - before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            if not existed:
+                out.rmdir()
+        raise
 
 
 def open_run(out: str | Path, config: dict[str, Any], *, resume: bool) -> Path:

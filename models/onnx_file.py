@@ -4,6 +4,8 @@ from pathlib import Path
 
 import torch
 
+from opendactyl.core.errors import file_errors
+
 
 def save_onnx(
     program: torch.onnx.ONNXProgram | None, path: Path, metadata: dict[str, str] | None = None
@@ -24,4 +26,5 @@ def save_onnx(
         value.metadata_props.clear()
     program.model.graph.metadata_props.clear()
     program.model.metadata_props.update(metadata or {})
-    program.save(str(path), external_data=False)
+    with file_errors(f"cannot write {path}", "name a folder that is writable"):
+        program.save(str(path), external_data=False)

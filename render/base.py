@@ -20,6 +20,8 @@ REPEATS = {
 """Reproducibility of the same state and appearance, on one type of machine."""
 EXACT = ("classic",)
 """Renderers whose images are byte-identical in every process."""
+MAX_FRAMEBUFFER = 16_384
+"""Largest width of a framebuffer that drivers commonly allow, in pixels."""
 BACKGROUND, HAND, OBJECT = 0, 1, 2
 """The classes of `segment`."""
 

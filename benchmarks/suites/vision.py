@@ -105,7 +105,7 @@ class RepeatedBatch(L.LightningDataModule):
 def train_for(config: VisionConfig, seconds: float, batch: Item | None = None) -> Meter:
     """Trains as `train-vision` does, on the dataset or on one batch, and counts samples."""
     data = make_data(config)
-    trainer, _ = build_trainer(config, config.out)
+    trainer, _ = build_trainer(config, None)
     meter = Meter(seconds, config.batch_size)
     trainer.callbacks.append(meter)  # pyright: ignore[reportAttributeAccessIssue]
     progress = trainer.progress_bar_callback

@@ -18,10 +18,14 @@ from opendactyl.core.errors import (
     InputError,
     OpenDactylError,
 )
-from opendactyl.core.run_dir import new_folder
+from opendactyl.core.run_dir import announce, new_folder
 from opendactyl.render.opengl.backend import choose_backend
 
 INTERRUPTED_STATUS = 130
+SAMPLE_SECONDS, SAMPLE_BYTES = 0.04, 180_000
+"""Time and disk space of a sample with its decoded images, on two cores."""
+STEPS_SECONDS, RUNS_BYTES = 150, 200e6
+"""Time of the other steps, and disk space of the runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,13 @@ def main(argv: list[str]) -> None:
     if config.samples < 10 or min(minutes, config.seconds_per_goal, config.episodes) <= 0:
         raise InputError("--samples must be at least 10, and times and episodes positive")
     choose_backend()
+    announce(
+        config.out,
+        60 * (config.vision_minutes + config.policy_minutes)
+        + STEPS_SECONDS
+        + SAMPLE_SECONDS * config.samples,
+        SAMPLE_BYTES * config.samples + RUNS_BYTES,
+    )
     out = new_folder(config.out, resume=config.resume)
     began = time.monotonic()
     for title, verb, options in _steps(config, out):

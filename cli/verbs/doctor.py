@@ -11,6 +11,12 @@ from pathlib import Path
 from opendactyl.core.cpu import cores
 from opendactyl.core.errors import ENVIRONMENT_STATUS, InputError
 from opendactyl.core.mujoco_gl import BACKENDS, DISABLED, VARIABLE
+from opendactyl.core.worker_process import (
+    ENLARGE,
+    SHARED_MEMORY,
+    free_shared_memory,
+    shared_memory_fault,
+)
 from opendactyl.render.opengl.backend import (
     HEADLESS,
     PROBE_SECONDS,
@@ -22,6 +28,8 @@ from opendactyl.render.opengl.backend import (
 )
 
 OK, WARN, FAIL = "ok", "--", "FAIL"
+LOADER_BYTES = 64 * 2**20
+"""Shared memory for one loader process with the default batches."""
 NO_NVIDIA_EGL = (
     "there is an NVIDIA GPU, but EGL renders on the CPU: install the driver's EGL library "
     "(for a container, set NVIDIA_DRIVER_CAPABILITIES=all)"
@@ -57,11 +65,22 @@ def findings() -> Iterator[tuple[str, str, str]]:
     """(status, part, detail) of each part."""
     yield OK, "python", f"{platform.python_version()} on {platform.platform()}"
     yield OK, "cores", f"{cores()}"
+    yield _shared_memory()
     yield from _packages()
     yield from _graphics()
     yield _filament()
     yield _accelerator()
     yield _ray()
+
+
+def _shared_memory() -> tuple[str, str, str]:
+    part, fault, free = "shared memory", shared_memory_fault(), free_shared_memory()
+    if fault:
+        return WARN, part, f"{fault}; without, commands run in one process"
+    if free < LOADER_BYTES:
+        few = f"{free / 2**20:.0f} MiB free in {SHARED_MEMORY}; a loader process of train-vision"
+        return WARN, part, f"{few} needs up to {LOADER_BYTES // 2**20} MiB: {ENLARGE}"
+    return OK, part, f"{free / 2**20:.0f} MiB free"
 
 
 def _packages() -> Iterator[tuple[str, str, str]]:

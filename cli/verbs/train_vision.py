@@ -35,7 +35,9 @@ def main(argv: list[str]) -> None:
     run = train(config, find_source)
     if not is_rank_zero():
         return
-    report = EvalConfig(model=run, data=config.val_data, out=run / "report", resume=True)
+    report = EvalConfig(
+        model=run, data=config.val_data, out=run / "report", resume=True, cache=config.cache
+    )
     metrics = evaluate(report)
     print_metrics(metrics, report.out)
 

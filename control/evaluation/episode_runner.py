@@ -1,9 +1,11 @@
 """Runs evaluation episodes and records each; vision episodes run in one process per core."""
 
+import math
 import multiprocessing
 import os
+import queue
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -22,13 +24,16 @@ from opendactyl.control.evaluation.episodes import (
 from opendactyl.control.evaluation.sim_adapters import SimCameras
 from opendactyl.core.cpu import cores
 from opendactyl.core.errors import EnvironmentFailure
-from opendactyl.core.worker_process import obey_parent
+from opendactyl.core.worker_process import can_start_workers, obey_parent
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.reward import DIVERGED, DROPPED, FINISHED, TIMED_OUT
 
 BATCH = {"sim": 32, "vision": 2}
 """Episodes simulated together, by pose source; results do not depend on it."""
 OUTCOMES = {DROPPED: "drop", TIMED_OUT: "timeout", FINISHED: "finished", DIVERGED: "diverged"}
+LIFETIME = {"filament": 2000}
+"""Actions after which a process is replaced, by renderer: Filament accumulates memory, with which
+it slows down, and closing it does not free all."""
 VISIBILITY_EVERY = 10
 """Actions between two measurements of the object's visible fraction."""
 
@@ -55,7 +60,7 @@ def run_episodes(
     with tqdm(total=stop, initial=first, unit="episode", desc=config.pose) as bar:
         if not batches:
             return
-        if config.pose == "sim":
+        if config.pose == "sim" or not can_start_workers("one process runs all episodes"):
             runner = EpisodeRunner(config)
             for batch in batches:
                 yield runner.run(*batch, bar)
@@ -80,21 +85,51 @@ def _in_processes(
 ) -> Iterator[list[Record]]:
     # llvmpipe's own threads slow down one process per core.
     os.environ.setdefault("LP_NUM_THREADS", "0")
-    context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        min(workers, len(batches)), context, initializer=_start_worker, initargs=(config,)
-    )
+    before = set(multiprocessing.active_children())
+    count, idle = min(workers, len(batches)), queue.SimpleQueue[_Process]()
+    for _ in range(count):
+        idle.put(_Process(config))
+
+    def run(batch: tuple[int, int]) -> list[Record]:
+        process = idle.get()
+        try:
+            return process.run(batch)
+        finally:
+            idle.put(process)
+
+    threads = ThreadPoolExecutor(count)
     try:
-        yield from pool.map(_run_batch, batches)
+        yield from threads.map(run, batches)
     except BrokenProcessPool as error:
         raise EnvironmentFailure(
             "a worker process died, most likely for lack of memory; continue with --resume and "
             "fewer --workers"
         ) from error
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        threads.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - before:
             child.terminate()
+
+
+class _Process:
+    """Runs batches of episodes in a process, which is replaced when its renderer has aged."""
+
+    def __init__(self, config: EpisodeConfig) -> None:
+        self._config = config
+        self._lifetime = LIFETIME.get(config.renderer, math.inf)
+        self._pool: ProcessPoolExecutor | None = None
+        self._actions = 0
+
+    def run(self, batch: tuple[int, int]) -> list[Record]:
+        if self._pool is None:
+            context, arguments = multiprocessing.get_context("spawn"), (self._config,)
+            self._pool = ProcessPoolExecutor(1, context, _start_worker, arguments)
+        records = self._pool.submit(_run_batch, batch).result()
+        self._actions += sum(record["actions"] for record in records)
+        if self._actions >= self._lifetime:
+            self._pool.shutdown()
+            self._pool, self._actions = None, 0
+        return records
 
 
 _worker: dict[str, Any] = {}

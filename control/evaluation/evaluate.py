@@ -1,7 +1,9 @@
 """Evaluates a bundle: consecutive goals until a drop, a time-out, or fifty (D18 6.2)."""
 
+import json
 import math
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,17 @@ from opendactyl.control.evaluation.goal_statistics import compare_paired, load_p
 from opendactyl.control.evaluation.report import write_report
 from opendactyl.core.atomic_files import json_hash, read_json, write_json
 from opendactyl.core.config_fields import renamed
+from opendactyl.core.cpu import cores
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import open_run, to_plain
+from opendactyl.core.run_dir import announce, open_run, removed_on_failure, to_plain
 from opendactyl.policy.interface.tasks import SELECTION_SEED_OFFSET
 from opendactyl.sim.timing import CONTROL_PERIOD
+
+REPORT_BYTES = 3e6
+"""Size of the report and the video of the median episode."""
+EPISODES_FILE = "episodes.json"
+"""The records of the episodes that were run, which --resume continues from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +71,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     _refuse_training_seed(config, bundle)
     plain = _episodes_settings(config, bundle)
     others = None if config.against is None else load_paired(config.against, plain)
-    out = open_run(config.out, plain, resume=config.resume)
-    records = _run(config, out)[: config.episodes]
+    out = config.out
+    with removed_on_failure(out, lambda: exists(out / EPISODES_FILE)):
+        open_run(out, plain, resume=config.resume)
+        records = _run(config, out)[: config.episodes]
     results = summarize(records, plain["task"])
     vision = config.pose == "vision"
     results["offline"] = _offline(bundle, config.renderer, plain["task"]) if vision else None
@@ -121,12 +131,25 @@ def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]
 
 def _run(config: EvaluateConfig, out: Path) -> list[dict[str, Any]]:
     """The records of all episodes, read or run."""
-    path = out / "episodes.json"
+    path = out / EPISODES_FILE
     records: list[dict[str, Any]] = read_json(path) if exists(path) else []
+    began, done = time.monotonic(), len(records)
     for new in run_episodes(config, len(records), config.episodes, config.workers):
+        if len(records) == done:
+            _announce(config, out, time.monotonic() - began, new, config.episodes - done)
         records += new
         write_json(path, records)
     return records
+
+
+def _announce(
+    config: EvaluateConfig, out: Path, seconds: float, first: list[dict[str, Any]], episodes: int
+) -> None:
+    """Says how long the other episodes will take, from the time of the first batch."""
+    parallel = 1 if config.pose == "sim" else config.workers or cores()
+    remaining = max(episodes - parallel * len(first), 0) / (parallel * len(first))
+    record_bytes = len(json.dumps(first)) / len(first)
+    announce(out, remaining * seconds, episodes * record_bytes + REPORT_BYTES)
 
 
 def _offline(bundle: Bundle, renderer: str, task: str) -> dict[str, Any] | None:

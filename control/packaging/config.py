@@ -30,6 +30,8 @@ class ExportConfig:
     quantize: Path | None = None
     """A dataset of the rig: quantizes the estimator's convolutions to 8 bits, calibrated on its
     samples. Smaller and faster, slightly less accurate."""
+    cache: Path | None = None
+    """Folder for the decoded images of datasets, which are read-only, as in train-vision."""
     weights: Path | None = None
     """Folder for the weights of networks that come from runs, as safetensors for --warm-start."""
     check: Path | None = None

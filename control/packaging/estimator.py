@@ -115,7 +115,7 @@ def _refuse_two_objects(estimated: str | None, manipulated: str | None) -> None:
 def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
     samples = None
     if config.quantize is not None:
-        samples = open_dataset(config.quantize, module.image_size, module.views)
+        samples = open_dataset(config.quantize, module.image_size, module.views, config.cache)
         check_cameras(config.vision, rig, samples)
         check_hand(config.vision, samples.manifest, config.quantize)
     about = export_pose(module, rig, path)
@@ -127,7 +127,7 @@ def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path)
     if not _other_cameras(config, module) and _holds_dataset(
         val_data, settings.get("data_hashes", [])
     ):
-        data = open_dataset(val_data, module.image_size, module.views)
+        data = open_dataset(val_data, module.image_size, module.views, config.cache)
         about["agreement"] = measure_agreement(module, path, data)
     return about
 

@@ -5,14 +5,19 @@ import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from opendactyl.core.atomic_files import json_hash, sha256
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists, read_json_optional
-from opendactyl.core.run_dir import CONFIG_NAME, new_folder, open_run
+from opendactyl.core.run_dir import (
+    CONFIG_NAME,
+    Forecast,
+    new_folder,
+    open_run,
+    removed_on_failure,
+)
 from opendactyl.datasets.format.manifest import (
     CARD_NAMES,
     MANIFEST_NAME,
@@ -29,7 +34,7 @@ from opendactyl.datasets.generation.config import (
     uses_opengl,
 )
 from opendactyl.datasets.generation.local_workers import pool_shards
-from opendactyl.datasets.generation.progress import Progress, check_generation, lock
+from opendactyl.datasets.generation.progress import Progress, check_generation, lock, reporter
 from opendactyl.datasets.generation.ray_workers import ray_shards
 from opendactyl.datasets.generation.shard_builder import MakeSource, open_source
 from opendactyl.datasets.generation.upload import Uploader
@@ -78,10 +83,14 @@ def generate_resolved(
     if not config.ray and not exists(config.out / MANIFEST_NAME):
         _check_renderer(config)  # before a folder is created
     new_folder(config.out, resume=config.resume)
-    with lock(config.out):
+    with lock(config.out), removed_on_failure(config.out, lambda: _has_shards(config.out)):
         open_run(config.out, resolved.content(), resume=True)
         _finish(resolved.with_copies(), make_source, write_card)
     return config.out
+
+
+def _has_shards(folder: Path) -> bool:
+    return any(folder.glob(shard_name(0).replace("000000", "*")))
 
 
 def repair(
@@ -201,7 +210,7 @@ def _make(
     with tqdm(
         total=config.num_samples, initial=done, unit="sample", desc=str(resolved.config.out)
     ) as bar:
-        report = _reporter(bar, done)
+        report = reporter(bar, done, Forecast(config.out, todo))
         absolute = dataclasses.replace(resolved, config=config)
         with closing(engine(absolute, make_source, numbers, report)) as shards:
             for shard in shards:
@@ -209,14 +218,6 @@ def _make(
                 if uploader:
                     uploader.put(shard_name(shard.number), shard.sha256)
         report(todo)
-
-
-def _reporter(bar: "tqdm[Any]", done: int) -> Callable[[int], None]:
-    def report(made: int) -> None:
-        bar.n = min(done + made, bar.total)
-        bar.refresh()
-
-    return report
 
 
 def _manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:

@@ -1,5 +1,6 @@
 """Shard generation by worker processes of this machine."""
 
+import itertools
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -8,7 +9,7 @@ from typing import Any
 
 from opendactyl.core.cpu import cores
 from opendactyl.core.errors import EnvironmentFailure
-from opendactyl.core.worker_process import obey_parent
+from opendactyl.core.worker_process import can_start_workers, obey_parent
 from opendactyl.datasets.format.shards import shard_name
 from opendactyl.datasets.generation.config import ResolvedConfig
 from opendactyl.datasets.generation.progress import FinishedShard, FinishedShards
@@ -16,6 +17,9 @@ from opendactyl.datasets.generation.shard_builder import MakeSource, ShardMaker
 
 MAX_RESTARTS = 20
 """The run fails after workers have died this often."""
+LIFETIME = {"filament": 8}
+"""Shards after which a process is replaced, by renderer: Filament accumulates memory, with which it
+slows down, and closing it does not free all."""
 
 
 def pool_shards(
@@ -25,6 +29,8 @@ def pool_shards(
     report: Callable[[int], None],
 ) -> FinishedShards:
     """Generates shards in worker processes; a worker crash restarts every shard in flight.
+
+    Where processes cannot share memory, this process generates them.
 
     Args:
         resolved: the dataset.
@@ -36,28 +42,46 @@ def pool_shards(
         InputError: see `ShardMaker`.
         EnvironmentFailure: workers died `MAX_RESTARTS` times.
     """
+    if not can_start_workers("one process renders, which is slower"):
+        yield from _in_this_process(resolved, make_source, numbers, report)
+        return
     missing = set(numbers)
     context = multiprocessing.get_context("spawn")
     counter = context.Value("l", 0)
     workers = min(resolved.config.workers or cores(), max(len(missing), 1))
     arguments = (resolved, make_source, counter)
-    for _ in range(MAX_RESTARTS):
+    at_once = workers * LIFETIME.get(resolved.config.renderer, len(missing))
+    deaths = 0
+    while missing:
         before = set(multiprocessing.active_children())
         pool = ProcessPoolExecutor(workers, context, _start_worker, arguments)
+        due = set(sorted(missing)[:at_once])
         try:
-            futures = [pool.submit(_make_shard, number) for number in sorted(missing)]
+            futures = [pool.submit(_make_shard, number) for number in sorted(due)]
             for shard in _results(futures, lambda: report(counter.value)):
                 missing.discard(shard.number)
                 yield shard
-            return
-        except BrokenProcessPool:  # one process has died, and the pool is unusable
-            continue
+        except BrokenProcessPool as error:  # one process has died, and the pool is unusable
+            deaths += 1
+            if deaths == MAX_RESTARTS:
+                raise EnvironmentFailure(
+                    f"worker processes died {MAX_RESTARTS} times, last while generating "
+                    f"{_names(missing)}; probably out of memory: continue with --resume and fewer "
+                    "--workers"
+                ) from error
         finally:
-            _stop(pool, before, kill=bool(missing))
-    raise EnvironmentFailure(
-        f"worker processes died {MAX_RESTARTS} times, last while generating {_names(missing)}; "
-        "probably out of memory: continue with --resume and fewer --workers"
-    )
+            _stop(pool, before, kill=bool(due & missing))
+
+
+def _in_this_process(
+    resolved: ResolvedConfig,
+    make_source: MakeSource | None,
+    numbers: list[int],
+    report: Callable[[int], None],
+) -> FinishedShards:
+    maker, made = ShardMaker(resolved, make_source), itertools.count(1)
+    for number in numbers:
+        yield maker.write(number, lambda: report(next(made)))
 
 
 def _stop(pool: ProcessPoolExecutor, before: set[Any], *, kill: bool) -> None:

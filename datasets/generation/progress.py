@@ -4,23 +4,26 @@ Imports neither MuJoCo nor GL.
 """
 
 import contextlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from opendactyl.core.atomic_files import write_json
 from opendactyl.core.errors import EnvironmentFailure, InputError, file_error
 from opendactyl.core.optional_files import read_json_optional
+from opendactyl.core.run_dir import LOCK_NAME, Forecast
 from opendactyl.datasets.format.shards import shard_name
 from opendactyl.datasets.generation.config import GENERATION_VERSION, LIBRARIES
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
 PROGRESS_NAME = ".shards.json"
 """Checksums of the finished shards, and what generated them."""
-LOCK_NAME = ".lock"
 
 
 class FinishedShard(NamedTuple):
@@ -66,6 +69,17 @@ def _remove_temporary_files(folder: Path) -> None:
     for path in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def reporter(bar: "tqdm[Any]", done: int, forecast: Forecast) -> Callable[[int], None]:
+    """The function that shows the number of samples made, beyond those `done` before."""
+
+    def report(made: int) -> None:
+        forecast.update(made)
+        bar.n = min(done + made, bar.total)
+        bar.refresh()
+
+    return report
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Cache of decoded, downsized images in a memory-mapped file, so that no epoch decodes JPEG."""
 
+import contextlib
 import dataclasses
 import os
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ class CachedDataset:
     """
 
     folder: Path
+    cache: Path
+    """Folder of the caches."""
     manifest: Manifest
     rig: Rig
     """The nominal cameras at the cached image size."""
@@ -59,20 +62,24 @@ class CachedDataset:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles the arguments of `open_dataset`."""
-        return open_dataset, (self.folder.absolute(), self.images.shape[2], self.images.shape[1])
+        size, views = self.images.shape[2], self.images.shape[1]
+        return open_dataset, (self.folder.absolute(), size, views, self.cache.absolute())
 
 
-def open_dataset(folder: str | Path, image_size: int, views: int = 0) -> CachedDataset:
-    """Opens a dataset at an image size; decodes it into its `.cache` folder if necessary.
+def open_dataset(
+    folder: str | Path, image_size: int, views: int = 0, cache: Path | None = None
+) -> CachedDataset:
+    """Opens a dataset at an image size; decodes it into a cache if necessary.
 
     Args:
         folder: a dataset.
         image_size: width and height to resize to, at most the dataset's.
         views: number of the rig's first cameras to use; 0 uses all.
+        cache: folder of the caches; by default `.cache` in the dataset's folder.
 
     Raises:
-        InputError: the dataset is unfinished, damaged or not writable, or has smaller images or
-            fewer views.
+        InputError: the dataset is unfinished or damaged, has smaller images or fewer views, or the
+            cache is not writable.
         EnvironmentFailure: the disk is full or failed.
     """
     folder = Path(folder)
@@ -81,17 +88,19 @@ def open_dataset(folder: str | Path, image_size: int, views: int = 0) -> CachedD
     _check_fits(folder, rig, image_size, views)
     shards = [shard.sha256 for shard in manifest.shards]
     key = json_hash([CACHE_VERSION, manifest.config_hash, shards, image_size])[:16]
-    cache = folder / ".cache" / f"{image_size}-{key}"
-    if not exists(cache / "labels.npz"):
-        _build_once(folder, manifest, image_size, cache)
+    root = folder / ".cache" if cache is None else cache
+    decoded = root / f"{image_size}-{key}"
+    if not exists(decoded / "labels.npz"):
+        _build_once(folder, manifest, image_size, decoded)
     first = slice(views or None)
-    with np.load(cache / "labels.npz") as labels:
+    with np.load(decoded / "labels.npz") as labels:
         return CachedDataset(
             folder=folder,
+            cache=root,
             manifest=manifest,
             rig=Rig(rig.name, rig.resized(image_size).cameras[first]),
-            images=np.load(cache / "images.npy", mmap_mode="r")[:, first],
-            masks=np.load(cache / "masks.npy", mmap_mode="r")[:, first]
+            images=np.load(decoded / "images.npy", mmap_mode="r")[:, first],
+            masks=np.load(decoded / "masks.npy", mmap_mode="r")[:, first]
             if manifest.config.get("masks")
             else None,
             position=labels["position"],
@@ -123,10 +132,11 @@ def _build_once(folder: Path, manifest: Manifest, size: int, cache: Path) -> Non
             if not exists(cache / "labels.npz"):
                 _build(folder, manifest, size, cache)
     except OSError as error:
-        for leftover in cache.glob("*.tmp*"):
-            leftover.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for leftover in cache.glob("*.tmp*"):
+                leftover.unlink(missing_ok=True)
         raise file_error(
-            f"cannot decode {folder} into {cache}", error, "the dataset's folder must be writable"
+            f"cannot decode {folder} into {cache}", error, "name a folder for it with --cache"
         ) from error
 
 

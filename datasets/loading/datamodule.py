@@ -10,12 +10,16 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from opendactyl.core.errors import InputError
+from opendactyl.core.worker_process import can_start_workers
 from opendactyl.datasets.format.label import unseeing_cameras
 from opendactyl.datasets.loading.augmentation import Augmentation, AugmentConfig
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
 from opendactyl.geometry.rig import Rig
 
 Item = dict[str, Any]
+LOADS_ITSELF = "until then the training process loads the images itself, which is slower"
+LOADER_SECONDS = 600
+"""A training whose loader gives no batch for so long fails: it would wait forever."""
 
 
 class PoseDataset(Dataset[Item]):
@@ -133,6 +137,7 @@ class PoseDataModule(L.LightningDataModule):
         seed: int = 0,
         augment: AugmentConfig | None = None,
         limit_val: int = 2000,
+        cache: Path | None = None,
     ) -> None:
         """Stores the settings; `setup` opens the datasets.
 
@@ -146,6 +151,7 @@ class PoseDataModule(L.LightningDataModule):
             seed: seed of order and augmentation.
             augment: ranges of the augmentation; None disables it.
             limit_val: largest number of validation samples.
+            cache: folder of the decoded images; by default in each dataset's folder.
         """
         super().__init__()
         self._folders = (*data, val_data)
@@ -155,13 +161,16 @@ class PoseDataModule(L.LightningDataModule):
         self._seed = seed
         self._augment = augment
         self.limit_val = limit_val
+        self._cache = cache
         self.train: list[CachedDataset] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the datasets and checks that they are compatible."""
         if self.train:
             return
-        *train, self.val = (open_dataset(f, self._image_size, self._views) for f in self._folders)
+        *train, self.val = (
+            open_dataset(f, self._image_size, self._views, self._cache) for f in self._folders
+        )
         *folders, val_folder = self._folders
         for folder, data in zip(folders, train, strict=True):
             a, b = data.manifest, self.val.manifest
@@ -182,6 +191,11 @@ class PoseDataModule(L.LightningDataModule):
         if sum(map(len, train)) < 2:
             raise InputError(f"{folders[0]} has fewer than two samples; make more")
         self.train = train
+        item = sum(np.asarray(v).nbytes for v in PoseDataset(train, None, 0)[0, 0].values())
+        # In training and validation: the batch at hand, and two ahead per process (torch's own).
+        shared = 2 * (2 * self._workers + 1) * self.batch_size * item
+        if self._workers and not can_start_workers(LOADS_ITSELF, shared):
+            self._workers = 0
 
     @property
     def rig(self) -> Rig:
@@ -232,4 +246,5 @@ class PoseDataModule(L.LightningDataModule):
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
             drop_last=drop_last,
+            timeout=LOADER_SECONDS if self._workers else 0,
         )

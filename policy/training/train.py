@@ -8,7 +8,7 @@ import torch
 from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.core.cpu import cores
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import CONFIG_NAME, open_run
+from opendactyl.core.run_dir import CONFIG_NAME, announce, open_run, removed_on_failure
 from opendactyl.core.signals import sigterm_interrupts
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.metrics_log import METRICS_FILE
@@ -18,6 +18,9 @@ from opendactyl.policy.training.trainer import Trainer
 from opendactyl.sim.assets.storage import store_copy
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.objects.shipped import object_spec
+
+WRITTEN_BYTES = 100e6
+"""Size of a run, largely that of its checkpoints."""
 
 
 def train(config: PolicyConfig) -> Path:
@@ -35,6 +38,18 @@ def train(config: PolicyConfig) -> Path:
         connect(config.ray)
     # Before the folder is created: unusable initial weights leave no run behind.
     trainer = Trainer(config, config.folder)
+    try:
+        with removed_on_failure(config.folder, lambda: exists(trainer.state.path("last"))):
+            _run(config, trainer)
+    finally:
+        trainer.close()
+    write_report(config.folder)
+    return config.folder
+
+
+def _run(config: PolicyConfig, trainer: Trainer) -> None:
+    """Opens the run folder, and trains."""
+    announce(config.folder, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
     folder = open_run(config.folder, _settings(config), resume=config.resume)
     store_copy(object_spec(config.object), folder)
     store_copy(hand_spec(config.hand), folder)
@@ -49,10 +64,6 @@ def train(config: PolicyConfig) -> Path:
     except KeyboardInterrupt:
         trainer.save("last")
         raise
-    finally:
-        trainer.close()
-    write_report(folder)
-    return folder
 
 
 def _settings(config: PolicyConfig) -> dict[str, Any]:

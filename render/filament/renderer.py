@@ -18,7 +18,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
-from opendactyl.render.base import OBJECT, geom_classes, mask_ratio
+from opendactyl.render.base import MAX_FRAMEBUFFER, OBJECT, geom_classes, mask_ratio
 from opendactyl.render.filament.scene import FilamentScene
 from opendactyl.render.scene import FAR, NEAR, apply_appearance, build_render_scene, true_cameras
 from opendactyl.sim.hands.model import HAND_GROUP
@@ -63,12 +63,18 @@ class FilamentRenderer:
             supersampling: factor by which images are rendered larger.
 
         Raises:
-            InputError: the image sizes differ, or there is no such object.
+            InputError: the image sizes differ or are too large, or there is no such object.
             EnvironmentFailure: MuJoCo was built without Filament, or there is no Vulkan device.
         """
         self._open = False
         if len({(camera.width, camera.height) for camera in rig.cameras}) != 1:
             raise InputError("all cameras of a rig must have the same image size")
+        largest = MAX_FRAMEBUFFER // (len(rig.cameras) * supersampling)
+        if rig.cameras[0].width > largest:
+            raise InputError(
+                f"filament renders at most {largest} pixels per view with {len(rig.cameras)} "
+                f"cameras, not {rig.cameras[0].width}; the classic renderer has no such limit"
+            )
         self.rig = rig
         self.render_scene = build_render_scene(rig, object_name, hand, full_meshes=True)
         self._height, self._width = rig.cameras[0].height, rig.cameras[0].width

@@ -1,5 +1,6 @@
 """MuJoCo's OpenGL renderer, headless: all views in one framebuffer, read back once."""
 
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
-from opendactyl.render.base import OBJECT, geom_classes, mask_ratio
+from opendactyl.render.base import MAX_FRAMEBUFFER, OBJECT, geom_classes, mask_ratio
 from opendactyl.render.opengl.context import open_context
 from opendactyl.render.scene import apply_appearance, build_render_scene, true_cameras
 from opendactyl.sim.hands.model import HAND_GROUP
@@ -61,7 +62,9 @@ class ClassicRenderer:
         self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
         model = self.render_scene.model
         self._scale = supersampling
-        width, height = self._width * len(rig.cameras) * supersampling, self._height * supersampling
+        columns = max(1, MAX_FRAMEBUFFER // (self._width * supersampling))
+        self._columns = min(columns, len(rig.cameras))
+        width, height = self._width * self._columns * supersampling, self._height * supersampling
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
         model.vis.quality.offsamples = 0
         self._gl, context = open_context(model, width, height)
@@ -84,9 +87,11 @@ class ClassicRenderer:
         data.qpos[:] = self.render_scene.scene.qpos(state)
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
-        self._draw(hide_hand=False)
-        framebuffer = Image.fromarray(self._read_framebuffer(self._scale))
-        pixels = self._split(np.asarray(framebuffer.reduce(self._scale)))
+        rows = []
+        for views in self._draw(hide_hand=False):
+            framebuffer = Image.fromarray(self._read_framebuffer(views, self._scale))
+            rows.append(self._split(np.asarray(framebuffer.reduce(self._scale))))
+        pixels = np.concatenate(rows) if len(rows) > 1 else rows[0]
         if out is None:
             return pixels
         out[...] = pixels
@@ -108,16 +113,18 @@ class ClassicRenderer:
     def depth(self) -> NDArray[np.float32]:
         """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""
         self._make_current()
-        self._draw(hide_hand=False, ids=True)
-        shape = (self._height, self._width * len(self.rig.cameras))
-        buffer = np.empty(shape, dtype=np.float32)
-        mujoco.mjr_readPixels(None, buffer, self._viewport(1), self._context)
+        rows = []
+        for views in self._draw(hide_hand=False, ids=True):
+            row = np.empty((self._height, self._width * views), dtype=np.float32)
+            mujoco.mjr_readPixels(None, row, self._viewport(views, 1), self._context)
+            rows.append(self._split(row))
+        buffer = np.concatenate(rows)
         model = self.render_scene.model
         near = model.vis.map.znear * model.stat.extent
         far = model.vis.map.zfar * model.stat.extent
         # Reversed depth: 1 at the near plane, 0 at the far plane.
         metres = near * far / (near + buffer.astype(np.float64) * (far - near))
-        return self._split(metres.astype(np.float32))
+        return metres.astype(np.float32)
 
     def cameras(self, appearance: Appearance) -> tuple[Camera, ...]:
         """The true cameras: those of the rig with the jitter of an appearance."""
@@ -135,12 +142,11 @@ class ClassicRenderer:
             model.tex_data[start : start + texture.size] = texture.ravel()
             mujoco.mjr_uploadTexture(model, self._context, number)
 
-    def _viewport(self, scale: int) -> mujoco.MjrRect:
-        return mujoco.MjrRect(
-            0, 0, self._width * len(self.rig.cameras) * scale, self._height * scale
-        )
+    def _viewport(self, views: int, scale: int) -> mujoco.MjrRect:
+        return mujoco.MjrRect(0, 0, self._width * views * scale, self._height * scale)
 
-    def _draw(self, *, hide_hand: bool, ids: bool = False) -> None:
+    def _draw(self, *, hide_hand: bool, ids: bool = False) -> Iterator[int]:
+        """Draws rows of views, as many as the framebuffer holds; yields each row's length."""
         model, scene = self.render_scene.model, self._scene
         option = mujoco.MjvOption()
         option.geomgroup[:] = 0
@@ -158,33 +164,37 @@ class ClassicRenderer:
             scene.flags[flag] = ids
         scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = not ids
         scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-        for number, view in enumerate(self.rig.cameras):
-            camera.fixedcamid = model.camera(view.name).id
-            mujoco.mjv_updateCamera(model, self._data, camera, scene)
-            scale = 1 if ids else self._scale
-            width, height = self._width * scale, self._height * scale
-            rect = mujoco.MjrRect(number * width, 0, width, height)
-            mujoco.mjr_render(rect, scene, self._context)
+        scale = 1 if ids else self._scale
+        width, height = self._width * scale, self._height * scale
+        for start in range(0, len(self.rig.cameras), self._columns):
+            row = self.rig.cameras[start : start + self._columns]
+            for number, view in enumerate(row):
+                camera.fixedcamid = model.camera(view.name).id
+                mujoco.mjv_updateCamera(model, self._data, camera, scene)
+                rect = mujoco.MjrRect(number * width, 0, width, height)
+                mujoco.mjr_render(rect, scene, self._context)
+            yield len(row)
 
-    def _read_framebuffer(self, scale: int) -> NDArray[np.uint8]:
-        """The framebuffer (H, V*W, 3): a row of views, bottom row first."""
-        viewport = self._viewport(scale)
+    def _read_framebuffer(self, views: int, scale: int) -> NDArray[np.uint8]:
+        """A row of views in the framebuffer (H, V*W, 3), bottom line first."""
+        viewport = self._viewport(views, scale)
         buffer = np.empty((viewport.height, viewport.width, 3), dtype=np.uint8)
         mujoco.mjr_readPixels(buffer, None, viewport, self._context)
         return buffer
 
     def _split(self, framebuffer: NDArray[Any]) -> NDArray[Any]:
-        """Views (V, H, W, ...), top row first, of a framebuffer (H, V*W, ...)."""
-        views = framebuffer[::-1].reshape(
-            self._height, len(self.rig.cameras), self._width, *framebuffer.shape[2:]
-        )
+        """Views (V, H, W, ...), top line first, of a framebuffer (H, V*W, ...)."""
+        views = framebuffer[::-1].reshape(self._height, -1, self._width, *framebuffer.shape[2:])
         return np.ascontiguousarray(np.swapaxes(views, 0, 1))
 
     def _ids(self, *, hide_hand: bool) -> NDArray[np.int64]:
         """Geom ids (V, H, W) of the last rendered state; -1 is the background."""
         self._make_current()
-        self._draw(hide_hand=hide_hand, ids=True)
-        pixels = self._split(self._read_framebuffer(1)).astype(np.int64)
+        rows = [
+            self._split(self._read_framebuffer(views, 1))
+            for views in self._draw(hide_hand=hide_hand, ids=True)
+        ]
+        pixels = np.concatenate(rows).astype(np.int64)
         codes = pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)
         lookup = np.full(self._scene.ngeom + 2, -1, dtype=np.int64)
         for geom in self._scene.geoms[: self._scene.ngeom]:

@@ -36,6 +36,8 @@ class EvalConfig:
     """The dataset to evaluate on; for a run of --model keypoint, with any cameras."""
     out: Path = Path("runs/eval-vision")
     """Folder for metrics.json and report.html."""
+    cache: Path | None = None
+    """Folder for the decoded images; by default .cache in the dataset, which must be writable."""
     max_samples: int = 0
     """Use only the first N samples; 0 uses all."""
     resume: bool = False
@@ -120,10 +122,10 @@ def _open(config: EvalConfig, model: BatchEstimator) -> CachedDataset:
     _check_object(config, model)
     check_hand(config.model, load_manifest(config.data), config.data)
     if isinstance(model, PoseModule) and model.any_cameras:
-        data = open_dataset(config.data, model.image_size)
+        data = open_dataset(config.data, model.image_size, cache=config.cache)
         model.set_cameras(data.rig)
         return data
-    data = open_dataset(config.data, model.image_size, model.views)
+    data = open_dataset(config.data, model.image_size, model.views, config.cache)
     check_cameras(config.model, _trained_rig(config.model, model), data)
     return data
 

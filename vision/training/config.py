@@ -62,6 +62,8 @@ class VisionConfig:
     """Decay of the moving average of the weights, which is evaluated and exported."""
     workers: int = 1
     """Data loader processes."""
+    cache: Path | None = None
+    """Folder for the decoded images; by default .cache in each dataset, which must be writable."""
     seed: int = 0
     """Seed of weights, sample order and augmentation."""
     accelerator: str = "auto"

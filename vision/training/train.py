@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.core.cpu import cores
 from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import CONFIG_NAME, new_folder, open_run, to_plain
+from opendactyl.core.run_dir import (
+    CONFIG_NAME,
+    announce,
+    new_folder,
+    open_run,
+    removed_on_failure,
+    to_plain,
+)
 from opendactyl.datasets.format.manifest import MANIFEST_NAME, copy_described
 from opendactyl.datasets.loading.datamodule import PoseDataModule
 from opendactyl.models.weights import save_checkpoint
@@ -27,6 +35,7 @@ from opendactyl.vision.training.checkpoints import (
     start_from,
 )
 from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.launch import launch_environment
 from opendactyl.vision.training.module import CALIBRATED, PoseModule
 from opendactyl.vision.training.provenance import (
     SEEDS_FILE,
@@ -40,9 +49,14 @@ if TYPE_CHECKING:
     from opendactyl.vision.training.hard_examples import FindSource
 
 MAY_CHANGE = (
-    "out", "resume", "max_minutes", "max_epochs", "max_steps", "workers", "accelerator",
+    "out", "resume", "max_minutes", "max_epochs", "max_steps", "workers", "accelerator", "cache",
 )  # fmt: skip
 """Settings that may change when a run is resumed."""
+WRITTEN = 12
+"""Sizes of the weights that a run writes: two checkpoints, and a third while one is replaced, with
+weights, their average and the two moments of Adam."""
+REPORT_BYTES = 10e6
+"""Size of the report and TensorBoard's events."""
 
 
 def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path:
@@ -57,6 +71,7 @@ def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path
         EnvironmentFailure: the training diverged, a loader worker died, or the disk is full.
     """
     config.check()
+    environment = launch_environment(count_devices(config))
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
     _check_present(*config.data, config.val_data)
     if not exists(config.out / SEEDS_FILE):
@@ -69,17 +84,33 @@ def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path
     module = build_module(config, data)
     if not exists(last_checkpoint(config.out)):
         start_from(config, module)
-    run = _open(config) if is_rank_zero() else config.out
-    trainer, best = build_trainer(config, run)
-    start = resume_point(run, module)
+    trainer, best = build_trainer(config, environment)
+    if not is_rank_zero():
+        return _fit(config, trainer, best, module, data)
+    weights = sum(parameter.nbytes for parameter in module.parameters())
+    announce(config.out, 60 * config.max_minutes, WRITTEN * weights + REPORT_BYTES, limit=True)
+    with removed_on_failure(config.out, lambda: exists(last_checkpoint(config.out))):
+        _open(config)
+        run = _fit(config, trainer, best, module, data)
+    _calibrate(run, data)
+    return run
+
+
+def _fit(
+    config: VisionConfig,
+    trainer: L.Trainer,
+    best: ModelCheckpoint,
+    module: PoseModule,
+    data: PoseDataModule,
+) -> Path:
+    """Trains from the last checkpoint, if there is one, to the end, and keeps the best weights."""
+    run = config.out
     with _translated_errors():
-        trainer.fit(module, data, ckpt_path=start, weights_only=True)
+        trainer.fit(module, data, ckpt_path=resume_point(run, module), weights_only=True)
         (final,) = trainer.validate(module, data, verbose=False)
     if best.best_model_score is None or final["val/score"] <= best.best_model_score:
         trainer.save_checkpoint(best_checkpoint(run))
     trainer.strategy.barrier()
-    if is_rank_zero():
-        _calibrate(run, data)
     return run
 
 
@@ -93,11 +124,12 @@ def _translated_errors() -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise EnvironmentFailure(f"{error}; use a smaller --batch-size") from error
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if "DataLoader" not in str(error):
             raise
         raise EnvironmentFailure(
-            f"a process of the data loader died ({error}), often for lack of memory or of shared "
-            "memory (/dev/shm); continue with --resume and fewer --workers"
+            f"a process of the data loader died or stopped ({error}), often for lack of memory or "
+            "of shared memory (/dev/shm); try again, with --resume if there is a checkpoint, and "
+            "with fewer --workers"
         ) from error
 
 
@@ -171,6 +203,7 @@ def make_data(config: VisionConfig) -> PoseDataModule:
         workers=config.workers,
         seed=config.seed,
         augment=config.augment,
+        cache=config.cache,
     )
     data.setup()
     return data

@@ -1,11 +1,11 @@
 """Construction of the Lightning trainer."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -27,9 +27,11 @@ VALIDATIONS = 24
 CHECKPOINT_MINUTES = 5.0
 
 
-def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelCheckpoint]:
+def build_trainer(
+    config: VisionConfig, environment: ClusterEnvironment | None
+) -> tuple[L.Trainer, ModelCheckpoint]:
     """The trainer of a run, and the callback that keeps its best checkpoint."""
-    folder = run / "checkpoints"
+    run, folder = config.out, config.out / "checkpoints"
     minutes = config.max_minutes
     timer = Timer(timedelta(minutes=minutes), verbose=False)
     interval = timedelta(minutes=min(CHECKPOINT_MINUTES, minutes / 2))
@@ -42,7 +44,7 @@ def build_trainer(config: VisionConfig, run: Path) -> tuple[L.Trainer, ModelChec
         max_epochs=config.max_epochs,
         max_steps=config.max_steps or -1,
         logger=TensorBoardLogger(run.parent, name=run.name, version=""),
-        plugins=[AtomicCheckpoints()],
+        plugins=[AtomicCheckpoints(), *([environment] if environment else [])],
         callbacks=[
             timer,
             Progress(timer, config),

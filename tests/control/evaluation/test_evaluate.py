@@ -2,14 +2,17 @@
 
 import math
 import pickle
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
 from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.evaluation import episode_runner
 from opendactyl.control.evaluation.episode_runner import split_batches
 from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate, training_seeds
+from opendactyl.core import worker_process
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.models.weights import about_weights
@@ -52,13 +55,30 @@ def test_more_episodes_do_not_change_the_first(bundle, tmp_path):
         evaluate(settings(bundle, tmp_path / "a", episodes=2, seed=7, resume=True))
 
 
-def test_results_do_not_depend_on_the_number_of_workers(bundle, tmp_path):
-    results = [
-        evaluate(settings(bundle, tmp_path / str(n), episodes=3, pose="vision", workers=n))
-        for n in (1, 2)
-    ]
-    assert results[0] == results[1]
-    assert results[0]["actions"] > 3
+def test_results_do_not_depend_on_processes(bundle, tmp_path, monkeypatch, capsys):
+    """On their number, on their replacement when they have aged, and on whether there are any."""
+    started = []
+
+    class Pool(ProcessPoolExecutor):
+        def __init__(self, *arguments):
+            started.append(None)
+            super().__init__(*arguments)
+
+    def run(name, workers):
+        config = settings(bundle, tmp_path / name, episodes=3, pose="vision", workers=workers)
+        return evaluate(config)
+
+    monkeypatch.setattr(episode_runner, "ProcessPoolExecutor", Pool)
+    first = run("one", 1)
+    assert len(started) == 1
+    monkeypatch.setitem(episode_runner.LIFETIME, "classic", 1)
+    assert run("two", 2) == first
+    assert len(started) == 1 + 3
+    monkeypatch.setattr(worker_process, "shared_memory_fault", lambda: "no shared memory")
+    assert run("none", 2) == first
+    assert len(started) == 1 + 3
+    assert "no shared memory; one process runs all episodes" in capsys.readouterr().err
+    assert first["actions"] > 3
 
 
 def test_the_last_batches_are_single_episodes():
@@ -149,9 +169,10 @@ def test_a_dead_worker_is_a_failure_of_the_environment(bundle, tmp_path, monkeyp
     def broken(*_):
         raise BrokenProcessPool("killed")
 
-    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.map", broken)
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.submit", broken)
     with pytest.raises(EnvironmentFailure, match="--resume and fewer --workers"):
         evaluate(settings(bundle, tmp_path / "out", pose="vision", episodes=2, workers=2))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_bundle_of_another_control_period_is_refused(copy, edit_manifest, tmp_path):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import shutil
 
 import lightning as L
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from opendactyl.core import worker_process
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.shards import read_shard
 from opendactyl.datasets.loading.augmentation import AugmentConfig
@@ -148,3 +150,29 @@ def test_shapes_of_a_batch(dataset, val_dataset):
 def test_validation_on_the_training_seed_is_refused(dataset):
     with pytest.raises(InputError, match="same seed"):
         PoseDataModule([dataset], dataset, image_size=64, batch_size=4).setup()
+
+
+def test_decoded_images_can_lie_elsewhere(dataset, tmp_path):
+    """For datasets that are read-only; a loader process opens the same cache."""
+    copy = tmp_path / "data"
+    shutil.copytree(dataset, copy, ignore=shutil.ignore_patterns(".cache"))
+    data = open_dataset(copy, 32, cache=tmp_path / "cache")
+    assert not (copy / ".cache").exists()
+    assert data.cache == tmp_path / "cache"
+    np.testing.assert_array_equal(data.images, open_dataset(dataset, 32).images)
+    reopened = pickle.loads(pickle.dumps(data))
+    assert reopened.cache == tmp_path / "cache" and not (copy / ".cache").exists()
+
+
+@pytest.mark.parametrize("free", [10**5, 10**9])
+def test_without_shared_memory_the_training_process_loads(
+    free, dataset, val_dataset, monkeypatch, capsys
+):
+    monkeypatch.setattr(worker_process, "free_shared_memory", lambda: free)
+    data = PoseDataModule([dataset], val_dataset, image_size=32, batch_size=4, workers=2)
+    data.setup()
+    enough = free > 10**6
+    assert [loader.num_workers for loader in (data.train_dataloader(), data.val_dataloader())] == [
+        2 * enough, 2 * enough
+    ]  # fmt: skip
+    assert capsys.readouterr().err.count("the training process loads the images") == (not enough)
