@@ -1,11 +1,13 @@
 """Export to the scenewise format of BOP, the benchmark for 6D object pose estimation.
 
-A shard becomes a scene, a camera a sensor suffix (`rgb_left`, `scene_gt_left.json`). BOP uses
+A shard becomes a scene, a camera a sensor suffix (`rgb_left`, `scene_gt_left.json`); the files of a
+rig of one camera have none. BOP uses
 millimetres and pixel centres at integers; OpenDactyl's are at +0.5. The true cameras are exported,
 and the hand frame is BOP's world frame. Pixel counts and boxes end at the border of the image.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,16 @@ OBJECT_ID = 1
 MILLIMETRES = 1000.0
 HALF_PIXEL = 0.5
 
+DEPTH_SCALE = 0.1
+"""Millimetres of a step of the depth images, which hold 16 bits: up to 6.5 m."""
+MIN_VISIBLE = 0.1
+"""Visible fraction from which BOP counts an object as a target."""
+
 Tables = defaultdict[str, dict[str, Any]]
 
 
-def export_bop(folder: Path, out: Path) -> Path:
-    """Writes a dataset in BOP's format; masks are rendered from the labels.
+def export_bop(folder: Path, out: Path, *, depth: bool = False) -> Path:
+    """Writes a dataset in BOP's format; masks are rendered from the labels, and depth on request.
 
     Raises:
         InputError: the dataset is unfinished or damaged, or `out` is not empty.
@@ -45,6 +52,7 @@ def export_bop(folder: Path, out: Path) -> Path:
     manifest = load_manifest(folder)
     resolved = ResolvedConfig.from_content(manifest.config, DatasetConfig(out=folder))
     new_folder(out)
+    targets: list[dict[str, int]] = []
     with (
         open_renderer(resolved) as renderer,
         tqdm(total=manifest.num_samples, unit="sample", desc=str(out)) as bar,
@@ -52,16 +60,36 @@ def export_bop(folder: Path, out: Path) -> Path:
         for scene, shard in enumerate(manifest.shards):
             tables: Tables = defaultdict(dict)
             for number, sample in enumerate(read_samples(folder, manifest, shard)):
-                _write_sample(out / SPLIT / f"{scene:06d}", number, sample, renderer, tables)
+                path = out / SPLIT / f"{scene:06d}"
+                _write_sample(path, number, sample, renderer, tables, depth=depth)
+                if sample.label.visible_fraction.max() >= MIN_VISIBLE:
+                    targets.append(_target(scene, number))
                 bar.update()
             for name, table in tables.items():
                 write_json(out / SPLIT / f"{scene:06d}" / f"{name}.json", table)
     write_models(out / "models", resolved.obj, OBJECT_ID)
-    for camera in manifest.load_rig().cameras:
-        write_json(out / f"camera_{camera.name}.json", _sensor(camera))
-    write_text(out / "dataset_info.md", _info_text(folder, manifest, resolved.obj))
+    cameras = manifest.load_rig().cameras
+    for camera in cameras:
+        sensor = _sensor(camera) | {"depth_scale": _scale(depth)}
+        write_json(out / f"camera{suffix(camera, cameras)}.json", sensor)
+    write_text(out / "dataset_info.md", _info_text(folder, manifest, resolved.obj, depth))
+    write_json(out / f"{SPLIT}_targets_bop19.json", targets)
     _write_targets(out, manifest)
     return out
+
+
+def suffix(camera: Camera, cameras: Sequence[Camera]) -> str:
+    """What distinguishes the files of a camera; a single one needs nothing."""
+    return f"_{camera.name}" if len(cameras) > 1 else ""
+
+
+def _target(scene: int, number: int) -> dict[str, int]:
+    """An instance to localize, as in the BOP challenges since 2019."""
+    return {"scene_id": scene, "im_id": number, "obj_id": OBJECT_ID, "inst_count": 1}
+
+
+def _scale(depth: bool) -> float:
+    return DEPTH_SCALE if depth else 1.0
 
 
 def _write_targets(out: Path, manifest: Manifest) -> None:
@@ -77,10 +105,11 @@ def _write_targets(out: Path, manifest: Manifest) -> None:
         {"scene_id": scene, "im_id": [[name, number] for name in names]} for scene, number in frames
     ]
     write_json(out / f"{SPLIT}_targets_bop24.json", single)
-    write_json(out / f"{SPLIT}_targets_multiview_bop25.json", multiview)
+    if len(names) > 1:
+        write_json(out / f"{SPLIT}_targets_multiview_bop25.json", multiview)
 
 
-def _info_text(folder: Path, manifest: Manifest, obj: ObjectSpec) -> str:
+def _info_text(folder: Path, manifest: Manifest, obj: ObjectSpec, depth: bool) -> str:
     symmetry = "the symmetry in models_info.json"
     if obj.symmetry.is_trivial:
         symmetry = "no symmetry"
@@ -89,10 +118,10 @@ def _info_text(folder: Path, manifest: Manifest, obj: ObjectSpec) -> str:
     return f"""# The {manifest.object} in a robot hand, in BOP's scenewise format
 
 Made by OpenDactyl from the {manifest.num_samples} samples of `{folder.name}` (settings
-{manifest.config_hash[:16]}, seed {manifest.seed}). Synthetic colour images, no depth. Each scene
-is a shard, each image number a sample, with one image per camera
-({", ".join(manifest.load_rig().names)}). The world frame is the hand frame. Object {OBJECT_ID} has
-{symmetry}. Silhouettes, boxes and counts end at the border
+{manifest.config_hash[:16]}, seed {manifest.seed}). Synthetic colour images,
+{"with" if depth else "no"} depth. Each scene is a shard, each image number a sample, with one image
+per camera ({", ".join(manifest.load_rig().names)}). The world frame is the hand frame.
+Object {OBJECT_ID} has {symmetry}. Silhouettes, boxes and counts end at the border
 of the image.
 """
 
@@ -101,7 +130,7 @@ def _sensor(camera: Camera) -> dict[str, Any]:
     K = bop_intrinsics(camera)
     return {
         "fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2],
-        "width": camera.width, "height": camera.height, "depth_scale": 1.0,
+        "width": camera.width, "height": camera.height,
     }  # fmt: skip
 
 
@@ -113,26 +142,36 @@ def bop_intrinsics(camera: Camera) -> NDArray[np.float64]:
 
 
 def _write_sample(
-    folder: Path, number: int, sample: Sample, renderer: Renderer, tables: Tables
+    folder: Path, number: int, sample: Sample, renderer: Renderer, tables: Tables, *, depth: bool
 ) -> None:
-    label = sample.label
+    label, cameras = sample.label, sample.label.true_cameras
     state = State(label.joints, label.position, label.quaternion)
     renderer.render(state, Appearance.from_dict(label.appearance))
     whole = renderer.unoccluded_mask()
     visible = (renderer.segment() == OBJECT) & whole
-    for view, camera in enumerate(label.true_cameras):
-        name, key = camera.name, str(number)
+    distances = renderer.depth() if depth else None
+    for view, camera in enumerate(cameras):
+        name, key = suffix(camera, cameras), str(number)
         write_bytes(
-            folder / f"rgb_{name}" / f"{number:06d}.png", encode_image(sample.images[view], None)
+            folder / f"rgb{name}" / f"{number:06d}.png", encode_image(sample.images[view], None)
         )
+        if distances is not None:
+            encoded = encode_image(_depth_image(distances[view]), None)
+            write_bytes(folder / f"depth{name}" / f"{number:06d}.png", encoded)
         for kind, mask in (("mask", whole[view]), ("mask_visib", visible[view])):
             image = np.where(mask, 255, 0).astype(np.uint8)
             write_bytes(
-                folder / f"{kind}_{name}" / f"{number:06d}_000000.png", encode_image(image, None)
+                folder / f"{kind}{name}" / f"{number:06d}_000000.png", encode_image(image, None)
             )
-        tables[f"scene_camera_{name}"][key] = _camera(camera)
-        tables[f"scene_gt_{name}"][key] = [_pose(camera, label)]
-        tables[f"scene_gt_info_{name}"][key] = [_info(whole[view], visible[view])]
+        tables[f"scene_camera{name}"][key] = _camera(camera) | {"depth_scale": _scale(depth)}
+        tables[f"scene_gt{name}"][key] = [_pose(camera, label)]
+        tables[f"scene_gt_info{name}"][key] = [_info(whole[view], visible[view])]
+
+
+def _depth_image(metres: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Depth (H, W) in steps of `DEPTH_SCALE`; 0 where it is beyond the largest number."""
+    steps = np.round(MILLIMETRES / DEPTH_SCALE * metres.astype(np.float64))
+    return np.where(steps <= np.iinfo(np.uint16).max, steps, 0).astype(np.uint16)
 
 
 def _camera(camera: Camera) -> dict[str, Any]:
@@ -140,7 +179,6 @@ def _camera(camera: Camera) -> dict[str, Any]:
         "cam_K": bop_intrinsics(camera).ravel().tolist(),
         "cam_R_w2c": camera.cam_from_hand[:3, :3].ravel().tolist(),
         "cam_t_w2c": (MILLIMETRES * camera.cam_from_hand[:3, 3]).tolist(),
-        "depth_scale": 1.0,
     }
 
 

@@ -93,7 +93,7 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def encode_image(image: NDArray[np.uint8], quality: int | None) -> bytes:
+def encode_image(image: NDArray[np.unsignedinteger], quality: int | None) -> bytes:
     """Encodes an image (H, W, 3) or (H, W) as PNG, or as JPEG if a quality is given.
 
     JPEG is written without chroma subsampling, which would blur the small letters.
