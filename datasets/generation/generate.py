@@ -83,14 +83,10 @@ def generate_resolved(
     if not config.ray and not exists(config.out / MANIFEST_NAME):
         _check_renderer(config)  # before a folder is created
     new_folder(config.out, resume=config.resume)
-    with lock(config.out), removed_on_failure(config.out, lambda: _has_shards(config.out)):
+    with lock(config.out), removed_on_failure(config.out, lambda: any(config.out.glob("*.tar"))):
         open_run(config.out, resolved.content(), resume=True)
         _finish(resolved.with_copies(), make_source, write_card)
     return config.out
-
-
-def _has_shards(folder: Path) -> bool:
-    return any(folder.glob(shard_name(0).replace("000000", "*")))
 
 
 def repair(

@@ -61,7 +61,7 @@ def test_a_forecast_refuses_a_disk_that_is_too_small(disk, clock, tmp_path):
     forecast.update(1)
     (tmp_path / "shard").write_bytes(bytes(1_000_000))
     clock[0] += 5
-    with pytest.raises(EnvironmentFailure, match="10 MB free, and 98 MB are needed"):
+    with pytest.raises(EnvironmentFailure, match="10 MB free, and 99 MB are needed"):
         forecast.update(11)
 
 

@@ -119,8 +119,6 @@ BLOCKS = {
 }
 COMMANDS = {shlex.join(command): command for block in BLOCKS.values() for command in block}
 PARSED = [c for c in COMMANDS.values() if c[0] == "opendactyl" and "--check" not in c]
-
-
 PROGRAMS = [c for c in COMMANDS.values() if c[0] == "python"]
 
 
@@ -172,7 +170,6 @@ def test_the_targets_exist():
 
 @pytest.mark.parametrize("command", PROGRAMS, ids=shlex.join)
 def test_the_options_of_programs_are_valid(command, capsys, monkeypatch):
-    """In this process, which has imported the libraries that the programs use."""
     _, module, *options = command
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -184,11 +181,9 @@ def test_the_options_of_programs_are_valid(command, capsys, monkeypatch):
         return stop.value.code, *capsys.readouterr()
 
     status, stdout, stderr = run("--help")
-    assert not status and not stderr
-    assert stdout.startswith("usage:")
+    assert not status and not stderr and stdout.startswith("usage:")
     status, _, stderr = run(*options, "--surplus")
-    assert status == 2
-    assert re.search(r"Unrecognized options: --surplus\s", stderr), stderr
+    assert status == 2 and re.search(r"Unrecognized options: --surplus\s", stderr), stderr
 
 
 def at_toy_size(command, folder):
