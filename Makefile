@@ -11,8 +11,8 @@ PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor rig object hand dataset preview train-vision eval-vision train-policy export estimate \
-	evaluate run view demo bench ablation docs site build test test-slow check format lint type clean
+.PHONY: help setup doctor rig object hand dataset preview train-vision eval-vision train-policy train-imitation \
+	export estimate evaluate run view demonstrate demo bench ablation docs site build test test-slow check format lint type clean
 
 help:  ## list the targets
 	@echo 'make TARGET [ARGS="options, see ARGS=--help"] [VENV=.venv] [PYTHON=python3]'
@@ -24,7 +24,7 @@ setup: $(STAMP)  ## install everything; `make demo` and `make test` do it too
 $(STAMP): pyproject.toml scripts/setup.sh
 	bash scripts/setup.sh "$(VENV)" "$(PYTHON)"
 
-doctor rig object hand dataset preview train-vision eval-vision train-policy export estimate evaluate run view demo bench: $(STAMP)
+doctor rig object hand dataset preview train-vision eval-vision train-policy train-imitation export estimate evaluate run view demonstrate demo bench: $(STAMP)
 	$(BIN)/opendactyl $@ $(ARGS)
 
 doctor:        ## check which parts of this machine work
@@ -36,11 +36,13 @@ preview:       ## draw a contact sheet
 train-vision:  ## train the pose estimator (an hour by default)
 eval-vision:   ## measure the estimator
 train-policy:  ## train the control policy (an hour by default)
+train-imitation:  ## train the network that imitates one demonstration
 export:        ## join both into exports/bundle
 estimate:      ## estimate poses from pictures or videos: ARGS="--images DIR"
 evaluate:      ## count consecutive goals in closed loop
 run:           ## record a video of the closed loop
 view:          ## show the closed loop in a browser
+demonstrate:   ## record a demonstration: ARGS="--program there-and-back"
 demo:          ## run the whole chain at a small size
 bench:         ## compare speed with other implementations
 

@@ -42,9 +42,9 @@ LEVELS = {
         ("initial_states",),
     ],
     "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"),
-               ("factory", "hand_picture", "object_picture"),
-               ("episode_views",)],
-    "models": [("accelerator", "onnx_file", "precision", "weights"), ("pose", "policy")],
+               ("factory", "hand_picture", "object_picture"), ("episode_views",)],
+    "models": [("accelerator", "onnx_file", "precision", "weights"),
+               ("pose", "policy", "imitation")],
     "models/pose": [
         ("linalg", "blocks", "outputs"), ("refinement", "heads"), ("triangulation",),
         ("landmark", "keypoint", "dactyl", "resnet"), ("registry",),
@@ -56,10 +56,11 @@ LEVELS = {
     ],
     "policy": [
         ("interface",), ("randomization",), ("env",), ("collection",), ("training",), ("export",),
-        ("probe",),
+        ("probe", "imitation"),
     ],
     "control": [
         ("bundle",), ("runtime",), ("evaluation", "estimation"), ("packaging", "viewer"),
+        ("imitation",),
     ],
     "benchmarks": [
         ("machine", "measure"), ("support", "peers"), ("suites", "studies"), ("curves",),

@@ -1,7 +1,13 @@
 """`opendactyl evaluate`: counts consecutive goals of a bundle in closed loop."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from opendactyl.cli.bundles import with_bundle
 from opendactyl.cli.options import parse, prepare_backend, value_of
+
+if TYPE_CHECKING:
+    from opendactyl.control.evaluation.evaluate import EvaluateConfig
 
 
 def main(argv: list[str]) -> None:
@@ -17,6 +23,9 @@ def main(argv: list[str]) -> None:
         "Counts consecutive goals: each episode runs to fifty goals, a drop, or a time-out.",
     )
     config = with_bundle(config, argv)
+    if config.imitate is not None:
+        _imitate(config, config.imitate)
+        return
     results = evaluate(config)
     if config.video_seconds:
         record_median_video(config, results["consecutive_successes"]["values"])
@@ -34,6 +43,19 @@ def main(argv: list[str]) -> None:
         print(
             f"ratio {against['ratio']:.2f} to the pose from {against['pose']}, in "
             f"{against['n']} paired episodes"
+        )
+
+
+def _imitate(config: "EvaluateConfig", demonstration: Path) -> None:
+    from opendactyl.control.imitation.evaluate import evaluate_imitation
+
+    results = evaluate_imitation(config, demonstration)
+    print(f"n = {results['n']}, ended by the network: {results['ended']:.2f}")
+    if "success" in results:
+        low, high = results["success_interval_95"]
+        print(
+            f"{results['program']}: carried out in {results['success']:.2f} of the episodes, "
+            f"{low:.2f} to {high:.2f} (95 %)"
         )
 
 

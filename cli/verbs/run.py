@@ -15,4 +15,10 @@ def main(argv: list[str]) -> None:
         argv,
         "Runs a bundle in closed loop and records a video: scene, views, poses, goal.",
     )
-    print(f"video in {record_video(with_bundle(config, argv))}")
+    config = with_bundle(config, argv)
+    if config.imitate is None:
+        print(f"video in {record_video(config)}")
+        return
+    from opendactyl.control.imitation.record import ImitationRecorder
+
+    print(f"video in {record_video(config, ImitationRecorder)}")

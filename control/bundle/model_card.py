@@ -56,6 +56,8 @@ def _files(manifest: dict[str, Any]) -> str:
     pose, policy = manifest["pose"], manifest.get("policy")
     eight = " (8 bits)" if pose.get("quantized") else ""
     rows = [("`pose.onnx`" + eight, pose), *([("`policy.onnx`", policy)] if policy else [])]
+    if "imitation" in manifest:
+        rows.append(("`imitation.onnx`", manifest["imitation"]))
     lines = [f"| {name} | {_ports(n['inputs'])} | {_ports(n['outputs'])} |" for name, n in rows]
     return "\n".join(["| file | inputs | outputs |", "|---|---|---|", *lines])
 

@@ -43,6 +43,8 @@ class EvaluateConfig(EpisodeConfig):
     """Output folder: results.json, report.html and median.mp4."""
     workers: int = 0
     """Processes for vision episodes, 0 for one per core; results do not depend on it."""
+    imitate: Path | None = None
+    """Imitate the demonstration in this folder instead: how often its program is carried out."""
     resume: bool = False
     """Continue an interrupted evaluation, or start a new one."""
 
@@ -124,7 +126,8 @@ def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]
         ("appearance", config.appearance_ranges),
     ):
         plain[f"{name}_sha256"] = json_hash(to_plain(loaded))
-    for name in ("bundle", "out", "resume", "episodes", "film_seconds", "against", "workers"):
+    for name in ("bundle", "out", "resume", "episodes", "film_seconds", "against", "workers",
+                 "imitate"):  # fmt: skip
         del plain[name]
     return plain
 

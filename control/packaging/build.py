@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from opendactyl.control.bundle.imitation_session import IMITATION_FILE
 from opendactyl.control.bundle.load import (
     CARD_FILE,
     MANIFEST_FILE,
@@ -25,6 +26,7 @@ from opendactyl.control.packaging.estimator import (
     trained_estimator,
 )
 from opendactyl.control.packaging.hands import add_hand, common_hand, interface_of
+from opendactyl.control.packaging.imitation import write_imitation
 from opendactyl.control.packaging.objects import add_object
 from opendactyl.core.atomic_files import read_json, replace_folder, sha256, write_json, write_text
 from opendactyl.core.errors import InputError, file_errors
@@ -50,6 +52,7 @@ CONVENTIONS = {
     "units": "metres, radians, seconds; quaternions w, x, y, z with w >= 0",
 }
 """Entries that are the same in every manifest."""
+NETWORKS = (POSE_FILE, POLICY_FILE, IMITATION_FILE)
 
 
 def default_policy_run() -> Path:
@@ -111,9 +114,11 @@ def _write_networks(config: ExportConfig, folder: Path) -> dict[str, Any]:
     else:
         manifest |= trained_estimator(config, module, folder / POSE_FILE, manipulated)
     manifest["training"] |= policy
+    if config.imitation is not None:
+        manifest["imitation"] = write_imitation(config.imitation, folder / IMITATION_FILE)
     add_object(manifest, [config.vision, *policies], folder)
     add_hand(manifest, hand, folder)
-    names = [name for name in (POSE_FILE, POLICY_FILE) if (folder / name).exists()]
+    names = [name for name in NETWORKS if (folder / name).exists()]
     return manifest | {"sha256": {name: sha256(folder / name) for name in names}}
 
 
@@ -165,7 +170,7 @@ def _refuse_other_files(out: Path) -> None:
     if not out.is_dir():
         raise InputError(f"{out} is a file; name a folder with --out")
     names = {path.name for path in out.iterdir()}
-    others = names - {POSE_FILE, POLICY_FILE, MANIFEST_FILE, CARD_FILE, *KINDS}
+    others = names - {*NETWORKS, MANIFEST_FILE, CARD_FILE, *KINDS}
     if others or (names and not is_bundle(out)):
         also = f"also holds {', '.join(sorted(others))}" if is_bundle(out) else "is not a bundle"
         raise InputError(

@@ -16,6 +16,8 @@ class ExportConfig:
     policy: Path | None = None
     """The policy: a run of train-policy, or a bundle; default the run of the hardest task in
     runs/. `none` makes a pose-only bundle, which `opendactyl estimate` runs."""
+    imitation: Path | None = None
+    """An imitation network to add: a run of train-imitation, or a bundle that holds one."""
     task: str = ""
     """The bundle's task, where it is not that of the policy's training: a policy trained to
     reorient can also spin."""

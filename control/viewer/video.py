@@ -20,11 +20,13 @@ from opendactyl.control.evaluation.episodes import (
     open_renderer,
 )
 from opendactyl.control.evaluation.evaluate import EvaluateConfig
+from opendactyl.control.runtime.interfaces import PoseSource
 from opendactyl.control.viewer.video_file import FORMATS, open_video
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import new_folder
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.drawing import draw_pose
+from opendactyl.policy.env.env import HandEnv
 from opendactyl.render.episode_views import AXIS_WIDTH, FRAME, SceneView
 from opendactyl.sim.state import State
 from opendactyl.sim.timing import CONTROL_PERIOD
@@ -44,6 +46,8 @@ class RunConfig(EpisodeConfig):
     """Length of the video, unless the episode ends earlier."""
     video: Path = Path("runs/run.mp4")
     """The file to write, .mp4 or .webp (an animated picture)."""
+    imitate: Path | None = None
+    """Imitate the demonstration in this folder; the video ends with the last goal."""
 
     def __post_init__(self) -> None:
         """Raises an `InputError` for values out of range and invalid paths."""
@@ -64,16 +68,24 @@ class VideoRecorder:
     def __init__(self, config: RunConfig) -> None:
         """Loads the bundle, opens the renderers and starts the episode."""
         self.bundle = load_bundle(config.bundle)
-        self.env = make_env(config, self.bundle, 1, config.episode)
+        self.env = self._make_env(config)
         with ExitStack() as stack:
             self._views = stack.enter_context(open_renderer(config.renderer, self.bundle))
             scene = SceneView(self.bundle.object, self.bundle.hand_reference, seed=config.seed)
             self._scene = stack.enter_context(closing(scene))
             self._cameras = make_cameras(config, self.env, 0, self._views)
-            source = make_source(config, self.bundle, self.env, 0, self._cameras)
+            source = self._directed(make_source(config, self.bundle, self.env, 0, self._cameras))
             self.loop = BatchedLoop(self.bundle, self.env, [source])
             self._opened = stack.pop_all()
         self._uses_cameras = config.pose == "vision"
+
+    def _make_env(self, config: RunConfig) -> HandEnv:
+        """The episode's simulation."""
+        return make_env(config, self.bundle, 1, config.episode)
+
+    def _directed(self, source: PoseSource) -> PoseSource:
+        """The pose source, which may set the environment's goal."""
+        return source
 
     def step(self) -> NDArray[np.uint8]:
         """Takes an action; returns the frame before it: scene on the left, cameras on the right."""
@@ -123,7 +135,9 @@ class VideoRecorder:
         self._opened.close()
 
 
-def record_video(config: RunConfig) -> Path:
+def record_video(
+    config: RunConfig, recorder_of: Callable[[RunConfig], VideoRecorder] = VideoRecorder
+) -> Path:
     """Runs one episode and records it; returns its path.
 
     Raises:
@@ -133,7 +147,7 @@ def record_video(config: RunConfig) -> Path:
     new_folder(config.video.parent, resume=True)
     actions = range(round(config.seconds / CONTROL_PERIOD))
     with (
-        closing(VideoRecorder(config)) as recorder,
+        closing(recorder_of(config)) as recorder,
         open_video(config.video, CONTROL_PERIOD) as append,
     ):
         for _ in tqdm(actions, unit="action", desc="recording"):

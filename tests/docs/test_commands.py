@@ -55,6 +55,7 @@ SIZES = {
         "--num-envs": 8, "--horizon": 4, "--minibatches": 2, "--epochs": 1, "--eval-episodes": 2,
         "--max-minutes": 0.03,
     },
+    "train-imitation": {"--tracks": 8, "--batch-size": 8, "--max-minutes": 0.03},
     "evaluate": {"--episodes": 1, "--seconds-per-goal": 0.4, "--video-seconds": 0.4},
     "run": {"--seconds": 0.4},
     "opendactyl.benchmarks.studies.memory": {

@@ -1,0 +1,114 @@
+"""The exported imitation network on onnxruntime."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from opendactyl.control.bundle.load import PoseBundle
+from opendactyl.core.atomic_files import sha256
+from opendactyl.core.cpu import cores
+from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
+from opendactyl.geometry.rotation import Array, quat_to_matrix
+from opendactyl.policy.interface.keyframes import (
+    DROPOUT,
+    FRAME_PERIOD,
+    KEYFRAME_SIZE,
+    MAX_KEYFRAMES,
+    MAX_WAYPOINTS,
+    WAYPOINT_SIZE,
+    encode_waypoints,
+)
+
+IMITATION_FILE = "imitation.onnx"
+CONTRACT: dict[str, Any] = {
+    "inputs": {
+        "demonstration": ["batch", MAX_KEYFRAMES, KEYFRAME_SIZE],
+        "present": ["batch", 3, 3],
+        "waypoints": ["batch", MAX_WAYPOINTS, WAYPOINT_SIZE],
+    },
+    "outputs": {"goal": ["batch", 4], "done": ["batch"]},
+    "demonstration": "keyframes after temporal dropout: rotation matrix in rows (9), rotation in "
+    "the 0.4 s before and after in radians (2), frames since the last keyframe / 20, valid",
+    "waypoints": "orientations at which goals were reached, the latest first, the start last: "
+    "rotation matrix in rows (9), valid",
+    "goal": "orientation in the hand frame, quaternion w, x, y, z",
+    "done": "probability that nothing is left to do",
+    "frame_period_s": FRAME_PERIOD,
+    "dropout": DROPOUT,
+}
+"""Entry of the manifest, with the number of actions that the network knows and its training."""
+
+
+class ImitationSession:
+    """Runs an exported imitation network."""
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        """Loads an `imitation.onnx`.
+
+        Args:
+            path: the file.
+            threads: number of threads; 0 is one per core.
+
+        Raises:
+            InputError: the file is not an ONNX model with these inputs.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or cores()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise InputError(f"{path} is not an ONNX model ({error})") from error
+        names = [port.name for port in self._session.get_inputs()]
+        if sorted(names) != sorted(CONTRACT["inputs"]):
+            raise InputError(f"{path} has the inputs {names}; export the network again")
+
+    def next(
+        self, demonstrations: Array, present: Array, waypoints: Array
+    ) -> tuple[Array, NDArray[np.float64]]:
+        """The next goals after several copies of one demonstration.
+
+        Args:
+            demonstrations: keyframes (C, N, KEYFRAME_SIZE) of each copy.
+            present: the present orientation (4,).
+            waypoints: orientations (K, 4) so far, the start first.
+
+        Returns:
+            Goals (C, 4) in the hand frame, and probabilities (C,) that nothing is left to do.
+        """
+        copies = len(demonstrations)
+        queries = {
+            "present": quat_to_matrix(present),
+            "waypoints": encode_waypoints(waypoints),
+        }
+        feeds = {
+            name: np.repeat(value[None], copies, axis=0).astype(np.float32)
+            for name, value in queries.items()
+        }
+        feeds["demonstration"] = demonstrations.astype(np.float32)
+        goal, done = (np.asarray(v, float) for v in self._session.run(["goal", "done"], feeds))
+        return goal, done
+
+
+def load_imitation(bundle: PoseBundle, threads: int = 0) -> ImitationSession:
+    """Loads the imitation network of a bundle.
+
+    Raises:
+        InputError: the bundle has none, or the file was changed.
+        EnvironmentFailure: the disk failed.
+    """
+    path = bundle.path / IMITATION_FILE
+    if "imitation" not in bundle.manifest or not exists(path):
+        raise InputError(
+            f"{bundle.path} holds no {IMITATION_FILE}; train one with `opendactyl train-imitation` "
+            "and add it with `opendactyl export --imitation RUN`"
+        )
+    if sha256(path) != bundle.manifest["sha256"].get(IMITATION_FILE):
+        raise InputError(f"the checksum of {path} is wrong: the file was changed or damaged")
+    return ImitationSession(path, threads)

@@ -1,0 +1,43 @@
+"""The poses of a recording, as `opendactyl estimate` writes them."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from opendactyl.control.estimation.results import CSV_FILE
+from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import read_optional
+from opendactyl.geometry.rotation import Array, quat_canonical
+from opendactyl.policy.interface.keyframes import FRAME_PERIOD, resample
+
+SHORTEST = 2 * FRAME_PERIOD
+"""Shortest recording in seconds."""
+
+
+def recorded_orientations(folder: Path) -> Array:
+    """The orientations (T, 4) in a recording's poses.csv, one every `FRAME_PERIOD`.
+
+    Pictures have no times: they count as taken at that period.
+
+    Raises:
+        InputError: there is no such file, or it holds no poses in the order of time.
+        EnvironmentFailure: the disk failed.
+    """
+    path = folder / CSV_FILE
+    content = read_optional(path)
+    if content is None:
+        raise InputError(
+            f"{path} does not exist; make it with `opendactyl estimate --images {folder} --out "
+            f"{folder}`"
+        )
+    try:
+        rows = list(csv.DictReader(content.decode().splitlines()))
+        quaternions = [[float(row[f"quaternion_{axis}"]) for axis in "wxyz"] for row in rows]
+        times = np.array([float(row["seconds"] or i * FRAME_PERIOD) for i, row in enumerate(rows)])
+        found = quat_canonical(np.reshape(quaternions, (-1, 4)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} holds no poses ({error!r}); make it again") from error
+    if len(times) < 2 or times[-1] - times[0] < SHORTEST or not (np.diff(times) > 0).all():
+        raise InputError(f"{path} must hold poses of at least {SHORTEST:g} s, in the order of time")
+    return resample(times, found)

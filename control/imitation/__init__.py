@@ -1,0 +1,1 @@
+"""Imitation in the loop: demonstrations, measurement, baselines."""

@@ -1,0 +1,215 @@
+"""Compares the imitation network with an oracle and two baselines, on programs held out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from opendactyl.control.bundle.imitation_session import ImitationSession, load_imitation
+from opendactyl.control.bundle.load import Bundle, load_bundle
+from opendactyl.control.evaluation.episodes import EpisodeConfig
+from opendactyl.control.imitation.baselines import ReplayedGoals
+from opendactyl.control.imitation.demonstrator import DemonstratorGoals, OracleGoals, fits
+from opendactyl.control.imitation.evaluate import record, run_with_goals, summarize
+from opendactyl.control.imitation.goal_rollout import EndingGoals, make_goal_env
+from opendactyl.control.runtime.imitated_goals import ImitatedGoals
+from opendactyl.core.atomic_files import read_json, write_json, write_text
+from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
+from opendactyl.core.run_dir import open_run, to_plain
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.imitation.export import export_imitation
+from opendactyl.policy.imitation.forms import held_out, sample_program
+from opendactyl.policy.imitation.predicate import satisfied
+from opendactyl.policy.imitation.programs import Program
+from opendactyl.vision.estimator import Pose
+
+AGENTS = {
+    "network": "imitation network",
+    "oracle": "oracle, told the program",
+    "replay": "replay of the orientations at rest",
+    "last": "network, last state only",
+}
+ATTEMPTS = 4
+"""Demonstrations tried of a program."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonConfig:
+    """Settings of the comparison."""
+
+    bundle: Path
+    """A bundle with an imitation network."""
+    last: Path | None = None
+    """A run of train-imitation --keyframes last, to compare with."""
+    programs: int = 40
+    """Programs, each of a form that is held out of training."""
+    starts: int = 25
+    """Starts of each program."""
+    pose: str = "sim"
+    """Source of the pose, of the demonstrations too: sim or vision."""
+    renderer: str = "classic"
+    """`classic` or `filament`, for --pose vision."""
+    seed: int = 7000
+    """Seed of programs, demonstrations and starts."""
+    out: Path = Path("runs/imitation-study")
+    """Folder for table.md and results.json."""
+    resume: bool = False
+    """Continue an interrupted comparison."""
+
+    def __post_init__(self) -> None:
+        """Raises an `InputError` for values out of range."""
+        if self.programs < 1 or self.starts < 1:
+            raise InputError("--programs and --starts must be at least 1")
+        self.episodes(0)
+
+    def episodes(self, seed: int) -> EpisodeConfig:
+        """Settings of episodes."""
+        return EpisodeConfig(
+            bundle=self.bundle, pose=self.pose, renderer=self.renderer, seed=self.seed + seed
+        )
+
+
+def held_out_programs(count: int, seed: int) -> list[Program]:
+    """Programs of different forms, all of them held out of training.
+
+    Raises:
+        InputError: there are not that many forms.
+    """
+    rng, found = np.random.default_rng(seed), dict[str, Program]()
+    for _ in range(200 * count):
+        program = sample_program(rng)
+        if held_out(program):
+            found.setdefault(program.kind, program)
+        if len(found) == count:
+            return list(found.values())
+    raise InputError(f"--programs is {count}; only {len(found)} forms were found")
+
+
+def compare(config: ComparisonConfig) -> dict[str, Any]:
+    """Runs every program with every agent; writes and returns the results.
+
+    Raises:
+        InputError: the bundle has no imitation network, or a run cannot be used.
+        EnvironmentFailure: the disk or the renderer failed.
+    """
+    bundle = load_bundle(config.bundle)
+    networks = {"network": load_imitation(bundle)}
+    plain = to_plain(config) | {"bundle_sha256": bundle.identity}
+    out = open_run(
+        config.out, {k: v for k, v in plain.items() if k != "resume"}, resume=config.resume
+    )
+    if config.last is not None:
+        export_imitation(config.last, out / "last.onnx")
+        networks["last"] = ImitationSession(out / "last.onnx")
+    path = out / "episodes.json"
+    rounds: list[dict[str, Any]] = read_json(path) if exists(path) else []
+    programs = held_out_programs(config.programs, config.seed)
+    for number in tqdm(range(len(rounds), config.starts), unit="start"):
+        rounds.append(_round(config, bundle, networks, programs, number))
+        write_json(path, rounds)
+    results = {"settings": plain, "agents": _results(rounds)}
+    write_json(out / "results.json", results)
+    write_text(out / "table.md", make_table(results["agents"]))
+    return results
+
+
+def _round(
+    config: ComparisonConfig, bundle: Bundle, networks: dict[str, ImitationSession],
+    programs: Sequence[Program], number: int,
+) -> dict[str, Any]:  # fmt: skip
+    """A demonstration and an episode of each program with each agent, from one set of starts."""
+    shown = _demonstrations(config, bundle, programs, number)
+    kept = [(p, track) for p, track in zip(programs, shown, strict=True) if track is not None]
+    found: dict[str, Any] = {"failed_demonstrations": len(programs) - len(kept)}
+    for agent in AGENTS:
+        if agent in ("network", "last") and agent not in networks:
+            continue
+        goals = [_goals(agent, networks, p, track) for p, track in kept]
+        episodes = run_with_goals(
+            config.episodes(100_000), bundle, goals, first=number * config.programs
+        )
+        found[agent] = [
+            record(episode, p) | {"program": str(p)}
+            for episode, (p, _) in zip(episodes, kept, strict=True)
+        ]
+    return found
+
+
+def _goals(
+    agent: str, networks: dict[str, ImitationSession], program: Program, track: Array
+) -> EndingGoals:
+    if agent == "oracle":
+        return OracleGoals(program)
+    if agent == "replay":
+        return ReplayedGoals(track)
+    return ImitatedGoals(networks[agent], track[-1:] if agent == "last" else track)
+
+
+def _demonstrations(
+    config: ComparisonConfig, bundle: Bundle, programs: Sequence[Program], number: int
+) -> list[Array | None]:
+    """The orientations (T, 4) that an observer sees of each demonstration; None if all failed."""
+    shown: list[Array | None] = [None] * len(programs)
+    for attempt in range(ATTEMPTS):
+        first = (number * ATTEMPTS + attempt) * len(programs)
+        env = make_goal_env(bundle, len(programs), config.seed, first=first)
+        env.reset()
+        starts = env.object_pose()[1]
+        goals = [
+            _ObservedGoals(p, np.random.default_rng([config.seed, first + i]))
+            for i, p in enumerate(programs)
+        ]
+        for i, program in enumerate(programs):
+            goals[i].done = shown[i] is not None or not fits(program, starts[i])
+        wanted = [i for i, goal in enumerate(goals) if not goal.done]
+        if not wanted:
+            continue
+        episodes = run_with_goals(config.episodes(0), bundle, goals, first)
+        for i in wanted:
+            end = goals[i].times[-1] + 1
+            if episodes[i].done and satisfied(programs[i], episodes[i].track[:end]):
+                shown[i] = np.array(goals[i].observed[:end])
+    return shown
+
+
+class _ObservedGoals(DemonstratorGoals):
+    """A demonstrator whose poses are kept as they were observed."""
+
+    def restart(self) -> None:
+        super().restart()
+        self.observed: list[Array] = []
+
+    def goal(self, pose: Pose) -> Array:
+        self.observed.append(pose.quaternion.copy())
+        return self._goal if self.done else super().goal(pose)
+
+
+def _results(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Rates of each agent, and their ratios to the oracle's."""
+    found = {
+        agent: summarize([r for one in rounds for r in one[agent]])
+        for agent in AGENTS
+        if agent in rounds[0]
+    }
+    for rates in found.values():
+        rates["ratio_to_oracle"] = rates["success"] / max(found["oracle"]["success"], 1e-9)
+    return found
+
+
+def make_table(agents: dict[str, Any]) -> str:
+    """A Markdown table."""
+    lines = [
+        "| agent | n | success | 95 % interval | ratio to the oracle |",
+        "|---|---|---|---|---|",
+    ]
+    for agent, rates in agents.items():
+        low, high = rates["success_interval_95"]
+        lines.append(
+            f"| {AGENTS[agent]} | {rates['n']} | {rates['success']:.3f} | {low:.3f} to {high:.3f} "
+            f"| {rates['ratio_to_oracle']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,160 @@
+"""Records a demonstration in simulation: `opendactyl demonstrate`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from opendactyl.control.bundle.load import Bundle, load_bundle
+from opendactyl.control.estimation.estimate import EstimateConfig, estimate
+from opendactyl.control.estimation.recorded_poses import recorded_orientations
+from opendactyl.control.evaluation.episodes import open_renderer
+from opendactyl.control.evaluation.sim_adapters import SimPose
+from opendactyl.control.imitation.demonstrator import DemonstratorGoals, fits
+from opendactyl.control.imitation.goal_rollout import make_goal_env, run_goal_episodes
+from opendactyl.core.atomic_files import write_text
+from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
+from opendactyl.core.run_dir import new_folder
+from opendactyl.policy.imitation.predicate import satisfied, waypoints
+from opendactyl.policy.imitation.programs import Program, check_object, load_program
+from opendactyl.policy.imitation.tracks import Track
+from opendactyl.render.appearance.config import AppearanceConfig, load_appearance
+from opendactyl.render.appearance.sampling import sample_appearance
+from opendactyl.render.base import RENDERERS
+from opendactyl.render.episode_views import APPEARANCE_STREAM
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.state import State
+
+PROGRAM_FILE = "program.toml"
+"""In a recording whose program is known; the imitation network does not read it."""
+ATTEMPTS = 12
+"""Episodes tried, of which some end in a drop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemonstrateConfig:
+    """Settings of `demonstrate`."""
+
+    program: str
+    """What to demonstrate: a shipped program by name, or a TOML file with a list of steps."""
+    out: Path = Path("runs/demonstration")
+    """Folder of the recording: CAMERA/0000.png …, poses.csv and the overlay as of `estimate`, and
+    program.toml."""
+    bundle: Path = Path("exports/bundle")
+    """The bundle whose policy acts and whose estimator writes poses.csv."""
+    renderer: str = "classic"
+    """`classic` or `filament`."""
+    appearance: str = "dactyl"
+    """Appearance preset or TOML file."""
+    seed: int = 0
+    """Seed of the start, of rests, detours and pauses, and of the appearance."""
+
+    def __post_init__(self) -> None:
+        """Raises an `InputError` for unknown names and values out of range."""
+        if self.renderer not in RENDERERS:
+            raise InputError(f"no renderer {self.renderer!r}; choose {' or '.join(RENDERERS)}")
+        if self.seed < 0:
+            raise InputError(f"--seed is {self.seed}; it must not be negative")
+        load_program(self.program)
+        load_appearance(self.appearance)
+
+
+def demonstrate(config: DemonstrateConfig) -> Path:
+    """Records a demonstration and estimates its poses; returns the folder.
+
+    Raises:
+        InputError: the settings cannot be used, or the policy does not carry out the program.
+        EnvironmentFailure: the disk or the renderer failed.
+    """
+    program, bundle = load_program(config.program), load_bundle(config.bundle)
+    check_object(bundle.object_name)
+    out = new_folder(config.out)
+    states = perform(bundle, program, config.seed)
+    _render(config, bundle, states, load_appearance(config.appearance), out)
+    steps = ", ".join(f'"{step}"' for step in program.steps)
+    write_text(out / PROGRAM_FILE, f"steps = [{steps}]\n")
+    estimate(EstimateConfig(bundle=config.bundle, images=(out,), out=out))
+    return out
+
+
+def perform(bundle: Bundle, program: Program, seed: int) -> list[State]:
+    """The states of a demonstration, one every control period.
+
+    Raises:
+        InputError: the policy does not carry out the program.
+    """
+    for attempt in range(ATTEMPTS):
+        if states := _attempt(bundle, program, seed, attempt):
+            return states
+    raise InputError(
+        f"the policy of {bundle.path} did not carry out `{program}` in {ATTEMPTS} episodes; use a "
+        "bundle of task reorient"
+    )
+
+
+def _attempt(bundle: Bundle, program: Program, seed: int, attempt: int) -> list[State]:
+    """The states of one episode; none if the program was not carried out."""
+    env = make_goal_env(bundle, 1, seed, first=attempt)
+    env.reset()
+    if not fits(program, env.object_pose()[1][0]):
+        return []
+    goals = DemonstratorGoals(program, np.random.default_rng([seed, attempt]))
+    states: list[State] = []
+    (episode,) = run_goal_episodes(
+        bundle, env, [SimPose(env)], [goals], lambda: states.append(env.state(0))
+    )
+    states = states[: goals.times[-1] + 1]
+    good = episode.done and satisfied(program, episode.track[: len(states)])
+    return states if good else []
+
+
+def _render(
+    config: DemonstrateConfig, bundle: Bundle, states: Sequence[State],
+    appearance: AppearanceConfig, out: Path,
+) -> None:  # fmt: skip
+    """Writes CAMERA/0000.png … of the states, in one appearance."""
+    names = bundle.rig.names
+    for name in names:
+        (out / name).mkdir()
+    rng = np.random.default_rng([config.seed, APPEARANCE_STREAM])
+    spec = object_spec(bundle.object)
+    look = sample_appearance(rng, appearance, views=len(names), obj=spec)
+    with open_renderer(config.renderer, bundle) as renderer:
+        for number, state in enumerate(tqdm(states, unit="frame", desc="rendering")):
+            for name, image in zip(names, renderer.render(state, look), strict=True):
+                Image.fromarray(image).save(out / name / f"{number:04d}.png")
+
+
+def recorded_program(folder: Path) -> Program | None:
+    """The program of a recording; None if it is not known.
+
+    Raises:
+        InputError: its file is not a program.
+    """
+    path = folder / PROGRAM_FILE
+    return load_program(str(path)) if exists(path) else None
+
+
+def recorded_track(folder: Path) -> Track:
+    """A recording as a track to learn from.
+
+    Raises:
+        InputError: it has no poses or no program, or the poses do not carry out the program.
+    """
+    program, track = recorded_program(folder), recorded_orientations(folder)
+    if program is None:
+        raise InputError(
+            f"{folder} has no {PROGRAM_FILE}; write what was meant, such as steps = "
+            '["up P", "then", "yaw 90"]'
+        )
+    found = waypoints(program, track)
+    if found is None:
+        raise InputError(
+            f"the poses of {folder} do not carry out `{program}`: each of its goals must be held "
+            "for 0.4 s within 0.4 rad, and the last until the end"
+        )
+    return Track(program, track, found)

@@ -1,0 +1,132 @@
+"""Imitation in closed loop, from other starts than the demonstration's."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import binomtest
+from tqdm import tqdm
+
+from opendactyl.control.bundle.imitation_session import ImitationSession, load_imitation
+from opendactyl.control.bundle.load import Bundle, load_bundle
+from opendactyl.control.estimation.recorded_poses import recorded_orientations
+from opendactyl.control.evaluation.episodes import (
+    EpisodeConfig,
+    make_cameras,
+    make_source,
+    open_renderer,
+)
+from opendactyl.control.evaluation.evaluate import EvaluateConfig
+from opendactyl.control.imitation.demonstrate import recorded_program
+from opendactyl.control.imitation.goal_rollout import (
+    EndingGoals,
+    Episode,
+    make_goal_env,
+    run_goal_episodes,
+)
+from opendactyl.control.runtime.imitated_goals import ImitatedGoals
+from opendactyl.core.atomic_files import read_json, write_json
+from opendactyl.core.optional_files import exists
+from opendactyl.core.run_dir import open_run
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.imitation.predicate import completed, satisfied
+from opendactyl.policy.imitation.programs import Program, check_object
+
+BATCH = 16
+"""Episodes that run together."""
+
+
+def imitated_goals(folder: Path, network: ImitationSession, seed: int) -> ImitatedGoals:
+    """The goals that follow from a recording.
+
+    Raises:
+        InputError: the recording has no poses.
+    """
+    return ImitatedGoals(network, recorded_orientations(folder), seed=seed)
+
+
+def run_with_goals(
+    config: EpisodeConfig, bundle: Bundle, goals: Sequence[EndingGoals], first: int = 0
+) -> list[Episode]:
+    """Runs an episode for each goal source, with poses from where the settings say.
+
+    Args:
+        config: pose source, renderer, appearance and seed.
+        bundle: estimator and policy.
+        goals: the goal sources.
+        first: number of the first episode.
+    """
+    env = make_goal_env(bundle, len(goals), config.seed, first=first)
+    with ExitStack() as stack:
+        renderer = None
+        if config.pose == "vision":
+            renderer = stack.enter_context(open_renderer(config.renderer, bundle))
+        sources = [
+            make_source(
+                config, bundle, env, i,
+                None if renderer is None else make_cameras(config, env, i, renderer),
+            )
+            for i in range(len(goals))
+        ]  # fmt: skip
+        return run_goal_episodes(bundle, env, sources, goals)
+
+
+def evaluate_imitation(config: EvaluateConfig, demonstration: Path) -> dict[str, Any]:
+    """Imitates a recording from other starts; writes and returns `results.json`.
+
+    Raises:
+        InputError: the bundle or the recording cannot be used.
+        EnvironmentFailure: the disk or the renderer failed.
+    """
+    bundle = load_bundle(config.bundle)
+    check_object(bundle.object_name)
+    network = load_imitation(bundle)
+    program = recorded_program(demonstration)
+    track = recorded_orientations(demonstration)
+    out = open_run(config.out, _settings(config, bundle, track), resume=config.resume)
+    path = out / "episodes.json"
+    records: list[dict[str, Any]] = read_json(path) if exists(path) else []
+    with tqdm(total=config.episodes, initial=len(records), unit="episode") as bar:
+        while (first := len(records)) < config.episodes:
+            count = min(BATCH, config.episodes - first)
+            goals = [ImitatedGoals(network, track, seed=first + i) for i in range(count)]
+            for goal, episode in zip(
+                goals, run_with_goals(config, bundle, goals, first), strict=True
+            ):
+                records.append(record(episode, program) | {"goals": goal.reached})
+            write_json(path, records)
+            bar.update(count)
+    results = summarize(records[: config.episodes]) | {"program": program and str(program)}
+    write_json(out / "results.json", results)
+    return results
+
+
+def record(episode: Episode, program: Program | None) -> dict[str, Any]:
+    """What counts of an episode; without a program success is not known."""
+    found: dict[str, Any] = {"done": episode.done, "actions": len(episode.track) - 1}
+    if program is not None:
+        found["success"] = episode.done and satisfied(program, episode.track)
+        found["completed"] = completed(program, episode.track)
+    return found
+
+
+def summarize(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Rates of success and of ending, with their 95 % Wilson intervals."""
+    n = len(records)
+    ended = sum(r["done"] for r in records)
+    found: dict[str, Any] = {"n": n, "ended": ended / n}
+    if all("success" in r for r in records):
+        successes = sum(r["success"] for r in records)
+        found["success"] = successes / n
+        found["success_interval_95"] = list(binomtest(successes, n).proportion_ci(method="wilson"))
+    return found
+
+
+def _settings(config: EvaluateConfig, bundle: Bundle, track: Array) -> dict[str, Any]:
+    """The settings that a resumed evaluation must share."""
+    names = ("pose", "fuse", "appearance", "renderer", "seed")
+    return {name: getattr(config, name) for name in names} | {
+        "bundle_sha256": bundle.identity,
+        "demonstration": track.round(6).tolist(),
+    }

@@ -1,0 +1,123 @@
+"""Episodes in batched physics whose goals come from goal sources, such as an imitation network."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from opendactyl.control.bundle.load import Bundle
+from opendactyl.control.evaluation.batched_loop import BatchedLoop
+from opendactyl.control.runtime.interfaces import GoalSource, HandReading, PoseSource
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.env.env import HandEnv
+from opendactyl.policy.env.episode_types import EnvConfig
+from opendactyl.vision.estimator import Pose
+
+UNLIMITED = 10**9
+"""Goals per episode: the goal source ends it."""
+SECONDS_PER_GOAL = 20.0
+"""An episode ends when the object was nowhere near a goal for this long."""
+MAX_ACTIONS = 900
+"""Length of an episode: 72 s."""
+
+
+class EndingGoals(GoalSource, Protocol):
+    """A goal source that ends."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the last goal is reached."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """What happened to the object."""
+
+    track: Array
+    """True orientations (T, 4), the first before any action."""
+    done: bool
+    """Whether the goal source ended the episode; otherwise a drop or a time-out did."""
+
+
+class DirectedPose:
+    """A pose source that hands each pose to a goal source first, which sets the goal."""
+
+    def __init__(self, source: PoseSource, goals: GoalSource, env: HandEnv, number: int) -> None:
+        """The pose and goals of simulation `number`."""
+        self._source, self._goals, self._env, self._number = source, goals, env, number
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Durations of the pose source."""
+        return dict(self._source.seconds)
+
+    def pose(self, reading: HandReading) -> Pose:
+        """Returns the pose, after setting the environment's goal."""
+        pose = self._source.pose(reading)
+        self._env.goal[self._number] = self._goals.goal(pose)
+        return pose
+
+    def skip(self) -> None:
+        """As the source does."""
+        self._source.skip()
+
+    def restart(self) -> None:
+        """Restarts both."""
+        self._source.restart()
+        self._goals.restart()
+
+    def close(self) -> None:
+        """Closes the source."""
+        self._source.close()
+
+
+def make_goal_env(
+    bundle: Bundle, count: int, seed: int, threads: int = 0, first: int = 0
+) -> HandEnv:
+    """Makes `count` episodes, from number `first` on, whose goals are set from outside."""
+    config = EnvConfig(
+        task="reorient",
+        object=bundle.object,
+        seconds_per_goal=SECONDS_PER_GOAL,
+        max_goals=UNLIMITED,
+        evaluation=True,
+    )
+    return HandEnv(config, count, seed=seed, threads=threads, first_episode=first)
+
+
+def run_goal_episodes(
+    bundle: Bundle,
+    env: HandEnv,
+    sources: Sequence[PoseSource],
+    goals: Sequence[EndingGoals],
+    each_action: Callable[[], object] = lambda: None,
+) -> list[Episode]:
+    """Runs every episode until its goals end, a drop, or a time-out.
+
+    Args:
+        bundle: provides the policy.
+        env: B simulations, see `make_goal_env`.
+        sources: their pose sources.
+        goals: their goal sources.
+        each_action: called before each action.
+    """
+    directed = [
+        DirectedPose(source, goal, env, i)
+        for i, (source, goal) in enumerate(zip(sources, goals, strict=True))
+    ]
+    loop = BatchedLoop(bundle, env, directed)
+    tracks = [[quat] for quat in env.object_pose()[1].copy()]
+    for _ in range(MAX_ACTIONS):
+        running = np.flatnonzero(env.running)
+        if not len(running):
+            break
+        each_action()
+        loop.step()
+        quats = env.object_pose()[1]
+        for i in running:
+            tracks[i].append(quats[i].copy())
+            if goals[i].done:
+                env.running[i] = False
+    return [Episode(np.array(t), g.done) for t, g in zip(tracks, goals, strict=True)]

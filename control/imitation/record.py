@@ -1,0 +1,32 @@
+"""Records a video of an imitation: `opendactyl run --imitate DIR`."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.control.bundle.imitation_session import load_imitation
+from opendactyl.control.imitation.evaluate import imitated_goals
+from opendactyl.control.imitation.goal_rollout import DirectedPose, make_goal_env
+from opendactyl.control.runtime.interfaces import PoseSource
+from opendactyl.control.viewer.video import RunConfig, VideoRecorder
+from opendactyl.policy.env.env import HandEnv
+from opendactyl.policy.imitation.programs import check_object
+
+
+class ImitationRecorder(VideoRecorder):
+    """Records an episode whose goals follow from a demonstration; it ends with the last."""
+
+    def _make_env(self, config: RunConfig) -> HandEnv:
+        assert config.imitate is not None
+        check_object(self.bundle.object_name)
+        self._goals = imitated_goals(config.imitate, load_imitation(self.bundle), config.seed)
+        return make_goal_env(self.bundle, 1, config.seed, first=config.episode)
+
+    def _directed(self, source: PoseSource) -> PoseSource:
+        return DirectedPose(source, self._goals, self.env, 0)
+
+    def step(self) -> NDArray[np.uint8]:
+        """Takes an action; returns the frame before it."""
+        frame = super().step()
+        if self._goals.done:
+            self.env.running[0] = False
+        return frame

@@ -1,0 +1,1 @@
+"""Imitation from one demonstration: programs, tracks, training."""

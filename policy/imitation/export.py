@@ -1,0 +1,51 @@
+"""Export of an imitation network to ONNX."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from opendactyl.core.atomic_files import read_json
+from opendactyl.core.run_dir import CONFIG_NAME
+from opendactyl.models.imitation.network import ExportedImitator
+from opendactyl.models.onnx_file import save_onnx
+from opendactyl.policy.imitation.training import load_network
+from opendactyl.policy.interface.keyframes import (
+    KEYFRAME_SIZE,
+    MAX_KEYFRAMES,
+    MAX_WAYPOINTS,
+    WAYPOINT_SIZE,
+)
+
+OPSET = 20
+
+
+def export_imitation(run: Path, path: Path) -> dict[str, Any]:
+    """Writes `imitation.onnx`; returns the settings of its training.
+
+    Raises:
+        InputError: the run holds no imitation network.
+    """
+    settings = read_json(run / CONFIG_NAME)
+    network = ExportedImitator(load_network(run)).eval()
+    batch = torch.export.Dim("batch", min=1)
+    examples = (
+        torch.zeros(2, MAX_KEYFRAMES, KEYFRAME_SIZE),
+        torch.eye(3).repeat(2, 1, 1),
+        torch.ones(2, MAX_WAYPOINTS, WAYPOINT_SIZE),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            examples,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["demonstration", "present", "waypoints"],
+            output_names=["goal", "done"],
+            dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+            verbose=False,
+        )
+    save_onnx(program, path)
+    return settings

@@ -1,0 +1,37 @@
+"""Random programs, and which of their forms are held out of training."""
+
+import zlib
+
+import numpy as np
+
+from opendactyl.policy.imitation.programs import FACES, MAX_ACTIONS, YAWS, Program
+
+HELD_OUT = 4
+"""Of the forms of programs with three or more actions, one in this many is kept for tests."""
+
+
+def sample_program(rng: np.random.Generator) -> Program:
+    """Draws a program of one to four actions, sometimes repeated, without idle actions."""
+    while True:
+        steps = [_sample_step(rng)]
+        for _ in range(int(rng.choice(4, p=(0.1, 0.25, 0.35, 0.3)))):
+            back = rng.random() < 0.35
+            steps += ["then", "back" if back else _sample_step(rng)]
+        if rng.random() < 0.25:
+            steps.append("repeat 2")
+        program = Program(tuple(steps))
+        expected = (1 + steps.count("then")) * (1 + steps.count("repeat 2"))
+        if expected < MAX_ACTIONS and len(program.actions) == expected:
+            return program
+
+
+def _sample_step(rng: np.random.Generator) -> str:
+    if rng.random() < 0.5:
+        return f"up {rng.choice(list(FACES))}"
+    return f"yaw {rng.choice(YAWS)}"
+
+
+def held_out(program: Program) -> bool:
+    """Whether programs of this form are kept for tests, so that no training sees one."""
+    checksum = zlib.crc32(program.kind.encode())
+    return len(program.actions) >= 3 and checksum % HELD_OUT == 0

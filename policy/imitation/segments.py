@@ -1,0 +1,118 @@
+"""The library of motions in recorded tracks, from which new demonstrations are composed.
+
+A motion leads from one waypoint to the next. Expressed relative to its start, rotated so that its
+goal lies where another action's goal lies, and followed by others, it makes a demonstration of any
+program from any start, with the rests, slips and detours of the recorded one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opendactyl.geometry.rotation import (
+    Array,
+    geodesic_angle,
+    quat_canonical,
+    quat_conjugate,
+    quat_from_axis_angle,
+    quat_multiply,
+    quat_to_rotvec,
+    rotvec_to_quat,
+)
+from opendactyl.policy.imitation.tracks import Track
+from opendactyl.policy.interface.keyframes import MOTION_FRAMES
+
+CANDIDATES = 12
+"""Motions of which the one with the most similar angle to its goal is taken."""
+LONGEST = 240
+"""Longest motion in frames; others are left out."""
+
+
+class Motions:
+    """The motions of tracks."""
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        """Cuts tracks at their waypoints."""
+        paths, rotations, motions = [], [], []
+        for track in tracks:
+            moved = _moved(track.quaternions)
+            for number, action in enumerate(track.program.actions):
+                first, last = track.waypoints[number], track.waypoints[number + 1]
+                if last - first > LONGEST:
+                    continue
+                goal = action.goal(track.quaternions[track.waypoints[: number + 1]])
+                start = quat_conjugate(track.quaternions[first])
+                paths.append(quat_multiply(track.quaternions[first + 1 : last + 1], start))
+                rotations.append(quat_to_rotvec(quat_multiply(goal, start)))
+                motions.append(moved[first + 1 : last + 1])
+        self.lengths = np.array([len(path) for path in paths])
+        """Frames of each motion (S,)."""
+        self._paths = _padded(paths)
+        self._moved = _padded(motions)
+        self._rotations = np.array(rotations)
+        self._angles = np.linalg.norm(self._rotations, axis=-1)
+
+    def choose(self, rotation: Array, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Motions (B,) whose rotation to their goal has about the angle of `rotation` (B, 3)."""
+        candidates = rng.integers(len(self.lengths), size=(len(rotation), CANDIDATES))
+        angle = np.linalg.norm(rotation, axis=-1)[:, None]
+        best = np.abs(self._angles[candidates] - angle).argmin(axis=1)
+        return candidates[np.arange(len(rotation)), best]
+
+    def poses(
+        self, chosen: NDArray[np.int64], rotation: Array, frames: NDArray[np.int64]
+    ) -> tuple[Array, Array, Array]:
+        """Frames of motions, rotated so that they lead to another goal.
+
+        Args:
+            chosen: the motions (B,).
+            rotation: rotation vectors (B, 3) from the start to the new goal, hand frame.
+            frames: the frames (B, M) wanted of each.
+
+        Returns:
+            Rotations (B, M, 4) from the start, and how far the object rotates in the
+            `MOTION_FRAMES` before and after (B, M).
+        """
+        frames = np.clip(frames, 0, self.lengths[chosen][:, None] - 1)
+        path = self._paths[chosen[:, None], frames]
+        own = self._rotations[chosen]
+        align = _between(own, rotation)[:, None]
+        path = quat_multiply(quat_multiply(align, path), quat_conjugate(align))
+        # What is missing to the new goal's angle is added in the course of the motion.
+        angle, wanted = self._angles[chosen], np.linalg.norm(rotation, axis=-1)
+        axis = rotation / np.maximum(wanted, 1e-9)[:, None]
+        old_goal = quat_from_axis_angle(axis, angle)[:, None]
+        left = geodesic_angle(path, old_goal) / np.maximum(angle, 0.3)[:, None]
+        part = np.clip(1 - left, 0.0, 1.0) * (wanted - angle)[:, None]
+        path = quat_multiply(path, rotvec_to_quat(part[..., None] * axis[:, None]))
+        moved = self._moved[chosen[:, None], frames]
+        return quat_canonical(path), moved[..., 0], moved[..., 1]
+
+
+def _moved(quaternions: Array) -> Array:
+    """How far the object rotates before and after each frame (T, 2)."""
+    index = np.arange(len(quaternions))
+    before = quaternions[np.maximum(index - MOTION_FRAMES, 0)]
+    after = quaternions[np.minimum(index + MOTION_FRAMES, len(index) - 1)]
+    return np.stack(
+        [geodesic_angle(before, quaternions), geodesic_angle(quaternions, after)], axis=-1
+    )
+
+
+def _between(own: Array, wanted: Array) -> Array:
+    """The smallest rotations (B, 4) of the directions of `own` (B, 3) to those of `wanted`."""
+    a = own / np.maximum(np.linalg.norm(own, axis=-1, keepdims=True), 1e-9)
+    b = wanted / np.maximum(np.linalg.norm(wanted, axis=-1, keepdims=True), 1e-9)
+    cross = np.cross(a, b)
+    opposite = np.linalg.norm(cross, axis=-1) < 1e-6
+    # Any axis at a right angle serves for opposite directions.
+    other = np.cross(a, np.where(np.abs(a[:, :1]) < 0.9, [[1.0, 0, 0]], [[0, 1.0, 0]]))
+    cross = np.where(opposite[:, None], other, cross)
+    return quat_from_axis_angle(cross, np.arccos(np.clip((a * b).sum(axis=-1), -1.0, 1.0)))
+
+
+def _padded(rows: list[Array]) -> Array:
+    """Arrays (T, C) of different lengths as one (S, max T, C), ended by their last frames."""
+    longest = max(len(row) for row in rows)
+    return np.stack([np.pad(row, ((0, longest - len(row)), (0, 0)), "edge") for row in rows])

@@ -1,0 +1,231 @@
+"""Trains the imitation network: records tracks, then composes demonstrations of programs."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from opendactyl.core.atomic_files import open_atomic
+from opendactyl.core.csv_log import append_row, trim
+from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
+from opendactyl.core.run_dir import open_run
+from opendactyl.core.signals import sigterm_interrupts
+from opendactyl.geometry.rotation import Array
+from opendactyl.models.imitation.network import ImitationNetwork
+from opendactyl.policy.imitation.codes import encode_programs
+from opendactyl.policy.imitation.config import ImitationConfig
+from opendactyl.policy.imitation.dataset import Composer
+from opendactyl.policy.imitation.forms import held_out, sample_program
+from opendactyl.policy.imitation.losses import answer
+from opendactyl.policy.imitation.programs import Program
+from opendactyl.policy.imitation.segments import Motions
+from opendactyl.policy.imitation.tracks import SHARD, Demonstrate, Track, TrackStore
+from opendactyl.policy.interface.keyframes import KEYFRAME_SIZE, MAX_WAYPOINTS
+
+CHECKPOINT = Path("checkpoints") / "last.ckpt"
+CHECKPOINT_SECONDS = 60.0
+FORMS = 2000
+"""Programs drawn for the training; their letters are renamed for each example."""
+VALIDATION_MOTIONS = 10
+"""Of the tracks, one in this many is kept for validation."""
+VALIDATION = 256
+EMA = 0.995
+STEPS, WARM_UP = 4, 100
+"""Steps with examples that are composed together, and steps until the full step size."""
+COLUMNS = ("step", "seconds", "loss", "validation_right", "validation_error_rad")
+
+
+def make_network() -> ImitationNetwork:
+    """The network with the sizes of its inputs."""
+    return ImitationNetwork(KEYFRAME_SIZE, MAX_WAYPOINTS)
+
+
+def training_forms(seed: int, count: int = FORMS) -> list[Program]:
+    """Programs for the training, none of a form that is held out for tests."""
+    rng = np.random.default_rng(seed)
+    found = (sample_program(rng) for _ in iter(int, 1))
+    kept = (program for program in found if not held_out(program))
+    return [next(kept) for _ in range(count)]
+
+
+def train(
+    config: ImitationConfig,
+    demonstrate: Demonstrate,
+    noise: Array,
+    recorded: Sequence[Track] = (),
+) -> Path:
+    """Trains until the time is over; returns the run folder.
+
+    Args:
+        config: the settings.
+        demonstrate: makes tracks in batched physics.
+        noise: covariance (3, 3) of the estimator's rotation vector.
+        recorded: further tracks.
+
+    Raises:
+        InputError: the settings, or an existing run, cannot be used.
+        EnvironmentFailure: the disk failed.
+    """
+    run = open_run(config.out, config.lasting(), resume=config.resume)
+    trainer = Trainer(config, run)
+    with sigterm_interrupts():
+        tracks = trainer.record(demonstrate)
+        trainer.fit([*tracks, *recorded], noise)
+    return run
+
+
+class Trainer:
+    """A training run."""
+
+    def __init__(self, config: ImitationConfig, run: Path) -> None:
+        """Makes the network, or continues with that of the last checkpoint."""
+        self._config, self._run = config, run
+        torch.manual_seed(config.seed)
+        self.network = make_network()
+        self.averaged = AveragedModel(
+            self.network, multi_avg_fn=get_ema_multi_avg_fn(EMA), use_buffers=True
+        )
+        self._optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=0.01
+        )
+        self._step, self._seconds, self._loss = 0, 0.0, math.nan
+        if exists(run / CHECKPOINT):
+            self._restore(load_checkpoint(run))
+            trim(run / "metrics.csv", "step", self._step)
+        self._since = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all sessions of this run."""
+        return self._seconds + time.monotonic() - self._since
+
+    @property
+    def _limit(self) -> float:
+        return 60.0 * self._config.max_minutes
+
+    def record(self, demonstrate: Demonstrate) -> list[Track]:
+        """Records the tracks that are missing; returns all."""
+        store = TrackStore(self._run / "tracks", self._config.seed)
+        shards = math.ceil(self._config.tracks / SHARD)
+        with tqdm(total=shards, initial=len(store.shards), unit="shard", desc="tracks") as bar:
+            while len(store.shards) < shards:
+                store.add(demonstrate, min(SHARD, self._config.tracks))
+                bar.update()
+                self._save()
+        return store.load()
+
+    def fit(self, tracks: Sequence[Track], noise: Array) -> None:
+        """Trains on motions of tracks until the time is over."""
+        config = self._config
+        forms = encode_programs(training_forms(config.seed))
+        last_only = config.keyframes == "last"
+        kept = [t for i, t in enumerate(tracks) if i % VALIDATION_MOTIONS]
+        train, test = (
+            Composer(Motions(some), forms, noise, last_only=last_only)
+            for some in (kept, tracks[::VALIDATION_MOTIONS])
+        )
+        began, saved = self.seconds, time.monotonic()
+        with tqdm(total=round(self._limit - began), unit="s", desc="training") as bar:
+            while True:
+                self._epoch(train, began)
+                bar.n = round(self.seconds - began)
+                bar.set_postfix(step=self._step, loss=f"{self._loss:.3f}", refresh=False)
+                bar.update(0)
+                if self.seconds >= self._limit:
+                    break
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    self._validate(test)
+                    saved = time.monotonic()
+        self._validate(test)
+
+    def _epoch(self, composer: Composer, began: float) -> None:
+        """Some steps; the step size follows the time that is left, down to zero."""
+        rng = np.random.default_rng([self._config.seed, self._step])
+        examples = composer.examples(STEPS * self._config.batch_size, rng)
+        batches = examples.by_length(STEPS)
+        for number in rng.permutation(STEPS):
+            left = 1 - (self.seconds - began) / max(self._limit - began, 1e-9)
+            warm = min(1.0, (self._step + 1) / WARM_UP)
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._config.learning_rate * max(left, 0.01) * warm
+            found = answer(self.network, batches[number])
+            self._optimizer.zero_grad()
+            found.loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self._optimizer.step()
+            self.averaged.update_parameters(self.network)
+            self._step += 1
+            loss = float(found.loss.detach())
+            self._loss = loss if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * loss
+
+    def _validate(self, composer: Composer) -> None:
+        """Measures the averaged network on motions that are not trained on, and saves."""
+        rng = np.random.default_rng(self._config.seed)
+        examples = composer.examples(VALIDATION, rng)
+        with torch.no_grad():
+            found = answer(self.averaged.module, examples)
+        asked = torch.from_numpy(examples.asked)
+        row = {
+            "step": self._step,
+            "seconds": round(self.seconds, 1),
+            "loss": self._loss,
+            "validation_right": float(found.right[asked].float().mean()),
+            "validation_error_rad": float(found.error[asked].median()),
+        }
+        append_row(self._run / "metrics.csv", COLUMNS, row)
+        self._save()
+
+    def _save(self) -> None:
+        (self._run / CHECKPOINT).parent.mkdir(exist_ok=True)
+        with open_atomic(self._run / CHECKPOINT) as file:
+            torch.save(
+                {
+                    "network": self.network.state_dict(),
+                    "averaged": self.averaged.state_dict(),
+                    "optimizer": self._optimizer.state_dict(),
+                    "step": self._step,
+                    "seconds": self.seconds,
+                },
+                file,
+            )
+
+    def _restore(self, value: dict[str, Any]) -> None:
+        self.network.load_state_dict(value["network"])
+        self.averaged.load_state_dict(value["averaged"])
+        self._optimizer.load_state_dict(value["optimizer"])
+        self._step, self._seconds = value["step"], value["seconds"]
+
+
+def load_checkpoint(run: Path) -> dict[str, Any]:
+    """The checkpoint of a run.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = run / CHECKPOINT
+    if not exists(path):
+        raise InputError(
+            f"{run} holds no imitation network; train one with `opendactyl train-imitation`"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} is not a checkpoint of train-imitation ({error})") from error
+
+
+def load_network(run: Path) -> ImitationNetwork:
+    """The averaged network of a run, for export.
+
+    Raises:
+        InputError: the run holds none.
+    """
+    network = AveragedModel(make_network())
+    network.load_state_dict(load_checkpoint(run)["averaged"])
+    return network.module.eval()

@@ -1,0 +1,60 @@
+"""Fixtures: a toy imitation run on demonstrations of the shipped policy, and a bundle with it."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.imitation.demonstrator import estimator_noise, random_demonstrations
+from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.policy.imitation.config import ImitationConfig
+from opendactyl.policy.imitation.training import train
+
+SHIPPED = Path(__file__).parents[3] / "pretrained" / "reorient"
+
+
+@pytest.fixture(scope="session")
+def reorient():
+    return load_bundle(SHIPPED, threads=1)
+
+
+@pytest.fixture(scope="session")
+def imitation_run(home, once, reorient):
+    def make(out):
+        demonstrate = partial(random_demonstrations, reorient, threads=1)
+        config = ImitationConfig(out=out, tracks=10, batch_size=8, max_minutes=0.1)
+        train(config, demonstrate, estimator_noise(reorient))
+
+    return once(home / "imitation", make)
+
+
+@pytest.fixture(scope="session")
+def imitation_bundle(home, once, imitation_run):
+    def make(out):
+        config = ExportConfig(vision=SHIPPED, policy=SHIPPED, imitation=imitation_run, out=out)
+        export_bundle(config)
+
+    return once(home / "imitation-bundle", make)
+
+
+@pytest.fixture
+def write_recording(tmp_path):
+    """Writes a recording's poses.csv, with times unless the period is None."""
+
+    def write(quaternions, period=0.08, program=None):
+        folder = tmp_path / "recording"
+        folder.mkdir(exist_ok=True)
+        times = ["" if period is None else i * period for i in range(len(quaternions))]
+        lines = ["frame,seconds," + ",".join(f"quaternion_{axis}" for axis in "wxyz")]
+        lines += [
+            f"{i},{time}," + ",".join(map(str, q))
+            for i, (time, q) in enumerate(zip(times, np.asarray(quaternions), strict=True))
+        ]
+        (folder / "poses.csv").write_text("\n".join(lines) + "\n")
+        if program:
+            (folder / "program.toml").write_text(program)
+        return folder
+
+    return write

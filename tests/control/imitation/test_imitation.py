@@ -1,0 +1,177 @@
+"""Demonstrations, goals that follow from one, and their measurement in closed loop."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from opendactyl.control.bundle.imitation_session import IMITATION_FILE, load_imitation
+from opendactyl.control.bundle.load import check_bundle, load_bundle
+from opendactyl.control.estimation.recorded_poses import recorded_orientations
+from opendactyl.control.evaluation.episodes import EpisodeConfig
+from opendactyl.control.evaluation.evaluate import EvaluateConfig
+from opendactyl.control.imitation.baselines import ReplayedGoals, resting_orientations
+from opendactyl.control.imitation.demonstrate import recorded_track
+from opendactyl.control.imitation.demonstrator import (
+    OracleGoals,
+    estimator_noise,
+    random_demonstrations,
+)
+from opendactyl.control.imitation.evaluate import evaluate_imitation, run_with_goals
+from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.control.runtime.imitated_goals import HOLD, HeldGoals, ImitatedGoals
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.rotation import geodesic_angle, quat_multiply, random_quat, yaw_quat
+from opendactyl.policy.imitation.forms import held_out
+from opendactyl.policy.imitation.predicate import satisfied
+from opendactyl.policy.imitation.programs import load_program
+from opendactyl.policy.interface.keyframes import FRAME_PERIOD
+from opendactyl.vision.estimator import Pose
+
+
+def pose(quaternion):
+    return Pose(np.zeros(3), np.asarray(quaternion, float), np.eye(6))
+
+
+class TwoGoals(HeldGoals):
+    goals = (yaw_quat(1.5), yaw_quat(3.0))
+
+    def _next(self, waypoints):
+        return self.goals[len(waypoints) - 1] if len(waypoints) < 3 else None
+
+
+def test_a_goal_is_due_when_the_one_before_was_held():
+    goals = TwoGoals()
+    np.testing.assert_array_equal(goals.goal(pose(yaw_quat(0.2))), yaw_quat(1.5))
+    for _ in range(HOLD - 1):
+        goals.goal(pose(yaw_quat(1.3)))
+    goals.goal(pose(yaw_quat(1.0)))  # slipped
+    for _ in range(HOLD - 1):
+        np.testing.assert_array_equal(goals.goal(pose(yaw_quat(1.4))), yaw_quat(1.5))
+    np.testing.assert_array_equal(goals.goal(pose(yaw_quat(1.4))), yaw_quat(3.0))
+    assert goals.reached == 1 and not goals.done
+    for _ in range(HOLD):
+        goals.goal(pose(yaw_quat(3.1)))
+    assert goals.done and goals.reached == 2
+    np.testing.assert_array_equal(goals.goal(pose(yaw_quat(0.0))), yaw_quat(3.0))
+    goals.restart()
+    assert goals.reached == 0 and not goals.done
+
+
+def test_the_resting_orientations_are_found():
+    rng = np.random.default_rng(0)
+    rests = random_quat(rng, (3,))
+    track = [random_quat(rng)]
+    for rest in rests:
+        track += [*random_quat(rng, (4,)), *[rest] * 15]
+    found = resting_orientations(np.array(track))
+    np.testing.assert_allclose(geodesic_angle(found, rests), 0, atol=1e-6)
+    replay = ReplayedGoals(np.array(track))
+    np.testing.assert_array_equal(replay.goal(pose(random_quat(rng))), found[0])
+
+
+def test_demonstrations_carry_out_programs_and_repeat(reorient):
+    made = random_demonstrations(reorient, 5, 4, threads=1)
+    assert len(made) >= 2
+    for track in made:
+        assert satisfied(track.program, track.quaternions)
+        assert not held_out(track.program)
+        assert len(track.waypoints) == len(track.program.actions) + 1
+    again = random_demonstrations(reorient, 5, 4, threads=1)
+    np.testing.assert_array_equal(made[0].quaternions, again[0].quaternions)
+    assert 0.5 < np.rad2deg(np.sqrt(estimator_noise(reorient)[0, 0])) < 3
+
+
+def test_the_oracle_carries_out_a_program_and_a_replay_does_not(reorient):
+    program = load_program("quarter-turns")
+    rng = np.random.default_rng(2)
+    start = random_quat(rng)
+    reached = [start]
+    for action in program.actions:
+        reached.append(action.goal(np.array(reached)))
+    shown = np.repeat(np.array(reached), 20, axis=0)
+    assert satisfied(program, shown)
+    config = EpisodeConfig(seed=77)
+    oracle = run_with_goals(config, reorient, [OracleGoals(program) for _ in range(4)])
+    replay = run_with_goals(config, reorient, [ReplayedGoals(shown) for _ in range(4)])
+    carried_out = [e.done and satisfied(program, e.track) for e in oracle]
+    replayed = [e.done and satisfied(program, e.track) for e in replay]
+    assert sum(carried_out) >= 3 > 1 >= sum(replayed)
+
+
+def test_a_bundle_holds_the_network_and_its_contract(imitation_bundle, tmp_path, capsys):
+    bundle = load_bundle(imitation_bundle, threads=1)
+    contract = bundle.manifest["imitation"]
+    assert contract["dropout"] == 0.95 and contract["actions"] == 6
+    assert (imitation_bundle / IMITATION_FILE).stat().st_size < 2_500_000
+    assert "imitation.onnx" in (imitation_bundle / "README.md").read_text()
+    assert "is valid" in check_bundle(imitation_bundle)
+    track = random_quat(np.random.default_rng(0), (60,))
+    goals = ImitatedGoals(load_imitation(bundle, threads=1), track, copies=3)
+    found = goals.goal(pose([1, 0, 0, 0]))
+    assert np.linalg.norm(found) == pytest.approx(1, abs=1e-4)
+    # Copied along, and replaced like any bundle.
+    again = ExportConfig(
+        vision=imitation_bundle, policy=imitation_bundle, imitation=imitation_bundle,
+        out=tmp_path / "copy",
+    )  # fmt: skip
+    export_bundle(again)
+    export_bundle(again)
+    assert load_bundle(tmp_path / "copy").manifest["imitation"] == contract
+    (tmp_path / "copy" / IMITATION_FILE).write_bytes(b"damaged")
+    with pytest.raises(InputError, match="checksum"):
+        load_imitation(load_bundle(tmp_path / "copy", threads=1))
+
+
+def test_a_bundle_without_a_network_names_the_remedy(bundle):
+    with pytest.raises(InputError, match="export --imitation RUN"):
+        load_imitation(load_bundle(bundle, threads=1))
+
+
+def test_imitations_are_counted_and_resumed(imitation_bundle, write_recording, tmp_path):
+    turn = [yaw_quat(a) for a in np.append(np.linspace(0, np.pi / 2, 20), [np.pi / 2] * 20)]
+    recording = write_recording(turn, program='steps = ["yaw 90"]')
+    config = EvaluateConfig(bundle=imitation_bundle, out=tmp_path / "out", episodes=1, seed=31)
+    first = evaluate_imitation(config, recording)
+    assert first["n"] == 1 and first["program"] == "yaw 90" and 0 <= first["success"] <= 1
+    more = EvaluateConfig(
+        bundle=imitation_bundle, out=tmp_path / "out", episodes=2, seed=31, resume=True
+    )
+    assert evaluate_imitation(more, recording)["n"] == 2
+    records = json.loads((tmp_path / "out/episodes.json").read_text())
+    assert len(records) == 2 and all(r["actions"] > 0 for r in records)
+    other = write_recording([quat_multiply(yaw_quat(1.0), q) for q in turn])
+    with pytest.raises(InputError, match="demonstration"):
+        evaluate_imitation(more, other)
+
+
+@pytest.mark.parametrize("period", [FRAME_PERIOD, 1 / 30, None])
+def test_a_recording_is_read_at_the_period_of_the_network(write_recording, period):
+    angles = np.linspace(0, 1, 61)
+    folder = write_recording(yaw_quat(angles), period)
+    found = recorded_orientations(folder)
+    seconds = 60 * (period or FRAME_PERIOD)
+    assert len(found) == round(seconds / FRAME_PERIOD) + 1
+    expected = np.arange(len(found)) * FRAME_PERIOD / seconds
+    assert geodesic_angle(found, yaw_quat(expected)).max() < 0.03
+
+
+def test_recordings_that_cannot_be_used_are_named(write_recording, tmp_path):
+    with pytest.raises(InputError, match="estimate --images"):
+        recorded_orientations(tmp_path)
+    with pytest.raises(InputError, match=r"at least 0\.16 s"):
+        recorded_orientations(write_recording(yaw_quat(np.zeros(2))))
+    folder = write_recording(yaw_quat(np.zeros(40)))
+    with pytest.raises(InputError, match=r"has no program\.toml"):
+        recorded_track(folder)
+    folder = write_recording(yaw_quat(np.zeros(40)), program='steps = ["yaw 90"]')
+    with pytest.raises(InputError, match="do not carry out `yaw 90`"):
+        recorded_track(folder)
+    (folder / "poses.csv").write_text("frame,seconds\n0,1\n")
+    with pytest.raises(InputError, match="holds no poses"):
+        recorded_orientations(folder)
+    shutil.rmtree(folder)
+    turn = np.append(np.linspace(0, np.pi / 2, 20), [np.pi / 2] * 20)
+    track = recorded_track(write_recording(yaw_quat(turn), program='steps = ["yaw 90"]'))
+    assert track.waypoints.tolist() == [0, 39]

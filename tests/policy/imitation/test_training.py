@@ -1,0 +1,237 @@
+"""Composed demonstrations, the network's training and its export, at toy size."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from opendactyl.control.bundle.imitation_session import ImitationSession
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.rotation import geodesic_angle, quat_multiply, quat_to_rotvec, random_quat
+from opendactyl.models.imitation.network import ExportedImitator
+from opendactyl.policy.imitation import codes
+from opendactyl.policy.imitation.config import ImitationConfig
+from opendactyl.policy.imitation.dataset import Composer
+from opendactyl.policy.imitation.export import export_imitation
+from opendactyl.policy.imitation.forms import held_out, sample_program
+from opendactyl.policy.imitation.losses import answer
+from opendactyl.policy.imitation.predicate import satisfied
+from opendactyl.policy.imitation.programs import Program
+from opendactyl.policy.imitation.segments import Motions
+from opendactyl.policy.imitation.tracks import Track, TrackStore, read_tracks, write_tracks
+from opendactyl.policy.imitation.training import (
+    load_checkpoint,
+    load_network,
+    make_network,
+    train,
+    training_forms,
+)
+from opendactyl.policy.interface.keyframes import encode_waypoints, keyframes
+
+NOISE = np.eye(3) * 1e-8
+MOVING, RESTING = 20, 12
+
+
+def slerp_track(program, rng):
+    """A track that goes straight from goal to goal and rests there."""
+    reached, track, marks = [random_quat(rng)], [], [0]
+    track.append(reached[0])
+    for action in program.actions:
+        goal = action.goal(np.array(reached))
+        relative = quat_to_rotvec(quat_multiply(goal, reached[-1] * [1, -1, -1, -1]))
+        for part in np.append(np.linspace(0, 1, MOVING)[1:], np.ones(RESTING)):
+            angle = np.linalg.norm(relative) * part / 2
+            axis = relative / max(np.linalg.norm(relative), 1e-9)
+            step = np.append(np.cos(angle), np.sin(angle) * axis)
+            track.append(quat_multiply(step, reached[-1]))
+        reached.append(goal)
+        marks.append(len(track) - 1)
+    return Track(program, np.array(track), np.array(marks))
+
+
+def tracks(seed, count):
+    rng = np.random.default_rng(seed)
+    return [slerp_track(sample_program(rng), rng) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def composer():
+    forms = codes.encode_programs(training_forms(0, 40))
+    return Composer(Motions(tracks(0, 30)), forms, NOISE)
+
+
+def test_tracks_are_kept_on_disk(tmp_path):
+    made = tracks(1, 5)
+    write_tracks(tmp_path / "a.npz", made)
+    for one, other in zip(read_tracks(tmp_path / "a.npz"), made, strict=True):
+        assert one.program.steps == other.program.steps
+        np.testing.assert_allclose(one.quaternions, other.quaternions, atol=1e-6)
+        np.testing.assert_array_equal(one.waypoints, other.waypoints)
+        assert satisfied(one.program, one.quaternions)
+    (tmp_path / "b.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match="holds no tracks"):
+        read_tracks(tmp_path / "b.npz")
+
+
+def test_motions_are_composed_to_demonstrations_of_other_programs():
+    """Every frame of composed motions, from other starts: they carry out the other program."""
+    rng = np.random.default_rng(2)
+    motions = Motions(tracks(3, 60))
+    for _ in range(20):
+        program = sample_program(rng)
+        reached = [random_quat(rng)]
+        track = [reached[0][None]]
+        for action in program.actions:
+            rotation = Composer._rotation(action.goal(np.array(reached)), reached[-1])[None]
+            chosen = motions.choose(rotation, rng)
+            frames = np.arange(motions.lengths[chosen[0]])[None]
+            path, before, after = motions.poses(chosen, rotation, frames)
+            assert before.shape == after.shape == frames.shape
+            track.append(quat_multiply(path[0], reached[-1]))
+            reached.append(track[-1][-1])
+        assert satisfied(program, np.concatenate(track))
+
+
+def test_examples_are_consistent(composer):
+    examples = composer.examples(16, np.random.default_rng(0))
+    valid = examples.demonstration[..., -1] == 1
+    for row in range(16):
+        actions = (examples.code[row] != codes.END) & examples.asked[row]
+        assert examples.asked[row].sum() == actions.sum() + 1
+        reached = examples.reached[row][valid[row]]
+        assert reached[0] == 0 and reached[-1] == actions.sum() - 1
+        assert (np.diff(reached) >= 0).all()
+        counts = examples.waypoints[row][..., -1].sum(axis=-1)
+        np.testing.assert_array_equal(counts, np.arange(len(counts)) + 1)
+        np.testing.assert_allclose(
+            examples.waypoints[row, :, 0, :9].reshape(-1, 3, 3), examples.present[row]
+        )
+    again = composer.examples(16, np.random.default_rng(0))
+    np.testing.assert_array_equal(again.demonstration, examples.demonstration)
+    halves = examples.by_length(2)
+    assert sum(len(half.code) for half in halves) == 16
+    assert halves[0].demonstration.shape[1] < examples.demonstration.shape[1]
+
+
+def test_padding_does_not_change_the_answers(composer):
+    torch.manual_seed(0)
+    network = make_network().eval()
+    examples = composer.examples(8, np.random.default_rng(1))
+    short = examples.by_length(8)[0]
+    order = np.argsort(examples.demonstration[..., -1].sum(axis=1))[0]
+    whole = network.answer(
+        network.encode(torch.from_numpy(examples.demonstration)),
+        torch.from_numpy(examples.present), torch.from_numpy(examples.waypoints),
+    )  # fmt: skip
+    alone = network.answer(
+        network.encode(torch.from_numpy(short.demonstration)),
+        torch.from_numpy(short.present), torch.from_numpy(short.waypoints),
+    )  # fmt: skip
+    queries = short.code.shape[1]
+    torch.testing.assert_close(alone.goal[0], whole.goal[order, :queries], atol=1e-4, rtol=1e-4)
+
+
+def test_no_held_out_form_is_trained_on():
+    assert not any(held_out(program) for program in training_forms(5, 200))
+
+
+def test_keyframes_keep_one_of_twenty_frames_and_both_ends():
+    rng = np.random.default_rng(0)
+    track = random_quat(rng, (201,))
+    found = keyframes(track, rng)
+    valid = found[:, -1] == 1
+    assert 11 <= valid.sum() <= 12
+    last = found[valid][-1, :9].reshape(3, 3)
+    w, x, y, z = track[-1]
+    np.testing.assert_allclose(last[2], [2 * (x * z - w * y), 2 * (y * z + w * x),
+                                         1 - 2 * (x * x + y * y)], atol=1e-12)  # fmt: skip
+    assert (keyframes(track, rng) != found).any()
+
+
+@pytest.fixture(scope="module")
+def run(home, once):
+    """A run interrupted after its tracks, and resumed."""
+
+    def make(out):
+        calls = []
+
+        def demonstrate(seed, count):
+            calls.append(seed)
+            return tracks(seed, 40)
+
+        settings = {"out": out, "tracks": 1, "batch_size": 8, "seed": 4}
+        train(ImitationConfig(max_minutes=0.05, **settings), demonstrate, NOISE)
+        train(ImitationConfig(max_minutes=0.1, resume=True, **settings), demonstrate, NOISE)
+        assert calls == [4_000_000]  # the tracks were kept
+
+    return once(home / "imitation", make)
+
+
+def test_a_run_is_resumed_and_learns(run):
+    value = load_checkpoint(run)
+    assert value["step"] > 0 and value["seconds"] > 5
+    assert len(TrackStore(run / "tracks", 4).load()) == 40
+    with pytest.raises(InputError, match="other settings"):
+        train(ImitationConfig(out=run, tracks=1, seed=5, resume=True), tracks, NOISE)
+
+
+def test_the_network_learns_an_action_from_a_demonstration(composer):
+    """Overfits one batch: loss and errors fall."""
+    torch.manual_seed(0)
+    network = make_network()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    examples = composer.examples(8, np.random.default_rng(3))
+    losses = []
+    for _ in range(60):
+        found = answer(network, examples)
+        optimizer.zero_grad()
+        found.loss.backward()
+        optimizer.step()
+        losses.append(float(found.loss.detach()))
+    assert losses[-1] < 0.4 * losses[0]
+
+
+def test_the_exported_network_answers_alike(run, tmp_path):
+    settings = export_imitation(run, tmp_path / "imitation.onnx")
+    assert settings["seed"] == 4
+    session = ImitationSession(tmp_path / "imitation.onnx", threads=1)
+    rng = np.random.default_rng(0)
+    track, waypoints = random_quat(rng, (90,)), random_quat(rng, (3,))
+    copies = np.stack([keyframes(track, rng) for _ in range(3)])
+    goals, done = session.next(copies, waypoints[-1], waypoints)
+    network = ExportedImitator(load_network(run)).eval()
+    with torch.no_grad():
+        expected, probability = network(
+            torch.from_numpy(copies).float(),
+            torch.from_numpy(encode_waypoints(waypoints)[0, :9].reshape(3, 3))
+            .float()
+            .repeat(3, 1, 1),
+            torch.from_numpy(encode_waypoints(waypoints)).float().repeat(3, 1, 1),
+        )
+    assert geodesic_angle(goals, expected.numpy()).max() < 1e-3
+    np.testing.assert_allclose(done, probability.numpy(), atol=1e-4)
+
+
+def test_a_run_without_a_network_is_named(run, tmp_path):
+    with pytest.raises(InputError, match="train one with `opendactyl train-imitation`"):
+        load_checkpoint(tmp_path)
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run/checkpoints/last.ckpt").write_bytes(b"no")
+    with pytest.raises(InputError, match="not a checkpoint of train-imitation"):
+        load_network(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"keyframes": "some"}, {"max_minutes": 0}, {"tracks": 0}, {"learning_rate": 2}]
+)
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(InputError):
+        ImitationConfig(**wrong)
+
+
+def test_a_program_is_not_part_of_what_the_network_reads(composer):
+    """Two programs with the same actions give the same queries."""
+    same = [Program(("yaw 90", "repeat 2")), Program(("yaw 90", "then", "yaw 90"))]
+    rows = codes.encode_programs(same)
+    np.testing.assert_array_equal(rows[0], rows[1])
