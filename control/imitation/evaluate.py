@@ -26,7 +26,7 @@ from opendactyl.control.imitation.goal_rollout import (
     run_goal_episodes,
 )
 from opendactyl.control.runtime.imitated_goals import ImitatedGoals
-from opendactyl.core.atomic_files import read_json, write_json
+from opendactyl.core.atomic_files import json_hash, read_json, write_json
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import open_run
 from opendactyl.geometry.rotation import Array
@@ -128,5 +128,5 @@ def _settings(config: EvaluateConfig, bundle: Bundle, track: Array) -> dict[str,
     names = ("pose", "fuse", "appearance", "renderer", "seed")
     return {name: getattr(config, name) for name in names} | {
         "bundle_sha256": bundle.identity,
-        "demonstration": track.round(6).tolist(),
+        "demonstration_sha256": json_hash(track.round(6).tolist()),
     }

@@ -110,8 +110,8 @@ def run_goal_episodes(
     loop = BatchedLoop(bundle, env, directed)
     tracks = [[quat] for quat in env.object_pose()[1].copy()]
     for _ in range(MAX_ACTIONS):
-        running = np.flatnonzero(env.running)
-        if not len(running):
+        running = [int(i) for i in np.flatnonzero(env.running)]
+        if not running:
             break
         each_action()
         loop.step()

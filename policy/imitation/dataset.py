@@ -140,7 +140,9 @@ class Composer:
         reached[row, ends] = (rows != codes.END).sum(axis=1) - 1
         kept, valid = kept[:, :size], valid[:, :size] & (np.arange(size) <= ends[:, None])
         kept = np.where(valid[..., None], kept, [1.0, 0.0, 0.0, 0.0])
-        encoded = encode(self._noisy(kept, rng), *moved[:, :, :size], frames[:, :size])
+        encoded = encode(
+            self._noisy(kept, rng), moved[0, :, :size], moved[1, :, :size], frames[:, :size]
+        )
         if self._last_only:
             encoded, valid = encoded[row, ends][:, None], np.ones((len(row), 1), dtype=bool)
             reached, size = reached[row, ends][:, None], 1
@@ -190,9 +192,11 @@ class Composer:
             waypoints[:, number, : number + 1, :9] = so_far
             waypoints[:, number, : number + 1, 9] = 1.0
         size = int(asked.sum(axis=1).max())
+        matrices, waypoints, truth = (
+            values[:, :size].astype(np.float32)
+            for values in (matrices, waypoints, quat_to_matrix(goal))
+        )
         return Examples(
-            demonstration, reached, np.take_along_axis(rows, reached, axis=1), *(
-                values[:, :size].astype(np.float32)
-                for values in (matrices, waypoints, quat_to_matrix(goal))
-            ), rows[:, :size], asked[:, :size],
+            demonstration, reached, np.take_along_axis(rows, reached, axis=1), matrices, waypoints,
+            truth, rows[:, :size], asked[:, :size],
         )  # fmt: skip

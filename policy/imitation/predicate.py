@@ -54,7 +54,7 @@ def _pairs(program: Program, track: Array) -> list[NDArray[np.bool_]]:
         if action.kind == "back":
             # OR over the waypoint before the last: where it and the new one agree.
             agree = _held(_near(track, track))
-            reached = (pairs.T.astype(np.float32) @ agree.astype(np.float32)) > 0
+            reached = np.asarray(pairs.T.astype(np.float32) @ agree.astype(np.float32) > 0)
         else:
             reached = pairs.any(axis=0)[:, None] & _held(_at_goal(action, track))
         pairs = reached & later
@@ -65,13 +65,14 @@ def _pairs(program: Program, track: Array) -> list[NDArray[np.bool_]]:
 def _at_goal(action: Action, track: Array) -> NDArray[np.bool_]:
     """Whether each pose is at the goal from each waypoint (T or 1, T)."""
     if action.kind == "up":
-        return (quat_rotate(track, FACES[action.face])[:, 2] > np.cos(TOLERANCE))[None]
+        upward = quat_rotate(track, FACES[action.face])[None, :, 2]
+        return np.asarray(upward > np.cos(TOLERANCE))
     return _near(quat_multiply(yaw_quat(np.deg2rad(action.degrees)), track), track)
 
 
 def _near(goals: Array, track: Array) -> NDArray[np.bool_]:
     """Whether the poses (T, 4) are within the tolerance of goals (G, 4): (G, T)."""
-    return np.abs(goals @ track.T) > np.cos(TOLERANCE / 2)
+    return np.asarray(np.abs(goals @ track.T) > np.cos(TOLERANCE / 2))
 
 
 def _held(near: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -25,6 +25,7 @@ from opendactyl.policy.interface.keyframes import MOTION_FRAMES
 
 CANDIDATES = 12
 """Motions of which the one with the most similar angle to its goal is taken."""
+_TINY = 1e-6
 LONGEST = 240
 """Longest motion in frames; others are left out."""
 
@@ -76,12 +77,14 @@ class Motions:
         """
         frames = np.clip(frames, 0, self.lengths[chosen][:, None] - 1)
         path = self._paths[chosen[:, None], frames]
-        own = self._rotations[chosen]
-        align = _between(own, rotation)[:, None]
+        angle, wanted = self._angles[chosen], np.linalg.norm(rotation, axis=-1)
+        own = self._rotations[chosen] / np.maximum(angle, _TINY)[:, None]
+        # A goal where the object lies has no direction: that of the motion will do.
+        still = (wanted < _TINY)[:, None]
+        axis = np.where(still, own, rotation / np.maximum(wanted, _TINY)[:, None])
+        align = _between(own, axis)[:, None]
         path = quat_multiply(quat_multiply(align, path), quat_conjugate(align))
         # What is missing to the new goal's angle is added in the course of the motion.
-        angle, wanted = self._angles[chosen], np.linalg.norm(rotation, axis=-1)
-        axis = rotation / np.maximum(wanted, 1e-9)[:, None]
         old_goal = quat_from_axis_angle(axis, angle)[:, None]
         left = geodesic_angle(path, old_goal) / np.maximum(angle, 0.3)[:, None]
         part = np.clip(1 - left, 0.0, 1.0) * (wanted - angle)[:, None]
@@ -100,12 +103,10 @@ def _moved(quaternions: Array) -> Array:
     )
 
 
-def _between(own: Array, wanted: Array) -> Array:
-    """The smallest rotations (B, 4) of the directions of `own` (B, 3) to those of `wanted`."""
-    a = own / np.maximum(np.linalg.norm(own, axis=-1, keepdims=True), 1e-9)
-    b = wanted / np.maximum(np.linalg.norm(wanted, axis=-1, keepdims=True), 1e-9)
+def _between(a: Array, b: Array) -> Array:
+    """The smallest rotations (B, 4) of unit vectors `a` (B, 3) to `b` (B, 3)."""
     cross = np.cross(a, b)
-    opposite = np.linalg.norm(cross, axis=-1) < 1e-6
+    opposite = np.linalg.norm(cross, axis=-1) < _TINY
     # Any axis at a right angle serves for opposite directions.
     other = np.cross(a, np.where(np.abs(a[:, :1]) < 0.9, [[1.0, 0, 0]], [[0, 1.0, 0]]))
     cross = np.where(opposite[:, None], other, cross)

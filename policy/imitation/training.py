@@ -170,7 +170,7 @@ class Trainer:
         rng = np.random.default_rng(self._config.seed)
         examples = composer.examples(VALIDATION, rng)
         with torch.no_grad():
-            found = answer(self.averaged.module, examples)
+            found = answer(_module(self.averaged), examples)
         asked = torch.from_numpy(examples.asked)
         row = {
             "step": self._step,
@@ -228,4 +228,10 @@ def load_network(run: Path) -> ImitationNetwork:
     """
     network = AveragedModel(make_network())
     network.load_state_dict(load_checkpoint(run)["averaged"])
-    return network.module.eval()
+    return _module(network).eval()
+
+
+def _module(averaged: AveragedModel) -> ImitationNetwork:
+    network = averaged.module
+    assert isinstance(network, ImitationNetwork)
+    return network
