@@ -37,10 +37,8 @@ LEVELS = {
         ("calibration",), ("documents",), ("bop", "colmap", "kalibr", "opencv", "plain", "ros"),
         ("formats", "convert", "rig_toml"),
     ],
-    "sim": [
-        ("assets", "timing"), ("hands", "objects"), ("state", "object_geoms"), ("scene",),
-        ("initial_states",),
-    ],
+    "sim": [("assets", "timing"), ("hands", "objects"), ("state", "object_geoms"), ("scene",),
+            ("initial_states",)],
     "render": [("appearance", "meshes"), ("base", "scene"), ("opengl", "filament"),
                ("factory", "hand_picture", "object_picture"), ("episode_views",)],
     "models": [("accelerator", "onnx_file", "precision", "weights"),
@@ -58,10 +56,8 @@ LEVELS = {
         ("interface",), ("randomization",), ("env",), ("collection",), ("training",), ("export",),
         ("probe", "imitation"),
     ],
-    "control": [
-        ("bundle",), ("runtime",), ("evaluation", "estimation"), ("packaging", "viewer"),
-        ("imitation",),
-    ],
+    "control": [("bundle",), ("runtime",), ("evaluation", "estimation"),
+                ("packaging", "viewer"), ("imitation",)],
     "benchmarks": [
         ("machine", "measure"), ("support", "peers"), ("suites", "studies"), ("curves",),
         ("report",),

@@ -80,6 +80,7 @@ def make_goal_env(
     config = EnvConfig(
         task="reorient",
         object=bundle.object,
+        hand=bundle.hand_reference,
         seconds_per_goal=SECONDS_PER_GOAL,
         max_goals=UNLIMITED,
         evaluation=True,

@@ -1,6 +1,7 @@
 """Records videos of a bundle: the scene and the camera images, with poses and goal."""
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path

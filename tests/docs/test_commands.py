@@ -42,6 +42,7 @@ RUN_ELSEWHERE = {
     "runs/other": "tests/control/evaluation/test_evaluate.py compares evaluations",
     "opendactyl.benchmarks.studies.ablations": "tests/benchmarks/studies runs it at toy size",
     "opendactyl.benchmarks.studies.wiring": "tests/benchmarks/studies runs it at toy size",
+    "opendactyl.benchmarks.studies.imitation": "tests/control/imitation compares at toy size",
     "opendactyl.policy.probe": "tests/policy/test_probe.py runs it at toy size",
 }
 """Words whose commands are parsed only, with the reason."""

@@ -1,5 +1,6 @@
 """Demonstrations, goals that follow from one, and their measurement in closed loop."""
 
+import dataclasses
 import json
 import shutil
 
@@ -12,6 +13,11 @@ from opendactyl.control.estimation.recorded_poses import recorded_orientations
 from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.control.evaluation.evaluate import EvaluateConfig
 from opendactyl.control.imitation.baselines import ReplayedGoals, resting_orientations
+from opendactyl.control.imitation.comparison import (
+    ComparisonConfig,
+    compare,
+    held_out_programs,
+)
 from opendactyl.control.imitation.demonstrate import recorded_track
 from opendactyl.control.imitation.demonstrator import (
     OracleGoals,
@@ -144,6 +150,22 @@ def test_imitations_are_counted_and_resumed(imitation_bundle, write_recording, t
     other = write_recording([quat_multiply(yaw_quat(1.0), q) for q in turn])
     with pytest.raises(InputError, match="demonstration"):
         evaluate_imitation(more, other)
+
+
+def test_agents_are_compared_and_resumed(imitation_bundle, imitation_run, tmp_path):
+    config = ComparisonConfig(
+        bundle=imitation_bundle, last=imitation_run, programs=2, starts=1, out=tmp_path / "out"
+    )
+    agents = compare(config)["agents"]
+    assert list(agents) == ["network", "oracle", "replay", "last"]
+    assert {rates["n"] for rates in agents.values()} <= {1, 2}
+    assert agents["oracle"]["ratio_to_oracle"] in (0.0, 1.0)
+    assert (tmp_path / "out/table.md").read_text().count("\n") == 6
+    again = compare(dataclasses.replace(config, resume=True))
+    assert again["agents"] == agents
+    assert all(held_out(program) for program in held_out_programs(10, 0))
+    with pytest.raises(InputError, match="only"):
+        held_out_programs(500, 0)
 
 
 @pytest.mark.parametrize("period", [FRAME_PERIOD, 1 / 30, None])
