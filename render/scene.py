@@ -97,9 +97,8 @@ def build_render_scene(
             pos=_HIDDEN.position, contype=0, conaffinity=0, group=0,
         )  # fmt: skip
     visual = spec.visual
-    visual.headlight.ambient = [0.0, 0.0, 0.0]
-    visual.headlight.diffuse = [0.0, 0.0, 0.0]
-    visual.headlight.specular = [0.0, 0.0, 0.0]
+    for kind in ("ambient", "diffuse", "specular"):
+        setattr(visual.headlight, kind, [0.0, 0.0, 0.0])
     visual.map.znear, visual.map.zfar = NEAR, FAR
     # A small shadow map of the hand only is finer and cheaper than a large one of the whole cone.
     visual.quality.shadowsize, visual.map.shadowscale = 384, 0.25

@@ -219,10 +219,9 @@ def _make(
 def _manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
     from opendactyl.render.base import REPEATS
 
-    config, content = resolved.config, resolved.content()
-    obj = resolved.obj
+    config, content, obj = resolved.config, resolved.content(), resolved.obj
     gl = "chosen by each node" if config.ray else os.environ.get("MUJOCO_GL", "")
-    names = map(shard_name, range(config.shard_count))
+    names = list(map(shard_name, range(config.shard_count)))
     return Manifest(
         seed=config.seed,
         num_samples=config.num_samples,
@@ -243,7 +242,5 @@ def _manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
         symmetry=None if obj.symmetry.is_trivial else obj.symmetry.to_dict(),
         hand={"name": resolved.hand.name, "files": resolved.hand.checksums.identity["files"]},
         landmarks=landmarks(resolved.hand, resolved.rig).tolist(),
-        shards=[
-            Shard(name, *config.bounds(n), progress.sums[name]) for n, name in enumerate(names)
-        ],
+        shards=[Shard(x, *config.bounds(n), progress.sums[x]) for n, x in enumerate(names)],
     )

@@ -68,9 +68,8 @@ class HandEnv:
         self.layout = LAYOUTS[config.layout]
         self._distributions = config.distributions()
         self._randomizes = self._distributions != PRESETS["none"]
-        self.scene: Scene = (sized_scene if self._randomizes else load_scene)(
-            config.object, config.hand
-        )
+        make_scene = sized_scene if self._randomizes else load_scene
+        self.scene: Scene = make_scene(config.object, config.hand)
         self.hand_size = HandSize.of(self.scene.hand)
         self.observation_size = layout_size(self.layout, self.hand_size)
         self._simulations = BatchSim(self.scene, num_envs, threads)
@@ -149,8 +148,7 @@ class HandEnv:
             self.running &= outcome == RUNNING
         # Also after the last goal: its value is bootstrapped as after any other.
         self._new_goals(np.flatnonzero(reached), true.object_quaternion[reached])
-        final_policy, final_critic = self._observe(np.arange(self.num_envs), true)
-        policy, critic = final_policy, final_critic
+        policy, critic = final_policy, final_critic = self._observe(np.arange(self.num_envs), true)
         if len(ended):
             policy, critic = policy.copy(), critic.copy()
             policy[ended], critic[ended] = self.restart(ended)
@@ -226,10 +224,8 @@ class HandEnv:
         self.decoder.reset(actuated, where if len(self.decoder.targets) else None)
         targets = self.decoder.targets[ids]
         if self.randomizer is not None:
-            difficulty = self.difficulty
-            self.randomizer.begin(
-                ids, self.episode[ids], targets, difficulty.strength, difficulty.bounds
-            )
+            limits = self.difficulty.strength, self.difficulty.bounds
+            self.randomizer.begin(ids, self.episode[ids], targets, *limits)
         self._simulations.set_state(ids, starts, targets)
         true = self._simulations.measure(ids)
         self._start[ids] = true.object_quaternion
@@ -242,10 +238,8 @@ class HandEnv:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Observations of policy (K, n) and critic (K, m); updates `measured`."""
         measured = true if self.randomizer is None else self.randomizer.sense(true, ids)
-        self.measured.fingertips[ids] = measured.fingertips
-        self.measured.joints[ids] = measured.joints
-        self.measured.object_position[ids] = measured.object_position
-        self.measured.object_quaternion[ids] = measured.object_quaternion
+        for name, values in vars(measured).items():
+            getattr(self.measured, name)[ids] = values
         goal, targets = self.goal[ids], self.decoder.scaled_targets[ids]
         policy = build_observation(self.layout, measured, goal, targets)
         late = self._since_goal[ids] / self._limit

@@ -21,7 +21,6 @@ from opendactyl.policy.randomization.adr import ADR_PRESETS, PolicyAdr
 from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig, load_randomization
 from opendactyl.sim.assets.storage import hand_settings, identity_settings
 from opendactyl.sim.hands.shipped import hand_spec
-from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.objects.shipped import object_spec
 
 ADR_BASE = "dactyl"
@@ -60,7 +59,7 @@ class PolicyConfig:
     file, or automatic with the constants for a few cores (adr) or those of D19 (adr-d19)."""
     object: str = "block"
     """The object in the hand: block, prism, or a TOML file."""
-    hand: str = DEFAULT_HAND
+    hand: str = "shadow"
     """The hand: shadow, shadow-e3m5, allegro, leap, or a TOML file."""
     layout: str = "default"
     """The policy's observation: default, d18 (22 values, D18 Table 2) or joints."""
@@ -163,9 +162,8 @@ class PolicyConfig:
                 f"{self.minibatches}"
             )
         if self.ray_workers > self.num_envs:
-            raise InputError(
-                f"--ray-workers {self.ray_workers} is more than --num-envs {self.num_envs}"
-            )
+            workers = self.ray_workers
+            raise InputError(f"--ray-workers {workers} is more than --num-envs {self.num_envs}")
         self._check_stages()
 
     def _check_stages(self) -> None:
@@ -238,15 +236,13 @@ class PolicyConfig:
         )  # fmt: skip
         plain = {key: value for key, value in to_plain(self).items() if key not in transient}
         # A preset may have other ranges in another version.
-        plain |= identity_settings(object_spec(self.object))
-        plain |= hand_settings(hand_spec(self.hand))
+        plain |= identity_settings(object_spec(self.object)) | hand_settings(hand_spec(self.hand))
         return plain | {"distributions": to_plain(self.ranges)}
 
     @property
     def strengthens(self) -> bool:
         """Whether the strength of the randomization follows the curriculum."""
-        randomized = self.ranges != PRESETS["none"] and self.adr is None
-        return self.strength_curriculum and randomized
+        return self.strength_curriculum and self.adr is None and self.ranges != PRESETS["none"]
 
     @property
     def folder(self) -> Path:

@@ -62,14 +62,14 @@ def urdf_mesh(path: Path, name: str) -> Path:
 
 def _mjcf_files(path: Path, root: ElementTree.Element) -> list[Path]:
     """Files of an MJCF; folders of meshes may be set in an included file."""
-    documents, waiting = [(path, root)], [(path, root)]
-    while waiting:
-        _, document = waiting.pop()
+    documents, unread = [(path, root)], [(path, root)]
+    while unread:
+        _, document = unread.pop()
         for include in document.iter("include"):
             file = path.parent / include.get("file", "")
             if file.is_file():
-                waiting.append((file, parse_xml(file)))
-                documents.append(waiting[-1])
+                unread.append((file, parse_xml(file)))
+                documents.append(unread[-1])
             else:
                 raise InputError(f"model {path} includes {file}, which does not exist")
     compilers = [element for _, document in documents for element in document.iter("compiler")]

@@ -89,7 +89,7 @@ def test_geoms_are_shown_or_hidden_and_share_a_material():
     np.testing.assert_allclose(physics.body_inertia, model.body_inertia)
 
 
-def test_landmarks_are_chosen_on_static_parts_or_given(claw_copy):
+def test_landmarks_are_chosen_on_static_bodies_or_given(claw_copy):
     hand, rig = hand_spec(CLAW), load_rig("dactyl")
     points = landmarks(hand, rig)
     assert points.shape == (10, 3)
