@@ -97,9 +97,9 @@ def export_bundle(config: ExportConfig) -> Path:
 def _write_networks(config: ExportConfig, folder: Path) -> dict[str, Any]:
     """Writes the networks; returns the manifest."""
     # Everything that can be refused comes before the export, which takes half a minute.
+    module = None if is_bundle(config.vision) else finished_estimator(config)
     policies = [] if config.policy == NO_POLICY else [_policy_of(config)]
     hand = common_hand([config.vision, *policies])
-    module = None if is_bundle(config.vision) else finished_estimator(config)
     manifest: dict[str, Any] = {"schema": SCHEMA_VERSION} | CONVENTIONS
     policy, manipulated = {}, None
     if config.policy != NO_POLICY:
