@@ -96,7 +96,7 @@ def test_a_rig_that_does_not_see_the_volume_is_drawn_and_refused(calibration, ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("turn",), "rig turn does not exist; use rig import or rig show"),
+        (("turn",), "rig turn does not exist; use rig import, rig show or rig check"),
         (("import",), "rig import needs the calibration files"),
         (("import", "gone.yml"), "cannot read the calibration gone.yml"),
         (("show", "nosuch"), "no rig 'nosuch'"),

@@ -133,7 +133,7 @@ def test_the_commands_are_found():
         "opendactyl dataset --num-samples 50000 --appearance wide",
         "opendactyl dataset --verify data/train --repair",
         "opendactyl export --check pretrained/spin",
-        "opendactyl evaluate --bundle pretrained/spin --seed 31 --randomization dactyl",
+        "opendactyl evaluate --bundle pretrained/spin --seed 31 --randomization dactyl-loguniform",
         "python opendactyl.benchmarks.studies.ablations base views-1",
         "python opendactyl.policy.probe runs/policy-spin",
     ):
