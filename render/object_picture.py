@@ -1,6 +1,7 @@
 """A picture of an object from six sides, with its keypoints and axes."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,8 @@ DEPTH_TOLERANCE = 0.03
 class _WithoutHand(ClassicRenderer):
     """Renders the object alone."""
 
-    def _draw(self, *, hide_hand: bool, ids: bool = False) -> None:
-        super()._draw(hide_hand=True, ids=ids)
+    def _draw(self, *, hide_hand: bool, ids: bool = False) -> Iterator[int]:
+        return super()._draw(hide_hand=True, ids=ids)
 
 
 def draw_object(name: str) -> Image.Image:
