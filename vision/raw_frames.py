@@ -9,7 +9,7 @@ from PIL import Image
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.undistortion import OUTSIDE, undistort_image, undistortion_map
+from opendactyl.geometry.undistortion import OUTSIDE, Undistortion, undistortion_map
 
 _SAME = 1e-3
 """Largest difference of two cameras that count as the same: relative, and in metres."""
@@ -131,14 +131,17 @@ class _Resampler:
             inside = np.all((pixels >= 0) & (pixels <= frame), axis=-1, keepdims=True)
             # To the outermost pixel centres, so that the border is not blended with black.
             centres = np.clip(pixels / self._reduction, 0.5, frame / self._reduction - 0.5)
-            self._map = np.where(inside, centres, OUTSIDE).astype(np.float32)
+            reduced = (-(-frame // self._reduction)).tolist()
+            self._undistortion = Undistortion(
+                np.where(inside, centres, OUTSIDE).astype(np.float32), *reduced
+            )
 
     def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         image = Image.fromarray(frame)
         if self._box is not None:
             return np.asarray(image.resize(self._size, self._filter, self._box))
         reduced = np.asarray(image.reduce(self._reduction))
-        fine = Image.fromarray(undistort_image(reduced, self._map))
+        fine = Image.fromarray(self._undistortion(reduced))
         return np.asarray(fine.reduce(self._samples))
 
 

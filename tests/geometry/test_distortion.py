@@ -8,7 +8,7 @@ from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.distortion import BROWN_CONRADY, KANNALA_BRANDT, Distortion
 from opendactyl.geometry.rotation import rotvec_to_quat
 from opendactyl.geometry.transforms import pose_matrix
-from opendactyl.geometry.undistortion import sample_numpy, sample_opencv, undistortion_map
+from opendactyl.geometry.undistortion import Undistortion, undistortion_map
 
 LENSES = [
     Distortion(),
@@ -109,7 +109,7 @@ def test_a_lens_without_distortion_has_the_identity_as_its_map():
     found = undistortion_map(_camera(Distortion(), 8, 6))
     np.testing.assert_allclose(found[5, 7], [7.5, 5.5], atol=1e-4)
     image = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(sample_numpy(image, found), image)
+    np.testing.assert_array_equal(Undistortion(found, 8, 6).sample_numpy(image), image)
 
 
 def test_the_map_of_a_region_is_that_part_of_the_whole_map():
@@ -127,7 +127,7 @@ def test_what_the_lens_does_not_see_is_black():
         "wide", 100, 100, np.array([[40.0, 0, 50], [0, 40, 50], [0, 0, 1]]), np.eye(4), lens
     )
     image = np.full((100, 100), 255, np.uint8)
-    corrected = sample_numpy(image, undistortion_map(camera))
+    corrected = Undistortion(undistortion_map(camera), 100, 100).sample_numpy(image)
     assert corrected[50, 50] == 255
     assert corrected[50, 1] == 0  # 51° off the axis, beyond the fold
 
@@ -141,12 +141,32 @@ def test_numpy_samples_as_opencv_does(channels):
     image = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=-1).astype(np.uint8)
     image = image if channels else np.ascontiguousarray(image[..., 0])
     wanted = rng.uniform(-3, 165, (90, 110, 2)).astype(np.float32)
-    found, expected = sample_numpy(image, wanted), sample_opencv(image, wanted)
+    undistortion = Undistortion(wanted, 160, 120)
+    found, expected = undistortion.sample_numpy(image), undistortion.sample_opencv(image)
     assert found.shape == expected.shape == (90, 110, *channels)
     inside = ((wanted > 1) & (wanted < [159, 119])).all(axis=-1)
     assert np.abs(found[inside].astype(int) - expected[inside]).max() <= 1
     far = ((wanted < -1) | (wanted > [161, 121])).any(axis=-1)
     assert not found[far].any() and not expected[far].any()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_numpy_samples_where_the_map_says_within_a_hundredth_of_a_pixel(channels):
+    rng = np.random.default_rng(0)
+    wanted = rng.uniform(0.5, [239.5, 119.5], (70, 90, 2)).astype(np.float32)
+    # In this image, a value times 256 is a sum of pixel distances.
+    ramp = np.add.outer(np.arange(120) % 2, np.arange(240) % 2).astype(np.uint8) * 127
+    image = np.repeat(ramp[..., None], channels, axis=2)
+    low = np.floor(wanted - 0.5).astype(int).clip(0, [238, 118])
+    x, y = np.moveaxis(wanted - 0.5 - low, -1, 0)
+    column, row = np.moveaxis(low, -1, 0)
+    upper = ramp[row, column] * (1 - x) + ramp[row, column + 1] * x
+    lower = ramp[row + 1, column] * (1 - x) + ramp[row + 1, column + 1] * x
+    found = Undistortion(wanted, 240, 120).sample_numpy(image)
+    assert found.shape == (70, 90, channels)
+    # Neighbours differ by 127: half a step of rounding, and a hundredth of a pixel.
+    error = np.abs(found - (upper * (1 - y) + lower * y)[..., None])
+    assert error.max() < 0.5 + 0.01 * 127
 
 
 @pytest.mark.parametrize(
