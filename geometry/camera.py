@@ -19,6 +19,8 @@ MAX_PIXELS = 16384
 
 Roi = tuple[int, int, int, int]
 """Region of interest: left, top, width and height in pixels; it may extend beyond the frame."""
+Frame = tuple[float, float, float, float]
+"""Left, top, width and height of a whole view, in pixels of the image of its region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,8 @@ class Camera:
     """Distortion of the raw image."""
     roi: Roi | None = None
     """The part of the undistorted view that the network observes; None is all of it."""
+    frame: Frame | None = None
+    """Where the whole undistorted view lies, if this camera's image is a region of it."""
 
     def project(self, points_in_hand: ArrayLike) -> tuple[Array, Array]:
         """Projects points (..., 3) in the hand frame into the undistorted view.
@@ -78,20 +82,31 @@ class Camera:
             # Rounded: the region is a choice, not a measurement.
             left, top, *size = np.rint(np.array(roi) * np.tile(scale, 2)).astype(int).tolist()
             roi = (left, top, max(size[0], 1), max(size[1], 1))
+        frame = self.frame
+        if frame is not None:
+            x, y, wide, tall = (np.array(frame) * np.tile(scale, 2)).tolist()
+            frame = (x, y, wide, tall)
         K = np.diag([*scale, 1.0]) @ self.K
-        return replace(self, width=width, height=height, K=K, roi=roi)
+        return replace(self, width=width, height=height, K=K, roi=roi, frame=frame)
 
     def region(self) -> "Camera":
         """The pinhole camera whose image is the region of interest of the undistorted view."""
         left, top, width, height = self.roi or (0, 0, self.width, self.height)
         K = self.K.copy()
         K[:2, 2] -= left, top
-        return Camera(self.name, width, height, K, self.cam_from_hand)
+        frame = (-left, -top, self.width, self.height) if self.roi else None
+        return Camera(self.name, width, height, K, self.cam_from_hand, frame=frame)
 
     @property
     def fovy(self) -> float:
         """Vertical field of view in radians, for a centred principal point."""
         return float(2.0 * np.arctan(self.height / (2.0 * self.K[1, 1])))
+
+    @property
+    def frame_fovy(self) -> float:
+        """As `fovy`, of the whole view if the image is a region of it."""
+        height = self.frame[3] if self.frame else self.height
+        return float(2.0 * np.arctan(height / (2.0 * self.K[1, 1])))
 
 
 def check_camera(camera: Camera) -> None:
@@ -163,8 +178,26 @@ def check_keys(table: dict[str, Any], known: Collection[str], what: str) -> None
             raise InputError(f"{what} has the unknown key {key!r}{hint}; use {', '.join(known)}")
 
 
+def camera_to_dict(camera: Camera) -> dict[str, Any]:
+    """JSON-serialisable form; hashes depend on it, so what a camera lacks has no key."""
+    content = {
+        "name": camera.name,
+        "width": camera.width,
+        "height": camera.height,
+        "K": camera.K.tolist(),
+        "cam_from_hand": camera.cam_from_hand.tolist(),
+    }
+    if camera.distortion:
+        content["distortion"] = camera.distortion.to_dict()
+    if camera.roi is not None:
+        content["roi"] = list(camera.roi)
+    if camera.frame is not None:
+        content["frame"] = list(camera.frame)
+    return content
+
+
 def optional_fields(value: dict[str, Any]) -> dict[str, Any]:
-    """The distortion and the region of interest of a camera's dictionary or table, if present."""
+    """What only some cameras have, if a camera's dictionary or table has it."""
     found: dict[str, Any] = {}
     if "distortion" in value:
         check_keys(value["distortion"], ("model", "coefficients"), "distortion")
@@ -174,6 +207,11 @@ def optional_fields(value: dict[str, Any]) -> dict[str, Any]:
         if len(roi) != 4 or any(type(number) is not int for number in roi):
             raise InputError(f"roi is {roi}; it must be [x, y, width, height], whole pixels")
         found["roi"] = tuple(roi)
+    if "frame" in value:
+        frame = np.array(value["frame"], dtype=np.float64)
+        if frame.shape != (4,) or not np.all(np.isfinite(frame)) or np.any(frame[2:] <= 0):
+            raise InputError(f"frame is {value['frame']}; it must be [x, y, width, height]")
+        found["frame"] = tuple(frame.tolist())
     return found
 
 

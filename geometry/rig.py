@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.geometry.camera import (
     Camera,
+    camera_to_dict,
     check_camera,
     check_keys,
     intrinsics_from_fovy,
@@ -79,13 +80,18 @@ class Rig:
         """The rig for square images of `image_size` pixels."""
         return Rig(self.name, tuple(c.scaled(image_size, image_size) for c in self.cameras))
 
+    def views(self, image_size: int) -> "Rig":
+        """The cameras of square images of what a network observes: `regions`, else whole views."""
+        cameras = (camera.region() if camera.roi else camera for camera in self.cameras)
+        return Rig(self.name, tuple(c.scaled(image_size, image_size) for c in cameras))
+
     def regions(self) -> "Rig":
         """The rig of the pinhole cameras whose images are the regions of interest."""
         return Rig(self.name, tuple(c.region() for c in self.cameras))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable form with full matrices."""
-        return {"name": self.name, "cameras": [_camera_to_dict(c) for c in self.cameras]}
+        return {"name": self.name, "cameras": [camera_to_dict(c) for c in self.cameras]}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Rig":
@@ -109,22 +115,6 @@ class Rig:
             return cls(str(value["name"]), cameras)
         except _UNUSABLE as error:
             raise InputError(f"not a rig: {_explain(error)}") from error
-
-
-def _camera_to_dict(camera: Camera) -> dict[str, Any]:
-    """Without keys for what a camera lacks: hashes of datasets depend on the content."""
-    content = {
-        "name": camera.name,
-        "width": camera.width,
-        "height": camera.height,
-        "K": camera.K.tolist(),
-        "cam_from_hand": camera.cam_from_hand.tolist(),
-    }
-    if camera.distortion:
-        content["distortion"] = camera.distortion.to_dict()
-    if camera.roi is not None:
-        content["roi"] = list(camera.roi)
-    return content
 
 
 _UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)

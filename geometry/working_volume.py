@@ -1,6 +1,7 @@
 """The working volume: which cameras see it, and the region of interest that holds it."""
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -81,21 +82,31 @@ def volume_view(camera: Camera, corners: ArrayLike) -> VolumeView:
 
 
 def check_volume(rig: Rig, corners: ArrayLike) -> None:
-    """Checks that a camera of the rig sees at least a part of the working volume.
+    """Checks that the cameras of a rig see at least a part of the working volume.
+
+    A line on stderr names each camera that does not.
 
     Raises:
         InputError: none does.
     """
-    if any(volume_view(camera, corners).visibility != "none" for camera in rig.cameras):
-        return
-    centre = np.asarray(corners).mean(axis=0)
-    found = {camera.name: likely_mistake(camera, corners) for camera in rig.cameras}
-    likely = "".join(f"; {name} would see it if {text}" for name, text in found.items() if text)
-    raise InputError(
-        f"no camera of rig {rig.name!r} ({', '.join(rig.names)}) sees the working volume around "
-        f"{np.round(centre, 3).tolist()} m in the hand frame{likely}; correct the poses of the "
-        "cameras, hand_from_world or the volume (`opendactyl rig show` draws them)"
-    )
+    blind = [c for c in rig.cameras if volume_view(c, corners).visibility == "none"]
+    around = f"the working volume around {np.round(np.asarray(corners).mean(axis=0), 3).tolist()} m"
+    found = {camera.name: likely_mistake(camera, corners) for camera in blind}
+    if len(blind) == len(rig.cameras):
+        likely = "".join(f"; {name} would see it if {text}" for name, text in found.items() if text)
+        raise InputError(
+            f"no camera of rig {rig.name!r} ({', '.join(rig.names)}) sees {around} in the hand "
+            f"frame{likely}; correct the poses of the cameras, hand_from_world or the volume "
+            "(`opendactyl rig show` draws them)"
+        )
+    for name, text in found.items():
+        likely = f"; it would see it if {text}" if text else ""
+        print(
+            f"opendactyl: camera {name!r} of rig {rig.name!r} does not see {around} in the hand "
+            f"frame, so its images do not show the object{likely}; correct its pose or roi, or "
+            "remove it",
+            file=sys.stderr,
+        )
 
 
 def likely_mistake(camera: Camera, corners: ArrayLike) -> str:

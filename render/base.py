@@ -80,6 +80,20 @@ def geom_classes(scene: Scene) -> NDArray[np.uint8]:
     return classes
 
 
+def outside_frames(rig: Rig) -> NDArray[np.bool_]:
+    """Pixels (V, H, W) of regions of interest that lie beyond the frames of their cameras.
+
+    Real frames have no content there, and neither have rendered images.
+    """
+    masks = []
+    for camera in rig.cameras:
+        left, top, width, height = camera.frame or (0, 0, camera.width, camera.height)
+        x, y = np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5
+        columns, rows = (x > left) & (x < left + width), (y > top) & (y < top + height)
+        masks.append(~(rows[:, None] & columns))
+    return np.stack(masks)
+
+
 def mask_ratio(classes: NDArray[np.uint8], unoccluded: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Ratio (V,) of the object's pixels in `classes` to those in `unoccluded` (both V, H, W)."""
     visible = np.sum(classes == OBJECT, axis=(1, 2))

@@ -17,6 +17,8 @@ from opendactyl.render.appearance.config import PRESETS, load_appearance
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.base import Renderer
 from opendactyl.render.factory import make_renderer
+from opendactyl.render.volume import check_views
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.state import State
@@ -93,7 +95,8 @@ class EpisodeViews:
         self.image_size = image_size
         self._name, self._hand, self._kind = object_name, hand, renderer
         self._object = object_spec(object_name)
-        self._rig, self._ranges = load_rig(rig), load_appearance(appearance)
+        self._rig, self._ranges = load_rig(rig).views(image_size), load_appearance(appearance)
+        check_views(self._rig, self._object, hand_spec(hand))
         self.names = self._rig.names
         self._opened = ExitStack()
 

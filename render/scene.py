@@ -157,12 +157,11 @@ def true_cameras(rig: Rig, appearance: Appearance) -> tuple[Camera, ...]:
         hand_from_cam = invert_pose(camera.cam_from_hand)
         hand_from_cam = hand_from_cam @ pose_matrix(np.zeros(3), rotvec_to_quat(rotvec))
         hand_from_cam[:3, 3] += offset
-        zoom = np.tan(camera.fovy / 2) / np.tan((camera.fovy + fovy) / 2)
+        zoom = np.tan(camera.frame_fovy / 2) / np.tan((camera.frame_fovy + fovy) / 2)
         intrinsics = camera.K.copy()
         intrinsics[[0, 1], [0, 1]] *= zoom
-        cameras.append(
-            Camera(camera.name, camera.width, camera.height, intrinsics, invert_pose(hand_from_cam))
-        )
+        pose = invert_pose(hand_from_cam)
+        cameras.append(Camera(camera.name, camera.width, camera.height, intrinsics, pose))
     return tuple(cameras)
 
 

@@ -100,9 +100,9 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
         "inputs": {"images": ["batch", views, *shape]} | (matrices if module.any_cameras else {}),
         "outputs": outputs,
         "image_size": camera.width,
-        "model": module.hparams["model"],
-        "head": module.hparams["head"],
+        **{name: module.hparams[name] for name in ("model", "head", "priors")},
         "keypoints": np.asarray(module.hparams["points"]).tolist(),
+        "static_landmarks": np.asarray(module.hparams["anchors"]).tolist(),
     }
 
 

@@ -14,7 +14,6 @@ from opendactyl.datasets.format.manifest import load_manifest
 from opendactyl.datasets.format.shards import read_shard
 from opendactyl.datasets.loading.augmentation import Augmentation
 from opendactyl.datasets.loading.datamodule import Item
-from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.losses import pose_loss
 from opendactyl.vision.training.module import PoseModule
@@ -31,7 +30,7 @@ class JpegFolder(Dataset[Item]):
         self._augmentation = Augmentation(config.augment)
         self._items: list[tuple[list[Path], Item]] = []
         manifest = load_manifest(data)
-        keypoints = np.array(manifest.keypoints)
+        keypoints, static = np.array(manifest.keypoints), manifest.load_static_landmarks()
         out.mkdir(parents=True, exist_ok=True)
         for shard in manifest.shards:
             for sample in read_shard(data / shard.name):
@@ -43,7 +42,7 @@ class JpegFolder(Dataset[Item]):
                     "position": label.position.astype(np.float32),
                     "quaternion": label.quaternion.astype(np.float32),
                     "landmarks": label.project(keypoints).astype(np.float32),
-                    "anchors": label.project_fixed(STATIC_LANDMARKS).astype(np.float32),
+                    "anchors": label.project_fixed(static).astype(np.float32),
                     "visible_fraction": label.visible_fraction.astype(np.float32),
                 }
                 self._items.append((paths, item))
@@ -96,7 +95,7 @@ class PlainTraining:
             yield from self._loader
 
     def _step(self, batch: Item) -> int:
-        loss = pose_loss(self._module(batch), batch)["total"]
+        loss = pose_loss(self._module(batch), batch, self._module.position_unit)["total"]
         self._optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self._module.parameters(), 1.0)

@@ -103,9 +103,13 @@ def _show(argv: list[str]) -> None:
     from opendactyl.geometry.rig import load_rig
     from opendactyl.geometry.rig_drawing import describe_camera, draw_rig
     from opendactyl.geometry.working_volume import box_corners, check_volume
+    from opendactyl.render.volume import volume_over_the_palm
+    from opendactyl.sim.hands.shipped import hand_spec
+    from opendactyl.sim.objects.shipped import object_spec
 
-    bounds = config.volume or _volume_over_the_palm()
-    corners = box_corners(bounds[:3], bounds[3:])
+    bounds = config.volume
+    palm = volume_over_the_palm(object_spec("block"), hand_spec())
+    corners = box_corners(bounds[:3], bounds[3:]) if bounds else palm
     rig = load_rig(config.rig)
     buffer = io.BytesIO()
     draw_rig(rig, corners).save(buffer, "PNG")
@@ -127,13 +131,3 @@ def _check(argv: list[str]) -> None:
         "unmirrored, RGB and calibrated. Exit status 2 when a camera fails.",
     )
     check_rig(with_bundle(config, argv))
-
-
-def _volume_over_the_palm() -> tuple[float, ...]:
-    """The space that an upright block fills at the positions of the free states."""
-    from opendactyl.sim.hands.shipped import hand_spec
-    from opendactyl.sim.objects.shipped import object_spec
-
-    low, high = hand_spec().object_positions
-    half = object_spec("block").half_extent
-    return (*(low - half), *(high + half))

@@ -15,7 +15,8 @@ from opendactyl.control.packaging.metrics import metrics_of_run
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.datasets.format.manifest import MANIFEST_NAME, check_hand, load_manifest
+from opendactyl.datasets.format.hand_check import check_hand
+from opendactyl.datasets.format.manifest import MANIFEST_NAME, load_manifest
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.sim.assets.storage import stored_name
@@ -76,13 +77,14 @@ def trained_estimator(
     estimated = object_of(module.hparams["points"]) or stored_name(config.vision, "object")
     _refuse_two_objects(estimated, manipulated)
     rig = Rig.from_dict(module.hparams["rig"])
+    raw_rig = load_rig(config.rig).to_dict() if config.rig else module.hparams["raw_rig"]
     settings = read_json(config.vision / "config.json")
     # The run has no metrics for other cameras or for 8 bits.
     changed = _other_cameras(config, module) or config.quantize
     return {
         "pose": _export_pose(config, module, rig, path) | {"object": estimated},
         "rig": rig.to_dict(),
-        **({"raw_rig": load_rig(config.rig).to_dict()} if config.rig else {}),
+        **({} if raw_rig is None else {"raw_rig": raw_rig}),
         "training": {"vision": settings, "seeds": known_seeds(config.vision)},
         "metrics": {} if changed else metrics_of_run(config.vision),
     }

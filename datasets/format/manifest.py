@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from opendactyl.core.atomic_files import sha256, write_json
@@ -13,9 +15,12 @@ from opendactyl.core.errors import InputError, file_errors
 from opendactyl.core.optional_files import exists, parse_json, read_optional
 from opendactyl.datasets.format.label import INVALID_DATA, SCHEMA_VERSION
 from opendactyl.datasets.format.shards import MAX_SAMPLES, Sample, read_shard
+from opendactyl.datasets.format.statistics import LabelStatistics, Vector
 from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.geometry.symmetry import SymmetryGroup
-from opendactyl.sim.assets.storage import KINDS, stored_identity
+from opendactyl.sim.assets.storage import KINDS
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 
 MANIFEST_NAME = "manifest.json"
@@ -47,7 +52,7 @@ class Manifest:
     num_samples: _Natural
     object: str
     """Name of the object. The files of one that is not shipped are in the folder `object`."""
-    keypoints: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat]]
+    keypoints: list[Vector]
     """The object's corners and face centres (K + F, 3) in the object frame, in metres."""
     num_corners: _Natural
     """The number of corners among the keypoints; corners come first."""
@@ -66,17 +71,30 @@ class Manifest:
     hand: dict[str, Any] | None = None
     """Name and checksums of the files of the hand; None in datasets of earlier versions, whose hand
     is the default one. The files of another hand are in the folder `hand`."""
-    landmarks: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat]] | None = None
+    landmarks: list[Vector] | None = None
     """Points (M, 3) on the hand's static parts, in metres; None as above."""
+    statistics: LabelStatistics | None = None
+    """Statistics of the labels; None in datasets of earlier versions."""
     schema: int = SCHEMA_VERSION
 
     def load_rig(self) -> Rig:
         """The nominal cameras."""
         return Rig.from_dict(self.rig)
 
+    def load_raw_rig(self) -> Rig | None:
+        """The cameras of raw frames, if the images show regions of interest of them."""
+        raw = self.config.get("raw_rig")
+        return None if raw is None else Rig.from_dict(raw)
+
     def load_symmetry(self) -> SymmetryGroup:
         """The object's rotational symmetry."""
         return SymmetryGroup.from_dict(self.symmetry)
+
+    def load_static_landmarks(self) -> Array:
+        """The points (M, 3) that no joint moves."""
+        if self.landmarks is None:
+            return STATIC_LANDMARKS
+        return np.array(self.landmarks, dtype=np.float64).reshape(-1, 3)
 
     @property
     def hand_name(self) -> str:
@@ -96,6 +114,7 @@ class Manifest:
     @model_validator(mode="after")
     def _check(self) -> Self:
         self.load_rig()
+        self.load_raw_rig()
         self.load_symmetry()
         if self.num_corners > len(self.keypoints):
             raise ValueError(f"{self.num_corners} corners among {len(self.keypoints)} keypoints")
@@ -117,32 +136,17 @@ def copy_described(data: Path, out: Path) -> None:
                 shutil.copytree(data / kind, out / kind, dirs_exist_ok=True)
 
 
-def check_hand(path: Path, manifest: Manifest, data: Path) -> None:
-    """Checks that a run or bundle was made for the hand of a dataset.
-
-    Args:
-        path: the run or the bundle.
-        manifest: the dataset's manifest.
-        data: the dataset, for messages.
-
-    Raises:
-        InputError: the hands differ.
-    """
-    name, files = stored_identity(path, "hand") or (DEFAULT_HAND, None)
-    if (name, files) != (manifest.hand_name, manifest.hand_files):
-        other = "other files of " if name == manifest.hand_name else ""
-        raise InputError(
-            f"{path} was made for the hand {name}, {data} shows {other}the hand "
-            f"{manifest.hand_name}; render a dataset with the --hand of its training data"
-        )
+_OPTIONAL = ("symmetry", "hand", "landmarks", "statistics")
+"""Keys that are left out of the file when they are None."""
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes `manifest.json` into a dataset's folder."""
-    content = vars(manifest) | {"shards": [vars(s) for s in manifest.shards]}
-    for name in ("symmetry", "hand", "landmarks"):
-        if content[name] is None:
-            del content[name]
+    content = {
+        name: value
+        for name, value in asdict(manifest).items()
+        if value is not None or name not in _OPTIONAL
+    }
     write_json(folder / MANIFEST_NAME, content)
 
 

@@ -140,16 +140,23 @@ class ResolvedConfig:
     """`ObjectSpec.identity`: of an object that is not shipped."""
     hand_identity: dict[str, Any] | None = None
     """`HandSpec.identity`: of a hand that is not the default one."""
+    raw_rig: Rig | None = None
+    """The cameras of raw frames, if `rig` shows regions of interest of them."""
 
     @classmethod
     def resolve(cls, config: DatasetConfig) -> Self:
         """Loads the rig, the appearance and the object that the settings name."""
         config.check()
-        obj, hand = object_spec(config.object), hand_spec(config.hand)
-        rig = load_rig(config.rig).resized(config.image_size)
+        obj, hand, raw = object_spec(config.object), hand_spec(config.hand), load_rig(config.rig)
         config = dataclasses.replace(config, object=obj.reference, hand=hand.reference)
-        ranges = load_appearance(config.appearance)
-        return cls(config, rig, ranges, object_identity=obj.identity, hand_identity=hand.identity)
+        return cls(
+            config,
+            raw.views(config.image_size),
+            load_appearance(config.appearance),
+            object_identity=obj.identity,
+            hand_identity=hand.identity,
+            raw_rig=raw if any(c.roi for c in raw.cameras) else None,
+        )
 
     @property
     def obj(self) -> ObjectSpec:
@@ -194,7 +201,8 @@ class ResolvedConfig:
             InputError: the content does not describe a dataset, or their files are changed.
         """
         try:
-            resolved = ("rig", "appearance", "states_sha256", "object_identity", "hand_identity")
+            resolved = ("rig", "raw_rig", "appearance", "states_sha256", "object_identity",
+                        "hand_identity")  # fmt: skip
             values = {k: v for k, v in content.items() if k not in resolved}
             identities = {f"{kind}_identity": content.get(f"{kind}_identity") for kind in KINDS}
             values.setdefault("hand", DEFAULT_HAND)
@@ -209,7 +217,9 @@ class ResolvedConfig:
                 for k, v in dict(content["appearance"]).items()
             }
             rig, fingerprint = Rig.from_dict(content["rig"]), content.get("states_sha256", "")
-            return cls(settings, rig, AppearanceConfig(**ranges), fingerprint, **identities)
+            raw = Rig.from_dict(content["raw_rig"]) if "raw_rig" in content else None
+            appearance = AppearanceConfig(**ranges)
+            return cls(settings, rig, appearance, fingerprint, **identities, raw_rig=raw)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{config.out} was made by another version of OpenDactyl ({error}); "
@@ -229,4 +239,6 @@ class ResolvedConfig:
         if self.fingerprint:
             plain["states_sha256"] = self.fingerprint
         plain |= identity_settings(self.obj) | hand_settings(self.hand)
+        if self.raw_rig is not None:
+            plain["raw_rig"] = self.raw_rig.to_dict()
         return plain | {"appearance": to_plain(self.ranges), "rig": self.rig.to_dict()}

@@ -1,14 +1,13 @@
 """Dataset generation; the bytes do not depend on the number or kind of workers."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
 
-from opendactyl.core.atomic_files import json_hash, sha256
+from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists, read_json_optional
 from opendactyl.core.run_dir import (
@@ -22,25 +21,24 @@ from opendactyl.datasets.format.manifest import (
     CARD_NAMES,
     MANIFEST_NAME,
     Manifest,
-    Shard,
     load_manifest,
     write_manifest,
 )
 from opendactyl.datasets.format.shards import shard_name
 from opendactyl.datasets.generation.config import (
-    GENERATION_VERSION,
     DatasetConfig,
     ResolvedConfig,
     uses_opengl,
 )
+from opendactyl.datasets.generation.finished_manifest import finished_manifest
 from opendactyl.datasets.generation.local_workers import pool_shards
 from opendactyl.datasets.generation.progress import Progress, check_generation, lock, reporter
 from opendactyl.datasets.generation.ray_workers import ray_shards
 from opendactyl.datasets.generation.shard_builder import MakeSource, open_source
 from opendactyl.datasets.generation.upload import Uploader
 from opendactyl.render.filament.vulkan import count_devices
-from opendactyl.render.meshes.landmarks import landmarks
 from opendactyl.render.opengl.backend import choose_backend
+from opendactyl.render.volume import check_views
 from opendactyl.sim.assets.storage import stored_files
 
 WriteCard = Callable[[Path], object]
@@ -80,6 +78,7 @@ def generate_resolved(
     config = resolved.config
     fingerprint = open_source(config, make_source).fingerprint
     resolved = dataclasses.replace(resolved, fingerprint=fingerprint)
+    check_views(resolved.rig, resolved.obj, resolved.hand)
     if not config.ray and not exists(config.out / MANIFEST_NAME):
         _check_renderer(config)  # before a folder is created
     new_folder(config.out, resume=config.resume)
@@ -153,7 +152,7 @@ def _finish(
         _check_renderer(resolved.config)  # sets MUJOCO_GL, which the workers inherit
     _make(resolved, make_source, broken, progress, uploader)
     if _has_changed(resolved, expected, progress.sums) or not finished:
-        write_manifest(out, _manifest(resolved, progress))
+        write_manifest(out, finished_manifest(resolved, progress))
     if write_card and (broken or not exists(out / CARD_NAMES[0])):
         write_card(out)
     if uploader:
@@ -214,33 +213,3 @@ def _make(
                 if uploader:
                     uploader.put(shard_name(shard.number), shard.sha256)
         report(todo)
-
-
-def _manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
-    from opendactyl.render.base import REPEATS
-
-    config, content, obj = resolved.config, resolved.content(), resolved.obj
-    gl = "chosen by each node" if config.ray else os.environ.get("MUJOCO_GL", "")
-    names = list(map(shard_name, range(config.shard_count)))
-    return Manifest(
-        seed=config.seed,
-        num_samples=config.num_samples,
-        object=obj.name,
-        keypoints=obj.keypoints.tolist(),
-        num_corners=len(obj.corners),
-        rig=content["rig"],
-        config=content,
-        config_hash=json_hash(content),
-        made_with={
-            "renderer": config.renderer,
-            "gl": gl,
-            "generation": str(GENERATION_VERSION),
-            **(progress.graphics or {}),
-            **progress.versions,
-        },
-        repeats=REPEATS[config.renderer],
-        symmetry=None if obj.symmetry.is_trivial else obj.symmetry.to_dict(),
-        hand={"name": resolved.hand.name, "files": resolved.hand.checksums.identity["files"]},
-        landmarks=landmarks(resolved.hand, resolved.rig).tolist(),
-        shards=[Shard(x, *config.bounds(n), progress.sums[x]) for n, x in enumerate(names)],
-    )

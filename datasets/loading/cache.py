@@ -19,9 +19,8 @@ from opendactyl.core.errors import InputError, file_error
 from opendactyl.core.optional_files import exists
 from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 """Incremented when the content of the cache changes; older caches are rebuilt."""
 PER_VIEW = ("landmarks", "anchors", "visible_fraction")
 """Labels with a view axis."""
@@ -56,6 +55,12 @@ class CachedDataset:
     masks: NDArray[np.uint8] | None = None
     """Memory-mapped pixel classes (N, V, S, S), if the dataset stores them."""
 
+    @property
+    def raw_rig(self) -> Rig | None:
+        """The cameras of raw frames, if the images show regions of interest of them."""
+        raw = self.manifest.load_raw_rig()
+        return None if raw is None else Rig(raw.name, raw.cameras[: len(self.rig.cameras)])
+
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.images)
@@ -87,7 +92,8 @@ def open_dataset(
     rig = manifest.load_rig()
     _check_fits(folder, rig, image_size, views)
     shards = [shard.sha256 for shard in manifest.shards]
-    key = json_hash([CACHE_VERSION, manifest.config_hash, shards, image_size])[:16]
+    landmarks = manifest.load_static_landmarks().tolist()
+    key = json_hash([CACHE_VERSION, manifest.config_hash, shards, image_size, landmarks])[:16]
     root = folder / ".cache" if cache is None else cache
     decoded = root / f"{image_size}-{key}"
     if not exists(decoded / "labels.npz"):
@@ -153,13 +159,13 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
     shape = (count, views, size, size, 3)
     images = _new_array(cache / "images.tmp", shape)
     masks = _new_array(cache / "masks.tmp", shape[:-1]) if manifest.config.get("masks") else None
-    fixed = np.array(manifest.landmarks or STATIC_LANDMARKS)
     keypoints, symmetry = np.array(manifest.keypoints), manifest.load_symmetry()
+    static = manifest.load_static_landmarks()
     labels = {
         "position": np.zeros((count, 3), np.float32),
         "quaternion": np.zeros((count, 4), np.float32),
         "landmarks": np.zeros((count, views, len(keypoints), 2), np.float32),
-        "anchors": np.zeros((count, views, len(fixed), 2), np.float32),
+        "anchors": np.zeros((count, views, len(static), 2), np.float32),
         "visible_fraction": np.zeros((count, views), np.float32),
     }
     with tqdm(total=count, unit="sample", desc=f"decoding {folder}", leave=False) as bar:
@@ -177,7 +183,7 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
                 labels["quaternion"][i] = label.quaternion
                 labels["visible_fraction"][i] = label.visible_fraction
                 labels["landmarks"][i] = np.nan_to_num(label.project(keypoints))
-                labels["anchors"][i] = label.project_fixed(fixed)
+                labels["anchors"][i] = label.project_fixed(static)
                 bar.update()
     for name, array in (("masks", masks), ("images", images)):
         if array is not None:

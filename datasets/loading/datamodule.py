@@ -11,6 +11,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from opendactyl.core.errors import InputError
 from opendactyl.core.worker_process import can_start_workers
+from opendactyl.datasets.format.hand_check import same_hand
 from opendactyl.datasets.format.label import unseeing_cameras
 from opendactyl.datasets.loading.augmentation import Augmentation, AugmentConfig
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
@@ -177,8 +178,7 @@ class PoseDataModule(L.LightningDataModule):
             if unseeing := unseeing_cameras(data.rig.names, data.visible_fraction.max(axis=0)):
                 raise InputError(f"{folder}: {'; '.join(unseeing)}")
             objects = [(m.object, m.object_files) for m in (a, b)]
-            hands = [(m.hand_name, m.hand_files) for m in (a, b)]
-            if a.rig != b.rig or objects[0] != objects[1] or hands[0] != hands[1]:
+            if a.rig != b.rig or objects[0] != objects[1] or not same_hand(a, b):
                 raise InputError(
                     f"{folder} and {val_folder} differ in rig, object or hand; "
                     "make both with the same --rig, --object, --hand and --image-size"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from opendactyl.models.pose.blocks import ResidualBlock, SpatialSoftmax, standardize
 from opendactyl.models.pose.heads import PoseHead
 from opendactyl.models.pose.outputs import PoseOutput
+from opendactyl.models.pose.priors import FORMER, PosePriors
 
 
 class DactylNetwork(nn.Module):
@@ -24,6 +25,7 @@ class DactylNetwork(nn.Module):
         head: str = "9d",
         points: Sequence[Sequence[float]] = (),
         anchors: Sequence[Sequence[float]] = (),
+        priors: PosePriors = FORMER,
     ) -> None:
         """Builds a network for `views` cameras in a fixed order, without `points` and `anchors`."""
         super().__init__()
@@ -37,7 +39,7 @@ class DactylNetwork(nn.Module):
             ResidualBlock(64, 64), ResidualBlock(64, 64),
         )  # fmt: skip
         self.softmax = SpatialSoftmax(64)
-        self.head = PoseHead(views * 128, head, hidden=128)
+        self.head = PoseHead(views * 128, head, priors, hidden=128)
 
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
         """Poses from images uint8 (B, V, H, W, 3); the camera arguments are unused."""

@@ -1,16 +1,18 @@
 """Pose heads: fused features to position, rotation and their uncertainty."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from opendactyl.geometry.torch_rotation import matrix_from_6d, orthogonalize, quat_to_matrix
 from opendactyl.models.pose.outputs import PoseOutput
+from opendactyl.models.pose.priors import PosePriors, PositionPrior
 
 HEADS = {"9d": 9, "6d": 6, "quaternion": 4}
 """Rotation parametrisations and the size of each."""
-CENTRE = (-0.01, 0.0, 0.01)
-SPREAD = 0.03
-"""Positions are predicted as offsets from `CENTRE` (hand frame) in units of `SPREAD`, in metres."""
+ROTATION_LOG_STD = -1.5
+"""First estimate of the rotation's log standard deviation."""
 
 
 def rotation_from_raw(raw: Tensor) -> Tensor:
@@ -30,7 +32,7 @@ def rotation_from_raw(raw: Tensor) -> Tensor:
 class PoseHead(nn.Module):
     """Two dense layers from features to position, rotation and log standard deviations."""
 
-    def __init__(self, features: int, head: str, hidden: int = 256) -> None:
+    def __init__(self, features: int, head: str, priors: PosePriors, hidden: int = 256) -> None:
         """Builds the layers; `head` is a key of `HEADS`."""
         super().__init__()
         if head not in HEADS:
@@ -39,17 +41,17 @@ class PoseHead(nn.Module):
         self.position = nn.Linear(hidden, 3)
         self.rotation = nn.Linear(hidden, HEADS[head])
         self.log_std = nn.Linear(hidden, 2)
+        self.prior = PositionPrior(priors)
         with torch.no_grad():
             self.log_std.weight *= 0.1
-            self.log_std.bias.copy_(torch.tensor([-4.5, -1.5]))
+            self.log_std.bias.copy_(torch.tensor([math.log(priors.unit), ROTATION_LOG_STD]))
 
     def forward(self, features: Tensor) -> PoseOutput:
         """Estimates from features (B, F)."""
         hidden = self.hidden(features)
-        centre = torch.tensor(CENTRE, device=features.device)
         raw = self.rotation(hidden).float()
         return PoseOutput(
-            position=self.position(hidden).float() * SPREAD + centre,
+            position=self.position(hidden).float() * self.prior.scale + self.prior.centre,
             rotation=rotation_from_raw(raw),
             log_std=self.log_std(hidden).float().clamp(-8.0, 2.0),
             raw=raw,

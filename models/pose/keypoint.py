@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
-from opendactyl.models.pose.heads import CENTRE
 from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
+from opendactyl.models.pose.priors import FORMER, PosePriors, PositionPrior
 from opendactyl.models.pose.refinement import (
     normalized_intrinsics,
     refine,
@@ -22,8 +22,9 @@ from opendactyl.models.pose.refinement import (
 )
 from opendactyl.models.pose.triangulation import align, triangulate
 
-PRIOR_STD = (0.1, 1.0)
-"""Standard deviations of the aligned pose as a prior of Gauss-Newton: metres, radians. Wide."""
+PRIOR_ROTATION = 1.0
+"""Standard deviation of the aligned rotation as a prior of Gauss-Newton, in radians. Wide, as is
+that of the position: `PosePriors.reach`."""
 
 
 class KeypointNetwork(nn.Module):
@@ -41,6 +42,7 @@ class KeypointNetwork(nn.Module):
         head: str = "9d",
         points: Sequence[Sequence[float]],
         anchors: Sequence[Sequence[float]],
+        priors: PosePriors = FORMER,
     ) -> None:
         """Builds the layers; see `build_pose_network`. `views` and `head` are unused."""
         super().__init__()
@@ -53,6 +55,7 @@ class KeypointNetwork(nn.Module):
             nn.Linear(CONTEXT + landmarks, 128), nn.ReLU(), nn.Linear(128, landmarks)
         )
         self.log_scale = nn.Parameter(torch.zeros(2))
+        self.prior = PositionPrior(priors)
         with torch.no_grad():
             self.certainty[2].bias.fill_(-3.0)  # pyright: ignore
 
@@ -72,13 +75,12 @@ class KeypointNetwork(nn.Module):
         self, keypoints: Tensor, log_std: Tensor, cameras: tuple[Tensor, Tensor]
     ) -> PoseOutput:
         observations = stabilize(keypoints, log_std, self.points, self.anchors, cameras)
-        triangulated, certainty = triangulate(
-            observations, torch.tensor(CENTRE, device=keypoints.device)
-        )
+        reach = self.prior.reach
+        triangulated, certainty = triangulate(observations, self.prior.centre, reach)
         # Detached: Gauss-Newton converges to the same pose from any start nearby, and the gradient
         # of the alignment's rotation is unbounded for degenerate points.
         position, rotation = align(self.points, triangulated.detach(), certainty.detach())
-        prior = torch.tensor(PRIOR_STD, device=keypoints.device).pow(-2)
+        prior = torch.stack([reach, torch.full_like(reach, PRIOR_ROTATION)]).pow(-2)
         prior = prior.expand(keypoints.shape[0], 2)  # Not len(): it would fix the exported batch.
         position, rotation, covariance = refine(position, rotation, prior, observations)
         log_std_pose, relative = split_covariance(covariance, self.log_scale)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
 from opendactyl.models.pose.heads import PoseHead
 from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
+from opendactyl.models.pose.priors import FORMER, PosePriors
 from opendactyl.models.pose.refinement import (
     normalized_intrinsics,
     refine,
@@ -38,6 +39,7 @@ class LandmarkNetwork(nn.Module):
         head: str = "9d",
         points: Sequence[Sequence[float]],
         anchors: Sequence[Sequence[float]],
+        priors: PosePriors = FORMER,
     ) -> None:
         """Builds a network for `views` cameras in a fixed order; see `build_pose_network`."""
         super().__init__()
@@ -51,7 +53,7 @@ class LandmarkNetwork(nn.Module):
             nn.Linear(CONTEXT + landmarks, 128), nn.ReLU(), nn.Linear(128, self.supervised)
         )
         self.fuse = nn.Sequential(nn.Linear(views * (3 * landmarks + CONTEXT), 320), nn.ReLU())
-        self.head = PoseHead(320, head)
+        self.head = PoseHead(320, head, priors)
         self.spread = nn.Linear(320, 2)
         with torch.no_grad():
             self.certainty[2].bias.fill_(-3.0)  # pyright: ignore

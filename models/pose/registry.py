@@ -26,8 +26,8 @@ def build_pose_network(name: str, **options: Any) -> nn.Module:
 
     Args:
         name: one of `POSE_NETWORKS`.
-        **options: `views`, `head`, `points` (keypoints of the object (K, 3), object frame) and
-            `anchors` (points (M, 3) fixed in the hand frame).
+        **options: `views`, `head`, `points` (keypoints of the object (K, 3), object frame),
+            `anchors` (points (M, 3) fixed in the hand frame) and `priors` (`PosePriors`).
 
     Raises:
         ValueError: the name is unknown.

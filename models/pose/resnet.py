@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from opendactyl.models.pose.blocks import standardize
 from opendactyl.models.pose.heads import PoseHead
 from opendactyl.models.pose.outputs import PoseOutput
+from opendactyl.models.pose.priors import FORMER, PosePriors
 
 POOLED = 2
 """Cells per side that the last map of each view is pooled to before concatenation."""
@@ -25,6 +26,7 @@ class ResnetNetwork(nn.Module):
         head: str = "9d",
         points: Sequence[Sequence[float]] = (),
         anchors: Sequence[Sequence[float]] = (),
+        priors: PosePriors = FORMER,
     ) -> None:
         """Builds a ResNet of 18 or 50 layers, without `points` and `anchors`."""
         super().__init__()
@@ -35,7 +37,7 @@ class ResnetNetwork(nn.Module):
         tower.avgpool = nn.AdaptiveAvgPool2d(POOLED)
         self.tower = tower
         self.fuse = nn.Sequential(nn.Linear(views * channels * POOLED**2, 512), nn.ReLU())
-        self.head = PoseHead(512, head)
+        self.head = PoseHead(512, head, priors)
 
     def load_backbone(self, weights: dict[str, Tensor]) -> None:
         """Loads the tower's weights from a torchvision state dict, without its classifier.

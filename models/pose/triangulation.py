@@ -7,11 +7,8 @@ from opendactyl.geometry.torch_rotation import orthogonalize
 from opendactyl.models.pose.linalg import invert_3x3
 from opendactyl.models.pose.refinement import Observations
 
-CENTRE_STD = 0.1
-"""Prior standard deviation of a point around the centre, in metres, per axis."""
 
-
-def triangulate(observations: Observations, centre: Tensor) -> tuple[Tensor, Tensor]:
+def triangulate(observations: Observations, centre: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
     """Triangulates image points, with a weak Gaussian prior around a centre.
 
     The equations of the linear method are divided by the centre's depth, so that residuals are
@@ -20,6 +17,7 @@ def triangulate(observations: Observations, centre: Tensor) -> tuple[Tensor, Ten
     Args:
         observations: image points and cameras.
         centre: approximate position of the object (3,), hand frame.
+        reach: standard deviation () of the prior, in metres, per axis.
 
     Returns:
         Points (B, K, 3) in metres, hand frame, and their inverse variances (B, K).
@@ -31,7 +29,7 @@ def triangulate(observations: Observations, centre: Tensor) -> tuple[Tensor, Ten
     jacobian, residual = rows[..., :3], rows[..., 3] + rows[..., :3] @ centre
     weighted = jacobian * observations.weight[..., None, None]
     information = torch.einsum("bvkij,bvkil->bkjl", weighted, jacobian)
-    information = information + torch.eye(3, device=centre.device) / CENTRE_STD**2
+    information = information + torch.eye(3, device=centre.device) * reach.pow(-2)
     gradient = torch.einsum("bvkij,bvki->bkj", weighted, residual)
     covariance = invert_3x3(information)
     points = centre - (covariance @ gradient[..., None])[..., 0]

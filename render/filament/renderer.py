@@ -18,7 +18,13 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
-from opendactyl.render.base import MAX_FRAMEBUFFER, OBJECT, geom_classes, mask_ratio
+from opendactyl.render.base import (
+    MAX_FRAMEBUFFER,
+    OBJECT,
+    geom_classes,
+    mask_ratio,
+    outside_frames,
+)
 from opendactyl.render.filament.scene import FilamentScene
 from opendactyl.render.scene import FAR, NEAR, apply_appearance, build_render_scene, true_cameras
 from opendactyl.sim.hands.model import HAND_GROUP
@@ -81,6 +87,7 @@ class FilamentRenderer:
         self._scale = supersampling
         self._data = mujoco.MjData(self.render_scene.model)
         self._classes = geom_classes(self.render_scene.scene)
+        self._outside = outside_frames(rig)
         self._cameras: tuple[Camera, ...] = rig.cameras
         sizes = {"image": self._row(supersampling), "ids": self._row(1), "depth": self._row(1)}
         self._filament_scene = FilamentScene(self.render_scene, sizes)
@@ -101,6 +108,7 @@ class FilamentRenderer:
         mujoco.mj_kinematics(self.render_scene.model, self._data)
         self._filament_scene.update(self._data, appearance)
         pixels = _tone_map(self._render_views("image", "DEFAULT", self._scale), self._scale)
+        pixels[self._outside] = 0
         if out is None:
             return pixels
         out[...] = pixels
@@ -119,7 +127,8 @@ class FilamentRenderer:
         self._check_open()
         pixels = self._render_views("ids", "SEGMENTATION_BY_ID").astype(np.int64)
         codes = pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)
-        return np.where(codes > self.render_scene.model.ngeom, 0, codes) - 1
+        unknown = (codes > self.render_scene.model.ngeom) | self._outside
+        return np.where(unknown, 0, codes) - 1
 
     def segment(self) -> NDArray[np.uint8]:
         """The classes (V, H, W) of the last rendered frame: 0 background, 1 hand, 2 object."""

@@ -13,7 +13,13 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
-from opendactyl.render.base import MAX_FRAMEBUFFER, OBJECT, geom_classes, mask_ratio
+from opendactyl.render.base import (
+    MAX_FRAMEBUFFER,
+    OBJECT,
+    geom_classes,
+    mask_ratio,
+    outside_frames,
+)
 from opendactyl.render.opengl.context import open_context
 from opendactyl.render.scene import apply_appearance, build_render_scene, true_cameras
 from opendactyl.sim.hands.model import HAND_GROUP
@@ -75,6 +81,7 @@ class ClassicRenderer:
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 10)
         self._texture_ids = [model.texture(name).id for name in ("floor", "wall")]
         self._classes = geom_classes(self.render_scene.scene)
+        self._outside = outside_frames(rig)
 
     def render(
         self, state: State, appearance: Appearance, out: NDArray[np.uint8] | None = None
@@ -92,6 +99,7 @@ class ClassicRenderer:
             framebuffer = Image.fromarray(self._read_framebuffer(views, self._scale))
             rows.append(self._split(np.asarray(framebuffer.reduce(self._scale))))
         pixels = np.concatenate(rows) if len(rows) > 1 else rows[0]
+        pixels[self._outside] = 0
         if out is None:
             return pixels
         out[...] = pixels
@@ -200,7 +208,7 @@ class ClassicRenderer:
         for geom in self._scene.geoms[: self._scene.ngeom]:
             if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
                 lookup[geom.segid + 1] = geom.objid
-        return lookup[np.minimum(codes, len(lookup) - 1)]
+        return np.where(self._outside, -1, lookup[np.minimum(codes, len(lookup) - 1)])
 
     def close(self) -> None:
         """Frees the graphics context. Further calls have no effect."""

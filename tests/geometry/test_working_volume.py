@@ -1,6 +1,7 @@
 """Regions of interest, and which cameras see the working volume."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,21 @@ def test_the_camera_of_a_region_shifts_the_pixels():
     np.testing.assert_allclose(
         half.region().project(point)[0], region.scaled(60, 100).project(point)[0]
     )
+
+
+def test_a_region_knows_the_frame_that_it_is_a_part_of():
+    camera = _camera(roi=(30, -20, 120, 200))
+    rig = Rig("r", (camera, replace(_camera(), name="whole"))).views(60)
+    region, whole = rig.cameras
+    assert region.frame == (-15.0, 6.0, 200.0, 90.0) and whole.frame is None
+    assert region.frame_fovy == pytest.approx(camera.fovy) == pytest.approx(whole.fovy)
+    content = rig.to_dict()
+    assert "frame" not in content["cameras"][1]
+    assert Rig.from_dict(content).cameras[0].frame == region.frame
+    for wrong in ([0, 0, 0, 10], [0, 0, 10], [0, 0, np.nan, 10]):
+        content["cameras"][0]["frame"] = wrong
+        with pytest.raises(InputError, match=r"frame is .* must be \[x, y, width, height\]"):
+            Rig.from_dict(content)
 
 
 def test_the_picture_shows_every_camera_with_its_region():

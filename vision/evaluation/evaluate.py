@@ -11,7 +11,8 @@ from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, new_folder
-from opendactyl.datasets.format.manifest import Manifest, check_hand, load_manifest
+from opendactyl.datasets.format.hand_check import check_hand
+from opendactyl.datasets.format.manifest import Manifest, load_manifest
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
 from opendactyl.geometry.rig import Rig
 from opendactyl.vision.estimator import PoseEstimator

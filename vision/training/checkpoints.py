@@ -71,7 +71,9 @@ def resume_point(run: Path, module: PoseModule) -> Path | None:
     if not exists(path):
         return None
     stored = load_module(run, "last").hparams
-    differing = [name for name in stored if stored[name] != module.hparams.get(name)]
+    # The priors are those of the weights, which a warm start may have brought.
+    compared = set(stored) - {"priors"}
+    differing = [name for name in compared if stored[name] != module.hparams.get(name)]
     if differing:
         raise InputError(
             f"{path} is the checkpoint of another network ({', '.join(differing)} differ); "
@@ -94,7 +96,7 @@ def start_from(config: VisionConfig, module: PoseModule) -> None:
     if config.warm_start is not None:
         path = config.warm_start
         weights = load_module(path).network.state_dict() if path.is_dir() else load_weights(path)
-        _load(path, module.network.load_state_dict, weights)
+        _load(path, module.load_network, weights)
 
 
 def _load(
@@ -104,6 +106,6 @@ def _load(
         load(weights)
     except (RuntimeError, AttributeError) as error:
         raise InputError(
-            f"{path} holds the weights of another network; --model, --head, the rig's cameras and "
-            "the object must be equal"
+            f"{path} holds the weights of another network; --model, --head and the numbers of "
+            "cameras, keypoints and static landmarks must be equal"
         ) from error

@@ -3,28 +3,37 @@
 import torch
 from torch import Tensor
 
+from opendactyl.geometry.symmetry import SymmetryGroup
 from opendactyl.geometry.torch_rotation import matrix_to_quat, quat_to_matrix
+from opendactyl.models.pose.outputs import PoseOutput
 
 
-@torch.no_grad()
-def nearest_equivalent(
-    truth: Tensor, estimate: Tensor, rotations: Tensor, axis: Tensor | None
-) -> Tensor:
-    """As `SymmetryGroup.equivalent`, for tensors.
+class EquivalentTruth:
+    """Replaces the orientations of a batch by equivalent ones.
 
-    Args:
-        truth: true orientations (B, 4).
-        estimate: estimated rotation matrices (B, 3, 3).
-        rotations: discrete rotations of the group (S, 4).
-        axis: unit vector (3,) of the axis of revolution, or None.
+    Keypoints stay those of the canonical orientation: labels that follow the predicted keypoints
+    have a border, too, as no choice among the equivalents is continuous on all orientations.
     """
-    images = quat_to_matrix(truth)[:, None] @ quat_to_matrix(rotations)
-    estimate = estimate.to(images)[:, None]
-    if axis is not None:
-        images = images @ _best_spin(images.mT @ estimate, axis)
-    agreement = (images * estimate).sum(dim=(-2, -1))  # the trace, which grows with cos(angle)
-    chosen = images[torch.arange(len(images), device=images.device), agreement.argmax(dim=1)]
-    return matrix_to_quat(chosen)
+
+    def __init__(self, group: SymmetryGroup) -> None:
+        """Takes the object's symmetry."""
+        self._group = group
+        self._rotations = torch.as_tensor(group.rotations)
+        self._axis = None if group.axis is None else torch.as_tensor(group.axis)
+
+    @torch.no_grad()
+    def nearest(self, output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The batch with the true orientations nearest to the estimates."""
+        if self._group.is_trivial:
+            return batch
+        truth = quat_to_matrix(batch["quaternion"])
+        images = truth[:, None] @ quat_to_matrix(self._rotations.to(truth))
+        estimate = output.rotation.to(images)[:, None]
+        if self._axis is not None:
+            images = images @ _best_spin(images.mT @ estimate, self._axis.to(truth))
+        agreement = (images * estimate).sum(dim=(-2, -1))  # the trace, which grows with cos(angle)
+        chosen = images[torch.arange(len(images), device=images.device), agreement.argmax(dim=1)]
+        return batch | {"quaternion": matrix_to_quat(chosen)}
 
 
 def _best_spin(relative: Tensor, axis: Tensor) -> Tensor:

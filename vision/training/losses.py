@@ -6,12 +6,11 @@ from torch.nn import functional
 
 from opendactyl.geometry.torch_rotation import geodesic_angle, quat_to_matrix
 from opendactyl.models.pose.outputs import PoseOutput
+from opendactyl.models.pose.priors import FORMER
 
-POSITION_SCALE = 0.01
-"""Unit of position errors: a centimetre."""
 REFINED_WEIGHT = 1.0
-SOFT_POSITION, SOFT_CHORD = 0.0002, 0.005
-"""Refined errors are quadratic below these: metres, and a Frobenius distance."""
+SOFT_POSITION, SOFT_CHORD = 0.02, 0.005
+"""Refined errors are quadratic below these: units of position, and a Frobenius distance."""
 KEYPOINT_WEIGHT = 20.0
 KEYPOINT_BETA = 0.01
 """Errors of image points are quadratic below this, in image widths."""
@@ -24,13 +23,20 @@ LEAST_VISIBLE = 0.1
 """Least weight of a view's keypoints, which otherwise is the object's visible fraction in it."""
 
 
-def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+def pose_loss(
+    output: PoseOutput, batch: dict[str, Tensor], unit: float = FORMER.unit
+) -> dict[str, Tensor]:
     """The terms of the loss, each a mean over the batch, and their sum, `total`.
 
-    Head: Huber on the position in centimetres, squared Frobenius distance of the rotation matrices,
-    which is equal for q and -q; for a 9D head, of its raw output. Refined pose: distances, since
-    mean errors are reported. Image points: Huber. Uncertainties: Gaussian negative log-likelihood
-    of the detached errors.
+    Head: Huber on the position in units of `unit`, squared Frobenius distance of the rotation
+    matrices, which is equal for q and -q; for a 9D head, of its raw output. Refined pose:
+    distances, since mean errors are reported. Image points: Huber. Uncertainties: Gaussian negative
+    log-likelihood of the detached errors.
+
+    Args:
+        output: the estimates.
+        batch: the labels.
+        unit: unit of position errors, in metres.
     """
     truth = quat_to_matrix(batch["quaternion"])
     terms: dict[str, Tensor] = {}
@@ -38,14 +44,12 @@ def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]
     if head.raw is not None:
         rotation = head.raw if head.raw.shape[-1] == 9 else head.rotation.flatten(1)
         terms |= {
-            "position": functional.huber_loss(
-                head.position / POSITION_SCALE, batch["position"] / POSITION_SCALE
-            ),
+            "position": functional.huber_loss(head.position / unit, batch["position"] / unit),
             "rotation": functional.mse_loss(rotation, truth.flatten(1)) * 9,
             "likelihood": pose_likelihood(head, batch, truth) * LIKELIHOOD_WEIGHT,
         }
     if output.raw is None:
-        position, rotation = _distances(output, batch, truth)
+        position, rotation = _distances(output, batch, truth, unit)
         terms["refined_position"] = position * REFINED_WEIGHT
         terms["refined_rotation"] = rotation * REFINED_WEIGHT
         terms["refined_likelihood"] = pose_likelihood(output, batch, truth) * LIKELIHOOD_WEIGHT
@@ -58,10 +62,10 @@ def pose_loss(output: PoseOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]
 
 
 def _distances(
-    output: PoseOutput, batch: dict[str, Tensor], truth: Tensor
+    output: PoseOutput, batch: dict[str, Tensor], truth: Tensor, unit: float
 ) -> tuple[Tensor, Tensor]:
-    square = (output.position - batch["position"]).square().sum(dim=-1)
-    position = torch.sqrt(square + SOFT_POSITION**2) / POSITION_SCALE
+    square = ((output.position - batch["position"]) / unit).square().sum(dim=-1)
+    position = torch.sqrt(square + SOFT_POSITION**2)
     square = (output.rotation - truth).square().sum(dim=(-2, -1))
     return position.mean(), torch.sqrt(square + SOFT_CHORD**2).mean()
 

@@ -19,10 +19,12 @@ from opendactyl.geometry.torch_rotation import (
     matrix_to_quat,
     quat_to_matrix,
 )
+from opendactyl.geometry.working_volume import box_corners, check_volume
 from opendactyl.models.pose.outputs import PoseOutput
+from opendactyl.models.pose.priors import PosePriors, prior_of
 from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.vision.measures.metrics import GOOD_ANGLE_DEG, GOOD_MM
-from opendactyl.vision.training.equivalent_truth import nearest_equivalent
+from opendactyl.vision.training.equivalent_truth import EquivalentTruth
 from opendactyl.vision.training.losses import FocalBalance, pose_loss
 
 WARM_UP, WARM_UP_FRACTION = 200, 0.05
@@ -50,11 +52,13 @@ class PoseModule(L.LightningModule):
         points: list[list[float]],
         image_size: int,
         anchors: list[list[float]] | None = None,
+        priors: dict[str, Any] | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         schedule: str = "cosine",
         balance: str = "fixed",
         symmetry: dict[str, Any] | None = None,
+        raw_rig: dict[str, Any] | None = None,
     ) -> None:
         """Builds the network.
 
@@ -65,21 +69,26 @@ class PoseModule(L.LightningModule):
             points: keypoints of the object (K, 3), in metres, object frame.
             image_size: width and height of the images.
             anchors: points (M, 3) fixed in the hand frame; default `STATIC_LANDMARKS`.
+            priors: scale and centre of positions (`PosePriors.to_dict`); None: the constants of
+                earlier versions.
             learning_rate: its peak.
             weight_decay: AdamW's.
             schedule: decay of the learning rate, `cosine` or `halving`.
             balance: weights of position and rotation, `fixed` or `focal`.
             symmetry: rotational symmetry of the object (`SymmetryGroup.to_dict`); None: none.
+            raw_rig: cameras of raw frames, if `rig` shows regions of interest of them.
         """
         super().__init__()
         # Plain values, as they go into checkpoints.
         rig = rig.to_dict() if isinstance(rig, Rig) else rig
         anchors = anchors or STATIC_LANDMARKS.tolist()
-        self.save_hyperparameters()
+        known = PosePriors.from_dict(priors)
+        priors = known.to_dict()
+        self.save_hyperparameters(ignore="known")
         self._register(Rig.from_dict(rig))
-        self._symmetry = SymmetryGroup.from_dict(symmetry)
+        self._truth = EquivalentTruth(SymmetryGroup.from_dict(symmetry))
         network = build_pose_network(
-            model, views=self.views, head=head, points=points, anchors=anchors
+            model, views=self.views, head=head, points=points, anchors=anchors, priors=known
         )
         self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore
         self.balance = FocalBalance() if balance == "focal" else None
@@ -112,8 +121,26 @@ class PoseModule(L.LightningModule):
         return len(self.intrinsics)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Reads whether the checkpoint is calibrated."""
+        """Reads whether the checkpoint is calibrated, and the priors of its weights."""
         self.calibrated = CALIBRATED.items() <= checkpoint.items()
+        stored = checkpoint["hyper_parameters"].get("priors")
+        self.hparams["priors"] = PosePriors.from_dict(stored).to_dict()
+
+    def load_network(self, weights: dict[str, Tensor]) -> None:
+        """Loads trained weights with their priors; keypoints and anchors stay this module's.
+
+        Raises:
+            RuntimeError: the weights belong to another network.
+        """
+        own = self.network.state_dict()
+        kept = {name: own[name] for name in ("points", "anchors") if name in own}
+        self.network.load_state_dict(weights | kept)
+        self.hparams["priors"] |= prior_of(self.network).values()
+
+    @property
+    def position_unit(self) -> float:
+        """Unit of position errors in the loss, in metres."""
+        return self.hparams["priors"]["unit"]
 
     @property
     def any_cameras(self) -> bool:
@@ -134,10 +161,12 @@ class PoseModule(L.LightningModule):
                 f"model {self.hparams['model']!r} works with the cameras it was trained on only; "
                 "train --model keypoint, or train with this rig"
             )
+        priors = PosePriors.from_dict(self.hparams["priors"])
+        check_volume(rig, box_corners(*priors.box()))
         rig = rig.resized(self.image_size)
         self.intrinsics = torch.tensor(rig.intrinsics, dtype=torch.float32, device=self.device)
         self.cam_from_hand = torch.tensor(rig.extrinsics, dtype=torch.float32, device=self.device)
-        self.hparams["rig"] = rig.to_dict()
+        self.hparams.update(rig=rig.to_dict(), raw_rig=None)
 
     @torch.inference_mode()
     def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[Array, Array, Array]:
@@ -183,19 +212,8 @@ class PoseModule(L.LightningModule):
         """Losses, and errors in degrees and millimetres; the loss is computed in float32."""
         output = self(batch)
         with torch.autocast(self.device.type, enabled=False):
-            batch = self._with_equivalent_truth(output, batch)
-            return pose_loss(output, batch), *pose_errors(output, batch)
-
-    def _with_equivalent_truth(
-        self, output: PoseOutput, batch: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """The batch with the true orientations nearest to the estimates, for symmetric objects."""
-        group, truth = self._symmetry, batch["quaternion"]
-        if group.is_trivial:
-            return batch
-        rotations = torch.as_tensor(group.rotations).to(truth)
-        axis = None if group.axis is None else torch.as_tensor(group.axis).to(truth)
-        return batch | {"quaternion": nearest_equivalent(truth, output.rotation, rotations, axis)}
+            batch = self._truth.nearest(output, batch)
+            return pose_loss(output, batch, self.position_unit), *pose_errors(output, batch)
 
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate follows the fraction of the training that is done."""

@@ -37,6 +37,7 @@ from opendactyl.vision.training.checkpoints import (
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.launch import launch_environment
 from opendactyl.vision.training.module import CALIBRATED, PoseModule
+from opendactyl.vision.training.priors import priors_of
 from opendactyl.vision.training.provenance import (
     SEEDS_FILE,
     check_validation_seed,
@@ -211,16 +212,19 @@ def make_data(config: VisionConfig) -> PoseDataModule:
 
 def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
     """An untrained network for the rig and the object of the data."""
+    raw = data.val.raw_rig
     return PoseModule(
         model=config.model,
         head=config.head,
         rig=data.rig,
         points=[list(point) for point in data.val.manifest.keypoints],
+        anchors=data.val.manifest.load_static_landmarks().tolist(),
+        priors=priors_of([part.manifest for part in data.train]).to_dict(),
         image_size=config.image_size,
-        anchors=[list(point) for point in data.val.manifest.landmarks or ()],
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         schedule=config.schedule,
         balance=config.balance,
         symmetry=data.val.manifest.symmetry,
+        raw_rig=raw and raw.to_dict(),
     )

@@ -9,8 +9,10 @@ from opendactyl.datasets.generation.config import DatasetConfig
 from opendactyl.datasets.generation.generate import generate
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rotation import quat_from_axis_angle, quat_multiply, quat_to_matrix
+from opendactyl.geometry.symmetry import NO_SYMMETRY
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.vision.measures.predictions import Predictions
+from opendactyl.vision.training.equivalent_truth import EquivalentTruth
 from opendactyl.vision.training.losses import pose_loss
 from opendactyl.vision.training.module import PoseModule, pose_errors
 
@@ -59,9 +61,15 @@ def test_an_equivalent_estimate_has_no_error(data):
     }
     angle, _ = pose_errors(output, batch)
     assert angle.min() > 90  # without regard to the symmetry
-    batch = module._with_equivalent_truth(output, batch)
+    batch = module._truth.nearest(output, batch)
     angle, _ = pose_errors(output, batch)
     assert angle.max() < 0.1
     assert pose_loss(output, batch)["rotation"] < 1e-6
     p = Predictions.of(data, np.array(data.position), quaternion, np.tile(np.eye(6), (3, 1, 1)))
     assert p.rotation_error_deg.max() < 0.1
+
+
+def test_labels_of_an_object_without_symmetry_are_kept():
+    batch = {"quaternion": torch.randn(2, 4)}
+    output = PoseOutput(torch.zeros(2, 3), torch.eye(3).expand(2, 3, 3), torch.zeros(2, 2))
+    assert EquivalentTruth(NO_SYMMETRY).nearest(output, batch) is batch

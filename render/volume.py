@@ -1,0 +1,24 @@
+"""The working volume over the palm, and which cameras see it."""
+
+import numpy as np
+
+from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.working_volume import box_corners, check_volume
+from opendactyl.sim.hands.spec import HandSpec
+from opendactyl.sim.objects.spec import ObjectSpec
+
+
+def volume_over_the_palm(obj: ObjectSpec, hand: HandSpec) -> Array:
+    """Corners (8, 3) of the space that an upright object fills at the positions of free states."""
+    low, high = np.array(hand.object_positions)
+    return box_corners(low - obj.half_extent, high + obj.half_extent)
+
+
+def check_views(rig: Rig, obj: ObjectSpec, hand: HandSpec) -> None:
+    """Checks that the cameras of a rig see the object; see `check_volume`.
+
+    Raises:
+        InputError: none does.
+    """
+    check_volume(rig, volume_over_the_palm(obj, hand))
