@@ -27,8 +27,6 @@ _SYSTEM_ERRNOS = frozenset(
     }
 )  # fmt: skip
 """Error numbers that are caused by the machine, not by a path that the user gave."""
-_DENIED_ERRNOS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-"""Error numbers of a path that the user may not write to."""
 
 
 class OpenDactylError(Exception):
@@ -122,7 +120,7 @@ def _line_and_status(error: Exception) -> tuple[str, int]:
         return "out of memory; use fewer workers or smaller batches", ENVIRONMENT_STATUS
     if isinstance(error, OSError) and error.errno in _SYSTEM_ERRNOS:
         return f"the system reported: {error}", ENVIRONMENT_STATUS
-    if isinstance(error, OSError) and error.errno in _DENIED_ERRNOS:
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
         return f"the system reported: {error}; name a folder that is writable", INPUT_STATUS
     kind, text = type(error).__name__, str(error)
     shown = f"{kind}: {text}" if text else kind

@@ -19,6 +19,7 @@ def ending(error, capsys):
         (EnvironmentFailure("a worker died"), 3, "opendactyl: a worker died"),
         (OSError(errno.ENOSPC, "No space left on device"), 3, "No space left"),
         (OSError(errno.EIO, "Input/output error", "x.tar"), 3, "x.tar"),
+        (OSError(errno.EROFS, "Read-only file system", "x"), 2, "name a folder that is writable"),
         (MemoryError(), 3, "out of memory"),
         (ValueError("not\na number"), 1, "ValueError: not a number"),
         (KeyError("rig"), 1, "KeyError: 'rig'"),

@@ -43,7 +43,8 @@ def same_shards(folder, dataset):
 def test_a_full_disk_is_an_error_and_resumes(dataset, small_disk):
     size = (dataset / SHARDS[0]).stat().st_size
     folder = small_disk(f"size={size + size // 2}")
-    with pytest.raises(EnvironmentFailure, match="No space left"):
+    # Slow machines measure the first seconds before the disk is full.
+    with pytest.raises(EnvironmentFailure, match=r"No space left|are needed"):
         generate(config(folder / "data"))
     assert not (folder / "data" / "manifest.json").exists()
     assert not list((folder / "data").glob(".*.tmp"))
