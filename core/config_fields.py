@@ -87,8 +87,16 @@ def _alike(value: Any, default: Any) -> bool:
         pair = isinstance(value, tuple) and len(value) == len(default)
         return pair and all(map(_alike, value, default))
     if isinstance(default, float):
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and is_finite(value)
     return type(value) is type(default)
+
+
+def is_finite(value: float) -> bool:
+    """Whether a number is finite and not beyond the largest float."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _form(default: Any) -> str:

@@ -1,9 +1,9 @@
 """Typed reading of a TOML table: every wrong value is reported with its key and a remedy."""
 
-import math
 from collections.abc import Collection
 from typing import Any
 
+from opendactyl.core.config_fields import is_finite
 from opendactyl.core.errors import InputError
 
 
@@ -95,4 +95,4 @@ def is_vector(value: Any, length: int) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and is_finite(value)

@@ -91,3 +91,9 @@ def test_invalid_values_are_named(tmp_path, line):
     path.write_text(line + "\n")
     with pytest.raises(InputError, match=line.split(" ")[0]):
         load_appearance(str(path))
+
+
+def test_a_number_beyond_the_largest_float_is_refused(tmp_path):
+    (tmp_path / "mine.toml").write_text(f"light_distance = [{10**400}, 1.5]\n")
+    with pytest.raises(InputError, match="light_distance"):
+        load_appearance(str(tmp_path / "mine.toml"))
