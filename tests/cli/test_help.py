@@ -108,6 +108,8 @@ def test_make_help_lists_every_target_once():
         "lint",
         "type",
         "clean",
+        "site",
+        "build",
     ]
     assert sorted(listed) == sorted([*VERBS, *others])
     assert max(map(len, done.stdout.splitlines())) <= 80
