@@ -103,7 +103,8 @@ def compare(config: ComparisonConfig) -> dict[str, Any]:
         config.out, {k: v for k, v in plain.items() if k != "resume"}, resume=config.resume
     )
     if config.last is not None:
-        export_imitation(config.last, out / "last.onnx")
+        if not exists(out / "last.onnx"):
+            export_imitation(config.last, out / "last.onnx")
         networks["last"] = ImitationSession(out / "last.onnx")
     path = out / "episodes.json"
     rounds: list[dict[str, Any]] = read_json(path) if exists(path) else []

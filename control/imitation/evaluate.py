@@ -119,7 +119,8 @@ def summarize(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if all("success" in r for r in records):
         successes = sum(r["success"] for r in records)
         found["success"] = successes / n
-        found["success_interval_95"] = list(binomtest(successes, n).proportion_ci(method="wilson"))
+        interval = binomtest(successes, n).proportion_ci(method="wilson")
+        found["success_interval_95"] = [float(interval.low), float(interval.high)]
     return found
 
 
