@@ -56,7 +56,7 @@ def _pairs(program: Program, track: Array) -> list[NDArray[np.bool_]]:
             agree = _held(_near(track, track))
             reached = np.asarray(pairs.T.astype(np.float32) @ agree.astype(np.float32) > 0)
         else:
-            reached = pairs.any(axis=0)[:, None] & _held(_at_goal(action, track))
+            reached = np.asarray(pairs.any(axis=0))[:, None] & _held(_at_goal(action, track))
         pairs = reached & later
         found.append(pairs)
     return found
