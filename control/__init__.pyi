@@ -5,6 +5,7 @@ from .evaluation.evaluate import EvaluateConfig as EvaluateConfig
 from .evaluation.evaluate import evaluate as evaluate
 from .packaging.build import export_bundle as export_bundle
 from .packaging.config import ExportConfig as ExportConfig
+from .recordings.cameras import RecordedCameras as RecordedCameras
 from .runtime.goals import TaskGoals as TaskGoals
 from .runtime.interfaces import CameraSource as CameraSource
 from .runtime.interfaces import EndOfRecording as EndOfRecording
@@ -14,7 +15,6 @@ from .runtime.interfaces import Hand as Hand
 from .runtime.interfaces import HandReading as HandReading
 from .runtime.interfaces import PoseSource as PoseSource
 from .runtime.pose_filter import FilteredPose as FilteredPose
-from .runtime.recorded_cameras import RecordedCameras as RecordedCameras
 from .runtime.robot_loop import RobotLoop as RobotLoop
 from .runtime.telemetry import Status as Status
 from .runtime.timeouts import CamerasWithTimeout as CamerasWithTimeout

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from opendactyl.control.bundle.hand import HandInterface
 from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.recordings.cameras import fit
 from opendactyl.control.runtime.goals import TaskGoals
 from opendactyl.control.runtime.interfaces import HandReading, TimedViews
 from opendactyl.control.runtime.pose_filter import FilteredPose
-from opendactyl.control.runtime.recorded_cameras import fit
 from opendactyl.control.runtime.robot_loop import RobotLoop
 from opendactyl.control.runtime.timeouts import CamerasWithTimeout, HandWithTimeout
 from opendactyl.control.runtime.vision_pose import VisionPose

@@ -56,7 +56,7 @@ LEVELS = {
         ("interface",), ("randomization",), ("env",), ("collection",), ("training",), ("export",),
         ("probe", "imitation"),
     ],
-    "control": [("bundle",), ("runtime",), ("evaluation", "estimation"),
+    "control": [("bundle",), ("runtime",), ("recordings",), ("evaluation", "estimation"),
                 ("packaging", "viewer"), ("imitation",)],
     "benchmarks": [
         ("machine", "measure"), ("support", "peers"), ("suites", "studies"), ("curves",),

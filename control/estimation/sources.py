@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from opendactyl.control.recordings.cameras import VIDEOS, Recording, open_recording
+from opendactyl.control.recordings.pictures import PICTURES, pictures_in
 from opendactyl.control.runtime.interfaces import Views
-from opendactyl.control.runtime.recorded_cameras import VIDEOS, Recording, open_recording
-from opendactyl.control.runtime.recorded_pictures import PICTURES, pictures_in
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.core.optional_files import exists
 

@@ -97,7 +97,8 @@ from opendactyl.core import EnvironmentFailure, InputError
 from opendactyl.geometry import load_rig
 from opendactyl.vision import Pose, PoseEstimator
 for package in (
-    "control.bundle", "control.runtime", "control.estimation", "policy.interface", "core",
+    "control.bundle", "control.runtime", "control.recordings", "control.estimation",
+    "policy.interface", "core",
 ):
     folder = importlib.import_module("opendactyl." + package)
     for module in pkgutil.iter_modules(folder.__path__):

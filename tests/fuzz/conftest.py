@@ -17,8 +17,8 @@ from PIL import Image
 from opendactyl.cli.main import main
 from opendactyl.cli.verb_list import VERBS
 from opendactyl.control.bundle.load import check_bundle
+from opendactyl.control.recordings.cameras import RecordedCameras
 from opendactyl.control.runtime.interfaces import EndOfRecording
-from opendactyl.control.runtime.recorded_cameras import RecordedCameras
 from opendactyl.core.config_fields import to_toml
 from opendactyl.datasets.format.label import Label
 from opendactyl.datasets.format.manifest import load_manifest

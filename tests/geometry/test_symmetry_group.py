@@ -13,7 +13,8 @@ from opendactyl.geometry.rotation import (
     random_quat,
 )
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS, NO_SYMMETRY, SymmetryGroup
-from opendactyl.vision.training.equivalent_truth import nearest_equivalent
+from opendactyl.models.pose.outputs import PoseOutput
+from opendactyl.vision.training.equivalent_truth import EquivalentTruth
 
 Z = [0.0, 0.0, 1.0]
 FLIP = quat_from_axis_angle([1.0, 0, 0], np.pi)
@@ -68,11 +69,13 @@ def test_a_group_survives_json_and_torch(name):
     group = SymmetryGroup.from_dict(GROUPS[name].to_dict())
     rng = np.random.default_rng(3)
     truth, estimate = random_quat(rng, (20,)), random_quat(rng, (20,))
-    axis = None if group.axis is None else torch.tensor(group.axis)
-    found = nearest_equivalent(
-        torch.tensor(truth), torch.tensor(quat_to_matrix(estimate)),
-        torch.tensor(group.rotations), axis,
+    output = PoseOutput(
+        position=torch.zeros(20, 3), rotation=torch.tensor(quat_to_matrix(estimate)),
+        log_std=torch.zeros(20, 2),
     )  # fmt: skip
+    found = EquivalentTruth(group).nearest(output, {"quaternion": torch.tensor(truth)})[
+        "quaternion"
+    ]
     np.testing.assert_allclose(
         geodesic_angle(found.numpy(), group.equivalent(truth, estimate)), 0, atol=1e-6
     )

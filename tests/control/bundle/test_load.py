@@ -190,7 +190,7 @@ from opendactyl.control.evaluation.fault_injection import FaultInjector
 from opendactyl.control.runtime.pose_filter import FilteredPose
 from opendactyl.control.runtime.goals import TaskGoals
 from opendactyl.control.runtime.interfaces import HandReading
-from opendactyl.control.runtime.recorded_cameras import RecordedCameras
+from opendactyl.control.recordings.cameras import RecordedCameras
 from opendactyl.control.runtime.robot_loop import RobotLoop
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.control.runtime.timeouts import HandWithTimeout

@@ -21,7 +21,7 @@ def opendactyl(cwd, *arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("renderer", ["classic", "filament"])
-def test_a_demonstration_is_imitated_by_sight(tmp_path, renderer):
+def test_a_demonstration_is_imitated_by_vision(tmp_path, renderer):
     (tmp_path / "mine.toml").write_text('steps = ["yaw 90"]\n')
     opendactyl(
         tmp_path, "demonstrate", "--program", "mine.toml", "--bundle", SHIPPED, "--out", "shown",

@@ -178,16 +178,16 @@ def test_the_loop_accepts_right_wiring(estimator_bundle, moments):
 
 
 def test_a_false_suspect_does_not_hide_the_mistake():
-    """A correction that gained most by chance is rejected, and the next one confirmed."""
+    """A correction that gained most by luck is rejected, and the next one confirmed."""
     frames = [np.full((6, 8, 3), k, np.uint8) for k in range(3)]
     known = mistakes([frame.shape for frame in frames])
-    chance, real = known[4], known[7]
+    lucky_one, real = known[4], known[7]
     calls = []
 
     def estimate(corrected):
         calls.append([frame.tobytes() for frame in corrected])
         is_real = calls[-1] == [frame.tobytes() for frame in real.corrected(moving)]
-        lucky = len(calls) == known.index(chance) + 1
+        lucky = len(calls) == known.index(lucky_one) + 1
         return with_entropy(-9.0 if lucky else -5.0 if is_real else 1.0)
 
     def with_entropy(value):

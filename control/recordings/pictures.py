@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from opendactyl.control.runtime.recorded_videos import Frames
+from opendactyl.control.recordings.videos import Frames
 from opendactyl.core.errors import InputError, file_error
 
 log = logging.getLogger(__name__)

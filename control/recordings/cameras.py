@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.control.runtime.interfaces import EndOfRecording, Views
-from opendactyl.control.runtime.recorded_pictures import (
+from opendactyl.control.recordings.pictures import (
     PICTURES,
     match_pictures,
     pictures_in,
     play_pictures,
 )
-from opendactyl.control.runtime.recorded_videos import Frames, match_videos, play_video
+from opendactyl.control.recordings.videos import Frames, match_videos, play_video
+from opendactyl.control.runtime.interfaces import EndOfRecording, Views
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig

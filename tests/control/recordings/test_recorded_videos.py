@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from opendactyl.control.recordings.cameras import RecordedCameras
 from opendactyl.control.runtime.interfaces import EndOfRecording
-from opendactyl.control.runtime.recorded_cameras import RecordedCameras
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import load_rig
 

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.recordings.cameras import RecordedCameras, fit
 from opendactyl.control.runtime.goals import TaskGoals
 from opendactyl.control.runtime.interfaces import EndOfRecording, HandReading
-from opendactyl.control.runtime.recorded_cameras import RecordedCameras, fit
 from opendactyl.control.runtime.robot_loop import RobotLoop
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.core.errors import InputError
@@ -146,7 +146,7 @@ def test_recordings_are_opened_without_pyav_until_there_is_a_video(folders):
     code = """
 import sys
 sys.modules["av"] = None
-from opendactyl.control.runtime.recorded_cameras import RecordedCameras
+from opendactyl.control.recordings.cameras import RecordedCameras
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import load_rig
 rig = load_rig("dactyl").resized(48)

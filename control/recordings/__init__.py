@@ -1,0 +1,1 @@
+"""Recorded frames as cameras: pictures or videos of each, matched by number or time."""
