@@ -63,14 +63,14 @@ def main(argv: list[str]) -> None:
     if config.samples < 10 or min(minutes, config.seconds_per_goal, config.episodes) <= 0:
         raise InputError("--samples must be at least 10, and times and episodes positive")
     choose_backend()
+    out = new_folder(config.out, resume=config.resume)
     announce(
-        config.out,
+        out,
         60 * (config.vision_minutes + config.policy_minutes)
         + STEPS_SECONDS
         + SAMPLE_SECONDS * config.samples,
         SAMPLE_BYTES * config.samples + RUNS_BYTES,
     )
-    out = new_folder(config.out, resume=config.resume)
     began = time.monotonic()
     for title, verb, options in _steps(config, out):
         print(f"\n== {title}", flush=True)

@@ -48,7 +48,9 @@ class HandInterface:
         Raises:
             InputError: joints and actuators do not fit.
         """
-        joints = tuple(map(str, manifest["joints"]))
+        joints = tuple(manifest["joints"])
+        if not all(isinstance(name, str) for name in joints):
+            raise InputError(f"its joints must be names, not {list(joints)}")
         hand = manifest.get("hand", {})
         if "actuators" not in hand:
             hand = _of_earlier_bundle(joints)

@@ -49,8 +49,8 @@ def train(config: PolicyConfig) -> Path:
 
 def _run(config: PolicyConfig, trainer: Trainer) -> None:
     """Opens the run folder, and trains."""
-    announce(config.folder, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
     folder = open_run(config.folder, _settings(config), resume=config.resume)
+    announce(folder, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
     store_copy(object_spec(config.object), folder)
     store_copy(hand_spec(config.hand), folder)
     write_json(folder / SEEDS_FILE, trainer.state.seeds)

@@ -32,7 +32,10 @@ def read_data(refused, vision_run, copies):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("trian-vision",), "the verbs are doctor, rig, object, dataset, preview, train-vision"),
+        (
+            ("trian-vision",),
+            "the verbs are doctor, rig, object, hand, dataset, preview, train-vision",
+        ),
         (("doctor", "--all"), "doctor takes no options"),
         (("demo", "--samples", 3), "--samples must be at least 10"),
         (("train-policy", "--task", "juggle"), "spin, face-up, reorient"),

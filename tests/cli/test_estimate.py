@@ -197,6 +197,7 @@ class Absent:
         if name.partition(".")[0] in {BLOCKED!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
+from opendactyl.cli.main import main
 main(["estimate", "--bundle", {str(pose_only)!r}, "--images", {str(folder)!r}, "--out", "out"])
 """
     done = subprocess.run(

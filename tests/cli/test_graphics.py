@@ -14,6 +14,7 @@ ARGUMENTS = {
     "export": ("--vision", "nowhere"),
     "demo": ("--out", "."),
     "object": ("show", "block"),
+    "hand": ("show", "shadow"),
     "evaluate": ("--pose", "vision"),
 }
 """Arguments with which a verb gets as far as importing MuJoCo, if it does; the demo's folder is not

@@ -20,7 +20,7 @@ from opendactyl.datasets.generation.generate import generate
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 COMMAND = re.compile(r"(\.venv/bin/)?opendactyl |make [a-z]|python (-P )?-m ")
-NAME = re.compile(r"opendactyl (VERB|estimate|(rig|object|hand) [a-z-]+)")
+NAME = re.compile(r"opendactyl (VERB|estimate|demonstrate|(rig|object|hand) [a-z-]+)")
 """What a sentence calls a verb, without its arguments."""
 PLACEHOLDERS = {
     "--data …": "--data data/val", "--against …": "--against runs/other",

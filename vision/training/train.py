@@ -89,12 +89,17 @@ def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path
     if not is_rank_zero():
         return _fit(config, trainer, best, module, data)
     weights = sum(parameter.nbytes for parameter in module.parameters())
-    announce(config.out, 60 * config.max_minutes, WRITTEN * weights + REPORT_BYTES, limit=True)
-    with removed_on_failure(config.out, lambda: exists(last_checkpoint(config.out))):
+    with removed_on_failure(config.out, lambda: _has_results(config.out)):
         _open(config)
+        announce(config.out, 60 * config.max_minutes, WRITTEN * weights + REPORT_BYTES, limit=True)
         run = _fit(config, trainer, best, module, data)
     _calibrate(run, data)
     return run
+
+
+def _has_results(run: Path) -> bool:
+    """Whether a run is worth keeping: --resume continues it, or its curve shows what failed."""
+    return exists(last_checkpoint(run)) or exists(run / "metrics.csv")
 
 
 def _fit(

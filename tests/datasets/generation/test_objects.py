@@ -131,4 +131,4 @@ def test_bop_models_of_meshes_have_their_colours(crate, tmp_path):
     assert {tuple(map(int, row[6:])) for row in vertices} == {
         (220, 30, 30), (30, 200, 30), (30, 30, 220), (230, 220, 30),
     }  # fmt: skip
-    assert "Object 1 has\nno symmetry." in (out / "dataset_info.md").read_text()
+    assert "Object 1 has no symmetry." in (out / "dataset_info.md").read_text()

@@ -31,6 +31,7 @@ def test_a_teacher_may_come_from_a_run_of_another_memory(policy_run, tiny, stage
     with pytest.raises(InputError, match="does not exist"):
         train(dataclasses.replace(config, out=tmp_path / "b", teacher=tmp_path / "nowhere"))
     (tmp_path / "c" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "c" / "config.json").write_text("{}")
     torch.save({"state_dict": {}}, tmp_path / "c" / "checkpoints" / "best.ckpt")
     with pytest.raises(InputError, match="not a checkpoint of train-policy"):
         train(dataclasses.replace(config, out=tmp_path / "d", teacher=tmp_path / "c"))
