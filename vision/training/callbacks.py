@@ -9,7 +9,6 @@ import numpy as np
 from lightning.pytorch.callbacks import Timer, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -136,7 +135,8 @@ class Interrupted(L.Callback):
         Data-parallel processes cannot save together once one of them has stopped; they have the
         last periodic checkpoint.
         """
-        stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        # SIGTERM ends a run by Lightning's kind of SystemExit, or by that of another library's handler.
+        stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         # The validation after training uses the average, and `last.ckpt` is written by then.
         training = trainer.state.fn == TrainerFn.FITTING
         if stopped and training and trainer.world_size == 1:
