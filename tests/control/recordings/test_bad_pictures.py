@@ -17,20 +17,7 @@ WIDER = np.array([[0, 0, 8], [0, 0, 0], [0, 0, 0]])
 """Moves the principal point to the middle of an image that is 16 pixels wider."""
 
 
-def frames(seed, size=48):
-    return np.random.default_rng(seed).integers(0, 256, (FRAMES, size, size, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def folders(tmp_path):
-    for number, camera in enumerate(RIG.names):
-        (tmp_path / camera).mkdir()
-        for k, frame in enumerate(frames(number)):
-            Image.fromarray(frame).save(tmp_path / camera / f"{k:06d}.png")
-    return tmp_path
-
-
-def test_foreign_files_and_upper_case_suffixes(folders):
+def test_foreign_files_and_upper_case_suffixes(folders, frames):
     for camera in RIG.names:
         (folders / camera / "._000000.png").write_bytes(b"\x00\x05\x16\x07 resource fork")
         (folders / camera / "Thumbs.db").write_bytes(b"thumbnails")
@@ -72,7 +59,7 @@ def test_pictures_of_more_than_eight_bits_are_refused(folders, kind, suffix):
     assert "RGB with 8 bits" in str(refused.value)
 
 
-def test_frames_of_mixed_sizes_are_refused(folders):
+def test_frames_of_mixed_sizes_are_refused(folders, frames):
     Image.fromarray(frames(0, 96)[0]).save(folders / "right" / "000002.png")
     cameras = RecordedCameras(folders, RIG)
     cameras.read(), cameras.read()
@@ -93,7 +80,7 @@ def test_frames_of_another_aspect_ratio_are_never_squashed(folders):
     assert [view.shape for view in views] == [(32, 32, 3)] * 3
 
 
-def test_frames_counted_at_different_rates_are_refused(folders):
+def test_frames_counted_at_different_rates_are_refused(folders, frames):
     for k in range(FRAMES, 12):
         for camera in ("left", "top"):
             Image.fromarray(frames(0)[0]).save(folders / camera / f"{k:06d}.png")

@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.recordings.cameras import RecordedCameras, fit
@@ -20,20 +19,7 @@ FRAMES = 4
 RIG = load_rig("dactyl").resized(48)
 
 
-def frames(seed, size=48):
-    return np.random.default_rng(seed).integers(0, 256, (FRAMES, size, size, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def folders(tmp_path):
-    for number, camera in enumerate(RIG.names):
-        (tmp_path / camera).mkdir()
-        for k, frame in enumerate(frames(number)):
-            Image.fromarray(frame).save(tmp_path / camera / f"{k:06d}.png")
-    return tmp_path
-
-
-def test_pictures_are_played_together_to_the_end(folders):
+def test_pictures_are_played_together_to_the_end(folders, frames):
     cameras = RecordedCameras(folders, RIG)
     for k in range(FRAMES):
         views = cameras.read()
@@ -45,7 +31,7 @@ def test_pictures_are_played_together_to_the_end(folders):
     cameras.close()
 
 
-def test_pictures_are_played_by_the_numbers_in_their_names(folders):
+def test_pictures_are_played_by_the_numbers_in_their_names(folders, frames):
     for camera in RIG.names:
         for k in range(FRAMES):
             (folders / camera / f"{k:06d}.png").rename(folders / camera / f"frame_{4 * k}.png")
@@ -65,7 +51,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
-def test_pictures_are_ordered_by_all_numbers_in_their_names(folders, names):
+def test_pictures_are_ordered_by_all_numbers_in_their_names(folders, names, frames):
     for number, camera in enumerate(RIG.names):
         for k, name in enumerate(names(number)):
             (folders / camera / f"{k:06d}.png").rename(folders / camera / f"{name}.png")
@@ -90,7 +76,7 @@ def test_single_pictures_are_matched_by_the_number_that_is_not_the_cameras(folde
             RecordedCameras(folders, RIG)
 
 
-def test_a_damaged_picture_is_missing_and_the_others_stay_matched(folders):
+def test_a_damaged_picture_is_missing_and_the_others_stay_matched(folders, frames):
     damaged = folders / "right" / "000001.png"
     damaged.write_bytes(damaged.read_bytes()[:200])
     cameras = RecordedCameras(folders, RIG)
@@ -112,7 +98,7 @@ def test_recordings_of_other_cameras_are_refused(folders, tmp_path):
         RecordedCameras(folders, RIG)
 
 
-def test_a_missing_number_is_a_missing_frame_and_no_shift(folders, caplog):
+def test_a_missing_number_is_a_missing_frame_and_no_shift(folders, caplog, frames):
     (folders / "right" / "000001.png").unlink()
     (folders / "top" / "000003.png").unlink()
     cameras = RecordedCameras(folders, RIG)
@@ -168,7 +154,7 @@ except InputError as error:
     assert "pip install av" in done.stdout, done.stderr
 
 
-def test_fit_keeps_the_mean_and_returns_images_of_the_right_size():
+def test_fit_keeps_the_mean_and_returns_images_of_the_right_size(frames):
     image = frames(0, 96)[0]
     small = fit(image, 48, 48)
     assert small.shape == (48, 48, 3)
