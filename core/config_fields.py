@@ -4,11 +4,15 @@ The tables in the documentation are generated from the fields.
 """
 
 import dataclasses
+import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from opendactyl.core.errors import InputError, file_errors
 
@@ -35,7 +39,29 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def randomized(default: Any, what: str, distribution: str, source: str) -> Any:
+@dataclass(frozen=True)
+class ByName:
+    """Values of a randomized quantity for some names, such as joints, and one for all others."""
+
+    default: Any
+    values: Mapping[str, Any]
+
+    def of(self, name: str) -> Any:
+        """The value for a name."""
+        return self.values.get(name, self.default)
+
+
+def for_names(value: Any, names: Sequence[str]) -> Any:
+    """A value as it is, or those of a `ByName` for some names, stacked along the last axis."""
+    if not isinstance(value, ByName):
+        return value
+    return np.moveaxis(np.array([value.of(name) for name in names], dtype=np.float64), 0, -1)
+
+
+def randomized(
+    default: Any, what: str, distribution: str, source: str, *, names: str = "",
+    optional: bool = False,
+) -> Any:  # fmt: skip
     """A dataclass field that holds the range, or another parameter, of a randomized quantity.
 
     Args:
@@ -43,8 +69,13 @@ def randomized(default: Any, what: str, distribution: str, source: str) -> Any:
         what: the quantity and its unit.
         distribution: the distribution; empty for a probability or a switch.
         source: the paper or program that the range is taken from.
+        names: what a file may give values for by name (`ByName`): joint or actuator; empty: one
+            value for all.
+        optional: whether the settings of a run leave it out while it has its default value, so that
+            they equal those written before the field existed.
     """
     metadata = {"what": what, "distribution": distribution, "source": source}
+    metadata |= {"names": names, "optional": optional}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -67,18 +98,29 @@ def check_ranges(what: str, config: Any, limits: Mapping[str, tuple[float, float
         InputError: a value has a different form than its default, is out of order or out of range.
     """
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        low, high = limits.get(field.name, (0.0, math.inf))
-        if _alike(value, field.default):
-            first, last = value if isinstance(value, tuple) else (value, value)
-            if low <= first <= last <= high:
-                continue
-        if isinstance(field.default, bool):
-            raise InputError(f"{what} {field.name} is {value!r}; it must be true or false")
-        raise InputError(
-            f"{what} {field.name} is {value!r}; it must be {_form(field.default)} from {low:g} "
-            f"to {high:g}, like {field.default!r}"
-        )
+        value, limit = getattr(config, field.name), limits.get(field.name, (0.0, math.inf))
+        if isinstance(value, ByName) and field.metadata.get("names"):
+            _check_range(f"{what} {field.name}", value.default, field.default, limit)
+            for name, entry in value.values.items():
+                _check_range(f"{what} {field.name} of {name}", entry, field.default, limit)
+        else:
+            _check_range(f"{what} {field.name}", value, field.default, limit)
+
+
+def _check_range(what: str, value: Any, default: Any, limit: tuple[float, float]) -> None:
+    low, high = limit
+    if isinstance(default, str) and isinstance(value, str):
+        return
+    if _alike(value, default):
+        first, last = value if isinstance(value, tuple) else (value, value)
+        if low <= first <= last <= high:
+            return
+    if isinstance(default, bool):
+        raise InputError(f"{what} is {value!r}; it must be true or false")
+    raise InputError(
+        f"{what} is {value!r}; it must be {_form(default)} from {low:g} to {high:g}, like "
+        f"{default!r}"
+    )
 
 
 def _alike(value: Any, default: Any) -> bool:
@@ -100,6 +142,8 @@ def is_finite(value: float) -> bool:
 
 
 def _form(default: Any) -> str:
+    if isinstance(default, str):
+        return "a text"
     if isinstance(default, tuple):
         return "two numbers in order"
     return "a whole number" if isinstance(default, int) else "a number"
@@ -132,8 +176,12 @@ def markdown(configs: Mapping[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     """The text of a bool, number or range in a table; an empty range is one number."""
+    if isinstance(value, ByName):
+        return f"{_short(value.default)}, or by name"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str):
+        return value or "any"
     values = value if isinstance(value, tuple) else (value,)
     return " … ".join(dict.fromkeys(f"{number:.4g}" for number in values))
 
@@ -161,10 +209,20 @@ def load_preset(what: str, name: str, presets: Mapping[str, T]) -> T:
     try:
         table = tomllib.loads(content.decode())
         base = presets[table.pop("preset", "dactyl")]
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        values = {k: _value(v, getattr(base, k, None)) for k, v in table.items()}
         return dataclasses.replace(base, **values)
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise InputError(f"{what} {name}: {error}; {remedy}") from error
+
+
+def _value(value: Any, base: Any) -> Any:
+    """A value of a file: lists as tuples, tables as `ByName` with the preset's value as default."""
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, dict):
+        return value
+    entries = {name: _value(entry, None) for name, entry in value.items()}
+    return ByName(entries.pop("default", base), entries)
 
 
 def to_toml(config: Any, preset: str) -> str:
@@ -174,9 +232,18 @@ def to_toml(config: Any, preset: str) -> str:
         config: a dataclass of fields made by `randomized`.
         preset: the preset that the file names; all of its values are overridden.
     """
-    lines = [f'preset = "{preset}"']
+    lines, tables = [f'preset = "{preset}"'], []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        shown = list(value) if isinstance(value, tuple) else value
-        lines.append(f"{field.name} = {str(shown).lower()}")
-    return "\n".join(lines) + "\n"
+        if isinstance(value, ByName):
+            tables += ["", f"[{field.name}]", f"default = {_toml(value.default)}"]
+            tables += [f"{json.dumps(k)} = {_toml(v)}" for k, v in value.values.items()]
+        else:
+            lines.append(f"{field.name} = {_toml(value)}")
+    return "\n".join([*lines, *tables]) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(value)
+    return str(list(value) if isinstance(value, tuple) else value).lower()

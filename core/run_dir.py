@@ -173,10 +173,15 @@ def check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
 def to_plain(value: Any) -> Any:
     """Converts dataclasses, paths, tuples and numpy values to JSON types.
 
-    Fields made by `config_fields.renamed` keep their former name as key.
+    Fields made by `config_fields.renamed` keep their former name as key; those of `randomized` that
+    are optional are left out while they have their default.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
+        fields = [
+            f
+            for f in dataclasses.fields(value)
+            if not (f.metadata.get("optional") and getattr(value, f.name) == f.default)
+        ]
         return {f.metadata.get("key", f.name): to_plain(getattr(value, f.name)) for f in fields}
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}

@@ -1,5 +1,7 @@
 """Batched MuJoCo simulations of the hand: stepping and true measurements, without goals."""
 
+from collections.abc import Callable
+
 import mujoco
 import numpy as np
 from mujoco.batch import Batch, SimulationError
@@ -77,16 +79,32 @@ class BatchSim:
         self._qpos[ids], self._qvel[ids], self._ctrl[ids] = qpos, 0.0, targets
         self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
 
-    def advance(self, ids: NDArray[np.intp], targets: Array) -> NDArray[np.bool_]:
+    def advance(
+        self,
+        ids: NDArray[np.intp],
+        targets: Array,
+        targets_at: Callable[[int, Array, NDArray[np.intp]], Array] | None = None,
+    ) -> NDArray[np.bool_]:
         """Steps simulations `ids` by one action with targets (B, 20).
+
+        Args:
+            ids: the simulations (K,).
+            targets: of all simulations (B, 20), in radians.
+            targets_at: gives the targets (K, 20) of each physics step instead, from its number, the
+                current angles (K, 20) and `ids`.
 
         Returns:
             Which of all simulations (B,) diverged; these are reset to the model's initial state.
         """
-        self._ctrl[:] = targets
         before, failed = self._warnings(), np.zeros(0, dtype=np.intp)
         try:
-            self.batch.step(ids, nstep=SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
+            if targets_at is None:
+                self._ctrl[:] = targets
+                self.batch.step(ids, nstep=SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
+            else:
+                for step in range(SUBSTEPS):
+                    self._ctrl[ids] = targets_at(step, self.actuated[ids], ids)
+                    self.batch.step(ids, nstep=1, stage=mujoco.mjtStage.mjSTAGE_VEL)
         except SimulationError as error:
             failed = np.asarray(error.ids, dtype=np.intp)
         # MuJoCo resets a diverged simulation silently and only increments a counter.

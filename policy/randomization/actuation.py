@@ -57,6 +57,38 @@ class Delay:
         return current
 
 
+class StepDelay:
+    """Delays each actuator by a whole number of physics steps, within actions and across them."""
+
+    def __init__(self, num_envs: int, actuators: int, max_steps: int) -> None:
+        """Starts with zero targets; `max_steps` is the longest delay in physics steps."""
+        self._sent = np.zeros((num_envs, 1 + max_steps // SUBSTEPS, actuators))
+        self._applied = np.zeros((num_envs, actuators))
+
+    def begin(self, ids: Ids, targets: Array) -> None:
+        """Starts episodes with the hand's current targets (K, 20)."""
+        self._sent[ids], self._applied[ids] = targets[:, None], targets
+
+    def send(self, targets: Array, ids: Ids) -> None:
+        """Takes the targets (K, 20) of the next action."""
+        self._sent[ids] = np.concatenate([targets[:, None], self._sent[ids, :-1]], axis=1)
+
+    def arriving(self, step: int, ids: Ids, episode: Episode) -> tuple[Array, NDArray[np.bool_]]:
+        """The targets (K, 20) that arrive last, and which of them do so in a step of the action."""
+        actions, steps = np.divmod(episode["actuator_delay"][ids], SUBSTEPS)
+        return np.take_along_axis(self._sent[ids], actions[:, None], axis=1)[:, 0], steps == step
+
+    def apply(self, targets: Array, arrived: NDArray[np.bool_], ids: Ids) -> Array:
+        """The targets (K, 20) that act: those that arrived, and the earlier ones of the others."""
+        self._applied[ids] = np.where(arrived, targets, self._applied[ids])
+        return self._applied[ids]
+
+
+def delay_steps(seconds: Array) -> NDArray[np.int64]:
+    """Delays in physics steps."""
+    return np.rint(np.asarray(seconds) / TIMESTEP).astype(np.int64)
+
+
 class Pushes:
     """Rare forces on the object that decay."""
 

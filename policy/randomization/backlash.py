@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.core.config_fields import ByName, for_names
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.randomization.config import RandomizationConfig
+from opendactyl.policy.randomization.config import RandomizationConfig, Ranges
 from opendactyl.sim.hands.spec import HandSpec
 from opendactyl.sim.timing import CONTROL_PERIOD
 
@@ -17,10 +19,33 @@ MIN_RATE = 2.0
 
 
 def for_hand(config: RandomizationConfig, hand: HandSpec) -> RandomizationConfig:
-    """The ranges for a hand: backlash from a range of rates where the hand's is not calibrated."""
+    """The ranges for a hand: backlash from a range of rates where the hand's is not calibrated.
+
+    Raises:
+        InputError: the ranges are those of another hand, or name a joint or actuator that it lacks.
+    """
+    _check_hand(config, hand)
     if not config.backlash_calibrated or hand.backlash_exponents is not None:
         return config
     return dataclasses.replace(config, backlash_calibrated=False, backlash=UNCALIBRATED)
+
+
+def _check_hand(config: RandomizationConfig, hand: HandSpec) -> None:
+    if config.hand not in ("", hand.name):
+        raise InputError(
+            f"the ranges of the randomization refer to the model of hand {config.hand!r}, not "
+            f"{hand.name!r}; use --hand {config.hand}"
+        )
+    known = {"joint": hand.joints, "actuator": hand.actuators}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        for name in value.values if isinstance(value, ByName) else ():
+            kind = field.metadata["names"]
+            if name not in known[kind]:
+                raise InputError(
+                    f"randomization {field.name}: hand {hand.name} has no {kind} {name!r}; it has "
+                    f"{', '.join(known[kind])}"
+                )
 
 
 def sample_rates(
@@ -41,10 +66,22 @@ def sample_rates(
     elif config.backlash == (0, 0):
         rates = np.zeros(shape)
     else:
-        low, high = np.log(config.backlash)
+        up = config.backlash if config.backlash_up == (0, 0) else config.backlash_up
+        if up is config.backlash and not isinstance(up, ByName):
+            low, high = np.log(up)
+        else:
+            both = [_spread(value, hand) for value in (config.backlash, up)]
+            low, high = np.log(np.maximum(np.stack(both, axis=1), 1e-9))
         rates = np.exp(rng.uniform(low, high, shape))
+        rates = np.where(rates < 1e-6, 0.0, rates)
     width = strength * config.backlash_scale
     return rates / width if width > 0 else np.zeros(shape)
+
+
+def _spread(value: Ranges, hand: HandSpec) -> Array:
+    """Low and high rates (2, A)."""
+    ranges = np.asarray(for_names(value, hand.actuators), dtype=np.float64)
+    return ranges if ranges.ndim == 2 else np.repeat(ranges[:, None], len(hand.actuators), axis=1)
 
 
 class Backlash:
@@ -71,8 +108,9 @@ class Backlash:
         self.slack[ids] = 0.0
 
     def __call__(
-        self, targets: Array, actuated: Array, ids: NDArray[np.intp], rates: Array
-    ) -> Array:
+        self, targets: Array, actuated: Array, ids: NDArray[np.intp], rates: Array, *,
+        arrived: NDArray[np.bool_] | bool = True, period: float = CONTROL_PERIOD,
+    ) -> Array:  # fmt: skip
         """Targets (K, 20) after the loss in the slack.
 
         Args:
@@ -80,11 +118,13 @@ class Backlash:
             actuated: current angles (K, 20).
             ids: the simulations (K,).
             rates: of their episodes (K, 2, 20), from `sample_rates`.
+            arrived: whose slack the targets act on (K, 20); that of the others does not change.
+            period: time between targets, in seconds.
         """
         command = (targets - actuated) / self._unit
         rate = np.where(command < 0, rates[:, 0], rates[:, 1])
-        slack, increment = self.slack[ids], command * rate * CONTROL_PERIOD
+        slack, increment = self.slack[ids], command * rate * period
         left = np.abs(np.sign(command) - slack) / (np.abs(increment) + 1e-12)
         fraction = np.where(rate > 0, 1 - np.clip(left, 0, 1), 1.0)
-        self.slack[ids] = np.clip(slack + increment, -1, 1)
+        self.slack[ids] = np.where(arrived, np.clip(slack + increment, -1, 1), slack)
         return actuated + fraction * (targets - actuated)

@@ -8,10 +8,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from opendactyl.core.config_fields import check_ranges, load_preset, randomized
+from opendactyl.core.config_fields import ByName, check_ranges, load_preset, randomized
 from opendactyl.core.errors import InputError
 
 Range = tuple[float, float]
+Ranges = Range | ByName
+"""One range for all, or ranges by joint or actuator."""
 AUTOMATIC: tuple[str, ...] = ("adr", "adr-d19")
 """Names of automatic domain randomization, see `randomization.adr`."""
 LIMITS = {
@@ -23,6 +25,9 @@ LIMITS = {
     "force_chance": (0.0, 1.0),
     "force_decay": (0.0, 1.0),
     "pose_injection": (0.0, 1.0),
+    "joint_friction": (-math.inf, math.inf),
+    "joint_offset_centre": (-math.pi, math.pi),
+    "actuator_delay": (0.0, 1.0),
 }
 """Limits of the values, where they are not 0 and infinity."""
 
@@ -39,11 +44,18 @@ class RandomizationConfig:
         (0.5, 1.5), "each link's mass and inertia", "× uniform", "D18 Table 1"
     )
     friction: Range = randomized((0.7, 1.3), "friction of all surfaces", "× uniform", "D18 Table 1")
-    joint_damping: Range = randomized(
-        (0.3, 3.0), "each joint's damping", "× log-uniform", "D18 Table 1"
+    joint_damping: Ranges = randomized(
+        (0.3, 3.0), "each joint's damping", "× log-uniform", "D18 Table 1", names="joint"
     )
-    actuator_gain: Range = randomized(
-        (0.75, 1.5), "each actuator's gain", "× log-uniform", "D18 Table 1"
+    joint_armature: Ranges = randomized(
+        (1.0, 1.0), "each joint's armature", "× log-uniform", "ours", names="joint", optional=True
+    )
+    joint_friction: Ranges = randomized(
+        (0.0, 0.0), "each joint's friction loss (N m), at least 0 in sum", "+ uniform", "ours",
+        names="joint", optional=True,
+    )  # fmt: skip
+    actuator_gain: Ranges = randomized(
+        (0.75, 1.5), "each actuator's gain", "× log-uniform", "D18 Table 1", names="actuator"
     )
     actuator_failure: float = randomized(
         0.0, "probability that an actuator gives no torque throughout", "", "robogym: 0.001"
@@ -76,17 +88,26 @@ class RandomizationConfig:
     backlash_calibrated: bool = randomized(
         True, "backlash at the rates calibrated on OpenAI's hand", "", "D18 C.2, robogym"
     )
+    actuator_delay: Ranges = randomized(
+        (0.0, 0.0), "delay of each actuator throughout (s, rounded to physics steps)", "uniform",
+        "ours", names="actuator", optional=True,
+    )  # fmt: skip
     backlash_jitter: float = randomized(
         0.1, "each exponent of the calibrated backlash", "× (1 + normal)", "D18 C.2, robogym"
     )
     backlash_scale: float = randomized(1.0, "width of every slack", "×", "ours")
-    backlash: Range = randomized(
+    backlash: Ranges = randomized(
         (0.0, 0.0),
         "rate at which each actuator takes up its slack, per direction, where it is not calibrated "
         "(1/s for half the range; 0: no slack)",
         "log-uniform",
         "after robogym's exponents, 2 to 4.25",
+        names="actuator",
     )
+    backlash_up: Ranges = randomized(
+        (0.0, 0.0), "the same upwards, where `backlash` is for downwards alone (0: it is for both)",
+        "log-uniform", "ours", names="actuator", optional=True,
+    )  # fmt: skip
     force_chance: Range = randomized(
         (0.001, 0.1), "probability of a new push on the object per action", "log-uniform", "D18 C.2"
     )
@@ -118,8 +139,11 @@ class RandomizationConfig:
     rotation_noise: float = randomized(
         0.1, "object's rotation vector at each action (rad)", "+ normal", "D18 C.2"
     )
-    joint_offset: float = randomized(
-        0.02, "each measured joint angle throughout (rad)", "+ normal", "ours"
+    joint_offset: float | ByName = randomized(
+        0.02, "each measured joint angle throughout (rad)", "+ normal", "ours", names="joint"
+    )
+    joint_offset_centre: float | ByName = randomized(
+        0.0, "mean of that offset (rad)", "+", "ours", names="joint", optional=True
     )
     joint_noise: float = randomized(
         0.01, "each measured joint angle at each action (rad)", "+ normal", "ours"
@@ -145,15 +169,25 @@ class RandomizationConfig:
         "+ normal", "ours",
     )  # fmt: skip
 
+    hand: str = randomized(
+        "", "name of the hand whose model the ranges refer to; no other is accepted", "", "ours",
+        optional=True,
+    )  # fmt: skip
+
     def __post_init__(self) -> None:
         """Raises an `InputError` for ranges that cannot be sampled."""
         check_ranges("randomization", self, LIMITS)
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if f.metadata["distribution"].endswith("log-uniform") and value[0] == 0 < value[1]:
-                raise InputError(
-                    f"randomization {f.name} is {value}; a log-uniform range cannot include 0"
-                )
+            if not f.metadata["distribution"].endswith("log-uniform"):
+                continue
+            ranges = [value.default, *value.values.values()] if isinstance(value, ByName) else []
+            for low, high in ranges or [value]:
+                if low == 0 < high:
+                    raise InputError(
+                        f"randomization {f.name} is {(low, high)}; a log-uniform range cannot "
+                        "include 0"
+                    )
         if self.backlash_calibrated and self.backlash != (0, 0):
             raise InputError(
                 f"randomization backlash is {self.backlash} beside calibrated backlash; set "
@@ -169,6 +203,8 @@ def _no_randomization() -> RandomizationConfig:
     """Ranges of zero width."""
     ranges: dict[str, Any] = {}
     for f in dataclasses.fields(RandomizationConfig):
+        if isinstance(f.default, str):
+            continue
         one = 1.0 if f.metadata["distribution"].startswith("× ") else 0.0
         ranges[f.name] = (one, one) if isinstance(f.default, tuple) else 0.0
     kept = (

@@ -12,27 +12,35 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "friction": ("friction",),
     "gravity": ("gravity",),
     "damping": ("joint_damping",),
+    "armature": ("joint_armature",),
+    "joint-friction": ("joint_friction",),
     "gains": ("actuator_gain",),
     "failures": ("actuator_failure",),
     "limits": ("joint_limits",),
     "timing": ("timestep_rate",),
     "action-noise": ("action_noise", "action_bias", "action_scale", "action_scale_offset"),
     "delay": ("action_delay",),
-    "backlash": ("backlash", "backlash_calibrated", "backlash_jitter", "backlash_scale"),
+    "actuator-delay": ("actuator_delay",),
+    "backlash": (
+        "backlash", "backlash_up", "backlash_calibrated", "backlash_jitter", "backlash_scale",
+    ),
     "pushes": ("force_chance", "force_scale", "force_decay"),
     "fingertips": (
         "fingertip_offset", "fingertip_noise", "fingertip_marker", "base_marker", "marker_loss",
         "marker_loss_seconds", "occlusion",
     ),
-    "joints": ("joint_offset", "joint_noise"),
+    "joints": ("joint_offset", "joint_offset_centre", "joint_noise"),
     "pose": (
         "position_offset", "position_noise", "rotation_offset", "rotation_noise", "pose_loss",
         "pose_loss_seconds", "pose_delay", "pose_period", "pose_injection", "injected_position",
     ),
+    "hand": ("hand",),
 }  # fmt: skip
 """Fields of `RandomizationConfig` by group; every field is in one group."""
 BODY = ("size", "mass", "friction", "gravity")
-ACTUATION = ("gains", "failures", "timing", "action-noise", "delay", "backlash")
+ACTUATION = (
+    "gains", "failures", "timing", "action-noise", "delay", "actuator-delay", "backlash",
+)  # fmt: skip
 SENSING = ("fingertips", "joints", "pose")
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
+from opendactyl.geometry.rotation import Array
 from opendactyl.policy.randomization.physics import Physics
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.object_geoms import collision_hulls, collision_name
@@ -34,7 +35,8 @@ class ModelFields:
 
     _FIELDS = (
         "geom_size", "geom_aabb", "geom_rbound", "geom_dataid", "geom_friction", "pair_friction",
-        "body_mass", "body_inertia", "dof_damping", "actuator_gainprm", "actuator_biasprm",
+        "body_mass", "body_inertia", "dof_damping", "dof_armature", "dof_frictionloss",
+        "actuator_gainprm", "actuator_biasprm",
         "jnt_range",
     )  # fmt: skip
 
@@ -85,9 +87,12 @@ class ModelFields:
         friction = np.array([p.friction for p in physics])
         self._scale("geom_friction", ids, friction[:, None, None])
         self._scale("pair_friction", ids, friction[:, None, None])
-        damping = np.ones((len(ids), self._model.nv))
-        damping[:, self._dofs] = [p.joint_damping for p in physics]
-        self._scale("dof_damping", ids, damping)
+        self._scale("dof_damping", ids, self._of_joints(1.0, [p.joint_damping for p in physics]))
+        self._scale("dof_armature", ids, self._of_joints(1.0, [p.joint_armature for p in physics]))
+        friction_loss = self._of_joints(0.0, [p.joint_friction for p in physics])
+        self._own["dof_frictionloss"][ids] = np.maximum(
+            self._nominal["dof_frictionloss"] + friction_loss, 0.0
+        )
         gain = np.array([p.actuator_gain for p in physics])[:, :, None]
         self._scale("actuator_gainprm", ids, gain)
         self._scale("actuator_biasprm", ids, gain)
@@ -99,6 +104,12 @@ class ModelFields:
         # set_const() updates the body's bounding volume but resets a mesh's sphere to nominal.
         sphere = self._nominal["geom_rbound"][self._geoms]
         self._own["geom_rbound"][np.ix_(ids, self._geoms)] = sphere * self._size[:, None]
+
+    def _of_joints(self, other: float, values: list[Array]) -> Array:
+        """Values of joints (K, J) as those of degrees of freedom (K, nv)."""
+        every = np.full((len(values), self._model.nv), other)
+        every[:, self._dofs] = values
+        return every
 
     def _scale(self, name: str, ids: NDArray[np.intp], factor: NDArray[np.float64]) -> None:
         self._own[name][ids] = self._nominal[name] * factor

@@ -4,15 +4,18 @@
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.core.config_fields import for_names
 from opendactyl.geometry.rotation import Array
+from opendactyl.policy.randomization.actuation import delay_steps
 from opendactyl.policy.randomization.backlash import sample_rates
-from opendactyl.policy.randomization.config import RandomizationConfig, Range
+from opendactyl.policy.randomization.config import RandomizationConfig, Range, Ranges
 from opendactyl.sim.hands.spec import HandSpec
 
 
@@ -63,6 +66,12 @@ class Physics:
     pose_delay: int
     pose_period: int
     pose_injection: float
+    joint_armature: Array
+    """(24,)."""
+    joint_friction: Array
+    """Added to the friction loss of each joint (24,), in N m."""
+    actuator_delay: NDArray[np.int64]
+    """In physics steps (20,)."""
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form."""
@@ -101,29 +110,40 @@ def sample(
         object_mass=float(_uniform_factor(rng, config.object_mass, None, strength)),
         link_mass=_uniform_factor(rng, config.link_mass, links, strength),
         friction=float(_uniform_factor(rng, config.friction, None, strength)),
-        joint_damping=_log_uniform(rng, config.joint_damping, joints) ** strength,
-        actuator_gain=_log_uniform(rng, config.actuator_gain, actuators) ** strength,
+        joint_damping=_log_uniform(rng, config.joint_damping, hand.joints) ** strength,
+        actuator_gain=_log_uniform(rng, config.actuator_gain, hand.actuators) ** strength,
         joint_limits=strength * rng.normal(0, config.joint_limits, (joints, 2)),
         gravity=strength * rng.normal(0, config.gravity, 3),
         timestep_extra=strength / rate if rate > 0 else 0.0,
         action_bias=strength * rng.normal(0, config.action_bias, actuators),
         action_delay=rng.random(actuators) < strength * config.action_delay,
         backlash=sample_rates(rng, config, hand, strength),
-        force_chance=strength * float(_log_uniform(rng, config.force_chance, 1)[0]),
+        force_chance=strength * float(_log_uniform(rng, config.force_chance, ("",))[0]),
         fingertip_offset=rng.normal(0, config.fingertip_offset, tips) + base,
         fingertip_marker=rng.uniform(-1, 1, tips) * config.fingertip_marker,
         position_offset=rng.normal(0, config.position_offset, 3) + base,
         rotation_offset=rng.normal(0, config.rotation_offset, 3),
-        joint_offset=rng.normal(0, config.joint_offset, joints),
+        joint_offset=rng.normal(0, for_names(config.joint_offset, hand.joints), joints)
+        + for_names(config.joint_offset_centre, hand.joints),
         pose_delay=int(rng.integers(*config.pose_delay, endpoint=True)),
         pose_period=int(rng.integers(*config.pose_period, endpoint=True)),
         pose_injection=float(rng.uniform(*config.pose_injection)),
         action_noise=strength * config.action_noise,
         action_scale=strength * config.action_scale,
         action_scale_offset=strength * rng.normal(0, config.action_scale_offset, actuators),
+        joint_armature=np.ones(joints),
+        joint_friction=np.zeros(joints),
+        actuator_delay=np.zeros(actuators, dtype=np.int64),
     )
     alive = rng.random(actuators) >= strength * config.actuator_failure
-    return dataclasses.replace(physics, actuator_gain=physics.actuator_gain * alive)
+    # Sampled last, so that the numbers above are those of earlier versions.
+    return dataclasses.replace(
+        physics,
+        actuator_gain=physics.actuator_gain * alive,
+        joint_armature=_log_uniform(rng, config.joint_armature, hand.joints) ** strength,
+        joint_friction=strength * _uniform(rng, config.joint_friction, hand.joints),
+        actuator_delay=delay_steps(strength * _uniform(rng, config.actuator_delay, hand.actuators)),
+    )
 
 
 def _uniform_factor(
@@ -134,11 +154,16 @@ def _uniform_factor(
     return value if strength == 1 else 1 + strength * (value - 1)
 
 
+def _uniform(rng: np.random.Generator, bounds: Ranges, names: Sequence[str]) -> Array:
+    low, high = for_names(bounds, names)
+    return rng.uniform(low, high, len(names))
+
+
 def _log_uniform(
-    rng: np.random.Generator, bounds: Range, shape: int | tuple[int, ...]
+    rng: np.random.Generator, bounds: Ranges, names: Sequence[str]
 ) -> NDArray[np.float64]:
-    """Log-uniform numbers; zeros for the range (0, 0)."""
+    """Log-uniform numbers, one for each name; zeros for the range (0, 0)."""
     if bounds == (0, 0):
-        return np.zeros(shape)
-    low, high = np.log(bounds)
-    return np.exp(rng.uniform(low, high, shape))
+        return np.zeros(len(names))
+    low, high = np.log(np.maximum(for_names(bounds, names), 1e-30))
+    return np.exp(rng.uniform(low, high, len(names)))

@@ -15,8 +15,12 @@ from opendactyl.policy.randomization.physics import Physics, sample
 from opendactyl.sim.hands.spec import HandSpec
 from opendactyl.sim.timing import CONTROL_PERIOD
 
-UNOBSERVED = ("fingertip_marker", "link_mass", "action_noise", "action_scale")
-"""Parameters that are left out: many numbers with little effect, and what `strength` implies."""
+UNOBSERVED = (
+    "fingertip_marker", "link_mass", "action_noise", "action_scale", "joint_armature",
+    "joint_friction", "actuator_delay",
+)  # fmt: skip
+"""Parameters that are left out: many numbers with little effect, what `strength` implies, and those
+that came later, so that trained critics fit."""
 LOGARITHMIC = ("object_size", "object_mass", "friction", "joint_damping", "actuator_gain")
 MILLI = ("timestep_extra", "fingertip_offset", "position_offset")
 """Parameters given in milliseconds and millimetres: the normaliser adds 1e-6 to variances."""

@@ -7,6 +7,7 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from opendactyl.core.adr_bounds import Snapshot
+from opendactyl.core.config_fields import for_names
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.observations import HandSize, Measurement
 from opendactyl.policy.randomization import actuation, sensing
@@ -57,6 +58,11 @@ class Randomizer:
         self._half, self._centre = (high - low) / 2, (high + low) / 2
         self._streams = EpisodeStreams(batch.nsim, seed, size)
         self._delay = actuation.Delay(batch.nsim, size.actuators)
+        delays = for_names(config.actuator_delay, scene.hand.actuators)
+        longest = int(actuation.delay_steps(np.max(delays)))
+        self._step_delay = actuation.StepDelay(batch.nsim, size.actuators, longest)
+        self.acts_within_actions = longest > 0
+        """Whether targets arrive at physics steps within an action: see `targets_at`."""
         unit = np.ones_like(self._half) if config.backlash_calibrated else self._half
         self._backlash = Backlash(batch.nsim, unit)
         self._pushes = actuation.Pushes(batch.nsim, config)
@@ -119,6 +125,7 @@ class Randomizer:
         self._streams.begin(ids, episodes)
         self._streams.advance(ids)
         self._delay.begin(ids, targets)
+        self._step_delay.begin(ids, targets)
         self._backlash.begin(ids)
         self._pushes.begin(ids)
         self._xfrc[ids] = 0.0
@@ -127,6 +134,8 @@ class Randomizer:
 
     def actuate(self, targets: Array, actuated: Array, ids: Ids) -> Array:
         """Applies disturbances for the next action; returns the targets (K, 20) for the actuators.
+
+        Where they act later in the action or after it, `targets_at` gives those of each step.
 
         Args:
             targets: the policy's targets (K, 20) in radians.
@@ -140,7 +149,23 @@ class Randomizer:
         self._xfrc[ids] = self._pushes.force[ids]
         targets = actuation.add_noise(targets, self._half, self._centre, ids, streams, episode)
         targets = self._delay(targets, ids, episode)
+        if self.acts_within_actions:
+            self._step_delay.send(targets, ids)
+            return targets
         return self._backlash(targets, actuated, ids, episode["backlash"][ids])
+
+    def targets_at(self, step: int, actuated: Array, ids: Ids) -> Array:
+        """The targets (K, 20) for the actuators in one physics step of the action.
+
+        Args:
+            step: number of the step in the action.
+            actuated: current angles (K, 20) of the actuated joints.
+            ids: the simulations (K,).
+        """
+        rates = self._episode["backlash"][ids]
+        targets, arrived = self._step_delay.arriving(step, ids, self._episode)
+        targets = self._backlash(targets, actuated, ids, rates, arrived=arrived)
+        return self._step_delay.apply(targets, arrived, ids)
 
     def privileged(self, ids: Ids) -> Array:
         """What the critic observes of K episodes: see `randomization.privileged`."""

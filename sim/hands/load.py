@@ -11,10 +11,14 @@ from opendactyl.core.errors import InputError, file_error
 from opendactyl.geometry.rotation import Array
 from opendactyl.sim.assets.fields import Fields, is_vector
 from opendactyl.sim.hands.frame import HandFrame
+from opendactyl.sim.hands.log_columns import KEYS as LOG_KEYS
+from opendactyl.sim.hands.log_columns import LogColumns
+from opendactyl.sim.hands.parameters import KINDS, PhysicalParameters
 from opendactyl.sim.hands.spec import DEFAULT_HAND, Fingertip, HandSpec, ModelFile, Servo, Triple
 
 KEYS = ("name", "joints", "actuators", "fingertips", "nails", "drop_height", "object_positions",
-        "start", "coarse", "landmarks", "model", "mount", "frame", "servo", "backlash")  # fmt: skip
+        "start", "coarse", "landmarks", "model", "mount", "frame", "servo", "backlash",
+        "parameters", "log")  # fmt: skip
 POSITIONS = ((-0.03, -0.03, 0.0), (0.05, 0.03, 0.08))
 """Default of `object_positions`: the space over a palm at the origin."""
 START_POSITION = (0.0, 0.0, 0.035)
@@ -53,6 +57,8 @@ def load_hand(path: Path, *, is_shipped: bool = False) -> HandSpec:
         landmarks=_points(fields, "landmarks", 1) if "landmarks" in fields else None,
         nails=_nails(fields, len(fingertips)),
         backlash_exponents=_backlash(fields, len(actuators)),
+        parameters=PhysicalParameters.read(_table(fields, "parameters", KINDS), joints, actuators),
+        log=LogColumns.read(_table(fields, "log", LOG_KEYS), (*joints, *actuators)),
         is_shipped=is_shipped,
     )
 

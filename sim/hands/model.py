@@ -3,6 +3,7 @@
 from fnmatch import fnmatchcase
 
 import mujoco
+import numpy as np
 
 from opendactyl.core.errors import InputError
 from opendactyl.sim.assets.model import load_model, one_line
@@ -12,6 +13,7 @@ HAND_GROUP, HIDDEN_GROUP = 1, 4
 """Geom groups of the hand: what pictures show, and what only collides."""
 MATERIAL = "hand"
 """Material of the visible geoms, where they do not share one already."""
+_USER_DATA = ("jnt", "site", "tendon", "actuator", "sensor", "body", "geom", "cam")
 _SHOWN = 2
 """The last geom group that MuJoCo's own viewers show."""
 
@@ -26,6 +28,7 @@ def hand_model(hand: HandSpec) -> mujoco.MjSpec:
     _remove(spec, hand)
     _add_servos(spec, hand)
     _check_names(spec, hand)
+    _set_parameters(spec, hand)
     _add_fingertips(spec, hand)
     for first, second in hand.model.exclude:
         spec.add_exclude(bodyname1=first, bodyname2=second)
@@ -124,6 +127,22 @@ def _add_servos(spec: mujoco.MjSpec, hand: HandSpec) -> None:
             joint.armature = servo.armature
 
 
+def _set_parameters(spec: mujoco.MjSpec, hand: HandSpec) -> None:
+    """Replaces the model's values by measured ones."""
+    prefix, measured = hand.model.prefix, hand.parameters
+    for name, value in measured.gain.items():
+        actuator = spec.actuator(prefix + name)
+        factor = value / actuator.gainprm[0]
+        actuator.gainprm = np.asarray(actuator.gainprm) * factor
+        actuator.biasprm = np.asarray(actuator.biasprm) * factor
+    for name, value in measured.damping.items():
+        spec.joint(prefix + name).damping = [value, 0, 0]
+    for name, value in measured.armature.items():
+        spec.joint(prefix + name).armature = value
+    for name, value in measured.friction_loss.items():
+        spec.joint(prefix + name).frictionloss = value
+
+
 def _add_fingertips(spec: mujoco.MjSpec, hand: HandSpec) -> None:
     prefix = hand.model.prefix
     for tip in hand.fingertips:
@@ -150,6 +169,9 @@ def _mounted(spec: mujoco.MjSpec, hand: HandSpec) -> mujoco.MjSpec:
     parent = mujoco.MjSpec()
     for name in ("cone", "impratio", "noslip_iterations"):
         setattr(parent.option, name, getattr(spec.option, name))
+    parent.option.iterations = spec.option.iterations  # equal settings are no conflict
+    for name in ("njmax", "nconmax", *(f"nuser_{kind}" for kind in _USER_DATA)):
+        setattr(parent, name, getattr(spec, name))
     mount = parent.worldbody.add_body(name=MOUNT, pos=position, quat=quaternion)
     static = [body.name for body in spec.bodies if body.name != "world" and not body.joints]
     moving = [body for body in spec.bodies if body.joints and body.parent.name in static]

@@ -11,6 +11,8 @@ from opendactyl.sim.assets.mesh_formats import converted_with
 from opendactyl.sim.assets.references import referenced_files
 from opendactyl.sim.assets.source_files import SourceFiles
 from opendactyl.sim.hands.frame import HandFrame
+from opendactyl.sim.hands.log_columns import LogColumns
+from opendactyl.sim.hands.parameters import PhysicalParameters
 
 DEFAULT_HAND = "shadow"
 """The hand that needs no option, and of the runs, datasets and bundles that name none."""
@@ -97,6 +99,10 @@ class HandSpec:
     """Offsets (F, 3) of the fingertip markers in the fingertips' frames, in metres."""
     backlash_exponents: Array | None = None
     """Calibrated exponents (2, A) of the backlash, downwards and upwards; None: not calibrated."""
+    parameters: PhysicalParameters = PhysicalParameters()
+    """Measured parameters, instead of the model's."""
+    log: LogColumns = LogColumns()
+    """Columns of logs of the robot."""
     is_shipped: bool = False
     """Whether the TOML file is one of `configs/hands`."""
 

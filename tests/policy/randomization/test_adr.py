@@ -32,13 +32,9 @@ def test_every_group_of_body_and_actuation_is_a_parameter():
     fields = {f for fields in (adr.FACTORS | adr.LEVELS).values() for f in fields}
     varied = {f.name for f in dataclasses.fields(BASE)} - set(SENSING)
     fixed = {
-        "actuator_failure",
-        "backlash",
-        "backlash_calibrated",
-        "backlash_jitter",
-        "force_scale",
-        "force_decay",
-    }
+        "actuator_failure", "actuator_delay", "backlash", "backlash_up", "backlash_calibrated",
+        "backlash_jitter", "force_scale", "force_decay", "hand", "joint_armature", "joint_friction",
+    }  # fmt: skip
     assert fields == varied - fixed
 
 

@@ -103,6 +103,7 @@ def test_the_loguniform_preset_samples_what_dactyl_did_before_its_backlash_was_c
     now = {name: np.sum(value) for name, value in vars(physics).items()}
     # These were not sampled then.
     before |= {"strength": 1, "action_scale_offset": 0, "action_noise": 0.05, "action_scale": 0.015}
+    before |= {"joint_armature": 24, "joint_friction": 0, "actuator_delay": 0}
     assert now == pytest.approx(before, rel=1e-9)
 
 

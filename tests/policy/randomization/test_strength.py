@@ -21,6 +21,10 @@ SENSING = (
     "pose_delay", "pose_period", "pose_injection",
 )  # fmt: skip
 BODY = [f.name for f in dataclasses.fields(Physics) if f.name not in (*SENSING, "strength")]
+CALIBRATED = {
+    "joint_armature": (0.5, 2.0), "joint_friction": (0.0, 0.1), "actuator_delay": (0.0, 0.12),
+}  # fmt: skip
+"""Parameters that the presets do not vary."""
 FACTORS = ("object_size", "object_mass", "link_mass", "friction")
 LOG_FACTORS = ("joint_damping", "actuator_gain")
 
@@ -49,8 +53,21 @@ def deviation(physics, name):
     return np.log(value) if name in LOG_FACTORS else value
 
 
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_calibrated_parameters_grow_with_the_strength(name):
+    config, hand = dataclasses.replace(PRESETS["none"], **{name: CALIBRATED[name]}), hand_spec()
+    values = [
+        getattr(sample(np.random.default_rng(2), config, hand, LINKS, strength), name)
+        for strength in (0.0, 0.5, 1.0)
+    ]
+    distance = np.abs(np.log(values) if name == "joint_armature" else values)
+    assert np.all(distance[0] == 0) and distance[1].sum() == pytest.approx(
+        distance[2].sum() / 2, rel=0.1
+    )
+
+
 @pytest.mark.parametrize("preset", ["dactyl", "dactyl-loguniform"])
-@pytest.mark.parametrize("name", BODY)
+@pytest.mark.parametrize("name", [name for name in BODY if name not in CALIBRATED])
 def test_every_deviation_grows_with_the_strength(preset, name):
     strengths = (0.0, 0.25, 0.5, 0.75, 1.0)
     deviations = [deviation(sampled(strength, preset), name) for strength in strengths]
