@@ -11,5 +11,5 @@ from .generation.generate import generate as generate
 from .generation.generate import repair as repair
 from .generation.state_sources import StateSource as StateSource
 from .generation.verify import verify as verify
-from .loading.augmentation import AugmentConfig as AugmentConfig
+from .loading.augmentation_config import AugmentConfig as AugmentConfig
 from .loading.datamodule import PoseDataModule as PoseDataModule

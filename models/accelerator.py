@@ -3,8 +3,7 @@
 import torch
 
 from opendactyl.core.errors import InputError
-
-ACCELERATORS = ("auto", "cpu", "gpu")
+from opendactyl.models.choices import ACCELERATORS
 
 
 def check_accelerator(accelerator: str) -> None:

@@ -5,9 +5,6 @@ from pathlib import Path
 
 import torch
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed")
-"""auto is bf16-mixed where that is faster."""
-
 
 def cpu_multiplies_bf16() -> bool:
     """Whether this CPU multiplies bf16 natively; otherwise autocast is slower."""
@@ -20,5 +17,5 @@ def cpu_multiplies_bf16() -> bool:
 
 
 def use_bf16(precision: str) -> bool:
-    """Whether a value of `PRECISIONS` means bf16 on this CPU."""
+    """Whether a value of `choices.PRECISIONS` means bf16 on this CPU."""
     return precision == "bf16-mixed" or (precision == "auto" and cpu_multiplies_bf16())

@@ -18,7 +18,7 @@ from PIL import Image
 from opendactyl.core.atomic_files import write_bytes, write_text
 from opendactyl.core.config_fields import markdown
 from opendactyl.core.errors import EnvironmentFailure
-from opendactyl.datasets.loading.augmentation import AugmentConfig
+from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.geometry.rig import load_rig
 from opendactyl.policy.randomization.config import PRESETS as PHYSICS
 from opendactyl.render.appearance.config import PRESETS as APPEARANCES

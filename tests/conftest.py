@@ -27,7 +27,8 @@ import torch
 import trimesh
 from PIL import Image
 
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.datasets.export.card import write_card
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.policy.training.config import PolicyConfig

@@ -102,7 +102,8 @@ def run(config: AblationConfig) -> str:
     Raises:
         InputError: there is no such variant, or the folder has variants of other settings.
     """
-    from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate  # slow to import
+    from opendactyl.vision.evaluation.config import EvalConfig
+    from opendactyl.vision.evaluation.evaluate import evaluate  # slow to import
 
     if config.steps < 1:
         raise InputError(f"--steps is {config.steps}; it must be at least 1")

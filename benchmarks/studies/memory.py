@@ -26,7 +26,7 @@ from opendactyl.core.errors import InputError, one_line_errors, take_debug_optio
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, open_run, to_plain
 from opendactyl.geometry.rotation import Array
-from opendactyl.models.policy.actor_critic import MEMORIES
+from opendactyl.models.choices import MEMORIES
 from opendactyl.policy.training.config import PolicyConfig
 
 EPISODE_SEED = 800_000

@@ -15,7 +15,7 @@ from opendactyl.benchmarks.measure import Budget, Row
 from opendactyl.benchmarks.peers.plain_torch import PlainTraining
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.datasets.loading.datamodule import Item, PoseDataModule
-from opendactyl.models.pose.registry import POSE_NETWORKS
+from opendactyl.models.choices import POSE_NETWORKS
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.train import build_module, make_data
 from opendactyl.vision.training.trainer import build_trainer

@@ -17,7 +17,7 @@ def main(argv: list[str]) -> None:
 
     warnings.filterwarnings("ignore")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    from opendactyl.control.packaging.build import ExportConfig, export_bundle
+    from opendactyl.control.packaging.config import ExportConfig
 
     config = parse(
         ExportConfig,
@@ -35,6 +35,8 @@ def main(argv: list[str]) -> None:
         record(config.out, config.record)
         print(f"{len(config.record)} evaluations recorded in {config.out}")
         return
+    from opendactyl.control.packaging.build import export_bundle
+
     print(f"bundle in {export_bundle(config)}")
 
 

@@ -24,7 +24,8 @@ def main(argv: list[str]) -> None:
         default=PRESETS[preset],
     )
     prepare_backend(argv, renders=config.mine is not None)
-    from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+    from opendactyl.vision.evaluation.config import EvalConfig
+    from opendactyl.vision.evaluation.evaluate import evaluate
     from opendactyl.vision.training.train import is_rank_zero, train
 
     # Importing Lightning sets the level, so this comes after.

@@ -40,7 +40,8 @@ def _row(sample: Sample, augment: bool) -> NDArray[np.uint8]:
     images, label = sample.images, sample.label
     if augment:
         # Imported here because albumentations takes a second to import.
-        from opendactyl.datasets.loading.augmentation import Augmentation, AugmentConfig
+        from opendactyl.datasets.loading.augmentation import Augmentation
+        from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 
         images = Augmentation(AugmentConfig())(
             images, np.random.default_rng(label.index), sample.masks

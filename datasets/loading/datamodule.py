@@ -13,7 +13,8 @@ from opendactyl.core.errors import InputError
 from opendactyl.core.worker_process import can_start_workers
 from opendactyl.datasets.format.hand_check import same_hand
 from opendactyl.datasets.format.label import unseeing_cameras
-from opendactyl.datasets.loading.augmentation import Augmentation, AugmentConfig
+from opendactyl.datasets.loading.augmentation import Augmentation
+from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
 from opendactyl.geometry.rig import Rig
 

@@ -8,11 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from opendactyl.models.choices import FRAMES, MEMORIES
 from opendactyl.models.policy.normalizer import Normalizer
-
-MEMORIES = ("lstm", "none", "frames")
-FRAMES = 4
-"""Steps that memory `frames` observes."""
 
 
 class LSTM(nn.Module):

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from opendactyl.geometry.torch_rotation import matrix_from_6d, orthogonalize, quat_to_matrix
+from opendactyl.models.choices import HEADS
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.priors import PosePriors, PositionPrior
 
-HEADS = {"9d": 9, "6d": 6, "quaternion": 4}
-"""Rotation parametrisations and the size of each."""
 ROTATION_LOG_STD = -1.5
 """First estimate of the rotation's log standard deviation."""
 

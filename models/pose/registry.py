@@ -17,15 +17,13 @@ _NETWORKS = {
     "resnet18": partial(ResnetNetwork, 18),
     "resnet50": partial(ResnetNetwork, 50),
 }
-POSE_NETWORKS = tuple(_NETWORKS)
-"""Values of `--model`; the first is the default."""
 
 
 def build_pose_network(name: str, **options: Any) -> nn.Module:
     """Builds a network by name.
 
     Args:
-        name: one of `POSE_NETWORKS`.
+        name: one of `models.choices.POSE_NETWORKS`.
         **options: `views`, `head`, `points` (keypoints of the object (K, 3), object frame),
             `anchors` (points (M, 3) fixed in the hand frame) and `priors` (`PosePriors`).
 

@@ -47,7 +47,7 @@ class Agent(nn.Module):
             memory: of the actor: `lstm` or `none`.
             critic_memory: of the critic, which observes nearly all of the physics.
             privileged: the actor gets the critic's observation instead of the policy's.
-            precision: one of `models.precision.PRECISIONS`.
+            precision: one of `models.choices.PRECISIONS`.
         """
         super().__init__()
         self.privileged = privileged

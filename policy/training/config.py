@@ -10,9 +10,7 @@ from typing import Any
 from opendactyl.core.config_fields import renamed
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import to_plain
-from opendactyl.models.accelerator import check_accelerator
-from opendactyl.models.policy.actor_critic import FRAMES, MEMORIES
-from opendactyl.models.precision import PRECISIONS
+from opendactyl.models.choices import FRAMES, MEMORIES, PRECISIONS
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig
 from opendactyl.policy.interface.observations import LAYOUTS, HandSize, layout_size
@@ -151,6 +149,8 @@ class PolicyConfig:
             raise InputError(f"--memory frames needs --hidden {past} or more, without --privileged")
         if self.precision not in PRECISIONS:
             raise InputError(f"no precision {self.precision!r}; choose {', '.join(PRECISIONS)}")
+        from opendactyl.models.accelerator import check_accelerator  # imports torch
+
         check_accelerator(self.accelerator)
         for names, allowed, text in _LIMITS:
             for name in names:

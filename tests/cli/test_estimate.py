@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from opendactyl.control.estimation.estimate import EstimateConfig, estimate
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
-from opendactyl.control.packaging.config import NO_POLICY
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import NO_POLICY, ExportConfig
 from opendactyl.geometry.distortion import Distortion
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rig_import.rig_toml import write_rig

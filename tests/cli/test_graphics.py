@@ -26,6 +26,8 @@ class Stop:
     def find_spec(self, name, path=None, target=None):
         if name == "mujoco":
             raise SystemExit("MuJoCo is imported with MUJOCO_GL=" + os.environ.get("MUJOCO_GL", ""))
+        if name == "torch" and "--help" in sys.argv:
+            raise SystemExit("torch, which takes seconds, is imported for a help")
 
 sys.meta_path.insert(0, Stop())
 from opendactyl.cli.main import main
@@ -73,7 +75,7 @@ def test_the_backend_is_chosen_before_mujoco_is_imported(run, verb, value, chose
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_help_needs_no_opengl(run, verb):
+def test_help_needs_neither_opengl_nor_torch(run, verb):
     done = run(verb, "--help", MUJOCO_GL="vulcan")
     if done.stderr != "MuJoCo is imported with MUJOCO_GL=disable\n":
         assert done.returncode == 0 and done.stderr == ""

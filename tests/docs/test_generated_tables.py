@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opendactyl.core.config_fields import table
-from opendactyl.datasets.loading.augmentation import AugmentConfig
+from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.policy.randomization.config import RandomizationConfig
 from opendactyl.render.appearance.config import AppearanceConfig
 

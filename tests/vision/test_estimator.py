@@ -12,7 +12,8 @@ import onnxruntime
 import pytest
 
 from opendactyl.control.bundle.load import load_bundle
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.loading.cache import open_dataset

@@ -1,7 +1,6 @@
 """Evaluation of an estimator on held-out data: `metrics.json` and `report.html`."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from opendactyl.datasets.format.manifest import Manifest, load_manifest
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
 from opendactyl.geometry.rig import Rig
 from opendactyl.vision.estimator import PoseEstimator
+from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.report import ReportContext, write_report
 from opendactyl.vision.measures.metrics import compute_metrics
 from opendactyl.vision.measures.predictions import BatchEstimator, predict
@@ -25,24 +25,6 @@ from opendactyl.vision.training.provenance import known_seeds
 
 WARM_UP, TIMED = 10, 60
 """Number of untimed and of timed single estimates."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalConfig:
-    """Settings of `eval-vision`."""
-
-    model: Path = Path("runs/vision")
-    """A run of `train-vision`, or a bundle."""
-    data: Path = Path("data/val")
-    """The dataset to evaluate on; for a run of --model keypoint, with any cameras."""
-    out: Path = Path("runs/eval-vision")
-    """Folder for metrics.json and report.html."""
-    cache: Path | None = None
-    """Folder for the decoded images; by default .cache in the dataset, which must be writable."""
-    max_samples: int = 0
-    """Use only the first N samples; 0 uses all."""
-    resume: bool = False
-    """Allow a folder that is not empty."""
 
 
 def open_model(path: Path) -> BatchEstimator:

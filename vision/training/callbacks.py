@@ -135,7 +135,7 @@ class Interrupted(L.Callback):
         Data-parallel processes cannot save together once one of them has stopped; they have the
         last periodic checkpoint.
         """
-        # SIGTERM ends a run by Lightning's kind of SystemExit, or by that of another library's handler.
+        # SIGTERM ends a run by Lightning's kind of SystemExit, or by that of another library.
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         # The validation after training uses the average, and `last.ckpt` is written by then.
         training = trainer.state.fn == TrainerFn.FITTING

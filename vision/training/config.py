@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.loading.augmentation import AugmentConfig
-from opendactyl.models.accelerator import ACCELERATORS
-from opendactyl.models.pose.heads import HEADS
-from opendactyl.models.pose.registry import POSE_NETWORKS
+from opendactyl.datasets.loading.augmentation_config import AugmentConfig
+from opendactyl.models.choices import ACCELERATORS, HEADS, POSE_NETWORKS
 
 CHOICES = {
     "model": POSE_NETWORKS,

@@ -63,8 +63,8 @@ class PoseModule(L.LightningModule):
         """Builds the network.
 
         Args:
-            model: one of `models.pose.registry.POSE_NETWORKS`.
-            head: one of `models.pose.heads.HEADS`.
+            model: one of `models.choices.POSE_NETWORKS`.
+            head: one of `models.choices.HEADS`.
             rig: nominal cameras at the network's image size.
             points: keypoints of the object (K, 3), in metres, object frame.
             image_size: width and height of the images.

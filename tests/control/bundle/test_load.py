@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from opendactyl.control.bundle.load import load_bundle
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.core import cpu
 from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError

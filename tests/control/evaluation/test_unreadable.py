@@ -8,7 +8,8 @@ import pytest
 
 from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.control.packaging.metrics import metrics_of_run
 from opendactyl.core.errors import EnvironmentFailure, InputError
 

@@ -8,7 +8,8 @@ import pytest
 
 from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.imitation.demonstrator import estimator_noise, random_demonstrations
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.policy.imitation.config import ImitationConfig
 from opendactyl.policy.imitation.training import train
 

@@ -25,7 +25,8 @@ from opendactyl.control.imitation.demonstrator import (
     random_demonstrations,
 )
 from opendactyl.control.imitation.evaluate import evaluate_imitation, run_with_goals
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.control.runtime.imitated_goals import HOLD, HeldGoals, ImitatedGoals
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, quat_multiply, random_quat, yaw_quat

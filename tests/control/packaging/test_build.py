@@ -10,13 +10,15 @@ import torch
 
 from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.evaluation.evaluate import training_seeds
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.control.packaging.metrics import metrics_of_run, record
 from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.models.weights import about_weights
-from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+from opendactyl.vision.evaluation.config import EvalConfig
+from opendactyl.vision.evaluation.evaluate import evaluate
 
 
 @pytest.fixture

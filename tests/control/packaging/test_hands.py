@@ -26,7 +26,7 @@ from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.train import train as train_policy
 from opendactyl.sim.assets.storage import store_copy
 from opendactyl.sim.hands.shipped import hand_spec
-from opendactyl.vision.evaluation.evaluate import EvalConfig
+from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.evaluate import evaluate as eval_vision
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.train import train as train_vision

@@ -10,7 +10,7 @@ from opendactyl.control.packaging.metrics import record
 from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
-from opendactyl.vision.evaluation.evaluate import EvalConfig
+from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.evaluate import evaluate as evaluate_vision
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from opendactyl.control.bundle.load import check_bundle, load_bundle, load_pose_bundle
 from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
-from opendactyl.control.packaging.config import NO_POLICY
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import NO_POLICY, ExportConfig
 from opendactyl.control.runtime.interfaces import HandReading
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.core.atomic_files import read_json, write_json

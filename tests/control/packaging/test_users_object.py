@@ -17,7 +17,8 @@ from opendactyl.datasets.generation.generate import generate
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.train import train as train_policy
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+from opendactyl.vision.evaluation.config import EvalConfig
+from opendactyl.vision.evaluation.evaluate import evaluate
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.train import train as train_vision
 

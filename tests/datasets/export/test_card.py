@@ -16,7 +16,7 @@ from opendactyl.datasets.export.card import write_card
 from opendactyl.datasets.format.manifest import iterate_samples
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.datasets.generation.verify import verify
-from opendactyl.datasets.loading.augmentation import AugmentConfig
+from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.datasets.loading.datamodule import PoseDataModule
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.loading.augmentation import Augmentation, AugmentConfig, with_patch
+from opendactyl.datasets.loading.augmentation import Augmentation, with_patch
+from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.datasets.loading.datamodule import PoseDataset
 

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from opendactyl.core import worker_process
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.shards import read_shard
-from opendactyl.datasets.loading.augmentation import AugmentConfig
+from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.datasets.loading.datamodule import EpochSampler, PoseDataModule, PoseDataset
 

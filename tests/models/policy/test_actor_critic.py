@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from opendactyl.models.policy.actor_critic import LSTM, MEMORIES, Actor, Critic
+from opendactyl.models.choices import MEMORIES
+from opendactyl.models.policy.actor_critic import LSTM, Actor, Critic
 from opendactyl.models.policy.normalizer import Normalizer
 
 

@@ -7,9 +7,9 @@ import torch
 
 from opendactyl.geometry.rig import load_rig
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
+from opendactyl.models.choices import HEADS, POSE_NETWORKS
 from opendactyl.models.pose.blocks import SpatialSoftmax, standardize
-from opendactyl.models.pose.heads import HEADS
-from opendactyl.models.pose.registry import POSE_NETWORKS, build_pose_network
+from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.models.weights import load_weights
 from opendactyl.sim.objects.shipped import object_spec
 

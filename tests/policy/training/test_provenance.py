@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.models.weights import about_weights, save_weights
 from opendactyl.policy.export import load_student, training_record

@@ -13,7 +13,8 @@ from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.vision.estimator import PoseEstimator
-from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+from opendactyl.vision.evaluation.config import EvalConfig
+from opendactyl.vision.evaluation.evaluate import evaluate
 from opendactyl.vision.export import export_pose
 from opendactyl.vision.training.checkpoints import load_module
 from opendactyl.vision.training.train import train

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from opendactyl.control.bundle.load import load_pose_bundle
-from opendactyl.control.packaging.build import ExportConfig, export_bundle
-from opendactyl.control.packaging.config import NO_POLICY
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import NO_POLICY, ExportConfig
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.datasets.generation.state_sources import state_source
@@ -18,7 +18,8 @@ from opendactyl.render.appearance.config import PRESETS
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.factory import make_renderer
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+from opendactyl.vision.evaluation.config import EvalConfig
+from opendactyl.vision.evaluation.evaluate import evaluate
 from opendactyl.vision.training.checkpoints import load_module
 from opendactyl.vision.training.train import train
 

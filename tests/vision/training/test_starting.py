@@ -15,7 +15,8 @@ from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.manifest import load_manifest
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.models.weights import save_weights
-from opendactyl.vision.evaluation.evaluate import EvalConfig, evaluate
+from opendactyl.vision.evaluation.config import EvalConfig
+from opendactyl.vision.evaluation.evaluate import evaluate
 from opendactyl.vision.training.checkpoints import last_checkpoint, load_module, start_from
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.provenance import (
