@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
 from opendactyl.core.errors import file_errors
 
@@ -10,16 +11,19 @@ from opendactyl.core.errors import file_errors
 def save_onnx(
     program: torch.onnx.ONNXProgram | None, path: Path, metadata: dict[str, str] | None = None
 ) -> None:
-    """Writes an exported program without the stack traces that the exporter stores at every node.
+    """Writes an exported program, simplified and without the exporter's stack traces.
 
-    They contain paths of the exporting machine, and take a tenth of the file.
+    Stack traces contain paths of the exporting machine, and take a tenth of the file.
 
     Args:
-        program: the program.
+        program: the program, exported with `optimize=False`: the exporter would also search for
+            patterns, which takes longer than the export and makes these networks no faster.
         path: the file to write.
         metadata: entries of the file's own metadata, which onnxruntime returns.
     """
     assert program is not None
+    fold_constants(program.model)
+    remove_unused_nodes(program.model)
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()
     for value in program.model.graph.initializers.values():

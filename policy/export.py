@@ -151,6 +151,7 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
             input_names=["observation", "h", "c"],
             output_names=["logits", "h_out", "c_out"],
             dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+            optimize=False,
             verbose=False,
         )
     save_onnx(program, path)

@@ -92,6 +92,7 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
             input_names=list(inputs),
             output_names=list(outputs),
             dynamic_shapes=dynamic,
+            optimize=False,
             verbose=False,
         )
     save_onnx(program, path, pose_metadata(rig, any_cameras=module.any_cameras))

@@ -45,6 +45,7 @@ def export_imitation(run: Path, path: Path) -> dict[str, Any]:
             input_names=["demonstration", "present", "waypoints"],
             output_names=["goal", "done"],
             dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+            optimize=False,
             verbose=False,
         )
     save_onnx(program, path)

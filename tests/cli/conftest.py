@@ -1,5 +1,7 @@
 """Fixtures that run the command line, in a subprocess or, for errors, in this process."""
 
+import contextlib
+import io
 import os
 import re
 import subprocess
@@ -21,6 +23,25 @@ def opendactyl():
             cwd=cwd, capture_output=True, text=True, check=False,
             env={**os.environ, "COLUMNS": "100", **environment},
         )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def succeeds():
+    """Runs a command in a folder, in this process, which saves the imports; returns its output."""
+
+    def run(*arguments, cwd):
+        output = io.StringIO()
+        with (
+            contextlib.chdir(cwd),
+            contextlib.redirect_stdout(output),
+            mock.patch.dict(os.environ),
+            pytest.raises(SystemExit) as stop,
+        ):
+            main([str(argument) for argument in arguments])
+        assert stop.value.code == 0, arguments
+        return output.getvalue()
 
     return run
 

@@ -188,12 +188,11 @@ def test_the_demo_needs_an_empty_folder(refused, tmp_path):
     assert "demo exists and is not empty" in refused("demo")
 
 
-def test_resume_starts_a_new_run_too(opendactyl, bundle, tmp_path):
+def test_resume_starts_a_new_run_too(succeeds, bundle, tmp_path):
     options = ("--bundle", bundle, "--seconds-per-goal", 0.2, "--episodes", 1, "--resume")
-    done = opendactyl("evaluate", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    succeeds("evaluate", *options, cwd=tmp_path)
     results = tmp_path / "runs/evaluate/results.json"
     first = json.loads(results.read_text())
     assert first["n"] == 1
-    assert opendactyl("evaluate", *options, cwd=tmp_path).returncode == 0
+    succeeds("evaluate", *options, cwd=tmp_path)
     assert json.loads(results.read_text()) == first

@@ -44,6 +44,7 @@ def test_a_kind_without_goals_has_a_finite_ratio():
     assert results["log_ratios"]["lstm/none"]["log_ratio"] == pytest.approx(np.log(1 / 0.05))
 
 
+@pytest.mark.slow
 def test_all_kinds_learn_from_one_teacher_and_finished_runs_are_kept(
     tmp_path, monkeypatch, content, short_episodes
 ):

@@ -84,7 +84,7 @@ def soak(actions):
 
 
 def test_short_soak():
-    soak(300)
+    soak(150)
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ def test_unknown_accelerators_are_refused(tiny):
         train(tiny(accelerator="tpu"))
 
 
+@pytest.mark.slow
 def test_a_run_collects_in_local_processes(tiny):
     pytest.importorskip("ray")
     import ray

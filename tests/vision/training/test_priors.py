@@ -21,7 +21,6 @@ from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.models.weights import load_weights, save_weights
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.vision.estimator import PoseEstimator
-from opendactyl.vision.export import export_pose
 from opendactyl.vision.training.checkpoints import best_checkpoint, load_module, start_from
 from opendactyl.vision.training.losses import pose_loss
 from opendactyl.vision.training.priors import priors_of
@@ -178,12 +177,11 @@ def test_a_warm_start_keeps_the_scale_of_its_weights(vision_run, tiny, tmp_path,
     np.testing.assert_allclose(stored, expected, rtol=1e-6)
 
 
-def test_an_exported_network_states_its_priors_and_landmarks(vision_run, tmp_path):
+def test_an_exported_network_states_its_priors_and_landmarks(vision_run, bundle):
     module = load_module(vision_run)
-    rig = Rig.from_dict(module.hparams["rig"])
-    entry = export_pose(module, rig, tmp_path / "pose.onnx")
+    entry = read_json(bundle / "manifest.json")["pose"]
     assert entry["priors"] == module.hparams["priors"]
     assert entry["static_landmarks"] == STATIC_LANDMARKS.tolist()
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64, 3), dtype=np.uint8)
-    found, _, _ = PoseEstimator(tmp_path / "pose.onnx").estimate_batch(images)
+    found, _, _ = PoseEstimator(bundle / "pose.onnx").estimate_batch(images)
     np.testing.assert_allclose(found, module.estimate_batch(images)[0], atol=1e-4)

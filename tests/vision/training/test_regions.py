@@ -40,7 +40,7 @@ def test_an_estimator_of_regions_takes_whole_frames(tiny, val_dataset, tmp_path)
         )
         for name, seed in (("train", 50), ("val", 51))
     ]  # fmt: skip
-    run = train(tiny(tmp_path / "run", data=(folders[0],), val_data=folders[1]))
+    run = train(tiny(tmp_path / "run", model="dactyl", data=(folders[0],), val_data=folders[1]))
     module = load_module(run)
     assert module.hparams["raw_rig"]["cameras"][0]["roi"] == list(REGION)
     metrics = evaluate(EvalConfig(model=run, data=folders[1], out=tmp_path / "report"))
