@@ -1,4 +1,4 @@
-"""Composed demonstrations, the network's training and its export, at toy size."""
+"""Composed demonstrations, and training on them at toy size."""
 
 import shutil
 
@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from opendactyl.control.bundle.imitation_session import ImitationSession
 from opendactyl.core.errors import InputError
-from opendactyl.geometry.rotation import geodesic_angle, quat_multiply, quat_to_rotvec, random_quat
-from opendactyl.models.imitation.network import ExportedImitator
+from opendactyl.geometry.rotation import quat_multiply, quat_to_rotvec, random_quat
 from opendactyl.policy.imitation import codes
 from opendactyl.policy.imitation.config import ImitationConfig
 from opendactyl.policy.imitation.dataset import Composer
-from opendactyl.policy.imitation.export import export_imitation
 from opendactyl.policy.imitation.forms import held_out, sample_program
 from opendactyl.policy.imitation.losses import answer
 from opendactyl.policy.imitation.predicate import satisfied
@@ -27,7 +24,7 @@ from opendactyl.policy.imitation.training import (
     train,
     training_forms,
 )
-from opendactyl.policy.interface.keyframes import encode_waypoints, keyframes
+from opendactyl.policy.interface.keyframes import keyframes
 
 NOISE = np.eye(3) * 1e-8
 MOVING, RESTING = 20, 12
@@ -165,7 +162,7 @@ def run(home, once):
         train(ImitationConfig(max_minutes=0.1, resume=True, **settings), demonstrate, NOISE)
         assert calls == [4_000_000]  # the tracks were kept
 
-    return once(home / "imitation", make)
+    return once(home / "composed-imitation", make)
 
 
 def test_a_run_is_resumed_and_learns(run):
@@ -190,27 +187,6 @@ def test_the_network_learns_an_action_from_a_demonstration(composer):
         optimizer.step()
         losses.append(float(found.loss.detach()))
     assert losses[-1] < 0.4 * losses[0]
-
-
-def test_the_exported_network_answers_alike(run, tmp_path):
-    settings = export_imitation(run, tmp_path / "imitation.onnx")
-    assert settings["seed"] == 4
-    session = ImitationSession(tmp_path / "imitation.onnx", threads=1)
-    rng = np.random.default_rng(0)
-    track, waypoints = random_quat(rng, (90,)), random_quat(rng, (3,))
-    copies = np.stack([keyframes(track, rng) for _ in range(3)])
-    goals, done = session.next(copies, waypoints[-1], waypoints)
-    network = ExportedImitator(load_network(run)).eval()
-    with torch.no_grad():
-        expected, probability = network(
-            torch.from_numpy(copies).float(),
-            torch.from_numpy(encode_waypoints(waypoints)[0, :9].reshape(3, 3))
-            .float()
-            .repeat(3, 1, 1),
-            torch.from_numpy(encode_waypoints(waypoints)).float().repeat(3, 1, 1),
-        )
-    assert geodesic_angle(goals, expected.numpy()).max() < 1e-3
-    np.testing.assert_allclose(done, probability.numpy(), atol=1e-4)
 
 
 def test_a_run_without_a_network_is_named(run, tmp_path):
