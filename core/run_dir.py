@@ -78,15 +78,18 @@ def size_of(folder: Path) -> int:
 class Forecast:
     """Announces time and size of a command's work, measured on its first seconds."""
 
-    def __init__(self, out: Path, total: int, after: float = 5.0) -> None:
+    def __init__(
+        self, out: Path, total: int, after: float = 5.0, written: float | None = None
+    ) -> None:
         """Starts measuring with the first unit that is done.
 
         Args:
             out: the folder that the work is written to.
             total: units of work to do, such as samples.
             after: seconds to measure.
+            written: bytes of the whole work; None: measured, if the work writes as it proceeds.
         """
-        self._out, self._total, self._after = out, total, after
+        self._out, self._total, self._after, self._written = out, total, after, written
         self._first: tuple[float, int, int] | None = None
         self._announced = False
 
@@ -107,7 +110,10 @@ class Forecast:
             return
         self._announced = True
         remaining = (self._total - done) / (done - units)
-        announce(self._out, remaining * (now - began), remaining * (size_of(self._out) - size))
+        written = remaining * (size_of(self._out) - size)
+        if self._written is not None:
+            written = self._written
+        announce(self._out, remaining * (now - began), written)
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from opendactyl.cli.bundles import default_bundle
 from opendactyl.cli.options import parse
 from opendactyl.render.opengl.backend import choose_backend
 
+SUITE_SECONDS, ROWS_BYTES = 300.0, 1e5
+"""Upper limits of time and size of a suite without --full."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
@@ -42,8 +45,11 @@ def main(argv: list[str]) -> None:
     warnings.simplefilter("ignore")
     from opendactyl.benchmarks.measure import Budget
     from opendactyl.benchmarks.report import SUITES, run_suites
+    from opendactyl.core.run_dir import announce
 
     names = SUITES if config.suite == "all" else (config.suite,)
+    if not config.full:
+        announce(config.out.parent, SUITE_SECONDS * len(names), ROWS_BYTES, limit=True)
     budget = Budget(seconds=config.seconds, full=config.full, bundle=default_bundle())
     run_suites(names, budget, config.out, print, resume=config.resume)
     print(f"rows in {config.out}")

@@ -18,7 +18,7 @@ from opendactyl.control.imitation.goal_rollout import make_goal_env, run_goal_ep
 from opendactyl.core.atomic_files import write_text
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import new_folder
+from opendactyl.core.run_dir import Forecast, new_folder
 from opendactyl.policy.imitation.predicate import satisfied, waypoints
 from opendactyl.policy.imitation.programs import Program, check_object, load_program
 from opendactyl.policy.imitation.tracks import Track
@@ -123,10 +123,13 @@ def _render(
     rng = np.random.default_rng([config.seed, APPEARANCE_STREAM])
     spec = object_spec(bundle.object)
     look = sample_appearance(rng, appearance, views=len(names), obj=spec)
+    raw = sum(3 * camera.width * camera.height for camera in bundle.rig.cameras)
+    forecast = Forecast(out, len(states), written=len(states) * raw)  # PNG needs less
     with open_renderer(config.renderer, bundle) as renderer:
         for number, state in enumerate(tqdm(states, unit="frame", desc="rendering")):
             for name, image in zip(names, renderer.render(state, look), strict=True):
                 Image.fromarray(image).save(out / name / f"{number:04d}.png")
+            forecast.update(number + 1)
 
 
 def recorded_program(folder: Path) -> Program | None:

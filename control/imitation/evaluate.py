@@ -28,13 +28,15 @@ from opendactyl.control.imitation.goal_rollout import (
 from opendactyl.control.runtime.imitated_goals import ImitatedGoals
 from opendactyl.core.atomic_files import json_hash, read_json, write_json
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import open_run
+from opendactyl.core.run_dir import Forecast, open_run
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.imitation.predicate import completed, satisfied
 from opendactyl.policy.imitation.programs import Program, check_object
 
 BATCH = 16
 """Episodes that run together."""
+RESULT_BYTES = 1e5
+"""Size of the results."""
 
 
 def imitated_goals(folder: Path, network: ImitationSession, seed: int) -> ImitatedGoals:
@@ -87,6 +89,7 @@ def evaluate_imitation(config: EvaluateConfig, demonstration: Path) -> dict[str,
     out = open_run(config.out, _settings(config, bundle, track), resume=config.resume)
     path = out / "episodes.json"
     records: list[dict[str, Any]] = read_json(path) if exists(path) else []
+    forecast = Forecast(out, config.episodes, after=0, written=RESULT_BYTES)
     with tqdm(total=config.episodes, initial=len(records), unit="episode") as bar:
         while (first := len(records)) < config.episodes:
             count = min(BATCH, config.episodes - first)
@@ -97,6 +100,7 @@ def evaluate_imitation(config: EvaluateConfig, demonstration: Path) -> dict[str,
                 records.append(record(episode, program) | {"goals": goal.reached})
             write_json(path, records)
             bar.update(count)
+            forecast.update(len(records))
     results = summarize(records[: config.episodes]) | {"program": program and str(program)}
     write_json(out / "results.json", results)
     return results

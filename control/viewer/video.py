@@ -24,13 +24,16 @@ from opendactyl.control.evaluation.evaluate import EvaluateConfig
 from opendactyl.control.runtime.interfaces import PoseSource
 from opendactyl.control.viewer.video_file import FORMATS, open_video
 from opendactyl.core.errors import InputError
-from opendactyl.core.run_dir import new_folder
+from opendactyl.core.run_dir import Forecast, new_folder
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.drawing import draw_pose
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.render.episode_views import AXIS_WIDTH, FRAME, SceneView
 from opendactyl.sim.state import State
 from opendactyl.sim.timing import CONTROL_PERIOD
+
+FRAME_BYTES = 10_000
+"""Size of a frame in a video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,14 +148,16 @@ def record_video(
         InputError: the settings or the bundle cannot be used, or the file cannot be written.
         EnvironmentFailure: the disk or the renderer failed.
     """
-    new_folder(config.video.parent, resume=True)
+    folder = new_folder(config.video.parent, resume=True)
     actions = range(round(config.seconds / CONTROL_PERIOD))
+    forecast = Forecast(folder, len(actions), written=len(actions) * FRAME_BYTES)
     with (
         closing(recorder_of(config)) as recorder,
         open_video(config.video, CONTROL_PERIOD) as append,
     ):
-        for _ in tqdm(actions, unit="action", desc="recording"):
+        for number in tqdm(actions, unit="action", desc="recording"):
             append(recorder.step())
+            forecast.update(number + 1)
             if not recorder.env.running[0]:
                 break
     return config.video

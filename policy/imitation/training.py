@@ -15,7 +15,7 @@ from opendactyl.core.atomic_files import open_atomic
 from opendactyl.core.csv_log import append_row, trim
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import open_run
+from opendactyl.core.run_dir import announce, open_run
 from opendactyl.core.signals import sigterm_interrupts
 from opendactyl.geometry.rotation import Array
 from opendactyl.models.imitation.network import ImitationNetwork
@@ -31,6 +31,8 @@ from opendactyl.policy.interface.keyframes import KEYFRAME_SIZE, MAX_WAYPOINTS
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 CHECKPOINT_SECONDS = 60.0
+WRITTEN_BYTES = 10e6
+"""Size of a run: tracks and checkpoint."""
 FORMS = 2000
 """Programs drawn for the training; their letters are renamed for each example."""
 VALIDATION_MOTIONS = 10
@@ -74,6 +76,7 @@ def train(
         EnvironmentFailure: the disk failed.
     """
     run = open_run(config.out, config.lasting(), resume=config.resume)
+    announce(run, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
     trainer = Trainer(config, run)
     with sigterm_interrupts():
         tracks = trainer.record(demonstrate)

@@ -62,8 +62,11 @@ def test_an_unknown_value_is_one_line(run, verb):
     assert line.startswith("opendactyl: MUJOCO_GL is 'vulcan'; it must be one of egl, osmesa, glfw")
 
 
-@pytest.mark.parametrize("verb", [*CHOOSES_GL[1:], "train-policy"])
-@pytest.mark.parametrize(("value", "chosen"), [("", "egl"), (" OSMesa ", "osmesa")])
+@pytest.mark.parametrize(
+    ("verb", "value", "chosen"),
+    [(verb, "", "egl") for verb in (*CHOOSES_GL[1:], "train-policy")]
+    + [(verb, " OSMesa ", "osmesa") for verb in CHOOSES_GL[1:] if verb != "train-vision"],
+)
 def test_the_backend_is_chosen_before_mujoco_is_imported(run, verb, value, chosen):
     done = run(verb, *ARGUMENTS.get(verb, ()), MUJOCO_GL=value)
     if verb == "train-policy":
@@ -105,10 +108,13 @@ def test_mining_needs_opengl_with_every_renderer(run, dataset, tmp_path):
     assert done.stderr == "MuJoCo is imported with MUJOCO_GL=disable\n"
 
 
-@pytest.mark.parametrize("value", ["disable", " Off", "glfw"])
 @pytest.mark.parametrize(
-    "arguments",
-    [("train-policy",), ("evaluate", "--video-seconds", "0"), ("evaluate", "--film-seconds=0")],
+    ("arguments", "value"),
+    [
+        (("train-policy",), "disable"),
+        (("evaluate", "--video-seconds", "0"), " Off"),
+        (("evaluate", "--film-seconds=0"), "glfw"),
+    ],
 )
 def test_what_does_not_render_needs_no_opengl(run, arguments, value):
     done = run(*arguments, MUJOCO_GL=value)

@@ -90,3 +90,12 @@ def test_a_failure_with_results_keeps_them(tmp_path):
 def test_a_lock_that_is_left_behind_is_no_content(tmp_path):
     (tmp_path / ".lock").touch()
     assert new_folder(tmp_path) == tmp_path
+
+
+def test_a_size_that_is_known_is_not_measured(disk, clock, tmp_path, capsys):
+    disk(10**9)
+    forecast = Forecast(tmp_path, 100, written=3e6)
+    for done in (1, 51):
+        forecast.update(done)
+        clock[0] += 10
+    assert capsys.readouterr().err == "about 10 seconds; 3 MB to write, 1000 MB free\n"

@@ -9,7 +9,7 @@ import numpy as np
 from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import CONFIG_NAME, new_folder
+from opendactyl.core.run_dir import CONFIG_NAME, Forecast, new_folder
 from opendactyl.datasets.format.hand_check import check_hand
 from opendactyl.datasets.format.manifest import Manifest, load_manifest
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
@@ -25,6 +25,8 @@ from opendactyl.vision.training.provenance import known_seeds
 
 WARM_UP, TIMED = 10, 60
 """Number of untimed and of timed single estimates."""
+REPORT_BYTES = 2e6
+"""Size of the report."""
 
 
 def open_model(path: Path) -> BatchEstimator:
@@ -73,7 +75,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     subject = _subject(config, data)
     write_json(out / CONFIG_NAME, subject)
     count = min(len(data), config.max_samples or len(data))
-    predictions = predict(model, data, count)
+    predictions = predict(model, data, count, Forecast(out, count, written=REPORT_BYTES))
     points = np.array(data.manifest.keypoints[: data.manifest.num_corners])
     metrics = compute_metrics(predictions, points, data.manifest.load_symmetry(), data.rig)
     write_json(out / "metrics.json", metrics)

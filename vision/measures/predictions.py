@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from opendactyl.core.errors import EnvironmentFailure
+from opendactyl.core.run_dir import Forecast
 from opendactyl.datasets.loading.cache import CachedDataset
 from opendactyl.geometry.rotation import Array, geodesic_angle
 
@@ -81,8 +82,16 @@ class BatchEstimator(Protocol):
         ...
 
 
-def predict(model: BatchEstimator, data: CachedDataset, count: int) -> Predictions:
+def predict(
+    model: BatchEstimator, data: CachedDataset, count: int, forecast: Forecast | None = None
+) -> Predictions:
     """Estimates the first `count` samples of a dataset.
+
+    Args:
+        model: the estimator.
+        data: the dataset.
+        count: number of samples.
+        forecast: announces the time.
 
     Raises:
         EnvironmentFailure: an estimate is not finite: the training of the network diverged.
@@ -93,6 +102,8 @@ def predict(model: BatchEstimator, data: CachedDataset, count: int) -> Predictio
             images = np.array(data.images[start : min(start + BATCH, count)])
             batches.append(model.estimate_batch(images))
             bar.update(len(images))
+            if forecast is not None:
+                forecast.update(start + len(images))
     columns = [np.concatenate(column) for column in zip(*batches, strict=True)]
     if not all(np.isfinite(column).all() for column in columns):
         raise EnvironmentFailure(
