@@ -92,6 +92,8 @@ class Budget:
     """Measure the long curves as well."""
     bundle: Path | None = None
     """The bundle whose latency is measured; None stands for untrained networks."""
+    realtime: str = "auto"
+    """Scheduling of the loop whose latency is measured: auto or off."""
     partial: PartialResults = field(default_factory=PartialResults)
     """What an interrupted run of the suite has finished."""
 

@@ -41,7 +41,7 @@ LEVELS = {
             ("initial_states",)],
     "render": [("appearance", "meshes"), ("base", "scene", "volume"), ("opengl", "filament"),
                ("factory", "hand_picture", "object_picture"), ("episode_views",)],
-    "models": [("choices",), ("accelerator", "onnx_file", "precision", "weights"),
+    "models": [("choices",), ("accelerator", "allocator", "onnx_file", "precision", "weights"),
                ("pose", "policy", "imitation")],
     "models/pose": [
         ("linalg", "blocks", "outputs", "priors"), ("refinement", "heads"), ("triangulation",),

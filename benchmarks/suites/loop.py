@@ -2,15 +2,18 @@
 
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from opendactyl.benchmarks.measure import Budget, Row
+from opendactyl.benchmarks.support.background_training import background_training
 from opendactyl.benchmarks.support.untrained import untrained_bundle
 from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.runtime.controller import Controller
+from opendactyl.control.runtime.realtime import real_time
 from opendactyl.sim.timing import CONTROL_PERIOD
 
 WARM_UP = 10
@@ -33,31 +36,40 @@ class Latencies:
 
 
 def run(budget: Budget) -> list[Row]:
-    """Measures a bundle; the latency depends on its networks, not on their weights."""
+    """Measures a bundle, alone and beside a training; its weights do not matter."""
     with tempfile.TemporaryDirectory(prefix="opendactyl-bench-") as folder:
         path = budget.bundle or untrained_bundle(Path(folder) / "bundle")
         bundle = load_bundle(path)
-        seconds = budget.seconds * (10 if budget.full else 1)
-        latencies = pace(bundle, round(seconds / CONTROL_PERIOD))
+        task = bundle.task if budget.bundle else "none: untrained networks"
+        actions = round(budget.seconds * (10 if budget.full else 1) / CONTROL_PERIOD)
+        rows = []
+        for name, beside in (
+            ("loop/latency_ms", nullcontext), ("loop/latency_busy_ms", background_training)
+        ):  # fmt: skip
+            with beside(), real_time(budget.realtime) as scheduling:
+                latencies = pace(bundle, actions)
+            rows.append(_row(name, latencies, {"scheduling": scheduling, "task": task}))
+    return rows
+
+
+def _row(name: str, latencies: Latencies, extra: dict[str, str]) -> Row:
     total = latencies.total
-    return [
-        Row(
-            name="loop/latency_ms", ours=_percentile(total, 99), peer=CONTROL_PERIOD * 1000,
-            peer_name="the control period, within which an action must be ready", unit="ms",
-            lower_is_better=True,
-            extra={
-                "p50": _percentile(total, 50),
-                "p95": _percentile(total, 95),
-                "estimate_p50": _percentile(latencies.estimate, 50),
-                "estimate_p99": _percentile(latencies.estimate, 99),
-                "policy_p50": _percentile(latencies.policy, 50),
-                "policy_p99": _percentile(latencies.policy, 99),
-                "deadline_misses": int(np.sum(total > CONTROL_PERIOD * 1000)),
-                "actions": len(total),
-                "task": bundle.task if budget.bundle else "none: untrained networks",
-            },
-        )
-    ]  # fmt: skip
+    return Row(
+        name=name, ours=_percentile(total, 99), peer=CONTROL_PERIOD * 1000,
+        peer_name="the control period, within which an action must be ready", unit="ms",
+        lower_is_better=True,
+        extra={
+            "p50": _percentile(total, 50),
+            "p95": _percentile(total, 95),
+            "estimate_p50": _percentile(latencies.estimate, 50),
+            "estimate_p99": _percentile(latencies.estimate, 99),
+            "policy_p50": _percentile(latencies.policy, 50),
+            "policy_p99": _percentile(latencies.policy, 99),
+            "deadline_misses": int(np.sum(total > CONTROL_PERIOD * 1000)),
+            "actions": len(total),
+            **extra,
+        },
+    )  # fmt: skip
 
 
 def pace(bundle: Bundle, actions: int) -> Latencies:

@@ -27,6 +27,9 @@ class BenchConfig:
     takes at most five minutes."""
     seconds: float = 30.0
     """Measuring time for each side of a comparison."""
+    realtime: str = "auto"
+    """Scheduling of the loop whose latency is measured: auto, which is real-time where the system
+    allows it, or off."""
     resume: bool = False
     """Continue an interrupted run: measure what is not in the JSON file yet."""
 
@@ -45,11 +48,15 @@ def main(argv: list[str]) -> None:
     warnings.simplefilter("ignore")
     from opendactyl.benchmarks.measure import Budget
     from opendactyl.benchmarks.report import SUITES, run_suites
+    from opendactyl.control.runtime.realtime import check_mode
     from opendactyl.core.run_dir import announce
 
     names = SUITES if config.suite == "all" else (config.suite,)
     if not config.full:
         announce(config.out.parent, SUITE_SECONDS * len(names), ROWS_BYTES, limit=True)
-    budget = Budget(seconds=config.seconds, full=config.full, bundle=default_bundle())
+    check_mode(config.realtime)
+    budget = Budget(
+        seconds=config.seconds, full=config.full, bundle=default_bundle(), realtime=config.realtime
+    )
     run_suites(names, budget, config.out, print, resume=config.resume)
     print(f"rows in {config.out}")

@@ -21,6 +21,7 @@ from opendactyl.control.runtime.interfaces import (
     PoseSource,
     as_fault,
 )
+from opendactyl.control.runtime.realtime import check_mode, real_time
 from opendactyl.control.runtime.telemetry import ACTING, COASTING, HOLDING, Status, Telemetry
 from opendactyl.control.runtime.validation import (
     MAX_AGE,
@@ -54,6 +55,7 @@ class RobotLoop:
         max_age: float = MAX_AGE,
         clock: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], None] = time.sleep,
+        realtime: str = "auto",
     ) -> None:
         """Sends nothing to the hand until `step` or `run`.
 
@@ -66,7 +68,11 @@ class RobotLoop:
             max_age: largest age in seconds of hand readings that state when they were measured.
             clock: a monotonic clock in seconds, that of the readings' times.
             sleep: waits for a number of seconds.
+            realtime: scheduling within `run`: auto, which is real-time where the system allows
+                it, or off.
         """
+        check_mode(realtime)
+        self._realtime = realtime
         self.period = bundle.period
         self.telemetry = Telemetry(bundle.period)
         self.hand, self.source, self.goals = hand, source, goals
@@ -86,6 +92,10 @@ class RobotLoop:
 
     def run(self, actions: int | None = None) -> Iterator[Status]:
         """Takes actions at the control rate, up to `actions` or the end of a recording."""
+        with real_time(self._realtime) as self.telemetry.scheduling:
+            yield from self._run(actions)
+
+    def _run(self, actions: int | None) -> Iterator[Status]:
         due, taken = self._clock(), 0
         while actions is None or taken < actions:
             try:
@@ -123,7 +133,10 @@ class RobotLoop:
         return self._status(faults, hold, self._clock() - began)
 
     def report(self) -> dict[str, Any]:
-        """Goals, actions, misses, states, faults, and percentiles of each stage in milliseconds."""
+        """Goals, actions, misses, states, faults, and percentiles of each stage in milliseconds.
+
+        `scheduling` is `fifo` if `run` had real-time scheduling.
+        """
         return {"goals": self._reached + self.goals.reached, **self.telemetry.report()}
 
     def _fault(self, component: str, what: str, error: Exception) -> Fault:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from opendactyl.control.runtime.interfaces import Fault
+from opendactyl.control.runtime.realtime import NORMAL
 from opendactyl.geometry.rotation import Array
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,8 @@ class Telemetry:
         self.period = period
         self.durations = Durations()
         self.actions = 0
+        self.scheduling = NORMAL
+        """Of the loop's threads, `fifo` or `normal`."""
         self.misses = 0
         """Actions after which the next began late."""
         self.states: Counter[str] = Counter()
@@ -98,6 +101,7 @@ class Telemetry:
             "actions": self.actions,
             "deadline_misses": self.misses,
             "period_ms": self.period * 1000,
+            "scheduling": self.scheduling,
             "states": dict(self.states),
             "faults": dict(self.faults),
             "milliseconds": self.durations.summary(),

@@ -25,6 +25,7 @@ from opendactyl.core.run_dir import (
 )
 from opendactyl.datasets.format.manifest import MANIFEST_NAME, copy_described
 from opendactyl.datasets.loading.datamodule import PoseDataModule
+from opendactyl.models.allocator import keep_freed_memory
 from opendactyl.models.weights import save_checkpoint
 from opendactyl.vision.training.calibration import calibrate
 from opendactyl.vision.training.checkpoints import (
@@ -74,6 +75,7 @@ def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path
     config.check()
     environment = launch_environment(count_devices(config))
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
+    keep_freed_memory()
     _check_present(*config.data, config.val_data)
     if not exists(config.out / SEEDS_FILE):
         check_validation_seed(config)

@@ -178,7 +178,7 @@ ROWS = {
     "env": {"raw_physics", "gymnasium_robotics"},
     "vision": {"plain_torch", "loader"},
     "policy": {"recurrent_ppo"},
-    "loop": {"latency_ms"},
+    "loop": {"latency_ms", "latency_busy_ms"},
 }
 
 
