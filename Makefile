@@ -11,7 +11,7 @@ PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor rig object hand dataset preview train-vision eval-vision train-policy train-imitation \
+.PHONY: help setup doctor rig object hand scene dataset preview train-vision eval-vision train-policy train-imitation \
 	export estimate evaluate run view demonstrate demo bench ablation docs site build test test-slow check format lint type clean
 
 help:  ## list the targets
@@ -24,13 +24,14 @@ setup: $(STAMP)  ## install everything; `make demo` and `make test` do it too
 $(STAMP): pyproject.toml scripts/setup.sh
 	bash scripts/setup.sh "$(VENV)" "$(PYTHON)"
 
-doctor rig object hand dataset preview train-vision eval-vision train-policy train-imitation export estimate evaluate run view demonstrate demo bench: $(STAMP)
+doctor rig object hand scene dataset preview train-vision eval-vision train-policy train-imitation export estimate evaluate run view demonstrate demo bench: $(STAMP)
 	$(BIN)/opendactyl $@ $(ARGS)
 
 doctor:        ## check which parts of this machine work
 rig:           ## import or draw cameras: ARGS="show dactyl"
 object:        ## draw an object: ARGS="show FILE"
 hand:          ## draw a hand: ARGS="show shadow"
+scene:         ## draw a scene without a hand: ARGS="show table.toml"
 dataset:       ## render data/train and data/val
 preview:       ## draw a contact sheet
 train-vision:  ## train the pose estimator (an hour by default)

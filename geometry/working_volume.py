@@ -95,16 +95,15 @@ def check_volume(rig: Rig, corners: ArrayLike) -> None:
     if len(blind) == len(rig.cameras):
         likely = "".join(f"; {name} would see it if {text}" for name, text in found.items() if text)
         raise InputError(
-            f"no camera of rig {rig.name!r} ({', '.join(rig.names)}) sees {around} in the hand "
-            f"frame{likely}; correct the poses of the cameras, hand_from_world or the volume "
-            "(`opendactyl rig show` draws them)"
+            f"no camera of rig {rig.name!r} ({', '.join(rig.names)}) sees {around}{likely}; "
+            "correct the poses of the cameras, hand_from_world or the volume (`opendactyl rig "
+            "show` draws them)"
         )
     for name, text in found.items():
         likely = f"; it would see it if {text}" if text else ""
         print(
-            f"opendactyl: camera {name!r} of rig {rig.name!r} does not see {around} in the hand "
-            f"frame, so its images do not show the object{likely}; correct its pose or roi, or "
-            "remove it",
+            f"opendactyl: camera {name!r} of rig {rig.name!r} does not see {around}, so its images "
+            f"do not show the object{likely}; correct its pose or roi, or remove it",
             file=sys.stderr,
         )
 

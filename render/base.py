@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
+from opendactyl.sim.hands.model import HAND_GROUP
 from opendactyl.sim.scene import Scene
 from opendactyl.sim.state import State
 
@@ -72,10 +73,13 @@ class Renderer(Protocol):
 
 
 def geom_classes(scene: Scene) -> NDArray[np.uint8]:
-    """Class of each geom id (ngeom + 1,); the last entry, index -1, is the background."""
+    """Class of each geom id (ngeom + 1,); the last entry, index -1, is the background.
+
+    What a scene without a hand consists of has the hand's class.
+    """
     model = scene.model
     classes = np.zeros(model.ngeom + 1, dtype=np.uint8)
-    classes[:-1][model.geom_bodyid != 0] = HAND
+    classes[:-1][(model.geom_bodyid != 0) & (model.geom_group == HAND_GROUP)] = HAND
     classes[:-1][model.geom_bodyid == scene.object_body] = OBJECT
     return classes
 

@@ -1,4 +1,4 @@
-"""The scene to render: hand and object with cameras, lights, room and distractors.
+"""The scene to render: an object, its surroundings, cameras, lights, room and distractors.
 
 `build_render_scene` compiles it with every element that an appearance can change;
 `apply_appearance` sets all of these elements, so no state of the previous appearance remains.
@@ -12,29 +12,22 @@ from numpy.typing import NDArray
 
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.rotation import rotvec_to_quat
+from opendactyl.geometry.rotation import Array, rotvec_to_quat
 from opendactyl.geometry.transforms import invert_pose, pose_matrix, transform_points
-from opendactyl.render.appearance.config import (
-    MAX_DISTRACTORS,
-    MAX_LIGHTS,
-    Appearance,
-    Distractor,
-    Surface,
-)
-from opendactyl.render.appearance.textures import TEXTURE_SIZE, backdrop_texture
+from opendactyl.render.appearance.config import MAX_DISTRACTORS, MAX_LIGHTS, Appearance
+from opendactyl.render.appearance.elements import Distractor, Surface
+from opendactyl.render.appearance.textures import backdrop_texture
 from opendactyl.render.meshes.simplify import reduce_shadow_casters, simplify_hand
-from opendactyl.sim.hands.frame import HandFrame
+from opendactyl.render.room import add_room, room_size, texture_size
 from opendactyl.sim.hands.model import HAND_GROUP
-from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.objects.spec import ObjectSpec
 from opendactyl.sim.scene import Scene, scene_spec
+from opendactyl.sim.scenery.model import material_name
+from opendactyl.sim.scenery.reference import surroundings
+from opendactyl.sim.scenery.spec import Scenery
 
-FLOOR_HEIGHT = -0.35
-"""Height of the floor in metres, in the hand frame."""
-ROOM = 2.5
-"""Half the width of the room in metres; the walls are behind the cameras."""
 NEAR, FAR = 0.02, 12.0
 """Distances of the clipping planes in metres."""
 FLOOR_TEXTURE, WALL_TEXTURE = 0, 1
@@ -61,6 +54,10 @@ class RenderScene:
     obj: ObjectSpec
     textures: NDArray[np.uint8]
     """Textures (2, S, S, 3) of floor and walls in the current appearance."""
+    centre: Array
+    """What lights aim at (3,): the origin of the hand frame, or the centre of a scene's volume."""
+    room: float
+    """Half the width of the room in metres."""
 
     @property
     def model(self) -> mujoco.MjModel:
@@ -71,19 +68,19 @@ class RenderScene:
 def build_render_scene(
     rig: Rig, object_name: str, hand: str = DEFAULT_HAND, *, full_meshes: bool = False
 ) -> RenderScene:
-    """Compiles hand, object, cameras, the maximum number of lights and distractors, and a room.
+    """Compiles object, surroundings, cameras, room, and the most lights and distractors.
 
     Args:
         rig: the cameras, at the resolution to render.
         object_name: a shipped object, or the path of an object's file.
-        hand: a shipped hand, or the path of a hand's file.
+        hand: a hand's name or file, or `scene:FILE`.
         full_meshes: do not simplify the hand's meshes, and let all geoms cast shadows; slower, with
             nearly the same images.
     """
-    description = hand_spec(hand)
+    description = surroundings(hand)
     spec = scene_spec(object_name, hand)
     _add_cameras(spec, rig)
-    _add_room(spec, description.frame)
+    add_room(spec, description, room := room_size(rig))
     if not full_meshes:
         simplify_hand(spec, description, rig)
         reduce_shadow_casters(spec)
@@ -101,15 +98,18 @@ def build_render_scene(
         setattr(visual.headlight, kind, [0.0, 0.0, 0.0])
     visual.map.znear, visual.map.zfar = NEAR, FAR
     # A small shadow map of the hand only is finer and cheaper than a large one of the whole cone.
-    visual.quality.shadowsize, visual.map.shadowscale = 384, 0.25
+    is_scene = isinstance(description, Scenery)
+    visual.quality.shadowsize, visual.map.shadowscale = (768, 0.6) if is_scene else (384, 0.25)
     # Boxes are lit per vertex; all of them are too small to need subdivision.
     visual.quality.numquads = 1
     spec.stat.extent, spec.stat.center = 1.0, description.frame.world_from_hand[:3, 3]
     # Screen-space ambient occlusion is slow and noisy; only the filament renderer reads this.
     spec.add_numeric(name="filament.ao.enabled", data=[0])
     scene = Scene.compile(spec, object_name, hand)
-    textures = np.zeros((2, TEXTURE_SIZE, TEXTURE_SIZE, 3), dtype=np.uint8)
-    return RenderScene(scene, rig, object_spec(object_name), textures)
+    size = texture_size(description)
+    textures = np.zeros((2, size, size, 3), dtype=np.uint8)
+    centre = np.mean(description.object_positions, axis=0) if is_scene else np.zeros(3)
+    return RenderScene(scene, rig, object_spec(object_name), textures, centre, room)
 
 
 def _add_cameras(spec: mujoco.MjSpec, rig: Rig) -> None:
@@ -121,27 +121,6 @@ def _add_cameras(spec: mujoco.MjSpec, rig: Rig) -> None:
             focal_pixel=[camera.K[0, 0], camera.K[1, 1]],
             principal_pixel=[0.0, 0.0],
         )
-
-
-def _add_room(spec: mujoco.MjSpec, frame: HandFrame) -> None:
-    for name in ("floor", "wall"):
-        spec.add_texture(
-            name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_SIZE, height=TEXTURE_SIZE,
-            builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT, rgb1=[1, 1, 1],
-        )  # fmt: skip
-        material = spec.add_material(name=name, specular=0.1, shininess=0.1)
-        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
-    x, y, _, origin = frame.world_from_hand[:3].T
-    floor = origin + np.array([0.0, 0.0, FLOOR_HEIGHT])
-    inert = {"type": mujoco.mjtGeom.mjGEOM_PLANE, "contype": 0, "conaffinity": 0, "group": 0}
-    spec.worldbody.add_geom(
-        name="floor", pos=floor, size=[ROOM, ROOM, 0.1], material="floor", **inert
-    )
-    for number, inward in enumerate((x, -x, y, -y)):
-        spec.worldbody.add_geom(
-            name=f"wall{number}", pos=floor - ROOM * inward, size=[ROOM, ROOM, 0.1],
-            zaxis=inward, material="wall", **inert,
-        )  # fmt: skip
 
 
 def true_cameras(rig: Rig, appearance: Appearance) -> tuple[Camera, ...]:
@@ -169,8 +148,7 @@ def apply_appearance(render_scene: RenderScene, appearance: Appearance) -> None:
     """Sets the model and textures to an appearance, independently of the previous one."""
     _set_cameras(render_scene, true_cameras(render_scene.rig, appearance))
     _set_lights(render_scene, appearance)
-    visible = np.flatnonzero(render_scene.model.geom_group == HAND_GROUP)
-    _set_material(render_scene.model, render_scene.model.geom_matid[visible[0]], appearance.hand)
+    _set_surroundings(render_scene, appearance)
     count = len(render_scene.obj.faces)
     faces, surfaces = appearance.faces[:count], appearance.faces[count:]
     for number, (face, letter) in enumerate(zip(faces, appearance.letters, strict=True)):
@@ -182,10 +160,23 @@ def apply_appearance(render_scene: RenderScene, appearance: Appearance) -> None:
     _set_distractors(render_scene, appearance)
     for name, backdrop in (("floor", appearance.floor), ("wall", appearance.wall)):
         render_scene.model.mat_texrepeat[render_scene.model.material(name).id] = (
-            2 * ROOM / backdrop.tile
+            2 * render_scene.room / backdrop.tile
         )
-    render_scene.textures[FLOOR_TEXTURE] = backdrop_texture(appearance.floor)
-    render_scene.textures[WALL_TEXTURE] = backdrop_texture(appearance.wall)
+    hand, size = render_scene.scene.hand, render_scene.textures.shape[1]
+    pictures = hand.pictures if isinstance(hand, Scenery) else ()
+    for number, backdrop in ((FLOOR_TEXTURE, appearance.floor), (WALL_TEXTURE, appearance.wall)):
+        render_scene.textures[number] = backdrop_texture(backdrop, size, pictures)
+
+
+def _set_surroundings(render_scene: RenderScene, appearance: Appearance) -> None:
+    """Sets the colour of the hand, or those of the scene."""
+    model = render_scene.model
+    if isinstance(render_scene.scene.hand, Scenery):
+        for number, surface in enumerate(appearance.scenery):
+            _set_material(model, material_name(number), surface)
+    else:
+        visible = np.flatnonzero(model.geom_group == HAND_GROUP)
+        _set_material(model, model.geom_matid[visible[0]], appearance.hand)
 
 
 def _set_cameras(render_scene: RenderScene, cameras: tuple[Camera, ...]) -> None:
@@ -215,7 +206,7 @@ def _set_lights(render_scene: RenderScene, appearance: Appearance) -> None:
     positions = np.array([light.position for light in appearance.lights])
     directions = -positions @ pose[:3, :3].T
     count = len(positions)
-    model.light_pos[:count] = transform_points(pose, positions)
+    model.light_pos[:count] = transform_points(pose, positions + render_scene.centre)
     model.light_dir[:count] = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     model.light_active[:count] = 1
     model.light_castshadow[0] = int(appearance.shadow)

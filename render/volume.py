@@ -1,4 +1,4 @@
-"""The working volume over the palm, and which cameras see it."""
+"""The working volume over the palm or of a scene, and which cameras see it."""
 
 import numpy as np
 
@@ -10,7 +10,10 @@ from opendactyl.sim.objects.spec import ObjectSpec
 
 
 def volume_over_the_palm(obj: ObjectSpec, hand: HandSpec) -> Array:
-    """Corners (8, 3) of the space that an upright object fills at the positions of free states."""
+    """Corners (8, 3) of the space that an upright object fills at the positions of free states.
+
+    The hand may be a `Scenery`, which has a volume of its own.
+    """
     low, high = np.array(hand.object_positions)
     return box_corners(low - obj.half_extent, high + obj.half_extent)
 

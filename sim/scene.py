@@ -1,5 +1,6 @@
-"""The scene: a hand and one object, built with `MjSpec`."""
+"""The scene: one object, and a hand or the scenery around it, built with `MjSpec`."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import mujoco
@@ -9,11 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
 from opendactyl.sim.hands.model import compile_model, hand_model, is_visual_only
-from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
 from opendactyl.sim.hands.transmission import Transmission
 from opendactyl.sim.object_geoms import OBJECT_BODY, OBJECT_JOINT, add_object
 from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.scenery.model import movable, scenery_model
+from opendactyl.sim.scenery.reference import surroundings
+from opendactyl.sim.scenery.spec import Scenery
 from opendactyl.sim.state import State
 from opendactyl.sim.timing import TIMESTEP
 
@@ -21,11 +24,11 @@ from opendactyl.sim.timing import TIMESTEP
 def scene_spec(
     object_name: str = "block", hand: str = DEFAULT_HAND, *, visual: bool = True
 ) -> mujoco.MjSpec:
-    """Builds a hand with an object above its palm, without floor, cameras and lights.
+    """Builds a hand with an object above its palm, or a scene, without cameras and lights.
 
     Args:
         object_name: a shipped object, or the path of an object's file.
-        hand: a shipped hand, or the path of a hand's file.
+        hand: a shipped hand, the path of a hand's file, or `scene:FILE` for a scene without a hand.
         visual: include the visual geoms: the hand's meshes and the object's faces.
 
     Returns:
@@ -34,8 +37,9 @@ def scene_spec(
     Raises:
         InputError: there is no such hand or object, or its model cannot be used.
     """
-    description = hand_spec(hand)
-    spec = hand_model(description)
+    description = surroundings(hand)
+    is_scene = isinstance(description, Scenery)
+    spec = scenery_model(description) if is_scene else hand_model(description)
     if not visual:
         for geom in [g for g in spec.geoms if is_visual_only(g)]:
             spec.delete(geom)
@@ -59,6 +63,7 @@ class Scene:
     object_name: str
     """Name of the object, or the path of its file, as `object_spec` takes."""
     hand: HandSpec
+    """The hand; a `Scenery` has neither actuators nor fingertips."""
     joint_qpos: NDArray[np.intp]
     """Addresses (J,) of the hand's joints in qpos."""
     joint_dof: NDArray[np.intp]
@@ -82,8 +87,10 @@ class Scene:
         Raises:
             InputError: MuJoCo cannot compile it.
         """
-        description = hand_spec(hand)
+        description = surroundings(hand)
         model = compile_model(spec, description)
+        if isinstance(description, Scenery):
+            description = dataclasses.replace(description, joints=movable(model))
         joints = [model.joint(description.prefix + name) for name in description.joints]
         free = model.joint(OBJECT_JOINT)
         qpos, dof = int(free.qposadr[0]), int(free.dofadr[0])
@@ -92,20 +99,21 @@ class Scene:
             model=model,
             object_name=object_name,
             hand=description,
-            joint_qpos=np.array([j.qposadr[0] for j in joints]),
-            joint_dof=np.array([j.dofadr[0] for j in joints]),
+            joint_qpos=np.array([j.qposadr[0] for j in joints], dtype=np.intp),
+            joint_dof=np.array([j.dofadr[0] for j in joints], dtype=np.intp),
             transmission=Transmission.of_model(model, description),
             object_qpos=slice(qpos, qpos + 7),
             object_dof=slice(dof, dof + 6),
             object_body=model.body(OBJECT_BODY).id,
-            fingertip_sites=np.array(tips),
+            fingertip_sites=np.array(tips, dtype=np.intp),
             symmetry=object_spec(object_name).symmetry,
         )
 
     @property
     def joint_ids(self) -> NDArray[np.intp]:
         """Ids (J,) of the hand's joints."""
-        return np.array([self.model.joint(self.hand.prefix + n).id for n in self.hand.joints])
+        names = (self.hand.prefix + name for name in self.hand.joints)
+        return np.array([self.model.joint(name).id for name in names], dtype=np.intp)
 
     @property
     def joint_range(self) -> Array:

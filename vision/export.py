@@ -103,7 +103,7 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
         "image_size": camera.width,
         **{name: module.hparams[name] for name in ("model", "head", "priors")},
         "keypoints": np.asarray(module.hparams["points"]).tolist(),
-        "static_landmarks": np.asarray(module.hparams["anchors"]).tolist(),
+        "static_landmarks": module.hparams["anchors"],
     }
 
 
@@ -115,8 +115,8 @@ def pose_metadata(rig: Rig, *, any_cameras: bool) -> dict[str, str]:
         "colour_order": "RGB",
         "image_size": f"{camera.width}x{camera.height}",
         "frames": "position (m), quaternion (w, x, y, z) and covariance (position, then rotation "
-        "vector) of the object in the hand frame; cameras have OpenCV's axes, pixel centres at "
-        "+0.5",
+        "vector) of the object in the rig's frame, which is that of the hand if there is one; "
+        "cameras have OpenCV's axes, pixel centres at +0.5",
     }
 
 

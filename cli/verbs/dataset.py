@@ -12,7 +12,7 @@ from opendactyl.core import mujoco_gl
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.config import DatasetConfig, uses_opengl
 from opendactyl.render.opengl import backend
-from opendactyl.sim.assets.storage import KINDS, stored_reference
+from opendactyl.sim.assets.storage import stored_reference
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 
 
@@ -57,13 +57,17 @@ def main(argv: list[str]) -> None:
 def _render(command: DatasetCommand, argv: list[str]) -> None:
     fields = dataclasses.fields(DatasetConfig)
     config = DatasetConfig(**{f.name: getattr(command, f.name) for f in fields})
+    if config.scene and not is_given("--states", argv):
+        config = dataclasses.replace(config, states="scene")
     _choose_backend(uses_opengl(config.renderer, config.states), config.ray)
     config.check()
     from opendactyl.control.evaluation.policy_states import rollout_source
     from opendactyl.datasets.export.card import write_card
     from opendactyl.datasets.generation.generate import generate
 
-    make_source = rollout_source(config.states, config.object, config.hand)
+    make_source = None
+    if not config.scene:
+        make_source = rollout_source(config.states, config.object, config.hand)
     if is_given("--out", argv):
         generate(config, make_source, write_card)
         return
@@ -111,8 +115,11 @@ def _maintain(command: DatasetCommand) -> None:
         from opendactyl.datasets.export.card import write_card
         from opendactyl.datasets.generation.generate import repair
 
-        described = {kind: str(made.get(kind) or DEFAULT_HAND) for kind in KINDS}
-        stored = [stored_reference(command.repair, kind, described[kind]) for kind in KINDS]
+        described = str(made.get("object")), str(made.get("hand") or DEFAULT_HAND)
+        stored = [
+            stored_reference(command.repair, kind, name)
+            for kind, name in zip(("object", "hand"), described, strict=True)
+        ]
         source = rollout_source(states, *stored)
         names = repair(
             command.repair,

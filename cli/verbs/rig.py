@@ -54,7 +54,11 @@ class ShowConfig:
     """The image file to write."""
     volume: tuple[float, float, float, float, float, float] | None = None
     """Working volume in the hand frame: lower x y z, upper x y z, in metres; by default the space
-    over the palm that the object fills."""
+    over the palm that the object fills, or that of the scene."""
+    scene: str = ""
+    """A scene without a hand, whose working volume is drawn: a TOML file, an MJCF or a URDF."""
+    object: str = "block"
+    """The object, whose size extends the volume."""
 
 
 def main(argv: list[str]) -> None:
@@ -106,9 +110,10 @@ def _show(argv: list[str]) -> None:
     from opendactyl.render.volume import volume_over_the_palm
     from opendactyl.sim.hands.shipped import hand_spec
     from opendactyl.sim.objects.shipped import object_spec
+    from opendactyl.sim.scenery.reference import scenery
 
-    bounds = config.volume
-    palm = volume_over_the_palm(object_spec("block"), hand_spec())
+    bounds, around = config.volume, scenery(config.scene) if config.scene else hand_spec()
+    palm = volume_over_the_palm(object_spec(config.object), around)
     corners = box_corners(bounds[:3], bounds[3:]) if bounds else palm
     rig = load_rig(config.rig)
     buffer = io.BytesIO()

@@ -20,7 +20,7 @@ from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.symmetry import SymmetryGroup
 from opendactyl.policy.interface.actions import ActionDecoder
-from opendactyl.sim.assets.storage import check_stored, stored_reference
+from opendactyl.sim.assets.storage import KINDS, check_stored, stored_reference
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.raw_frames import check_raw_rig
 
@@ -202,9 +202,9 @@ def _verified_manifest(path: Path) -> dict[str, Any]:
             raise InputError(
                 f"the checksum of {path / name} is wrong: the file was changed or damaged"
             )
-    check_stored(path, "object", manifest.get("object"), path / MANIFEST_FILE)
-    if hand_name(manifest) != DEFAULT_NAME:  # which is installed
-        check_stored(path, "hand", manifest["hand"], path / MANIFEST_FILE)
+    for kind in KINDS:
+        if kind != "hand" or hand_name(manifest) != DEFAULT_NAME:  # which is installed
+            check_stored(path, kind, manifest.get(kind), path / MANIFEST_FILE)
     return manifest
 
 

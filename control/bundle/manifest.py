@@ -139,6 +139,8 @@ def describe(manifest: dict[str, Any]) -> str:
         "pose.onnx": f"{_ports(pose['inputs'])} -> {_ports(pose['outputs'])}",
         "units": manifest.get("units", "not stated"),
     }
+    if "scene" in manifest:
+        rows["scene"] = manifest["scene"]["name"]
     if "policy" in manifest:
         rows |= _describe_policy(manifest)
     rows |= {f"{name} frame": text for name, text in manifest.get("frames", {}).items()}

@@ -12,6 +12,8 @@ def model_card(manifest: dict[str, Any]) -> str:
     """Returns the card as Markdown: purpose, contract, measurements and limits."""
     policy = manifest.get("policy")
     trained = "rig, object and hand" if policy else "rig and object"
+    if "scene" in manifest:
+        trained = f"rig and object in the scene {manifest['scene']['name']}"
     return f"""# OpenDactyl bundle: {_purpose(manifest)}
 
 ## Files

@@ -34,6 +34,7 @@ from opendactyl.core.run_dir import new_folder
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rotation import Array
+from opendactyl.geometry.working_volume import box_corners, check_volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,8 @@ def estimate(config: EstimateConfig) -> Results:
     """
     rig = load_rig(config.rig) if config.rig else None
     bundle = load_pose_bundle(config.bundle, rig=rig)
+    if rig is not None:
+        check_positions(rig, bundle)
     names = bundle.rig.names
     with closing(
         RecordedFrames(config.images, names) if config.images else LiveFrames(config.live, names)
@@ -90,6 +93,18 @@ def estimate(config: EstimateConfig) -> Results:
     results.write(out, bundle)
     _report(results, bundle, out, overlay)
     return results
+
+
+def check_positions(rig: Rig, bundle: PoseBundle) -> None:
+    """Checks that a rig sees where the object was in the training data; see `check_volume`.
+
+    Raises:
+        InputError: no camera does.
+    """
+    priors = bundle.manifest["pose"].get("priors")
+    if priors is not None:  # earlier bundles do not state them
+        centre, scale = np.array(priors["centre"]), np.array(priors["scale"])
+        check_volume(rig, box_corners(centre - scale, centre + scale))
 
 
 def _remove_earlier(out: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import PoseBundle, load_pose_bundle
-from opendactyl.control.estimation.estimate import camera_scales
+from opendactyl.control.estimation.estimate import camera_scales, check_positions
 from opendactyl.control.estimation.overlay import Overlay
 from opendactyl.control.estimation.results import (
     Estimate,
@@ -91,6 +91,8 @@ def check_rig(config: RigCheckConfig) -> Verdict:
     """
     rig = load_rig(config.rig) if config.rig else None
     bundle = load_pose_bundle(config.bundle, rig=rig)
+    if rig is not None:
+        check_positions(rig, bundle)
     moments, labels = _moments(config, bundle)
     verdict = find_mistakes(bundle, moments)
     out = new_folder(config.out, resume=True)

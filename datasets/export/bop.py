@@ -3,7 +3,8 @@
 A shard becomes a scene, a camera a sensor suffix (`rgb_left`, `scene_gt_left.json`); the files of a
 rig of one camera have none. BOP uses
 millimetres and pixel centres at integers; OpenDactyl's are at +0.5. The true cameras are exported,
-and the hand frame is BOP's world frame. Pixel counts and boxes end at the border of the image.
+and the frame of the poses is BOP's world frame. Pixel counts and boxes end at the border of the
+image.
 """
 
 from collections import defaultdict
@@ -115,12 +116,14 @@ def _info_text(folder: Path, manifest: Manifest, obj: ObjectSpec, depth: bool) -
         symmetry = "no symmetry"
     if obj.files is None:
         symmetry += ": its faces differ in colour and letter"
-    return f"""# The {manifest.object} in a robot hand, in BOP's scenewise format
+    place = f"the scene {manifest.scene['name']}" if manifest.scene else "a robot hand"
+    frame = "that of the rig" if manifest.scene else "the hand frame"
+    return f"""# The {manifest.object} in {place}, in BOP's scenewise format
 
 Made by OpenDactyl from the {manifest.num_samples} samples of `{folder.name}` (settings
 {manifest.config_hash[:16]}, seed {manifest.seed}). Synthetic colour images,
 {"with" if depth else "no"} depth. Each scene is a shard, each image number a sample, with one image
-per camera ({", ".join(manifest.load_rig().names)}). The world frame is the hand frame.
+per camera ({", ".join(manifest.load_rig().names)}). The world frame is {frame}.
 Object {OBJECT_ID} has {symmetry}. Silhouettes, boxes and counts end at the border
 of the image.
 """

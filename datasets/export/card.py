@@ -115,13 +115,14 @@ def _text(manifest: Manifest, columns: dict[str, NDArray[np.float64]]) -> str:
     visible = np.array([v for title, v in columns.items() if title.startswith(VISIBLE)])
     hidden = int(np.sum(visible.max(axis=0) < HIDDEN_PERCENT))
     warnings = _warnings(manifest, visible)
+    frame = "the rig's world frame" if manifest.scene else "the hand frame"
     return f"""# {manifest.num_samples:,} labelled views of the {manifest.object}
 
 {len(manifest.rig["cameras"])} cameras ({", ".join(c["name"] for c in manifest.rig["cameras"])}),
 {size} x {size} pixels, {len(manifest.shards)} shards in WebDataset's layout, label schema
 {manifest.schema}. States: {config["states"]}. Seed {manifest.seed}. Made with {made_with}.
 
-Poses are in the hand frame, in metres; quaternions are wxyz. Each label contains the nominal
+Poses are in {frame}, in metres; quaternions are wxyz. Each label contains the nominal
 cameras of the rig and the true, jittered ones that rendered the images. `manifest.json` has the
 settings and the checksum of each shard; `opendactyl dataset --verify` checks them.
 

@@ -1,4 +1,4 @@
-"""Whether datasets, runs and bundles are of the same hand."""
+"""Whether datasets, runs and bundles are of the same hand or scene."""
 
 from pathlib import Path
 
@@ -7,15 +7,18 @@ from opendactyl.datasets.format.manifest import Manifest
 from opendactyl.sim.assets.storage import stored_identity
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 
+Shown = tuple[str, dict[str, str] | None]
+"""A hand or a scene in words, and the checksums of its files."""
+
 
 def same_hand(a: Manifest, b: Manifest) -> bool:
-    """Whether two datasets show the same hand, with the same landmarks."""
-    hands = [(m.hand_name, m.hand_files, m.load_static_landmarks().tolist()) for m in (a, b)]
+    """Whether two datasets show the same hand or scene, with the same landmarks."""
+    hands = [(*_shown(m), m.load_static_landmarks().tolist()) for m in (a, b)]
     return hands[0] == hands[1]
 
 
 def check_hand(path: Path, manifest: Manifest, data: Path) -> None:
-    """Checks that a run or bundle was made for the hand of a dataset.
+    """Checks that a run or bundle was made for the hand or scene of a dataset.
 
     Args:
         path: the run or the bundle.
@@ -23,12 +26,28 @@ def check_hand(path: Path, manifest: Manifest, data: Path) -> None:
         data: the dataset, for messages.
 
     Raises:
-        InputError: the hands differ.
+        InputError: they differ.
     """
-    name, files = stored_identity(path, "hand") or (DEFAULT_HAND, None)
-    if (name, files) != (manifest.hand_name, manifest.hand_files):
-        other = "other files of " if name == manifest.hand_name else ""
+    ours, theirs = _made_for(path), _shown(manifest)
+    if ours != theirs:
+        other = "other files of " if ours[0] == theirs[0] else ""
+        option = "--scene" if manifest.scene else "--hand"
         raise InputError(
-            f"{path} was made for the hand {name}, {data} shows {other}the hand "
-            f"{manifest.hand_name}; render a dataset with the --hand of its training data"
+            f"{path} was made for {ours[0]}, {data} shows {other}{theirs[0]}; render a dataset "
+            f"with the {option} of its training data"
         )
+
+
+def _shown(manifest: Manifest) -> Shown:
+    scene = manifest.config.get("scene_identity")
+    if scene:
+        return f"the scene {manifest.config['scene']} without a hand", scene["files"]
+    return f"the hand {manifest.hand_name}", manifest.hand_files
+
+
+def _made_for(path: Path) -> Shown:
+    scene = stored_identity(path, "scene")
+    if scene is not None:
+        return f"the scene {scene[0]} without a hand", scene[1]
+    name, files = stored_identity(path, "hand") or (DEFAULT_HAND, None)
+    return f"the hand {name}", files

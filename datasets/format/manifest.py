@@ -71,8 +71,10 @@ class Manifest:
     hand: dict[str, Any] | None = None
     """Name and checksums of the files of the hand; None in datasets of earlier versions, whose hand
     is the default one. The files of another hand are in the folder `hand`."""
+    scene: dict[str, Any] | None = None
+    """The same of a scene without a hand, in the folder `scene`; None: a hand is shown."""
     landmarks: list[Vector] | None = None
-    """Points (M, 3) on the hand's static parts, in metres; None as above."""
+    """Points (M, 3) on static parts, in metres; None as above."""
     statistics: LabelStatistics | None = None
     """Statistics of the labels; None in datasets of earlier versions."""
     schema: int = SCHEMA_VERSION
@@ -129,14 +131,14 @@ class Manifest:
 
 
 def copy_described(data: Path, out: Path) -> None:
-    """Copies the files of a dataset's object and hand, where it has them, into the folder `out`."""
+    """Copies the files that describe object, hand or scene of a dataset into the folder `out`."""
     for kind in KINDS:
         if exists(data / kind):
             with file_errors(f"cannot copy {data / kind} to {out}"):
                 shutil.copytree(data / kind, out / kind, dirs_exist_ok=True)
 
 
-_OPTIONAL = ("symmetry", "hand", "landmarks", "statistics")
+_OPTIONAL = ("symmetry", "hand", "scene", "landmarks", "statistics")
 """Keys that are left out of the file when they are None."""
 
 

@@ -23,10 +23,10 @@ from opendactyl.sim.assets.storage import (
     store_copy,
     stored_reference,
 )
-from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.objects.spec import ObjectSpec
+from opendactyl.sim.scenery.reference import reference_of, surroundings
 
 IMAGE_FORMATS = ("jpeg", "png")
 RUN_SETTINGS = ("out", "workers", "resume", "ray", "upload")
@@ -64,7 +64,8 @@ class DatasetConfig:
     """`classic` or `filament`."""
     states: str = "settled"
     """Source of the states: settled, random, policy:BUNDLE (roll-outs of its policy), or
-    mined:BUNDLE (those in which its estimator, which the policy acts on, has the largest error)."""
+    mined:BUNDLE (those in which its estimator, which the policy acts on, has the largest error);
+    scene, and nothing else, with --scene."""
     appearance: str = "dactyl"
     """Appearance preset (dactyl, calibrated, wide) or a TOML file."""
     rig: str = "dactyl"
@@ -72,7 +73,9 @@ class DatasetConfig:
     object: str = "block"
     """The object in the hand: block, prism, or a TOML file."""
     hand: str = DEFAULT_HAND
-    """The hand: shadow, shadow-e3m5, allegro, leap, or a TOML file."""
+    """The hand: shadow, shadow-e3m5, allegro, leap, or a TOML file; none, with --scene."""
+    scene: str = ""
+    """The scene around an object without a hand: a TOML file, an MJCF or a URDF."""
     image_size: int = 200
     """Width and height of the images in pixels."""
     shard_size: int = 250
@@ -115,6 +118,13 @@ class DatasetConfig:
                 f"no image format {self.image_format!r}; choose {' or '.join(IMAGE_FORMATS)}"
             )
 
+        _ = self.surroundings
+
+    @property
+    def surroundings(self) -> str:
+        """The hand or the scene, as `sim.scenery.reference.surroundings` takes it."""
+        return reference_of(self.hand, self.scene)
+
     @property
     def shard_count(self) -> int:
         """Number of shards."""
@@ -140,51 +150,46 @@ class ResolvedConfig:
     """`ObjectSpec.identity`: of an object that is not shipped."""
     hand_identity: dict[str, Any] | None = None
     """`HandSpec.identity`: of a hand that is not the default one."""
+    scene_identity: dict[str, Any] | None = None
+    """`Scenery.identity`, where there is no hand."""
     raw_rig: Rig | None = None
     """The cameras of raw frames, if `rig` shows regions of interest of them."""
 
     @classmethod
     def resolve(cls, config: DatasetConfig) -> Self:
-        """Loads the rig, the appearance and the object that the settings name."""
+        """Loads rig, appearance, object and hand or scene, which the settings name."""
         config.check()
-        obj, hand, raw = object_spec(config.object), hand_spec(config.hand), load_rig(config.rig)
-        config = dataclasses.replace(config, object=obj.reference, hand=hand.reference)
+        obj, raw = object_spec(config.object), load_rig(config.rig)
+        hand = surroundings(config.surroundings)
+        if hand.kind == "hand":
+            config = dataclasses.replace(config, hand=hand.reference)
+        config = dataclasses.replace(config, object=obj.reference)
         return cls(
             config,
             raw.views(config.image_size),
             load_appearance(config.appearance),
             object_identity=obj.identity,
-            hand_identity=hand.identity,
+            hand_identity=None if config.scene else hand.identity,
+            scene_identity=hand.identity if config.scene else None,
             raw_rig=raw if any(c.roi for c in raw.cameras) else None,
         )
 
     @property
     def obj(self) -> ObjectSpec:
-        """The object.
-
-        Raises:
-            InputError: its files are not those that the settings were resolved with.
-        """
+        """The object; raises an `InputError` if its files have changed since it was resolved."""
         obj = object_spec(self.config.object)
         require_identity(obj, self.object_identity)
         return obj
 
     @property
     def hand(self) -> HandSpec:
-        """The hand.
-
-        Raises:
-            InputError: its files are not those that the settings were resolved with.
-        """
-        hand = hand_spec(self.config.hand)
-        require_identity(hand, self.hand_identity)
+        """The hand or the scene; raises likewise."""
+        hand = surroundings(self.config.surroundings)
+        require_identity(hand, self.scene_identity or self.hand_identity)
         return hand
 
     def with_copies(self) -> Self:
-        """Copies the files of object and hand into the dataset's folder; settings with the copies.
-
-        What is shipped has none.
-        """
+        """Copies what is not shipped into the dataset's folder; settings with the copies."""
         out, stored = self.config.out, {}
         for item in (self.obj, self.hand):
             store_copy(item, out)
@@ -201,11 +206,10 @@ class ResolvedConfig:
             InputError: the content does not describe a dataset, or their files are changed.
         """
         try:
-            resolved = ("rig", "raw_rig", "appearance", "states_sha256", "object_identity",
-                        "hand_identity")  # fmt: skip
-            values = {k: v for k, v in content.items() if k not in resolved}
             identities = {f"{kind}_identity": content.get(f"{kind}_identity") for kind in KINDS}
-            values.setdefault("hand", DEFAULT_HAND)
+            resolved = ("rig", "raw_rig", "appearance", "states_sha256", *identities)
+            values: dict[str, Any] = {"hand": DEFAULT_HAND, "scene": ""}
+            values |= {k: v for k, v in content.items() if k not in resolved}
             for kind in KINDS:
                 check_stored(config.out, kind, identities[f"{kind}_identity"], config.out)
                 values[kind] = stored_reference(config.out, kind, values[kind])
@@ -234,7 +238,7 @@ class ResolvedConfig:
     def content(self) -> dict[str, Any]:
         """The resolved settings that determine the bytes of the samples, as JSON values."""
         plain = to_plain(self.config)
-        for name in (*RUN_SETTINGS, "hand"):
+        for name in (*RUN_SETTINGS, "hand", "scene"):
             del plain[name]
         if self.fingerprint:
             plain["states_sha256"] = self.fingerprint

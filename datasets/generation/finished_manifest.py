@@ -9,6 +9,7 @@ from opendactyl.datasets.format.statistics import LabelStatistics
 from opendactyl.datasets.generation.config import GENERATION_VERSION, ResolvedConfig
 from opendactyl.datasets.generation.progress import Progress
 from opendactyl.render.meshes.landmarks import landmarks
+from opendactyl.sim.hands.spec import NO_HAND
 
 
 def finished_manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
@@ -16,7 +17,9 @@ def finished_manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
     from opendactyl.render.base import REPEATS
 
     config, content = resolved.config, resolved.content()
-    obj = resolved.obj
+    obj, hand = resolved.obj, resolved.hand
+    described = {"name": hand.name, "files": hand.checksums.identity["files"]}
+    is_scene = hand.kind == "scene"
     gl = "chosen by each node" if config.ray else os.environ.get("MUJOCO_GL", "")
     names = [shard_name(number) for number in range(config.shard_count)]
     positions = [label.position for n in names for label in read_labels(config.out / n)]
@@ -38,10 +41,11 @@ def finished_manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
         },
         repeats=REPEATS[config.renderer],
         symmetry=None if obj.symmetry.is_trivial else obj.symmetry.to_dict(),
-        hand={"name": resolved.hand.name, "files": resolved.hand.checksums.identity["files"]},
-        landmarks=landmarks(resolved.hand, resolved.rig).tolist(),
+        landmarks=landmarks(hand, resolved.rig).tolist(),
         statistics=LabelStatistics.of(positions, resolved.rig),
         shards=[
             Shard(name, *config.bounds(n), progress.sums[name]) for n, name in enumerate(names)
         ],
+        hand={"name": NO_HAND} if is_scene else described,
+        scene=described if is_scene else None,
     )

@@ -75,7 +75,9 @@ class ShardMaker:
 
 def open_source(config: DatasetConfig, make_source: MakeSource | None) -> StateSource:
     """The state source of a dataset: that of `make_source`, or the one that `--states` names."""
-    return make_source() if make_source else state_source(config.states, config.object, config.hand)
+    if make_source:
+        return make_source()
+    return state_source(config.states, config.object, config.surroundings)
 
 
 def open_renderer(resolved: ResolvedConfig) -> Renderer:
@@ -85,7 +87,7 @@ def open_renderer(resolved: ResolvedConfig) -> Renderer:
         config.renderer,
         rig=resolved.rig,
         object_name=config.object,
-        hand=config.hand,
+        hand=config.surroundings,
         image_size=config.image_size,
     )
 
@@ -103,7 +105,11 @@ def make_samples(
     config = resolved.config
     obj = resolved.obj
     sample = functools.partial(
-        sample_appearance, config=resolved.ranges, views=len(resolved.rig.cameras), obj=obj
+        sample_appearance,
+        config=resolved.ranges,
+        views=len(resolved.rig.cameras),
+        obj=obj,
+        surroundings=resolved.hand,
     )
     states = source.states(config.seed, start, stop)
     for index, state in zip(range(start, stop), states, strict=True):

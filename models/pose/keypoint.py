@@ -47,7 +47,7 @@ class KeypointNetwork(nn.Module):
         """Builds the layers; see `build_pose_network`. `views` and `head` are unused."""
         super().__init__()
         self.register_buffer("points", torch.tensor(points, dtype=torch.float32))
-        self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32))
+        self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32).reshape(-1, 3))
         landmarks = len(points) + len(anchors)
         self.tower = Hourglass(landmarks)
         self.softmax = SpatialSoftmax(landmarks)

@@ -44,7 +44,7 @@ class LandmarkNetwork(nn.Module):
         """Builds a network for `views` cameras in a fixed order; see `build_pose_network`."""
         super().__init__()
         self.register_buffer("points", torch.tensor(points, dtype=torch.float32))
-        self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32))
+        self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32).reshape(-1, 3))
         self.supervised = len(points) + len(anchors)
         landmarks = self.supervised + FREE
         self.tower = Hourglass(landmarks)

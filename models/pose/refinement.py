@@ -48,7 +48,7 @@ def stabilize(
 ) -> Observations:
     """Observations of the object's keypoints, corrected for camera jitter by the anchors.
 
-    Anchors outside the image of a nominal camera are ignored.
+    Anchors outside the image of a nominal camera are ignored. Without anchors nothing is corrected.
 
     Args:
         keypoints: image points of the object's keypoints, then of the anchors (B, V, K + M, 2).
@@ -58,6 +58,8 @@ def stabilize(
         cameras: nominal intrinsics for normalised image points (V, 3, 3) and extrinsics (V, 4, 4).
     """
     count, weight = len(points), torch.exp(-2 * log_std)
+    if not len(anchors):
+        return Observations(keypoints, weight, points, *cameras)
     (nominal,), _ = project(anchors[None], *cameras)
     inside = ((nominal > 0) & (nominal < 1)).all(dim=-1)
     corrected = undo_jitter(

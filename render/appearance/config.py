@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from opendactyl.core.config_fields import check_ranges, load_preset, randomized
+from opendactyl.render.appearance.elements import Backdrop, Distractor, Light, Surface
 
 Range = tuple[float, float]
 MAX_LIGHTS = 6
@@ -142,55 +143,6 @@ camera ranges of Table 9, textures in every image, and distractors."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Light:
-    """A spot light aimed at the palm."""
-
-    position: tuple[float, float, float]
-    """In metres, in the hand frame."""
-    intensity: float
-    """Diffuse intensity; those of all lights sum to the sampled total."""
-    cone: float
-    """Half angle in degrees."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surface:
-    """Colour and material of a surface."""
-
-    rgb: tuple[float, float, float]
-    metallic: float
-    gloss: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backdrop:
-    """A procedural texture of floor or walls: two colours, a pattern, its scale and its seed."""
-
-    pattern: str
-    """`flat`, `gradient`, `stripes`, `checker`, `noise` or `clouds`."""
-    first: tuple[float, float, float]
-    second: tuple[float, float, float]
-    scale: int
-    """Number of stripes, checks or noise cells along a side."""
-    tile: float
-    """Side of the square that the texture covers, in metres; the texture repeats."""
-    seed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Distractor:
-    """A coloured solid near the hand."""
-
-    shape: str
-    """`box`, `sphere` or `capsule`."""
-    position: tuple[float, float, float]
-    """In metres, in the hand frame."""
-    quaternion: tuple[float, float, float, float]
-    size: tuple[float, float, float]
-    rgb: tuple[float, float, float]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Appearance:
     """A sampled appearance. Together with a state it determines an image."""
 
@@ -211,10 +163,15 @@ class Appearance:
     floor: Backdrop
     wall: Backdrop
     distractors: tuple[Distractor, ...]
+    scenery: tuple[Surface, ...] = ()
+    """Those of `Scenery.colours`, in a scene without a hand."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-serialisable form, saved in the label."""
-        return dataclasses.asdict(self)
+        """JSON-serialisable form, saved in the label; without `scenery` where a hand is shown."""
+        value = dataclasses.asdict(self)
+        if not self.scenery:
+            del value["scenery"]
+        return value
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Appearance":
@@ -229,6 +186,7 @@ class Appearance:
                 "floor": Backdrop(**_tuples(value["floor"])),
                 "wall": Backdrop(**_tuples(value["wall"])),
                 "distractors": tuple(Distractor(**_tuples(x)) for x in value["distractors"]),
+                "scenery": tuple(Surface(**_tuples(x)) for x in value.get("scenery", ())),
             }
         )
 

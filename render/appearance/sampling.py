@@ -5,17 +5,12 @@ import colorsys
 import numpy as np
 
 from opendactyl.geometry.rotation import random_quat
-from opendactyl.render.appearance.config import (
-    MAX_LIGHTS,
-    Appearance,
-    AppearanceConfig,
-    Backdrop,
-    Distractor,
-    Light,
-    Range,
-    Surface,
-)
+from opendactyl.render.appearance.config import MAX_LIGHTS, Appearance, AppearanceConfig, Range
+from opendactyl.render.appearance.elements import Backdrop, Distractor, Light, Surface
+from opendactyl.render.appearance.scenery import with_scenery
+from opendactyl.sim.hands.spec import HandSpec
 from opendactyl.sim.objects.spec import ObjectSpec
+from opendactyl.sim.scenery.spec import Scenery
 
 Rgb = tuple[float, float, float]
 
@@ -26,16 +21,21 @@ _PATTERNS = ("gradient", "stripes", "checker", "noise", "clouds")
 
 
 def sample_appearance(
-    rng: np.random.Generator, config: AppearanceConfig, *, views: int, obj: ObjectSpec
+    rng: np.random.Generator,
+    config: AppearanceConfig,
+    *,
+    views: int,
+    obj: ObjectSpec,
+    surroundings: HandSpec | None = None,
 ) -> Appearance:
-    """Samples an appearance for a rig of `views` cameras and an object."""
+    """Samples an appearance for a rig of `views` cameras, an object, and a hand or a scene."""
     axes = rng.standard_normal((views, 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     angles = rng.uniform(0.0, 1.0, (views, 1)) * config.camera_rotation
     offsets = rng.uniform(-1.0, 1.0, (views, 3)) * config.camera_position
     fovy = rng.uniform(-1.0, 1.0, views) * config.camera_fovy
     count = int(rng.integers(config.distractors[0], config.distractors[1] + 1))
-    return Appearance(
+    sampled = Appearance(
         camera_offset=tuple(_triple(row) for row in offsets),
         camera_rotvec=tuple(_triple(row) for row in axes * angles),
         camera_fovy=tuple(float(value) for value in fovy),
@@ -53,6 +53,9 @@ def sample_appearance(
         wall=_backdrop(rng, config, WALL_RGB),
         distractors=tuple(_distractor(rng) for _ in range(count)),
     )
+    if isinstance(surroundings, Scenery):
+        return with_scenery(rng, config, sampled, surroundings)
+    return sampled
 
 
 def _uniform(rng: np.random.Generator, bounds: Range) -> float:

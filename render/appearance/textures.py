@@ -1,28 +1,51 @@
-"""Procedural textures for floor and walls, generated from a seed."""
+"""Textures for floor and walls: procedural ones, generated from a seed, and pictures."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from opendactyl.render.appearance.config import Backdrop
+from opendactyl.core.errors import InputError, file_error
+from opendactyl.render.appearance.elements import Backdrop
 
 TEXTURE_SIZE = 64
 """Width and height of a texture in pixels."""
+PICTURE_SIZE = 512
+"""The same where there are pictures."""
 OCTAVES = 4
 """Octaves of noise in `clouds`; frequency doubles and amplitude halves from one to the next."""
 
 Blend = NDArray[np.float64]
 
 
-def backdrop_texture(backdrop: Backdrop, size: int = TEXTURE_SIZE) -> NDArray[np.uint8]:
-    """The texture (size, size, 3) of a backdrop, a blend of its two colours.
+def backdrop_texture(
+    backdrop: Backdrop, size: int = TEXTURE_SIZE, pictures: Sequence[Path] = ()
+) -> NDArray[np.uint8]:
+    """The texture (size, size, 3) of a backdrop, a blend of its two colours, or a picture.
 
     `stripes`, `checker`, `noise` and `clouds` tile seamlessly.
     """
+    if backdrop.pattern == "picture":
+        return _picture(pictures[backdrop.seed % len(pictures)], size)
     rng = np.random.default_rng(backdrop.seed)
     blend = _blend(backdrop, rng, size)
     first, second = np.array(backdrop.first), np.array(backdrop.second)
     colours = first + blend[..., None] * (second - first)
     return (np.clip(colours, 0, 1) * 255).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=64)
+def _picture(path: Path, size: int) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BOX))
+    except OSError as error:
+        if error.errno is not None:
+            raise file_error(f"cannot read the picture {path}", error) from error
+        raise InputError(f"{path} is not a picture ({error}); remove it") from error
 
 
 def _blend(backdrop: Backdrop, rng: np.random.Generator, size: int) -> Blend:

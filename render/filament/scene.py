@@ -59,9 +59,9 @@ class FilamentScene:
         from mujoco import mjrf
 
         model = self.render_scene.model
-        # Images of the object are sRGB; `classic` does not convert.
+        # Images of object and scenery are sRGB; `classic` does not convert.
         for number in range(model.ntex):
-            if model.texture(number).name.startswith("object:"):
+            if model.texture(number).name not in ("floor", "wall"):
                 model.tex_colorspace[number] = mujoco.mjtColorSpace.mjCOLORSPACE_SRGB
         self._scene = self._filament.create_scene(mjrf.SceneParams())
         self._scene.configure_from_model(model)

@@ -1,10 +1,32 @@
 """Typed reading of a TOML table: every wrong value is reported with its key and a remedy."""
 
+import math
+import tomllib
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from opendactyl.core.config_fields import is_finite
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_error
+
+Triple = tuple[float, float, float]
+Pose = tuple[Triple, tuple[float, float, float, float]]
+"""A position in metres and a unit quaternion (w, x, y, z)."""
+
+
+def read_toml(path: Path, kind: str) -> dict[str, Any]:
+    """The content of the file that the option `--{kind}` names.
+
+    Raises:
+        InputError: the file is missing or is not TOML.
+        EnvironmentFailure: the disk failed.
+    """
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise file_error(f"cannot read the {kind} {path}", error, f"correct --{kind}") from error
+    except ValueError as error:
+        raise InputError(f"{kind} {path} is not valid TOML ({error})") from error
 
 
 class Fields:
@@ -78,7 +100,51 @@ class Fields:
             raise self.wrong(key, form)
         return tuple(map(float, value))
 
-    def colour(self, key: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
+    def number(self, key: str, default: float | None = None) -> float:
+        """A finite number."""
+        value = self._table.get(key, default)
+        if not _is_number(value):
+            raise self.wrong(key, "a number")
+        return float(value)
+
+    def triple(self, key: str, default: Triple | None = None) -> Triple:
+        """Three numbers."""
+        if key not in self._table and default is not None:
+            return default
+        x, y, z = self.numbers(key, 3, "three numbers")
+        return x, y, z
+
+    def names(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """A list of texts; without a default it has one at least, and none twice."""
+        value = self._table.get(key)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
+            raise self.wrong(key, "a list of names")
+        if default is None and (not value or len(set(value)) < len(value)):
+            raise self.wrong(key, "a list of names, each of them once")
+        return tuple(value)
+
+    def table(self, key: str, known: Collection[str]) -> "Fields":
+        """A table within this one; empty where it is absent."""
+        value = self._table.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise self.wrong(key, f"a table [{key}] with {', '.join(known)}")
+        return Fields(value or {}, f"{self.where}, {key}", known)
+
+    def pose(self) -> Pose:
+        """The keys `position` and `quaternion`, which need not be normalised."""
+        position = self.triple("position", (0.0, 0.0, 0.0))
+        if "quaternion" not in self._table:
+            return position, (1.0, 0.0, 0.0, 0.0)
+        form = "four numbers w, x, y, z of a rotation"
+        w, x, y, z = self.numbers("quaternion", 4, form)
+        norm = math.hypot(w, x, y, z)
+        if norm < 1e-6:
+            raise self.wrong("quaternion", form)
+        return position, (w / norm, x / norm, y / norm, z / norm)
+
+    def colour(self, key: str, default: Triple) -> Triple:
         """An sRGB colour."""
         if key not in self._table:
             return default

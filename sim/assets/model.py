@@ -16,8 +16,12 @@ _URDF_SETTINGS = {
 """MuJoCo's settings for a URDF: visual geoms and all links are kept."""
 
 
-def load_model(path: Path) -> mujoco.MjSpec:
+def load_model(path: Path, *, dynamic: bool = True) -> mujoco.MjSpec:
     """Loads an MJCF or URDF file.
+
+    Args:
+        path: the file.
+        dynamic: whether it will be simulated; otherwise the inertia of a URDF is ignored.
 
     Raises:
         InputError: a file is missing or cannot be read, or a moving link has no inertia.
@@ -26,7 +30,14 @@ def load_model(path: Path) -> mujoco.MjSpec:
     referenced_files(path)  # reports what is missing
     root = parse_xml(path)
     try:
-        spec = _urdf(path, root) if is_urdf(path, root) else mujoco.MjSpec.from_file(str(path))
+        if is_urdf(path, root):
+            if dynamic:
+                check_inertia(path, root)
+            else:
+                _remove_inertia(root)
+            spec = _urdf(path, root)
+        else:
+            spec = mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
         raise InputError(f"MuJoCo cannot read the model {path} ({one_line(error)})") from error
     for mesh in spec.meshes:
@@ -41,7 +52,6 @@ def one_line(error: Exception) -> str:
 
 
 def _urdf(path: Path, root: ElementTree.Element) -> mujoco.MjSpec:
-    check_inertia(path, root)
     extension = root.find("mujoco")
     if extension is None:
         extension = ElementTree.SubElement(root, "mujoco")
@@ -74,6 +84,13 @@ def check_inertia(path: Path, root: ElementTree.Element) -> None:
                 f"model {path}: link {link.get('name')} moves but has no <inertial> with a mass "
                 "and an inertia; add both to the URDF"
             )
+
+
+def _remove_inertia(root: ElementTree.Element) -> None:
+    """Removes the inertia of all links, which files for pictures repeat or leave at zero."""
+    for link in root.iter("link"):
+        for inertial in link.findall("inertial"):
+            link.remove(inertial)
 
 
 def _convert(spec: mujoco.MjSpec, mesh: mujoco.MjsMesh, path: Path) -> None:

@@ -54,10 +54,19 @@ def referenced_files(path: Path) -> list[Path]:
 
 
 def urdf_mesh(path: Path, name: str) -> Path:
-    """The path of a mesh of a URDF; what follows `package://NAME/` is relative to the URDF."""
-    if name.startswith("package://"):
-        name = name.removeprefix("package://").partition("/")[2]
-    return path.parent / name.removeprefix("file://")
+    """The path of a mesh of a URDF.
+
+    The package of `package://NAME/...` is a folder NAME beside the URDF or above it, or any folder
+    above it that has the file.
+    """
+    if not name.startswith("package://"):
+        return path.parent / name.removeprefix("file://")
+    package, _, rest = name.removeprefix("package://").partition("/")
+    for folder in path.absolute().parents:
+        for root in (folder / package, folder):
+            if (root / rest).is_file():
+                return root / rest
+    return path.parent / rest
 
 
 def _mjcf_files(path: Path, root: ElementTree.Element) -> list[Path]:

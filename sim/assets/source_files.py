@@ -1,27 +1,48 @@
-"""The files that an object or a hand was read from, and their checksums."""
+"""The files that an object, a hand or a scene was read from, and their checksums."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from opendactyl.core.atomic_files import sha256
+
+Kind = Literal["object", "hand", "scene"]
+"""What is described by files."""
 
 
 @dataclass(frozen=True, eq=False)
 class SourceFiles:
-    """The files that an object or a hand was read from."""
+    """The files that an object, a hand or a scene was read from."""
 
     reference: str
-    """The path of its TOML file: what `--object` or `--hand` takes."""
+    """The path of its TOML file: what `--object`, `--hand` or `--scene` takes."""
     paths: dict[str, Path]
     """Each file by its name in a copy, see `storage.store_copy`."""
     identity: dict[str, Any]
     """`files`: sha256 of each; `made_with`: versions of the libraries that processed them."""
+    texts: dict[str, bytes] = field(default_factory=dict)
+    """Files of the copy that are not on disk, by name."""
 
     @classmethod
     def of(
-        cls, reference: Path, paths: dict[str, Path], made_with: dict[str, str]
+        cls,
+        reference: Path,
+        paths: dict[str, Path],
+        made_with: dict[str, str],
+        texts: dict[str, bytes] | None = None,
     ) -> "SourceFiles":
         """Computes the checksums."""
-        sums = {name: sha256(path) for name, path in sorted(paths.items())}
-        return cls(str(reference), dict(paths), {"files": sums, "made_with": made_with})
+        texts = texts or {}
+        sums = {name: sha256(path) for name, path in paths.items()}
+        sums |= {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
+        identity = {"files": dict(sorted(sums.items())), "made_with": made_with}
+        return cls(str(reference), dict(paths), identity, texts)
+
+
+def relative_name(file: Path, root: Path, model: Path) -> str:
+    """The name of a file in a copy: relative to the folder that its model was found in."""
+    for base in (root.resolve(), model.resolve().parent):
+        if file.resolve().is_relative_to(base):
+            return file.resolve().relative_to(base).as_posix()
+    return file.name

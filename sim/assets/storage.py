@@ -1,4 +1,4 @@
-"""Copies of objects and hands: datasets, runs and bundles contain the files of what is not shipped.
+"""Copies of objects, hands and scenes: datasets, runs and bundles contain what is not shipped.
 
 Imports neither MuJoCo nor trimesh.
 """
@@ -6,20 +6,19 @@ Imports neither MuJoCo nor trimesh.
 import platform
 import shutil
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import InputError, file_errors
 from opendactyl.core.optional_files import exists
-from opendactyl.sim.assets.source_files import SourceFiles
+from opendactyl.sim.assets.source_files import Kind, SourceFiles
 
-Kind = Literal["object", "hand"]
-KINDS: tuple[Kind, ...] = ("object", "hand")
+KINDS: tuple[Kind, ...] = ("object", "hand", "scene")
 """What is copied: each into the folder of that name, and each a key of settings and manifests."""
 
 
 class Described(Protocol):
-    """An object or a hand."""
+    """An object, a hand or a scene."""
 
     @property
     def kind(self) -> Kind:
@@ -48,7 +47,7 @@ class Described(Protocol):
 
 
 def store_copy(item: Described, folder: Path) -> None:
-    """Copies the files of an object or a hand into `folder`; what is shipped has none.
+    """Copies the files of an object, a hand or a scene into `folder`; what is shipped has none.
 
     Raises:
         InputError: the folder holds others, or is not writable.
@@ -56,21 +55,25 @@ def store_copy(item: Described, folder: Path) -> None:
     """
     if item.files is None:
         return
-    for name, path in item.files.paths.items():
+    for name, checksum in item.files.identity["files"].items():
         target = folder / item.kind / name
         if exists(target):
-            if sha256(target) != item.files.identity["files"][name]:
+            if sha256(target) != checksum:
                 raise InputError(
-                    f"{target} differs from {path}; the {item.kind} was changed: use another folder"
+                    f"{target} differs from that of {item.files.reference}; the {item.kind} was "
+                    "changed: use another folder"
                 )
             continue
         with file_errors(f"cannot write {target}", "name a folder that is writable"):
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+            if name in item.files.texts:
+                target.write_bytes(item.files.texts[name])
+            else:
+                shutil.copyfile(item.files.paths[name], target)
 
 
 def stored_reference(folder: Path, kind: Kind, name: str) -> str:
-    """What the option takes for the object or hand `name` of a dataset, run or bundle."""
+    """What the option takes for the object, hand or scene `name` of a dataset, run or bundle."""
     path = folder / kind / f"{name}.toml"
     return str(path) if exists(path) else name
 
@@ -82,12 +85,12 @@ def stored_files(folder: Path) -> tuple[str, ...]:
 
 
 def stored_name(folder: Path, kind: Kind) -> str | None:
-    """The name of the object or hand in a dataset, run or bundle; None: it is shipped."""
+    """The name of the object, hand or scene in a dataset, run or bundle; None: it is shipped."""
     return next((path.stem for path in sorted((folder / kind).glob("*.toml"))), None)
 
 
 def stored_identity(folder: Path, kind: Kind) -> tuple[str, dict[str, str]] | None:
-    """Name and checksums of the copied object or hand in `folder`; None: it is shipped."""
+    """Name and checksums of what was copied into `folder`; None: nothing was."""
     name = stored_name(folder, kind)
     if name is None:
         return None
@@ -96,14 +99,15 @@ def stored_identity(folder: Path, kind: Kind) -> tuple[str, dict[str, str]] | No
 
 
 def identity_settings(item: Described) -> dict[str, Any]:
-    """What the settings of a dataset or run contain of an object or a hand, as JSON values."""
+    """What the settings of a dataset or run contain of an object, hand or scene, as JSON values."""
     identity = item.identity
     return {item.kind: item.name} | ({f"{item.kind}_identity": identity} if identity else {})
 
 
 def hand_settings(hand: Described) -> dict[str, Any]:
-    """`identity_settings` of a hand; without an entry for the default one, as of old runs."""
-    return identity_settings(hand) if hand.identity else {}
+    """`identity_settings` of a hand or scene; the default hand has no entry, as in old runs."""
+    without = {"hand": "none"} if hand.kind == "scene" else {}
+    return without | identity_settings(hand) if hand.identity else {}
 
 
 def require_identity(item: Described, identity: dict[str, Any] | None) -> None:
@@ -120,7 +124,7 @@ def require_identity(item: Described, identity: dict[str, Any] | None) -> None:
 
 
 def check_stored(folder: Path, kind: Kind, identity: dict[str, Any] | None, where: Path) -> None:
-    """Checks the files of an object or hand in `folder` against an identity in the file `where`.
+    """Checks what was copied into `folder` against an identity in the file `where`.
 
     Raises:
         InputError: a file is missing or was changed.
@@ -132,6 +136,6 @@ def check_stored(folder: Path, kind: Kind, identity: dict[str, Any] | None, wher
 
 
 def is_same(first: Described, second: Described) -> bool:
-    """Whether two objects or hands were read from equal files."""
+    """Whether two objects, hands or scenes were read from equal files."""
     files = [(item.identity or {}).get("files") for item in (first, second)]
     return first.name == second.name and files[0] == files[1]

@@ -1,20 +1,17 @@
 """Reads the TOML file of a hand."""
 
 import re
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from opendactyl.core.errors import InputError, file_error
 from opendactyl.geometry.rotation import Array
-from opendactyl.sim.assets.fields import Fields, is_vector
+from opendactyl.sim.assets.fields import Fields, Triple, is_vector, read_toml
 from opendactyl.sim.hands.frame import HandFrame
 from opendactyl.sim.hands.log_columns import KEYS as LOG_KEYS
 from opendactyl.sim.hands.log_columns import LogColumns
 from opendactyl.sim.hands.parameters import KINDS, PhysicalParameters
-from opendactyl.sim.hands.spec import DEFAULT_HAND, Fingertip, HandSpec, ModelFile, Servo, Triple
+from opendactyl.sim.hands.spec import DEFAULT_HAND, Fingertip, HandSpec, ModelFile, Servo
 
 KEYS = ("name", "joints", "actuators", "fingertips", "nails", "drop_height", "object_positions",
         "start", "coarse", "landmarks", "model", "mount", "frame", "servo", "backlash",
@@ -23,7 +20,6 @@ POSITIONS = ((-0.03, -0.03, 0.0), (0.05, 0.03, 0.08))
 """Default of `object_positions`: the space over a palm at the origin."""
 START_POSITION = (0.0, 0.0, 0.035)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_THREE = "three numbers"
 
 
 def load_hand(path: Path, *, is_shipped: bool = False) -> HandSpec:
@@ -33,77 +29,34 @@ def load_hand(path: Path, *, is_shipped: bool = False) -> HandSpec:
         InputError: the file is missing, or a value is wrong.
         EnvironmentFailure: the disk failed.
     """
-    fields = Fields(_read(path), f"hand {path}", KEYS)
+    fields = Fields(read_toml(path, "hand"), f"hand {path}", KEYS)
     name = fields.text("name", path.stem)
     if not _NAME.fullmatch(name):
         raise fields.wrong("name", "letters, digits, _ and -, since it names files")
-    actuators = _names(fields, "actuators")
+    actuators = fields.names("actuators")
     fingertips = _fingertips(fields)
-    start = _table(fields, "start", ("joints", "position"))
+    start = fields.table("start", ("joints", "position"))
     installed = is_shipped and name == DEFAULT_HAND
     return HandSpec(
         name=name,
         path=path,
         model=_model(fields, mounted=not installed),
-        joints=(joints := _names(fields, "joints")),
+        joints=(joints := fields.names("joints")),
         actuators=actuators,
         fingertips=fingertips,
         frame=_frame(fields),
-        drop_height=_number(fields, "drop_height"),
+        drop_height=fields.number("drop_height"),
         object_positions=_box(fields),
-        start_position=_triple(start, "position", START_POSITION),
+        start_position=start.triple("position", START_POSITION),
         start_joints=_start_joints(start, joints),
-        coarse=_names(fields, "coarse", ("*",)),
+        coarse=fields.names("coarse", ("*",)),
         landmarks=_points(fields, "landmarks", 1) if "landmarks" in fields else None,
         nails=_nails(fields, len(fingertips)),
         backlash_exponents=_backlash(fields, len(actuators)),
-        parameters=PhysicalParameters.read(_table(fields, "parameters", KINDS), joints, actuators),
-        log=LogColumns.read(_table(fields, "log", LOG_KEYS), (*joints, *actuators)),
+        parameters=PhysicalParameters.read(fields.table("parameters", KINDS), joints, actuators),
+        log=LogColumns.read(fields.table("log", LOG_KEYS), (*joints, *actuators)),
         is_shipped=is_shipped,
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise file_error(f"cannot read the hand {path}", error, "correct --hand") from error
-    except ValueError as error:
-        raise InputError(f"hand {path} is not valid TOML ({error})") from error
-
-
-def _table(fields: Fields, key: str, known: tuple[str, ...]) -> Fields:
-    value = fields.get(key)
-    if value is not None and not isinstance(value, dict):
-        raise fields.wrong(key, f"a table [{key}] with {', '.join(known)}")
-    return Fields(value or {}, f"{fields.where}, {key}", known)
-
-
-def _names(fields: Fields, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    value = fields.get(key)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
-        raise fields.wrong(key, "a list of names")
-    if default is None and (not value or len(set(value)) < len(value)):
-        raise fields.wrong(key, "a list of names, each of them once")
-    return tuple(value)
-
-
-def _number(fields: Fields, key: str, default: float | None = None) -> float:
-    value = fields.get(key)
-    if value is None and default is not None:
-        return default
-    if value is None or not is_vector([value], 1):
-        raise fields.wrong(key, "a number")
-    return float(value)
-
-
-def _triple(fields: Fields, key: str, default: Triple | None = None) -> Triple:
-    if key not in fields and default is not None:
-        return default
-    x, y, z = fields.numbers(key, 3, _THREE)
-    return x, y, z
 
 
 def _points(fields: Fields, key: str, least: int, count: int | None = None) -> Array:
@@ -118,7 +71,7 @@ def _points(fields: Fields, key: str, least: int, count: int | None = None) -> A
 
 def _model(fields: Fields, *, mounted: bool) -> ModelFile:
     known = ("file", "package", "source", "prefix", "remove", "exclude")
-    model = _table(fields, "model", known)
+    model = fields.table("model", known)
     pairs = model.get("exclude") or []
     if not isinstance(pairs, list) or not all(
         isinstance(p, list) and len(p) == 2 and all(isinstance(b, str) for b in p) for p in pairs
@@ -128,30 +81,18 @@ def _model(fields: Fields, *, mounted: bool) -> ModelFile:
     return ModelFile(
         file=model.text("file"),
         **optional,
-        remove=_names(model, "remove", ()),
+        remove=model.names("remove", ()),
         exclude=tuple((a, b) for a, b in pairs),
-        mount=_mount(fields) if mounted else None,
+        mount=fields.table("mount", ("position", "quaternion")).pose() if mounted else None,
         servo=_servo(fields),
     )
-
-
-def _mount(fields: Fields) -> tuple[Triple, tuple[float, float, float, float]]:
-    if "mount" not in fields:
-        return (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0)
-    table = _table(fields, "mount", ("position", "quaternion"))
-    form = "four numbers w, x, y, z of a rotation"
-    w, x, y, z = table.numbers("quaternion", 4, form)
-    norm = float(np.linalg.norm([w, x, y, z]))
-    if norm < 1e-6:
-        raise table.wrong("quaternion", form)
-    return _triple(table, "position", (0.0, 0.0, 0.0)), (w / norm, x / norm, y / norm, z / norm)
 
 
 def _servo(fields: Fields) -> Servo | None:
     if "servo" not in fields:
         return None
-    table = _table(fields, "servo", Servo._fields)
-    values = {key: _number(table, key) for key in Servo._fields[1:] if key in table}
+    table = fields.table("servo", Servo._fields)
+    values = {key: table.number(key) for key in Servo._fields[1:] if key in table}
     for key, value in values.items():
         if value < 0:
             raise table.wrong(key, "a number that is not negative")
@@ -160,14 +101,14 @@ def _servo(fields: Fields) -> Servo | None:
 
 def _frame(fields: Fields) -> HandFrame:
     """The hand frame; y follows from x and z."""
-    table = _table(fields, "frame", ("position", "x", "z"))
+    table = fields.table("frame", ("position", "x", "z"))
     matrix = np.eye(4)
-    x, z = (_triple(table, key, axis) for key, axis in (("x", (1, 0, 0)), ("z", (0, 0, 1))))
+    x, z = (table.triple(key, axis) for key, axis in (("x", (1, 0, 0)), ("z", (0, 0, 1))))
     axes = np.array([x, np.cross(z, x) + 0.0, z])
     if not np.allclose(axes @ axes.T, np.eye(3), atol=1e-6):
         raise table.error(f"x = {list(x)} and z = {list(z)} are not orthogonal unit vectors")
     matrix[:3, :3] = axes.T
-    matrix[:3, 3] = _triple(table, "position", (0.0, 0.0, 0.0))
+    matrix[:3, 3] = table.triple("position", (0.0, 0.0, 0.0))
     return HandFrame(matrix)
 
 
@@ -184,7 +125,7 @@ def _fingertips(fields: Fields) -> tuple[Fingertip, ...]:
             table = Fields(entry, where, Fingertip._fields)
             body = table.text("body")
             tips.append(
-                Fingertip(table.text("name", body), body, _triple(table, "position", (0, 0, 0)))
+                Fingertip(table.text("name", body), body, table.triple("position", (0, 0, 0)))
             )
         else:
             raise fields.wrong("fingertips", "a list of sites or of {name, body, position}")
@@ -213,12 +154,12 @@ def _start_joints(start: Fields, joints: tuple[str, ...]) -> dict[str, float]:
     if not isinstance(value, dict):
         raise start.wrong("joints", "a table of joints and their angles")
     table = Fields(value, f"{start.where}, joints", joints)
-    return {name: _number(table, name) for name in value}
+    return {name: table.number(name) for name in value}
 
 
 def _backlash(fields: Fields, actuators: int) -> Array | None:
     if "backlash" not in fields:
         return None
-    table = _table(fields, "backlash", ("down", "up"))
+    table = fields.table("backlash", ("down", "up"))
     form = f"{actuators} numbers, one for each actuator"
     return np.array([table.numbers(key, actuators, form) for key in ("down", "up")])

@@ -33,7 +33,7 @@ def hand_model(hand: HandSpec) -> mujoco.MjSpec:
     for first, second in hand.model.exclude:
         spec.add_exclude(bodyname1=first, bodyname2=second)
     if hand.model.mount is not None:
-        _set_groups(spec, hand)
+        set_groups(spec, is_urdf=hand.asset.path.suffix.lower() != ".xml")
         spec = _mounted(spec, hand)
     _set_material(spec)
     return spec
@@ -150,9 +150,8 @@ def _add_fingertips(spec: mujoco.MjSpec, hand: HandSpec) -> None:
             spec.body(prefix + tip.body).add_site(name=prefix + tip.name, pos=tip.position)
 
 
-def _set_groups(spec: mujoco.MjSpec, hand: HandSpec) -> None:
+def set_groups(spec: mujoco.MjSpec, *, is_urdf: bool) -> None:
     """Shows the geoms that viewers show, and of a URDF, whose geoms all are, the visual ones."""
-    is_urdf = hand.asset.path.suffix.lower() != ".xml"
     for body in spec.bodies:
         visual = [g for g in body.geoms if not (g.contype or g.conaffinity)]
         for geom in body.geoms:
@@ -173,13 +172,20 @@ def _mounted(spec: mujoco.MjSpec, hand: HandSpec) -> mujoco.MjSpec:
     for name in ("njmax", "nconmax", *(f"nuser_{kind}" for kind in _USER_DATA)):
         setattr(parent, name, getattr(spec, name))
     mount = parent.worldbody.add_body(name=MOUNT, pos=position, quat=quaternion)
-    static = [body.name for body in spec.bodies if body.name != "world" and not body.joints]
-    moving = [body for body in spec.bodies if body.joints and body.parent.name in static]
-    for body in moving:
-        # MuJoCo ignores contacts between parent and child, but not if the parent is static.
-        spec.add_exclude(bodyname1=body.parent.name, bodyname2=body.name)
+    exclude_static_parents(spec)
     parent.attach(spec, frame=mount.add_frame(), prefix=f"{MOUNT}/")
     return parent
+
+
+def exclude_static_parents(spec: mujoco.MjSpec) -> None:
+    """Excludes contacts between static bodies and what moves on them.
+
+    MuJoCo ignores contacts between other parents and their children.
+    """
+    static = [body.name for body in spec.bodies if body.name != "world" and not body.joints]
+    for body in spec.bodies:
+        if body.joints and body.parent.name in static:
+            spec.add_exclude(bodyname1=body.parent.name, bodyname2=body.name)
 
 
 def _fix_inertia(spec: mujoco.MjSpec, hand: HandSpec) -> None:

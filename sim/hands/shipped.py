@@ -3,9 +3,10 @@
 from importlib import resources
 from pathlib import Path
 
+from opendactyl.core.errors import InputError
 from opendactyl.sim.assets.descriptions import finder
 from opendactyl.sim.hands.load import load_hand
-from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
+from opendactyl.sim.hands.spec import DEFAULT_HAND, NO_HAND, HandSpec
 
 
 def _shipped() -> dict[str, HandSpec]:
@@ -27,4 +28,9 @@ def hand_spec(name: str = DEFAULT_HAND) -> HandSpec:
         InputError: no such hand, or its file cannot be used.
         EnvironmentFailure: the disk failed.
     """
+    if name == NO_HAND:
+        raise InputError(
+            "--hand is none: only the commands of pose estimation work without a hand (dataset "
+            "--hand none --scene FILE, train-vision, estimate); name a hand"
+        )
     return _find(name)

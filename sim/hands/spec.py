@@ -3,22 +3,24 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from opendactyl.geometry.rotation import Array
+from opendactyl.sim.assets.fields import Pose, Triple
 from opendactyl.sim.assets.lookup import Asset, find_asset
 from opendactyl.sim.assets.mesh_formats import converted_with
 from opendactyl.sim.assets.references import referenced_files
-from opendactyl.sim.assets.source_files import SourceFiles
+from opendactyl.sim.assets.source_files import Kind, SourceFiles, relative_name
 from opendactyl.sim.hands.frame import HandFrame
 from opendactyl.sim.hands.log_columns import LogColumns
 from opendactyl.sim.hands.parameters import PhysicalParameters
 
 DEFAULT_HAND = "shadow"
 """The hand that needs no option, and of the runs, datasets and bundles that name none."""
+NO_HAND = "none"
+"""What `--hand` takes with `--scene`: pose estimation without a hand."""
 MOUNT = "mount"
 """Body that a hand with a pose of its own is attached to, and the prefix of the hand's names."""
-Triple = tuple[float, float, float]
 
 
 class Fingertip(NamedTuple):
@@ -62,7 +64,7 @@ class ModelFile:
     """Patterns of names: bodies, geoms, tendons and actuators that are removed."""
     exclude: tuple[tuple[str, str], ...] = ()
     """Pairs of bodies that do not collide."""
-    mount: tuple[Triple, tuple[float, float, float, float]] | None = None
+    mount: Pose | None = None
     """World pose of the model's origin, as position and quaternion; None: the default hand, which
     is not attached to a body of its own."""
     servo: Servo | None = None
@@ -106,7 +108,7 @@ class HandSpec:
     is_shipped: bool = False
     """Whether the TOML file is one of `configs/hands`."""
 
-    kind: Literal["object", "hand"] = field(default="hand", init=False)
+    kind: Kind = field(default="hand", init=False)
 
     @property
     def where(self) -> str:
@@ -143,7 +145,7 @@ class HandSpec:
         root, path = self.asset
         files = referenced_files(path)
         licences = sorted(path.parent.glob("LICENSE*"))
-        paths = {_relative(file, root, path): file for file in (*files, *licences)}
+        paths = {relative_name(file, root, path): file for file in (*files, *licences)}
         return SourceFiles.of(
             self.path, {f"{self.name}.toml": self.path} | paths, converted_with(files)
         )
@@ -162,11 +164,3 @@ class HandSpec:
     def identity(self) -> dict[str, Any] | None:
         """Checksums and library versions (`SourceFiles.identity`); None for the default hand."""
         return self.files.identity if self.files else None
-
-
-def _relative(file: Path, root: Path, model: Path) -> str:
-    """The name of a file in a copy: relative to the folder that the model was found in."""
-    for base in (root.resolve(), model.resolve().parent):
-        if file.resolve().is_relative_to(base):
-            return file.resolve().relative_to(base).as_posix()
-    return file.name

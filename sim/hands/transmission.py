@@ -45,7 +45,7 @@ class Transmission:
             InputError: an actuator is not a position servo with a range, or moves other joints.
         """
         found = [_moved(model, hand, number) for number in range(model.nu)]
-        width = max(len(moved) for moved in found)
+        width = max((len(moved) for moved in found), default=0)
         joints = np.zeros((len(found), width), dtype=np.intp)
         weights = np.zeros((len(found), width))
         for row, moved in enumerate(found):

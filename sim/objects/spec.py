@@ -2,14 +2,14 @@
 
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
-from opendactyl.sim.assets.source_files import SourceFiles
+from opendactyl.sim.assets.source_files import Kind, SourceFiles
 from opendactyl.sim.objects.points import enclosing_planes, hull_triangles
 
 Rgb = tuple[float, float, float]
@@ -113,7 +113,7 @@ class ObjectSpec:
     """Rotations that do not change the object's appearance."""
     files: SourceFiles | None = None
     """Where it was read from; None for a shipped object."""
-    kind: Literal["object", "hand"] = field(default="object", init=False)
+    kind: Kind = field(default="object", init=False)
 
     @property
     def reference(self) -> str:

@@ -20,7 +20,7 @@ from opendactyl.datasets.generation.generate import generate
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 COMMAND = re.compile(r"(\.venv/bin/)?opendactyl |make [a-z]|python (-P )?-m ")
-NAME = re.compile(r"opendactyl (VERB|estimate|demonstrate|(rig|object|hand) [a-z-]+)")
+NAME = re.compile(r"opendactyl (VERB|estimate|demonstrate|(rig|object|hand|scene) [a-z-]+)")
 """What a sentence calls a verb, without its arguments."""
 PLACEHOLDERS = {
     "--data …": "--data data/val", "--against …": "--against runs/other",
@@ -37,6 +37,7 @@ RUN_ELSEWHERE = {
     "some-seconds": "tests/cli/test_rig_check.py checks rendered frames",
     "runs/mug": "likewise",
     "my-rig.toml": "tests/cli/test_rig.py imports a calibration",
+    "table.toml": "tests/cli/test_scene.py draws such a scene",
     "view": "runs until it is interrupted; tests/control/viewer tests it",
     "--ray": "needs a cluster",
     "runs/other": "tests/control/evaluation/test_evaluate.py compares evaluations",

@@ -94,7 +94,7 @@ def _numbers(report: HtmlReport, p: Predictions, metrics: dict[str, Any]) -> Non
         ],
     )
     report.table(
-        ["mean error along or about (hand frame)", "x", "y", "z"],
+        ["mean error along or about (frame of the poses)", "x", "y", "z"],
         [
             [name, *(metrics[key][axis] for axis in "xyz")]
             for name, key in (

@@ -68,7 +68,7 @@ class PoseModule(L.LightningModule):
             rig: nominal cameras at the network's image size.
             points: keypoints of the object (K, 3), in metres, object frame.
             image_size: width and height of the images.
-            anchors: points (M, 3) fixed in the hand frame; default `STATIC_LANDMARKS`.
+            anchors: points (M, 3) that do not move, perhaps none; default `STATIC_LANDMARKS`.
             priors: scale and centre of positions (`PosePriors.to_dict`); None: the constants of
                 earlier versions.
             learning_rate: its peak.
@@ -81,7 +81,7 @@ class PoseModule(L.LightningModule):
         super().__init__()
         # Plain values, as they go into checkpoints.
         rig = rig.to_dict() if isinstance(rig, Rig) else rig
-        anchors = anchors or STATIC_LANDMARKS.tolist()
+        anchors = STATIC_LANDMARKS.tolist() if anchors is None else anchors
         known = PosePriors.from_dict(priors)
         priors = known.to_dict()
         self.save_hyperparameters(ignore="known")

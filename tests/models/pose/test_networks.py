@@ -14,12 +14,13 @@ from opendactyl.models.weights import load_weights
 from opendactyl.sim.objects.shipped import object_spec
 
 
+@pytest.mark.parametrize("anchors", [STATIC_LANDMARKS.tolist(), []], ids=["anchors", "none"])
 @pytest.mark.parametrize("name", POSE_NETWORKS)
 @pytest.mark.parametrize("head", HEADS)
-def test_networks_return_poses(name, head):
+def test_networks_return_poses(name, head, anchors):
     obj, rig = object_spec("block"), load_rig("dactyl").resized(64)
     network = build_pose_network(
-        name, views=3, head=head, points=obj.keypoints.tolist(), anchors=STATIC_LANDMARKS.tolist()
+        name, views=3, head=head, points=obj.keypoints.tolist(), anchors=anchors
     ).eval()
     cameras = [torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics)]
     images = torch.randint(0, 256, (2, 3, 64, 64, 3), dtype=torch.uint8)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from opendactyl.core.errors import InputError
-from opendactyl.render.appearance.config import PRESETS, Appearance, Backdrop, load_appearance
+from opendactyl.render.appearance.config import PRESETS, Appearance, load_appearance
+from opendactyl.render.appearance.elements import Backdrop
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.appearance.textures import backdrop_texture
 from opendactyl.sim.objects.shipped import object_spec

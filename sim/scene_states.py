@@ -1,0 +1,127 @@
+"""States of a scene without a hand: the object lies, is lifted, or is anywhere in the volume.
+
+A state depends on the given generator only.
+"""
+
+from collections import Counter
+
+import mujoco
+import numpy as np
+
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.rotation import (
+    Array,
+    quat_canonical,
+    quat_multiply,
+    quat_to_matrix,
+    random_quat,
+    yaw_quat,
+)
+from opendactyl.sim.objects.resting import rests
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.scene import Scene
+from opendactyl.sim.scenery.model import HIDDEN_AT
+from opendactyl.sim.scenery.spec import FLOOR, Scenery
+from opendactyl.sim.state import State
+
+MAX_PENETRATION = 0.001
+"""Largest penetration of the object and of what moves, in metres."""
+_MAX_TRIES = 2000
+
+
+class SceneStates:
+    """Samples states of a scene.
+
+    Joints, occluders and the position of the object are drawn again until nothing that moves
+    penetrates anything; the kind of the state, the object's orientation and the floor are not.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        """Takes a scene for physics."""
+        assert isinstance(scene.hand, Scenery)
+        self.scene, self._scenery = scene, scene.hand
+        model, obj = scene.model, object_spec(scene.object_name)
+        self._data = mujoco.MjData(model)
+        self._points, self._rests = obj.hull_points, rests(obj)
+        weld = model.body_weldid[model.geom_bodyid]
+        still = {0, model.body(FLOOR).weldid[0] if self._scenery.floor else 0}
+        self._moves = ~np.isin(weld, list(still))
+
+    def sample(self, rng: np.random.Generator) -> State:
+        """A state.
+
+        Raises:
+            InputError: none was found without penetration.
+        """
+        kinds, fractions = zip(*self._scenery.mixture.items(), strict=True)
+        kind = str(rng.choice(kinds, p=fractions))
+        lies, height = rng.choice(len(self._rests.weights), p=self._rests.weights), 0.0
+        orientation = random_quat(rng)
+        if kind == "lying":
+            turned = quat_multiply(
+                yaw_quat(rng.uniform(-np.pi, np.pi)), self._rests.quaternions[lies]
+            )
+            orientation, height = quat_canonical(turned), self._rests.heights[lies]
+        elif kind == "lifted":
+            height = -float((self._points @ quat_to_matrix(orientation)[2]).min())
+        floor, found = rng.random(), Counter()
+        for _ in range(_MAX_TRIES):
+            joints = self._joints(rng, floor)
+            position = self._scenery.volume.sample(rng)
+            if kind != "free":
+                bottom = self._support(joints) + height
+                top = max(bottom, self._scenery.volume.high[2]) if kind == "lifted" else bottom
+                position[2] = rng.uniform(bottom, top)
+            state = State(joints, position, orientation)
+            pair = self._penetrating(state)
+            if pair is None:
+                return state
+            found[pair] += 1
+        raise self._failure(kind, found)
+
+    def _joints(self, rng: np.random.Generator, floor: float) -> Array:
+        low, high = self.scene.joint_range.T
+        names = self.scene.hand.joints
+        joints = rng.uniform(low, high)
+        if FLOOR in names:
+            joints[names.index(FLOOR)] = floor * high[names.index(FLOOR)]
+        for kind, occluder in enumerate(self._scenery.occluders):
+            least, most = occluder.count
+            shown = rng.permutation(most)[: rng.integers(least, most + 1)]
+            for number in set(range(most)) - set(shown.tolist()):
+                height = names.index(f"occluder/{kind}.{number}:z")
+                joints[height] = HIDDEN_AT - height  # apart from each other
+        return joints
+
+    def _support(self, joints: Array) -> float:
+        """Height of what the object lies on: the floor, or the bottom of the volume."""
+        if self._scenery.floor is None:
+            return self._scenery.volume.low[2]
+        names = self.scene.hand.joints
+        return self._scenery.floor[0] + (joints[names.index(FLOOR)] if FLOOR in names else 0.0)
+
+    def _penetrating(self, state: State) -> tuple[str, str] | None:
+        """The bodies of the deepest contact, if it is too deep."""
+        model, data = self.scene.model, self._data
+        data.qpos[:] = self.scene.qpos(state)
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_collision(model, data)
+        contact = data.contact
+        counts = self._moves[contact.geom].any(axis=1)
+        if not counts.any():
+            return None
+        depth = np.where(counts, -contact.dist, -np.inf)
+        deepest = int(depth.argmax())
+        if depth[deepest] <= MAX_PENETRATION:
+            return None
+        first, second = (model.body(model.geom_bodyid[g]).name for g in contact.geom[deepest])
+        return first, second
+
+    def _failure(self, kind: str, found: Counter[tuple[str, str]]) -> InputError:
+        (pair, count), *_ = found.most_common(1)
+        return InputError(
+            f"{self._scenery.where}: no {kind} state without penetration in {_MAX_TRIES} draws; "
+            f"in {count}, {pair[0]} penetrates {pair[1]} most: narrow the joints' ranges, change "
+            "the volume, or set collision = false for a model that is concave there"
+        )
