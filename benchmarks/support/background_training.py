@@ -32,7 +32,6 @@ def background_training() -> Iterator[None]:
 
 def main() -> None:
     """Trains the default network forever."""
-    os.nice(NICE)
     import torch
 
     from opendactyl.core.cpu import cores
@@ -51,6 +50,7 @@ def main() -> None:
     cameras = [torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics)]
     images = torch.randint(0, 256, (BATCH, 3, SIZE, SIZE, 3), dtype=torch.uint8)
     optimizer = torch.optim.AdamW(network.parameters())
+    os.nice(NICE)  # only now: beside other jobs the imports would take minutes
     print(STARTED, flush=True)
     while True:
         network(images, *cameras).position.square().sum().backward()
