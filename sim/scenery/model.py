@@ -92,6 +92,9 @@ def _child(model: SceneModel, path: Path, where: str) -> mujoco.MjSpec:
                 spec.delete(found[0])
     for element in (*spec.lights, *spec.cameras, *spec.sensors, *spec.keys, *spec.actuators):
         spec.delete(element)
+    _reset_options(spec)
+    for joint in [joint for joint in spec.joints if joint.type not in (SLIDE, HINGE)]:
+        spec.delete(joint)  # what floats or turns freely stays where it is
     for texture in spec.textures:
         if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
             spec.delete(texture)
@@ -115,6 +118,14 @@ def _child(model: SceneModel, path: Path, where: str) -> mujoco.MjSpec:
     return spec
 
 
+def _reset_options(spec: mujoco.MjSpec) -> None:
+    """Sets the options of physics to MuJoCo's: they differ between models, and have no effect."""
+    option = mujoco.MjSpec().option
+    for name in dir(option):
+        if not name.startswith("_") and not callable(getattr(option, name)):
+            setattr(spec.option, name, getattr(option, name))
+
+
 def _name_materials(spec: mujoco.MjSpec, root: ElementTree.Element) -> None:
     """Gives geoms the materials of a URDF, of which MuJoCo keeps the colours only."""
     colours = {}
@@ -134,7 +145,7 @@ def _name_materials(spec: mujoco.MjSpec, root: ElementTree.Element) -> None:
 
 def _restrict_joints(spec: mujoco.MjSpec, model: SceneModel, where: str) -> None:
     """Sets the ranges that the scene states; joints without limits need one."""
-    joints = [joint for joint in spec.joints if joint.type in (SLIDE, HINGE)]
+    joints = spec.joints
     names = ", ".join(joint.name for joint in joints) or "none"
     for pattern, (low, high) in model.joints.items():
         found = [joint for joint in joints if fnmatchcase(joint.name, pattern)]

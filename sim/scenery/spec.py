@@ -138,7 +138,7 @@ class Scenery(HandSpec):
     @property
     def asset(self) -> Asset:
         """The file that describes it."""
-        return Asset(self.path.parent, self.path)
+        return Asset(self.given.parent, self.given)
 
     @cached_property
     def assets(self) -> tuple[Asset, ...]:

@@ -159,3 +159,23 @@ def test_volumes_are_boxes_discs_or_palms(tmp_path):
     points = np.array([disc.sample(np.random.default_rng(i)) for i in range(400)])
     distance = np.linalg.norm(points[:, :2] - [0.05, 0], axis=1)
     assert distance.max() <= 0.1 and 0.4 < np.mean(distance < 0.1 * np.sqrt(0.5)) < 0.6
+
+
+def test_overlapping_neighbours_and_free_bodies_of_an_mjcf_are_no_obstacle(tmp_path):
+    path = tmp_path / "robot.xml"
+    path.write_text(
+        '<mujoco><option cone="elliptic" impratio="10"/><worldbody>'
+        '<body name="ball" pos="0 0 0.5"><freejoint/><geom size="0.01"/></body>'
+        '<body name="a" pos="-0.3 0 0.3"><joint name="one" range="-1 1" axis="0 0 1"/>'
+        '<geom type="box" size="0.05 0.05 0.05"/>'
+        '<body name="b"><joint name="two" range="-1 1" axis="0 0 1"/><geom size="0.01"/>'
+        '<body name="c"><joint name="three" range="-1 1" axis="0 0 1"/><geom size="0.03"/>'
+        "</body></body></body></worldbody>"
+        '<actuator><motor joint="one"/></actuator></mujoco>'
+    )
+    source, states = sampled(path, 5)  # c is inside a, and not its neighbour
+    assert source.scene.hand.joints == ("model/one", "model/two", "model/three")
+    assert source.scene.model.nu == 0 and len({state.joints[0] for state in states}) == 5
+    data = mujoco.MjData(source.scene.model)
+    source.scene.set_state(data, states[0])
+    np.testing.assert_allclose(data.body("model/ball").xpos, [0, 0, 0.5])
