@@ -150,6 +150,8 @@ def _occluder(table: Fields) -> Occluder:
     if not all(a <= b for a, b in zip(low, high, strict=True)):
         raise table.error(f"low is {list(low)} and high {list(high)}; low must not exceed high")
     count = _range(table, "count", (1.0, 1.0), (0.0, MOST_OCCLUDERS))
+    if not all(number.is_integer() for number in count):
+        raise table.wrong("count", "whole numbers")
     return Occluder(
         shape=table.choice("shape", SHAPES),
         count=(int(count[0]), int(count[1])),

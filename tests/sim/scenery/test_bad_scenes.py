@@ -51,6 +51,7 @@ def refused(tmp_path):
         (('"robot/rubber"', '"robot/glass"'), "of robot/glass, which is not in the scene"),
         (("value = 0.5", "value = 5"), "it must be a number from 0 to 1, or a range"),
         (('"capsule"', '"cone"'), "shape is 'cone'; it must be one of box, sphere, capsule"),
+        (("count = [0, 2]", "count = [0, 1.5]"), "count is [0, 1.5]; it must be whole numbers"),
         (("count = [0, 2]", "count = [0, 9]"), "it must be a number from 0 to 8, or a range"),
         (("[[0.01, 0.01, 0.03]", "[[0.01, 0.03]"), "half lengths [x, y, z] in metres, or two"),
         (("[-0.2, 0.0, 0.05]", '[0, 0, 0]\ncollision = "no"'), "it must be true or false"),
