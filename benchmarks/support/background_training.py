@@ -1,7 +1,7 @@
 """A training in the background, as a user starts one beside a running robot.
 
-`python -m opendactyl.benchmarks.support.background_training` trains on random images until it is
-stopped; it has the lowest priority.
+`python -m opendactyl.benchmarks.support.background_training` trains on random images, at the lowest
+priority.
 """
 
 import os
@@ -31,7 +31,7 @@ def background_training() -> Iterator[None]:
 
 
 def main() -> None:
-    """Trains the default network forever."""
+    """Trains the default network until the parent process has ended."""
     import torch
 
     from opendactyl.core.cpu import cores
@@ -52,7 +52,8 @@ def main() -> None:
     optimizer = torch.optim.AdamW(network.parameters())
     os.nice(NICE)  # only now: beside other jobs the imports would take minutes
     print(STARTED, flush=True)
-    while True:
+    parent = os.getppid()
+    while os.getppid() == parent:  # it may be killed
         network(images, *cameras).position.square().sum().backward()
         optimizer.step()
         optimizer.zero_grad()

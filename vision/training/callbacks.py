@@ -1,12 +1,14 @@
 """Callbacks of estimator training."""
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
-from lightning.pytorch.callbacks import Timer, WeightAveraging
+from lightning.pytorch.callbacks import Timer, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
@@ -31,6 +33,8 @@ COLUMNS = (
     "val/score",
 )
 """The columns of a run's `metrics.csv`."""
+SHOWN_IN_BAR = ("deg", "mm", "val/rotation_error_deg", "val/position_error_mm")
+"""Metrics in the progress bar."""
 SHOWN = 4
 """Validation samples in TensorBoard's picture."""
 
@@ -57,6 +61,55 @@ class Progress(L.Callback):
         )
         # The learning rate must be equal in all processes; their clocks differ.
         pl_module.progress = trainer.strategy.broadcast(progress)
+
+
+class RunProgressBar(TQDMProgressBar):
+    """Shows how much of the run is done, not of the epoch, and the time until its end."""
+
+    def __init__(self, batch_size: int) -> None:
+        """Also shows the samples per second; a step trains on `batch_size`."""
+        super().__init__(refresh_rate=10)
+        self._batch_size = batch_size
+        self._first: tuple[float, int] | None = None
+
+    def init_train_tqdm(self) -> Tqdm:
+        """A bar in percent; tqdm computes the remaining time from it."""
+        return Tqdm(
+            total=100.0,
+            desc="training",
+            disable=self.is_disabled,
+            leave=True,
+            dynamic_ncols=True,
+            smoothing=0,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
+        )
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Keeps the bar, which Lightning resets."""
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Updates the bar, at intervals."""
+        assert isinstance(pl_module, PoseModule)
+        bar, now = self.train_progress_bar, time.monotonic()
+        done = 100 * min(pl_module.progress, 1.0)
+        if self._first is None:  # Also of a resumed run, whose earlier part took no time here.
+            self._first = now, trainer.global_step
+            bar.initial = done
+        if trainer.global_step % self.refresh_rate:
+            return
+        began, step = self._first
+        shown = {key: f"{float(trainer.progress_bar_metrics[key]):.3g}" for key in SHOWN_IN_BAR
+                 if key in trainer.progress_bar_metrics}  # fmt: skip
+        speed = (trainer.global_step - step) * self._batch_size / max(now - began, 1e-9)
+        bar.n = done
+        bar.set_postfix(shown | {"samples/s": f"{speed:.0f}"})
+
+    def on_train_end(self, *_: Any) -> None:
+        """Completes the bar."""
+        self.train_progress_bar.n = self.train_progress_bar.total
+        super().on_train_end()
 
 
 class Averaging(WeightAveraging):

@@ -6,7 +6,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from opendactyl.core.errors import InputError
@@ -18,6 +18,7 @@ from opendactyl.vision.training.callbacks import (
     LearningCurve,
     Pictures,
     Progress,
+    RunProgressBar,
 )
 from opendactyl.vision.training.checkpoints import AtomicCheckpoints
 from opendactyl.vision.training.config import VisionConfig
@@ -58,7 +59,7 @@ def build_trainer(
             ModelCheckpoint(
                 folder, "last", train_time_interval=interval, enable_version_counter=False
             ),
-            TQDMProgressBar(refresh_rate=10),
+            RunProgressBar(config.batch_size),
         ],
         **_validations(config, devices),
         num_sanity_val_steps=0,

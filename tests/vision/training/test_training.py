@@ -167,3 +167,15 @@ def test_an_unreadable_checkpoint_is_not_a_wrong_one(vision_run, monkeypatch):
         load_module(vision_run)
     with pytest.raises(EnvironmentFailure, match="Input/output error"):
         load_weights(vision_run / "checkpoints" / "last.ckpt")
+
+
+def test_the_progress_bar_is_that_of_the_run(tiny, tmp_path, capsys):
+    train(tiny(tmp_path / "run", max_epochs=8))
+    shown = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    bars = [line for line in shown if line.startswith("training: ")]
+    percent = [int(line.split("%")[0].rsplit(" ", 1)[-1]) for line in bars]
+    assert percent == sorted(percent) and percent[0] == 0 and percent[-1] == 100
+    # After 20 of 24 steps; the progress is that of the step's beginning.
+    assert any(
+        value == 79 and "samples/s=" in line for value, line in zip(percent, bars, strict=True)
+    )
