@@ -46,16 +46,19 @@ class ByName:
     default: Any
     values: Mapping[str, Any]
 
-    def of(self, name: str) -> Any:
-        """The value for a name."""
-        return self.values.get(name, self.default)
+    @property
+    def every(self) -> tuple[Any, ...]:
+        """All values."""
+        return (self.default, *self.values.values())
 
 
 def for_names(value: Any, names: Sequence[str]) -> Any:
     """A value as it is, or those of a `ByName` for some names, stacked along the last axis."""
     if not isinstance(value, ByName):
         return value
-    return np.moveaxis(np.array([value.of(name) for name in names], dtype=np.float64), 0, -1)
+    return np.moveaxis(
+        np.array([value.values.get(name, value.default) for name in names], dtype=np.float64), 0, -1
+    )
 
 
 def randomized(
@@ -69,10 +72,8 @@ def randomized(
         what: the quantity and its unit.
         distribution: the distribution; empty for a probability or a switch.
         source: the paper or program that the range is taken from.
-        names: what a file may give values for by name (`ByName`): joint or actuator; empty: one
-            value for all.
-        optional: whether the settings of a run leave it out while it has its default value, so that
-            they equal those written before the field existed.
+        names: what a file may give values for by name (`ByName`): joint or actuator, or nothing.
+        optional: whether settings of runs leave out the default value, as those before the field.
     """
     metadata = {"what": what, "distribution": distribution, "source": source}
     metadata |= {"names": names, "optional": optional}

@@ -35,8 +35,7 @@ LEVELS = {
     ],
     "geometry/rig_import": [
         ("calibration",), ("documents",), ("bop", "colmap", "kalibr", "opencv", "plain", "ros"),
-        ("formats", "convert", "rig_toml"),
-    ],
+        ("formats", "convert", "rig_toml")],
     "sim": [("assets", "timing"), ("hands", "objects"), ("scenery", "state", "object_geoms"),
             ("scene",), ("initial_states", "scene_states")],
     "render": [("appearance", "meshes"), ("base", "room", "volume"), ("scene",),
@@ -51,12 +50,13 @@ LEVELS = {
     "datasets": [("format",), ("loading", "generation"), ("export",)],
     "vision": [
         ("measures", "raw_frames"), ("estimator",), ("training",), ("evaluation",),
-        ("export", "quantize"),
-    ],
+        ("export", "quantize")],
     "policy": [
-        ("interface",), ("randomization",), ("env",), ("collection",), ("training",), ("export",),
-        ("probe", "imitation"),
-    ],
+        ("interface",), ("randomization",), ("env",), ("collection", "calibration"), ("training",),
+        ("export",), ("probe", "imitation")],
+    "policy/calibration": [
+        ("log", "parameters"), ("motion",), ("simulation", "windows"), ("prediction", "plan"),
+        ("problem",), ("fit",), ("intervals",), ("calibrate",), ("outputs",), ("report",)],
     "control": [("bundle",), ("runtime",), ("recordings",), ("evaluation", "estimation"),
                 ("packaging", "viewer"), ("imitation",)],
     "benchmarks": [

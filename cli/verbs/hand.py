@@ -1,4 +1,4 @@
-"""`opendactyl hand`: draws and describes a hand."""
+"""`opendactyl hand`: draws, describes and calibrates a hand."""
 
 import io
 from dataclasses import dataclass
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 USAGE = """\
 usage: opendactyl hand show NAME|FILE --out PNG
+       opendactyl hand record-plan --hand NAME|FILE --out CSV
+       opendactyl hand fit --hand NAME|FILE --log FILE... --out DIR
 
-show     draw a hand from three sides with its fingertips, landmarks and frame, and print its
-         joints, actuators and files
+show         draw a hand from three sides with its fingertips, landmarks and frame, and print its
+             joints, actuators and files
+record-plan  write targets whose motion tells the parameters of the robot's joints
+fit          calibrate the simulated hand by logs of the robot
 
-`opendactyl hand show --help` lists the options."""
+`opendactyl hand fit --help` lists the options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +36,53 @@ class ShowConfig:
     """The image file to write."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecordPlanConfig:
+    """Settings of `hand record-plan`."""
+
+    hand: str = "shadow"
+    """Name of a shipped hand, or a hand file."""
+    out: Path = Path("plan.csv")
+    """The CSV file to write: a row of targets for every control period of 80 ms."""
+    seconds: float = 180.0
+    """Duration."""
+    max_speed: float = 3.0
+    """Largest speed of the targets, in rad/s."""
+    margin: float = 0.1
+    """Fraction of each actuator's range that is left out at either end."""
+    seed: int = 0
+    """Seed of the motions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """Settings of `hand fit`."""
+
+    hand: str
+    """Name of a shipped hand, or a hand file, which may name the columns of the logs."""
+    log: tuple[Path, ...]
+    """Logs of one robot, as CSV or Parquet: time, targets, joint angles."""
+    out: Path = Path("runs/hand")
+    """Folder for hand.toml, ranges.toml, fit.json and report.html."""
+    threads: int = 0
+    """Threads of the simulations; 0: one for each core."""
+
+
 def main(argv: list[str]) -> None:
-    """Runs `hand show`."""
+    """Runs one of the actions."""
     action, *options = argv or ["--help"]
     if action in ("-h", "--help"):
         print(USAGE)
         return
-    if action != "show":
-        raise InputError(f"hand {action} does not exist; use hand show")
+    if action not in ACTIONS:
+        raise InputError(
+            f"hand {action} does not exist; use hand show, hand record-plan or hand fit"
+        )
+    ACTIONS[action](options)
+
+
+def show(options: list[str]) -> None:
+    """Runs `hand show`."""
     config = parse(
         ShowConfig, "hand show", options, "Draws a hand from three sides, and describes it."
     )
@@ -54,6 +97,61 @@ def main(argv: list[str]) -> None:
     draw_hand(config.hand).save(buffer, "PNG")
     write_bytes(config.out, buffer.getvalue())
     print(f"picture in {config.out}")
+
+
+def record_plan(options: list[str]) -> None:
+    """Runs `hand record-plan`."""
+    config = parse(
+        RecordPlanConfig, "hand record-plan", options,
+        "Plans motions that tell the parameters of a hand: each actuator alone, then fingers, then "
+        "all, inside the ranges, below a speed, and without collisions in simulation.",
+    )  # fmt: skip
+    prepare_backend(options, renders=False)
+    from opendactyl.policy.calibration.plan import PlanConfig, make_plan, write_plan
+
+    settings = {key: value for key, value in vars(config).items() if key not in ("hand", "out")}
+    plan = make_plan(config.hand, PlanConfig(**settings))
+    write_plan(plan, config.hand, config.out)
+    print(f"{len(plan)} rows of targets in {config.out}; play each for 80 ms, and log the motion")
+
+
+def fit(options: list[str]) -> None:
+    """Runs `hand fit`."""
+    config = parse(
+        FitConfig, "hand fit", options,
+        "Fits gains, damping, friction, offsets, delays and backlash of a hand to logs of it.",
+    )  # fmt: skip
+    prepare_backend(options, renders=False)
+    from opendactyl.core.run_dir import new_folder
+    from opendactyl.policy.calibration.calibrate import calibrate
+    from opendactyl.policy.calibration.log import join, read_log
+    from opendactyl.policy.calibration.outputs import write_fit, write_hand, write_ranges
+    from opendactyl.policy.calibration.report import write_report
+    from opendactyl.policy.calibration.simulation import empty_scene
+
+    scene = empty_scene(config.hand)
+    log = join([read_log(path, scene) for path in config.log])
+    out = new_folder(config.out)
+    calibration = calibrate(log, config.hand, threads=config.threads)
+    report, ranges = out / "report.html", out / "ranges.toml"
+    write_fit(calibration, out / "fit.json")
+    write_report(calibration, report)
+    if calibration.refusal:
+        raise InputError(
+            f"the fit of hand {config.hand} is refused: {calibration.refusal}; see {report}, and "
+            "record a motion that follows `hand record-plan`"
+        )
+    write_hand(calibration, out)
+    write_ranges(calibration, ranges)
+    before, after = calibration.errors
+    print(
+        f"error over 1 s in held-out blocks: {1e3 * before:.1f} mrad before, {1e3 * after:.1f} "
+        f"mrad after; report in {report}\n"
+        f"next: opendactyl train-policy --hand {config.hand} --randomization {ranges}"
+    )
+
+
+ACTIONS = {"show": show, "record-plan": record_plan, "fit": fit}
 
 
 def describe(scene: "Scene") -> list[tuple[str, str]]:

@@ -184,13 +184,11 @@ class HandEnv:
     def _advance(self, ids: NDArray[np.intp], bins: NDArray[Any]) -> NDArray[np.bool_]:
         """Steps simulations `ids` by one action; returns which of all (B,) diverged."""
         actuated = self._simulations.actuated
-        targets, targets_at = self.decoder.decode(bins, actuated), None
+        targets, delayed = self.decoder.decode(bins, actuated), None
         if self.randomizer is not None:
-            targets = targets.copy()
+            targets, delayed = targets.copy(), self.randomizer.delayed_targets
             targets[ids] = self.randomizer.actuate(targets[ids], actuated[ids], ids)
-            if self.randomizer.acts_within_actions:
-                targets_at = self.randomizer.targets_at
-        return self._simulations.advance(ids, targets, targets_at)
+        return self._simulations.advance(ids, targets, delayed)
 
     def _scores(self, ended: NDArray[np.bool_]) -> tuple[Score, ...]:
         """The scores of episodes at bounds that are now known; each is given once."""

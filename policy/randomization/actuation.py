@@ -6,8 +6,9 @@ Each class handles simulations `ids` (K,) and stores the state of all B; `begin`
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.core.config_fields import ByName
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.randomization.config import RandomizationConfig
+from opendactyl.policy.randomization.config import RandomizationConfig, Ranges
 from opendactyl.policy.randomization.rng import EpisodeStreams
 from opendactyl.sim.timing import SUBSTEPS, TIMESTEP
 
@@ -87,6 +88,12 @@ class StepDelay:
 def delay_steps(seconds: Array) -> NDArray[np.int64]:
     """Delays in physics steps."""
     return np.rint(np.asarray(seconds) / TIMESTEP).astype(np.int64)
+
+
+def longest_delay(delays: Ranges) -> int:
+    """The longest delay of some ranges, in physics steps."""
+    ranges = delays.every if isinstance(delays, ByName) else (delays,)
+    return int(delay_steps(np.array(ranges)).max())
 
 
 class Pushes:

@@ -179,24 +179,19 @@ class RandomizationConfig:
         check_ranges("randomization", self, LIMITS)
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if not f.metadata["distribution"].endswith("log-uniform"):
-                continue
-            ranges = [value.default, *value.values.values()] if isinstance(value, ByName) else []
-            for low, high in ranges or [value]:
-                if low == 0 < high:
-                    raise InputError(
-                        f"randomization {f.name} is {(low, high)}; a log-uniform range cannot "
-                        "include 0"
-                    )
+            ranges = value.every if isinstance(value, ByName) else (value,)
+            is_log = f.metadata["distribution"].endswith("log-uniform")
+            if is_log and (wrong := [r for r in ranges if r[0] == 0 < r[1]]):
+                raise InputError(
+                    f"randomization {f.name} is {wrong[0]}; a log-uniform range cannot include 0"
+                )
         if self.backlash_calibrated and self.backlash != (0, 0):
             raise InputError(
                 f"randomization backlash is {self.backlash} beside calibrated backlash; set "
                 "backlash_calibrated = false to use the range"
             )
-        if self.pose_period[0] < 1:
-            raise InputError(
-                f"randomization pose_period is {self.pose_period}; it must be at least 1"
-            )
+        if (period := self.pose_period)[0] < 1:
+            raise InputError(f"randomization pose_period is {period}; it must be at least 1")
 
 
 def _no_randomization() -> RandomizationConfig:
@@ -237,9 +232,8 @@ PRESETS: dict[str, RandomizationConfig] = {
 }
 """`none` has zero width; `dactyl` is D18's Table 1 and its unmodelled effects, with backlash and
 action noise of robogym; `dactyl-loguniform` samples backlash from a decade of rates instead;
-`wide` is `dactyl` with heavier and more slippery objects and dead actuators, for tests beyond the
-trained ranges; `vision` is `dactyl` with the delays, lower rates, losses and outliers of an
-estimator's poses."""
+`wide` is `dactyl` with heavier, slippery objects and dead actuators, for tests beyond the trained
+ranges; `vision` is `dactyl` with the delays, rates, losses and outliers of an estimator's poses."""
 
 
 def load_randomization(name: str) -> RandomizationConfig:

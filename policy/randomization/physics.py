@@ -83,6 +83,12 @@ class Physics:
         }
 
 
+_NOT_YET: dict[str, Any] = dict.fromkeys(
+    ("joint_armature", "joint_friction", "actuator_delay"), np.zeros(0)
+)
+"""Stands for what `sample` samples after the other fields."""
+
+
 def sample(
     rng: np.random.Generator,
     config: RandomizationConfig,
@@ -123,26 +129,34 @@ def sample(
         fingertip_marker=rng.uniform(-1, 1, tips) * config.fingertip_marker,
         position_offset=rng.normal(0, config.position_offset, 3) + base,
         rotation_offset=rng.normal(0, config.rotation_offset, 3),
-        joint_offset=rng.normal(0, for_names(config.joint_offset, hand.joints), joints)
-        + for_names(config.joint_offset_centre, hand.joints),
+        joint_offset=rng.normal(0, for_names(config.joint_offset, hand.joints), joints),
         pose_delay=int(rng.integers(*config.pose_delay, endpoint=True)),
         pose_period=int(rng.integers(*config.pose_period, endpoint=True)),
         pose_injection=float(rng.uniform(*config.pose_injection)),
         action_noise=strength * config.action_noise,
         action_scale=strength * config.action_scale,
         action_scale_offset=strength * rng.normal(0, config.action_scale_offset, actuators),
-        joint_armature=np.ones(joints),
-        joint_friction=np.zeros(joints),
-        actuator_delay=np.zeros(actuators, dtype=np.int64),
+        **_NOT_YET,
     )
-    alive = rng.random(actuators) >= strength * config.actuator_failure
-    # Sampled last, so that the numbers above are those of earlier versions.
+    return _completed(rng, physics, config, hand)
+
+
+def _completed(
+    rng: np.random.Generator, physics: Physics, config: RandomizationConfig, hand: HandSpec
+) -> Physics:
+    """Adds what is sampled last, so that the other numbers are those of earlier versions."""
+    strength = physics.strength
+    alive = rng.random(len(hand.actuators)) >= strength * config.actuator_failure
+    armature = _log_uniform(rng, config.joint_armature, hand.joints) ** strength
+    friction = strength * _uniform(rng, config.joint_friction, hand.joints)
+    delay = strength * _uniform(rng, config.actuator_delay, hand.actuators)
     return dataclasses.replace(
         physics,
         actuator_gain=physics.actuator_gain * alive,
-        joint_armature=_log_uniform(rng, config.joint_armature, hand.joints) ** strength,
-        joint_friction=strength * _uniform(rng, config.joint_friction, hand.joints),
-        actuator_delay=delay_steps(strength * _uniform(rng, config.actuator_delay, hand.actuators)),
+        joint_offset=physics.joint_offset + for_names(config.joint_offset_centre, hand.joints),
+        joint_armature=armature,
+        joint_friction=friction,
+        actuator_delay=delay_steps(delay),
     )
 
 

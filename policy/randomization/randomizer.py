@@ -1,13 +1,13 @@
 """Physics randomization: parameters sampled per episode, effects applied per action."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from opendactyl.core.adr_bounds import Snapshot
-from opendactyl.core.config_fields import for_names
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.observations import HandSize, Measurement
 from opendactyl.policy.randomization import actuation, sensing
@@ -58,8 +58,7 @@ class Randomizer:
         self._half, self._centre = (high - low) / 2, (high + low) / 2
         self._streams = EpisodeStreams(batch.nsim, seed, size)
         self._delay = actuation.Delay(batch.nsim, size.actuators)
-        delays = for_names(config.actuator_delay, scene.hand.actuators)
-        longest = int(actuation.delay_steps(np.max(delays)))
+        longest = actuation.longest_delay(config.actuator_delay)
         self._step_delay = actuation.StepDelay(batch.nsim, size.actuators, longest)
         self.acts_within_actions = longest > 0
         """Whether targets arrive at physics steps within an action: see `targets_at`."""
@@ -166,6 +165,11 @@ class Randomizer:
         targets, arrived = self._step_delay.arriving(step, ids, self._episode)
         targets = self._backlash(targets, actuated, ids, rates, arrived=arrived)
         return self._step_delay.apply(targets, arrived, ids)
+
+    @property
+    def delayed_targets(self) -> Callable[[int, Array, Ids], Array] | None:
+        """`targets_at`, if targets arrive within actions."""
+        return self.targets_at if self.acts_within_actions else None
 
     def privileged(self, ids: Ids) -> Array:
         """What the critic observes of K episodes: see `randomization.privileged`."""

@@ -49,3 +49,27 @@ def test_missing_models_are_one_line(refused, monkeypatch, verb):
     line = refused(verb, "--hand", "allegro")
     assert "hand allegro: allegro/allegro_hand_right_glb.urdf is neither in" in line
     assert "get it with `pip download --no-deps mani-skill==3.0.1" in line
+
+
+def test_a_plan_is_written_for_the_robot(capsys, tmp_path):
+    out = tmp_path / "plan.csv"
+    status, text, _ = run(
+        capsys, "hand", "record-plan", "--hand", CLAW, "--out", out, "--seconds", 12
+    )
+    assert status == 0 and "rows of targets" in text
+    lines = out.read_text().splitlines()
+    assert lines[0] == "time,target_m1,target_m2,target_m3,target_m4" and len(lines) > 100
+
+
+def test_a_log_of_another_hand_is_refused_in_one_line(capsys, tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("time,target_finger,joint_finger\n0,0,0\n1,0,0\n")
+    out = tmp_path / "fit"
+    status, _, stderr = run(capsys, "hand", "fit", "--hand", CLAW, "--log", log, "--out", out)
+    assert status == 2 and len(stderr.splitlines()) == 1 and not out.exists()
+    assert "has no column 'target_m1'" in stderr and "is of another hand" in stderr
+
+
+def test_actions_that_do_not_exist_are_refused(capsys):
+    status, _, stderr = run(capsys, "hand", "shake")
+    assert status == 2 and "use hand show, hand record-plan or hand fit" in stderr

@@ -31,6 +31,7 @@ RUN_ELSEWHERE = {
     "allegro": "tests/control/packaging/test_hands.py needs its model and runs the chain",
     "bench": "tests/benchmarks/peers/test_peers.py runs every suite",
     "claw.toml": "tests/control/packaging/test_hands.py runs the chain with such a hand",
+    **dict.fromkeys(("record-plan", "fit", "runs/hand/ranges.toml"), "tests/policy/calibration"),
     "demo": "tests/cli/test_demo.py runs it at toy size",
     "my-frames": "tests/cli/test_estimate.py estimates poses of rendered frames",
     "mug.toml": "tests/cli/test_object.py and test_users_object.py use an object's file",
@@ -42,6 +43,7 @@ RUN_ELSEWHERE = {
     "--ray": "needs a cluster",
     "runs/other": "tests/control/evaluation/test_evaluate.py compares evaluations",
     "opendactyl.benchmarks.studies.ablations": "tests/benchmarks/studies runs it at toy size",
+    "opendactyl.benchmarks.studies.calibration": "tests/benchmarks/studies runs it at toy size",
     "opendactyl.benchmarks.studies.wiring": "tests/benchmarks/studies runs it at toy size",
     "opendactyl.benchmarks.studies.imitation": "tests/control/imitation compares at toy size",
     "opendactyl.policy.probe": "tests/policy/test_probe.py runs it at toy size",
@@ -63,11 +65,8 @@ SIZES = {
         "--actions": 20_000, "--teacher-actions": 20_000, "--seeds": 1, "--episodes": 2},
 }  # fmt: skip
 """Options that replace those of the documentation."""
-OUTPUTS = {
-    "dataset": ("data/train", "data/val"),
-    "train-vision": ("runs/vision",),
-    "train-policy": ("runs/policy-spin",),
-}
+OUTPUTS = {"dataset": ("data/train", "data/val"), "train-vision": ("runs/vision",),
+           "train-policy": ("runs/policy-spin",)}  # fmt: skip
 """Default outputs of verbs, which are not in the way of a user who follows the documentation."""
 
 

@@ -1,0 +1,1 @@
+"""System identification of a hand: its physical parameters from logs of its motion."""

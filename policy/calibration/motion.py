@@ -1,0 +1,148 @@
+"""What a log says about the motion: commands and their times, and the state at any time."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.signal import savgol_filter
+
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.calibration.log import Log
+from opendactyl.policy.calibration.parameters import Values
+from opendactyl.policy.randomization.actuation import Ids
+from opendactyl.policy.randomization.backlash import Backlash
+from opendactyl.sim.scene import Scene
+
+_STEP = 0.004
+"""Step of the grid in seconds."""
+_SMOOTHED = 0.06
+"""Duration over which angles are smoothed, in seconds."""
+
+
+class Commands(NamedTuple):
+    """Commands to the hand."""
+
+    time: Array
+    """(M,) in seconds, increasing; the first is before the log."""
+    targets: Array
+    """(M, A) in radians."""
+    period: float
+    """Time between two commands in seconds."""
+
+
+def find_commands(log: Log) -> Commands:
+    """The commands of a log.
+
+    A command lies between two samples with different targets. Where commands are periodic and rarer
+    than samples, a line through their numbers gives times that are more precise than the sampling
+    interval; otherwise every sample is a command.
+    """
+    rows = np.flatnonzero(np.any(np.abs(np.diff(log.targets, axis=0)) > 1e-9, axis=1))
+    middle = (log.time[rows] + log.time[rows + 1]) / 2
+    gaps = np.diff(middle)
+    period = float(np.median(gaps)) if len(gaps) else 0.0
+    if period < 1.5 * log.interval:
+        return _after_start(log, log.time, log.targets, log.interval)
+    time, period = _regular(middle, period)
+    if np.std(np.abs(middle - time)) > 0.5 * log.interval:
+        return _after_start(log, middle, log.targets[rows + 1], period)
+    first, last = (time[0] - log.time[0]) // period, (log.time[-1] - time[-1]) // period
+    grid = (
+        time[0]
+        - first * period
+        + period * np.arange(round((time[-1] - time[0]) / period) + first + last + 1)
+    )
+    row = np.searchsorted(log.time, grid + period / 2, side="right") - 1
+    return _after_start(log, grid, log.targets[row], period)
+
+
+def _regular(middle: Array, period: float) -> tuple[Array, float]:
+    """Times (M,) on a line through their numbers, and its slope; numbers may be left out."""
+    for _ in range(3):  # the better the period, the better the numbers over gaps
+        number = np.concatenate([[0], np.cumsum(np.maximum(np.rint(np.diff(middle) / period), 1))])
+        period, start = map(float, np.polyfit(number, middle, 1))
+    return np.asarray(start + period * number), period
+
+
+def _after_start(log: Log, time: Array, targets: Array, period: float) -> Commands:
+    start = min(log.time[0], time[0]) - 10.0
+    return Commands(
+        np.concatenate([[start], time]), np.concatenate([log.targets[:1], targets]), period
+    )
+
+
+class Start(NamedTuple):
+    """States of the hand, from which simulations start."""
+
+    joints: Array
+    """(K, J)."""
+    velocities: Array
+    """(K, J)."""
+    slack: Array
+    """(K, A)."""
+    applied: Array
+    """The targets that act (K, A)."""
+    last: Ids
+    """The last command that has arrived at each actuator (K, A)."""
+
+
+class MeasuredMotion:
+    """A log on a grid."""
+
+    def __init__(self, log: Log, commands: Commands, scene: Scene) -> None:
+        """Smooths the angles, and derives velocities where the log has none."""
+        self._commands, self._scene = commands, scene
+        self._first = float(log.time[0])
+        grid = np.arange(self._first, log.time[-1] + _STEP, _STEP)
+        width = max(5, round(max(_SMOOTHED, 5 * log.interval) / _STEP) // 2 * 2 + 1)
+        angles = np.stack([np.interp(grid, log.time, q) for q in log.joints.T], axis=1)
+        width = min(width, (len(grid) - 1) // 2 * 2 + 1)
+        self._angles = np.asarray(savgol_filter(angles, width, 2, axis=0))
+        if log.velocities is None:
+            slopes = savgol_filter(angles, width, 2, deriv=1, delta=_STEP, axis=0)
+            self._velocities = np.asarray(slopes)
+        else:
+            velocities = [np.interp(grid, log.time, v) for v in log.velocities.T]
+            self._velocities = np.stack(velocities, axis=1)
+        self._actuated = scene.transmission(self._angles)
+
+    def starts(self, time: Array, which: Ids, values: Values) -> Start:
+        """The states of K simulations at their beginning.
+
+        Slack is taken up as in simulation, but along the measured angles.
+
+        Args:
+            time: when they begin (K,).
+            which: the set of parameters of each (K,).
+            values: of P sets.
+        """
+        slack, applied = self._slack(values)
+        last = np.searchsorted(self._commands.time, time[:, None] - values["delay"][which], "right")
+        last -= 1
+        actuator = np.arange(last.shape[1])
+        row = np.clip(np.rint((time - self._first) / _STEP).astype(int), 0, len(self._angles) - 1)
+        return Start(
+            self._angles[row] - values["offset"][which],
+            self._velocities[row],
+            slack[last, which[:, None], actuator],
+            applied[last, which[:, None], actuator],
+            last,
+        )
+
+    def _slack(self, values: Values) -> tuple[Array, Array]:
+        """Slack and targets that act (M, P, A) after each command."""
+        commands = self._commands
+        delay = values["delay"]
+        shape = (len(commands.time), *delay.shape)
+        offset = self._scene.transmission(values["offset"])
+        row = (commands.time[:, None, None] + delay - self._first) / _STEP
+        row = np.clip(np.rint(row).astype(np.intp), 0, len(self._actuated) - 1)
+        actuated = self._actuated[row, np.arange(shape[2])] - offset
+        backlash, ids = Backlash(shape[1], np.ones(shape[2])), np.arange(shape[1])
+        rates = np.stack([values["slack_down"], values["slack_up"]], axis=1)
+        slack, applied = np.zeros((2, *shape))
+        for number, targets in enumerate(commands.targets):
+            applied[number] = backlash(
+                targets[None], actuated[number], ids, rates, period=commands.period
+            )
+            slack[number] = backlash.slack
+        return slack, applied

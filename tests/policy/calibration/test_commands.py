@@ -1,0 +1,55 @@
+"""Times of commands from sampled targets."""
+
+import numpy as np
+import pytest
+
+from opendactyl.policy.calibration.log import Log
+from opendactyl.policy.calibration.motion import find_commands
+
+
+def logged(rng, change, targets, rate, jitter=0.001, dropped=0.02):
+    """A log of targets (M, 1) that change at times (M,)."""
+    time = np.arange(0, change[-1] + 0.1, 1 / rate)
+    time = np.sort(time + rng.normal(0, jitter, len(time)))
+    time = time[rng.random(len(time)) >= dropped]
+    row = np.maximum(np.searchsorted(change, time, "right") - 1, 0)
+    return Log("log x", time, targets[row], np.zeros((len(time), 1)))
+
+
+def test_periodic_commands_are_found_more_precisely_than_samples():
+    rng = np.random.default_rng(0)
+    change = 0.013 + 0.08 * np.arange(500)
+    targets = rng.uniform(-1, 1, (500, 1))
+    targets[100:120] = targets[100]  # held
+    commands = find_commands(logged(rng, change, targets, 103))
+    assert commands.period == pytest.approx(0.08, abs=1e-5)
+    inside = (commands.time > 0) & (commands.time < change[-1] - 0.2)
+    error = commands.time[inside] - change[np.searchsorted(change, commands.time[inside] - 0.04)]
+    assert np.abs(error).max() < 0.002
+    number = np.rint((commands.time[inside] - 0.013) / 0.08).astype(int)
+    np.testing.assert_array_equal(commands.targets[inside], targets[number])
+    assert np.all(np.diff(number) == 1)  # held targets are commanded again
+
+
+def test_clocks_that_drift_are_followed():
+    rng = np.random.default_rng(1)
+    change = 0.0803 * np.arange(400)
+    commands = find_commands(logged(rng, change, rng.uniform(-1, 1, (400, 1)), 120))
+    assert commands.period == pytest.approx(0.0803, abs=1e-5)
+
+
+def test_targets_of_every_sample_are_commands():
+    time = np.arange(0, 5, 0.01)
+    log = Log("log x", time, np.sin(time)[:, None], np.zeros((500, 1)))
+    commands = find_commands(log)
+    assert commands.period == pytest.approx(0.01)
+    np.testing.assert_array_equal(commands.time[1:], time)
+    np.testing.assert_array_equal(commands.targets[0], log.targets[0])
+
+
+def test_irregular_commands_lie_between_their_samples():
+    rng = np.random.default_rng(2)
+    change = np.cumsum(rng.uniform(0.05, 0.4, 100))
+    log = logged(rng, change, rng.uniform(-1, 1, (100, 1)), 100, jitter=0.0, dropped=0.0)
+    commands = find_commands(log)
+    assert np.abs(commands.time[1:] - change[1:]).max() <= 0.0051

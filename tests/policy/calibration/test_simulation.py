@@ -1,0 +1,108 @@
+"""The simulation of a fit is that of the environment, and differentiable."""
+
+import numpy as np
+import pytest
+
+from opendactyl.benchmarks.support.twins import Twin, TwinConfig
+from opendactyl.policy.calibration.motion import find_commands
+from opendactyl.policy.calibration.parameters import ParameterSpace, find_chains, without_slack
+from opendactyl.policy.calibration.plan import PlanConfig, make_plan
+from opendactyl.policy.calibration.prediction import Predictor
+from opendactyl.policy.calibration.simulation import empty_scene
+from opendactyl.policy.calibration.windows import blocks, held_out, make_windows
+
+EXACT = {"encoder_noise": 0.0, "jitter": 0.0, "dropped": 0.0, "effort_noise": 0.0}
+
+
+@pytest.fixture(scope="module")
+def twin(damped_hand):
+    return Twin(TwinConfig(hand=damped_hand, efforts=True, seed=3, **EXACT))
+
+
+@pytest.fixture(scope="module")
+def predictor(twin, damped_hand):
+    log = twin.play(make_plan(damped_hand, PlanConfig(seconds=24)))
+    return Predictor(log, empty_scene(damped_hand), threads=1)
+
+
+def truth(twin, space: ParameterSpace):
+    """The coordinates of the twin."""
+    x, physics = space.nominal(), twin.physics
+    values = {
+        "gain": np.log(physics.actuator_gain), "damping": np.log(physics.joint_damping),
+        "mass": np.log(physics.link_mass[1:]), "offset": physics.joint_offset,
+        "armature": 0.0, "delay": twin.delays,
+        "slack_down": np.log(physics.backlash[0]), "slack_up": np.log(physics.backlash[1]),
+    }  # fmt: skip
+    for kind, value in values.items():
+        x[space.slices[kind]] = value
+    return x
+
+
+def whole(predictor):
+    log = predictor.log
+    return make_windows(log, predictor.commands, 24.0, 1.0, np.ones(len(log.time), dtype=bool))
+
+
+def test_true_parameters_predict_the_log_of_the_environment(predictor, twin):
+    space, log, windows = predictor.space, predictor.log, whole(predictor)
+    values = space.values(truth(twin, space)[None])
+    predicted = predictor.predict(values, windows)
+    error = np.abs(log.joints[windows.rows] - predicted.joints[0])
+    nominal = predictor.predict(without_slack(space.values(space.nominal()[None])), windows)
+    wrong = np.abs(log.joints[windows.rows] - nominal.joints[0])
+    assert np.median(error) < 5e-4 and np.median(wrong) > 0.01
+    torque = np.abs(log.efforts[windows.rows] - predicted.efforts[0])
+    assert np.median(torque) < 5e-3
+
+
+def test_delays_between_physics_steps_are_interpolated(predictor, twin):
+    space, windows = predictor.space, whole(predictor)
+    x = np.tile(truth(twin, space), (3, 1))
+    delay = space.slices["delay"]
+    x[:, delay] = 0.08 + np.array([0.0, 0.003, 0.008])[:, None]
+    first, between, last = predictor.predict(without_slack(space.values(x)), windows).joints
+    expected = first + 3 / 8 * (last - first)
+    moved = np.abs(last - first).mean()
+    assert np.abs(between - expected).mean() < 0.2 * moved
+
+
+def test_derivatives_are_those_of_predictions(predictor, twin):
+    space, windows = predictor.space, whole(predictor)
+    x = truth(twin, space)
+    found = predictor.derivatives(x, predictor.predict(space.values(x[None]), windows), windows)
+    assert sum(len(block.parameters) for block in found) == len(space)
+    block = next(b for b in found if 0 in b.joints)
+    damping = space.slices["damping"].start
+    moved = x + 0.05 * (np.arange(len(x)) == damping)
+    both = predictor.predict(space.values(np.stack([x, moved])), windows).joints[:, :, block.joints]
+    column = int(np.searchsorted(block.parameters, damping))
+    expected = (both[1] - both[0]) / 0.05
+    ours = block.of_joints[:, :, column]
+    assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.95
+    offset = int(np.searchsorted(block.parameters, space.slices["offset"].start))
+    np.testing.assert_array_equal(block.of_joints[:, 0, offset], 1.0)
+
+
+def test_chains_are_the_fingers():
+    scene = empty_scene("shadow")
+    chains = find_chains(scene, np.zeros(0, dtype=np.intp))
+    names = [
+        {name[:2] for name, c in zip(scene.hand.joints, chains.joints, strict=True) if c == chain}
+        for chain in range(chains.joints.max() + 1)
+    ]
+    assert sorted(map(sorted, names)) == [["FF"], ["LF"], ["MF"], ["RF"], ["TH"], ["WR"]]
+    assert chains.actuators.tolist() == [
+        chains.joints[scene.hand.joints.index(name.removeprefix("A_"))]
+        for name in scene.hand.actuators
+    ]
+
+
+def test_held_out_samples_are_whole_blocks_that_no_fitted_window_compares(predictor):
+    log = predictor.log
+    held = held_out(log)
+    assert 0.1 < held.mean() < 0.4 and set(blocks(log)[held]) == {2}
+    windows = make_windows(log, find_commands(log), 6.0, 2.0, ~held)
+    assert not held[windows.rows].any()
+    time = windows.begin[windows.window] + windows.position * 0.008
+    np.testing.assert_allclose(time, log.time[windows.rows])
