@@ -34,7 +34,7 @@ def read_data(refused, vision_run, copies):
     [
         (
             ("trian-vision",),
-            "the verbs are doctor, rig, object, hand, dataset, preview, train-vision",
+            "the verbs are doctor, rig, object, hand, scene, dataset, preview, train-vision",
         ),
         (("doctor", "--all"), "doctor takes no options"),
         (("demo", "--samples", 3), "--samples must be at least 10"),
