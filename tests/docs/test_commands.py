@@ -38,7 +38,6 @@ RUN_ELSEWHERE = {
     "some-seconds": "tests/cli/test_rig_check.py checks rendered frames",
     "runs/mug": "likewise",
     "my-rig.toml": "tests/cli/test_rig.py imports a calibration",
-    "table.toml": "tests/cli/test_scene.py draws such a scene",
     "view": "runs until it is interrupted; tests/control/viewer tests it",
     "--ray": "needs a cluster",
     "runs/other": "tests/control/evaluation/test_evaluate.py compares evaluations",
