@@ -13,7 +13,7 @@ SAMPLES = 400
 """Resampled sets of blocks."""
 QUANTILE = 1.645
 """Deviations on either side of a 90 % interval of a normal distribution."""
-INFLATION = 4.0
+INFLATION = 8.0
 """Factor of all deviations: neither the curvature nor the bootstrap knows the errors that slack
 causes where it decides by a threshold. Chosen on simulated robots (`docs/calibration.md`)."""
 DETERMINED = 0.5
