@@ -182,7 +182,7 @@ def test_exported_files_describe_themselves(bundle):
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["cameras"]) == ["left", "right", "top"]
     assert metadata["colour_order"] == "RGB" and metadata["image_size"] == "64x64"
-    assert "hand frame" in metadata["frames"]
+    assert "of the object in the rig's frame" in metadata["frames"]
 
 
 def test_the_shipped_poses_did_not_change_when_image_points_were_added():

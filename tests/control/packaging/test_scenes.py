@@ -34,7 +34,7 @@ def data(out, scene, **options):
     )  # fmt: skip
 
 
-def trained(folder, train_data, val_data, model="landmark"):
+def trained(folder, train_data, val_data, model):
     config = VisionConfig(
         data=(train_data,), val_data=val_data, out=folder, model=model, image_size=64, views=2,
         batch_size=3, max_epochs=1, workers=0, accelerator="cpu",
@@ -50,7 +50,7 @@ def chain(tmp_path_factory):
     for name, seed in (("train", 0), ("val", 1)):
         data(folder / name, folder / "mine/table.toml", seed=seed)
     shutil.rmtree(folder / "mine")
-    trained(folder / "run", folder / "train", folder / "val")
+    trained(folder / "run", folder / "train", folder / "val", "dactyl")
     export_bundle(
         ExportConfig(vision=folder / "run", policy=NO_POLICY, out=folder / "bundle", rig=RIG)
     )
@@ -96,6 +96,7 @@ def test_evaluation_and_poses(chain, tmp_path):
     assert "world frame of the rig" in read_json(tmp_path / "poses/poses.json")["pose"]
 
 
+@pytest.mark.slow
 def test_a_rig_that_does_not_see_the_positions_of_training_is_refused(chain, tmp_path):
     run = trained(tmp_path / "run", chain / "train", chain / "val", "keypoint")
     bundle = export_bundle(ExportConfig(vision=run, policy=NO_POLICY, out=tmp_path / "bundle"))
@@ -110,6 +111,7 @@ def test_a_rig_that_does_not_see_the_positions_of_training_is_refused(chain, tmp
         estimate(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["landmark", "keypoint"])
 def test_networks_train_without_landmarks(tmp_path, model):
     shutil.copytree(SCENES, tmp_path / "mine")

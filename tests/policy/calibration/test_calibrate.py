@@ -66,10 +66,10 @@ def test_the_ranges_can_be_sampled_and_are_refused_for_another_hand(
     randomizer.begin(ids, np.arange(2), np.zeros((2, 4)))
     known = {(p.kind, p.name): p for p in parameters(calibration) if p.determined}
     for physics in randomizer.physics:
-        for number, name in enumerate(scene.hand.actuators):
-            if p := known.get(("gain", name)):
-                assert p.low * 0.999 <= physics.actuator_gain[number] <= p.high * 1.001
-    assert any(kind == "gain" for kind, _ in known)
+        for number, name in enumerate(scene.hand.joints):
+            if p := known.get(("damping", name)):
+                assert p.low * 0.999 <= physics.joint_damping[number] <= p.high * 1.001
+    assert any(kind == "damping" for kind, _ in known)
 
 
 def test_the_hand_has_the_fitted_parameters(calibration, outputs, damped_hand):
