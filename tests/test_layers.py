@@ -63,7 +63,7 @@ LEVELS = {
         ("machine", "measure"), ("support", "peers"), ("suites", "studies"), ("curves",),
         ("report",),
     ],
-    "cli": [("bundles", "options", "verb_list"), ("verbs",), ("main",)],
+    "cli": [("bundles", "options", "show", "verb_list"), ("verbs",), ("main",)],
 }  # fmt: skip
 """From the ground up: a sub-package or module imports from lower levels of its folder only."""
 GRAPHICS = ("mujoco", "OpenGL", "glfw", "gymnasium", "gymnasium_robotics")

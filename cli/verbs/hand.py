@@ -1,6 +1,5 @@
 """`opendactyl hand`: draws, describes and calibrates a hand."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from opendactyl.cli.options import parse, prepare_backend
+from opendactyl.cli.show import print_rows, run_action, save_picture
 from opendactyl.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,16 +69,8 @@ class FitConfig:
 
 
 def main(argv: list[str]) -> None:
-    """Runs one of the actions."""
-    action, *options = argv or ["--help"]
-    if action in ("-h", "--help"):
-        print(USAGE)
-        return
-    if action not in ACTIONS:
-        raise InputError(
-            f"hand {action} does not exist; use hand show, hand record-plan or hand fit"
-        )
-    ACTIONS[action](options)
+    """Runs `hand show`, `hand record-plan` or `hand fit`."""
+    run_action("hand", argv, USAGE, {"show": show, "record-plan": record_plan, "fit": fit})
 
 
 def show(options: list[str]) -> None:
@@ -87,16 +79,12 @@ def show(options: list[str]) -> None:
         ShowConfig, "hand show", options, "Draws a hand from three sides, and describes it."
     )
     prepare_backend(options)
-    from opendactyl.core.atomic_files import write_bytes
     from opendactyl.render.hand_picture import draw_hand
     from opendactyl.sim.scene import load_scene
 
     scene = load_scene(hand=config.hand)
-    print("\n".join(f"{name:<12}{text}" for name, text in describe(scene)))
-    buffer = io.BytesIO()
-    draw_hand(config.hand).save(buffer, "PNG")
-    write_bytes(config.out, buffer.getvalue())
-    print(f"picture in {config.out}")
+    print_rows(describe(scene))
+    save_picture(draw_hand(config.hand), config.out)
 
 
 def record_plan(options: list[str]) -> None:
@@ -149,9 +137,6 @@ def fit(options: list[str]) -> None:
         f"mrad after; report in {report}\n"
         f"next: opendactyl train-policy --hand {config.hand} --randomization {ranges}"
     )
-
-
-ACTIONS = {"show": show, "record-plan": record_plan, "fit": fit}
 
 
 def describe(scene: "Scene") -> list[tuple[str, str]]:

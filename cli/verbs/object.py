@@ -1,6 +1,5 @@
 """`opendactyl object`: draws and describes an object."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from opendactyl.cli.options import parse, prepare_backend
-from opendactyl.core.errors import InputError
+from opendactyl.cli.show import print_rows, run_action, save_picture
 
 if TYPE_CHECKING:
     from opendactyl.sim.objects.spec import ObjectSpec
@@ -34,25 +33,20 @@ class ShowConfig:
 
 def main(argv: list[str]) -> None:
     """Runs `object show`."""
-    action, *options = argv or ["--help"]
-    if action in ("-h", "--help"):
-        print(USAGE)
-        return
-    if action != "show":
-        raise InputError(f"object {action} does not exist; use object show")
+    run_action("object", argv, USAGE, {"show": show})
+
+
+def show(options: list[str]) -> None:
+    """Runs `object show`."""
     config = parse(
         ShowConfig, "object show", options, "Draws an object from six sides, and describes it."
     )
     prepare_backend(options)
-    from opendactyl.core.atomic_files import write_bytes
     from opendactyl.render.object_picture import draw_object
     from opendactyl.sim.objects.shipped import object_spec
 
-    print("\n".join(f"{name:<12}{text}" for name, text in describe(object_spec(config.object))))
-    buffer = io.BytesIO()
-    draw_object(config.object).save(buffer, "PNG")
-    write_bytes(config.out, buffer.getvalue())
-    print(f"picture in {config.out}")
+    print_rows(describe(object_spec(config.object)))
+    save_picture(draw_object(config.object), config.out)
 
 
 def describe(obj: "ObjectSpec") -> list[tuple[str, str]]:

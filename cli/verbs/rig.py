@@ -1,6 +1,5 @@
 """`opendactyl rig`: imports a camera calibration, draws a rig, checks its cameras."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +8,7 @@ import tyro
 
 from opendactyl.cli.bundles import with_bundle
 from opendactyl.cli.options import parse
+from opendactyl.cli.show import run_action, save_picture
 from opendactyl.core.errors import InputError
 
 USAGE = """\
@@ -63,17 +63,7 @@ class ShowConfig:
 
 def main(argv: list[str]) -> None:
     """Runs `rig import`, `rig show` or `rig check`."""
-    action, *options = argv or ["--help"]
-    if action in ("-h", "--help"):
-        print(USAGE)
-    elif action == "import":
-        _import(options)
-    elif action == "show":
-        _show(options)
-    elif action == "check":
-        _check(options)
-    else:
-        raise InputError(f"rig {action} does not exist; use rig import, rig show or rig check")
+    run_action("rig", argv, USAGE, {"import": _import, "show": _show, "check": _check})
 
 
 def _import(argv: list[str]) -> None:
@@ -103,7 +93,6 @@ def _show(argv: list[str]) -> None:
     config = parse(
         ShowConfig, "rig show", argv, "Draws the views of a rig with the working volume."
     )
-    from opendactyl.core.atomic_files import write_bytes
     from opendactyl.geometry.rig import load_rig
     from opendactyl.geometry.rig_drawing import describe_camera, draw_rig
     from opendactyl.geometry.working_volume import box_corners, check_volume
@@ -116,12 +105,9 @@ def _show(argv: list[str]) -> None:
     palm = volume_over_the_palm(object_spec(config.object), around)
     corners = box_corners(bounds[:3], bounds[3:]) if bounds else palm
     rig = load_rig(config.rig)
-    buffer = io.BytesIO()
-    draw_rig(rig, corners).save(buffer, "PNG")
-    write_bytes(config.out, buffer.getvalue())
     for camera in rig.cameras:
         print("; ".join(describe_camera(camera, corners)))
-    print(f"picture in {config.out}", flush=True)
+    save_picture(draw_rig(rig, corners), config.out)
     check_volume(rig, corners)
 
 

@@ -1,6 +1,5 @@
 """`opendactyl scene`: draws and describes a scene without a hand."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from opendactyl.cli.options import parse, prepare_backend
-from opendactyl.core.errors import InputError
+from opendactyl.cli.show import print_rows, run_action, save_picture
 
 if TYPE_CHECKING:
     from opendactyl.sim.scenery.spec import Scenery
@@ -37,26 +36,21 @@ class ShowConfig:
 
 def main(argv: list[str]) -> None:
     """Runs `scene show`."""
-    action, *options = argv or ["--help"]
-    if action in ("-h", "--help"):
-        print(USAGE)
-        return
-    if action != "show":
-        raise InputError(f"scene {action} does not exist; use scene show")
+    run_action("scene", argv, USAGE, {"show": show})
+
+
+def show(options: list[str]) -> None:
+    """Runs `scene show`."""
     config = parse(
         ShowConfig, "scene show", options, "Draws random states of a scene, and describes it."
     )
     prepare_backend(options)
-    from opendactyl.core.atomic_files import write_bytes
     from opendactyl.render.scene_picture import draw_scene
     from opendactyl.sim.scenery.reference import scenery
 
     scene = scenery(config.scene)
-    print("\n".join(f"{name:<12}{text}" for name, text in describe(scene)))
-    buffer = io.BytesIO()
-    draw_scene(scene, config.object, config.rig).save(buffer, "PNG")
-    write_bytes(config.out, buffer.getvalue())
-    print(f"picture in {config.out}")
+    print_rows(describe(scene))
+    save_picture(draw_scene(scene, config.object, config.rig), config.out)
 
 
 def describe(scene: "Scenery") -> list[tuple[str, str]]:

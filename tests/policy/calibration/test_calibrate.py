@@ -9,15 +9,18 @@ from mujoco.batch import Batch
 
 from opendactyl.benchmarks.support.twins import Twin, TwinConfig
 from opendactyl.cli.main import main
+from opendactyl.core.errors import InputError
 from opendactyl.policy.calibration import fit as fit_module
 from opendactyl.policy.calibration.calibrate import calibrate
 from opendactyl.policy.calibration.intervals import intervals
 from opendactyl.policy.calibration.outputs import parameters, write_fit, write_hand, write_ranges
 from opendactyl.policy.calibration.plan import PlanConfig, make_plan
 from opendactyl.policy.calibration.report import write_report
+from opendactyl.policy.randomization.backlash import for_hand
 from opendactyl.policy.randomization.config import load_randomization
 from opendactyl.policy.randomization.model_fields import sized_scene
 from opendactyl.policy.randomization.randomizer import Randomizer
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.scene import load_scene
 
 
@@ -66,10 +69,15 @@ def test_the_ranges_can_be_sampled_and_are_refused_for_another_hand(
     randomizer.begin(ids, np.arange(2), np.zeros((2, 4)))
     known = {(p.kind, p.name): p for p in parameters(calibration) if p.determined}
     for physics in randomizer.physics:
+        for number, name in enumerate(scene.hand.actuators):
+            if p := known.get(("gain", name)):
+                assert p.low * 0.999 <= physics.actuator_gain[number] <= p.high * 1.001
         for number, name in enumerate(scene.hand.joints):
             if p := known.get(("damping", name)):
                 assert p.low * 0.999 <= physics.joint_damping[number] <= p.high * 1.001
     assert any(kind == "damping" for kind, _ in known)
+    with pytest.raises(InputError, match="refer to the model of hand 'claw', not 'shadow'"):
+        for_hand(ranges, hand_spec("shadow"))
 
 
 def test_the_hand_has_the_fitted_parameters(calibration, outputs, damped_hand):
