@@ -5,39 +5,52 @@ from torch import Tensor
 from torch.nn import functional
 
 
+def _davenport_basis() -> Tensor:
+    basis = torch.zeros(3, 3, 4, 4)
+    basis[:, :, 0, 1:] = basis[:, :, 1:, 0] = SKEW.permute(1, 2, 0)
+    for i in range(3):
+        for j in range(3):
+            basis[i, j, 1 + i, 1 + j] += 1.0
+            basis[i, j, 1 + j, 1 + i] += 1.0
+        basis[i, i] += torch.diag(torch.tensor([1.0, -1.0, -1.0, -1.0]))
+    return basis
+
+
+SKEW = torch.tensor(
+    [
+        [[0.0, 0, 0], [0, 0, -1], [0, 1, 0]],
+        [[0, 0, 1], [0, 0, 0], [-1, 0, 0]],
+        [[0, -1, 0], [1, 0, 0], [0, 0, 0]],
+    ]
+)
+"""The skew-symmetric matrices of the three axes."""
+DAVENPORT = _davenport_basis()
+"""Davenport's symmetric 4×4 matrix (Markley 1988) of each entry of a 3×3 matrix."""
+
+
+def skew(v: Tensor) -> Tensor:
+    """Matrices (..., 3, 3) whose product with a vector x is the cross product v x x."""
+    return (v @ SKEW.to(v).flatten(1)).unflatten(-1, (3, 3))
+
+
+def unskew(m: Tensor) -> Tensor:
+    """Vectors (..., 3) of the skew-symmetric parts of matrices (..., 3, 3)."""
+    return 0.5 * (m.flatten(-2) @ SKEW.to(m).flatten(1).T)
+
+
 def quat_to_matrix(q: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) of unit quaternions (..., 4)."""
-    w, x, y, z = q.unbind(-1)
-    rows = (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    )
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    k = skew(q[..., 1:])
+    return torch.eye(3).to(q) + 2 * (q[..., :1, None] * k + k @ k)
 
 
 def matrix_to_quat(m: Tensor) -> Tensor:
     """Unit quaternions (..., 4) with w >= 0 of rotation matrices (..., 3, 3), without branches.
 
-    Each row of 4 q qᵀ is a multiple of q. The rows are given the sign of the longest one and
-    summed, which needs ONNX operators only.
+    Davenport's matrix plus the identity is 4 q qᵀ, so that each row is a multiple of q. The rows
+    are given the sign of the longest one and summed, which needs ONNX operators only.
     """
-    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    wx = m[..., 2, 1] - m[..., 1, 2]
-    wy = m[..., 0, 2] - m[..., 2, 0]
-    wz = m[..., 1, 0] - m[..., 0, 1]
-    xy = m[..., 0, 1] + m[..., 1, 0]
-    xz = m[..., 0, 2] + m[..., 2, 0]
-    yz = m[..., 1, 2] + m[..., 2, 1]
-    rows = torch.stack(
-        [
-            torch.stack([1 + xx + yy + zz, wx, wy, wz], dim=-1),
-            torch.stack([wx, 1 + xx - yy - zz, xy, xz], dim=-1),
-            torch.stack([wy, xy, 1 - xx + yy - zz, yz], dim=-1),
-            torch.stack([wz, xz, yz, 1 - xx - yy + zz], dim=-1),
-        ],
-        dim=-2,
-    )
+    rows = _davenport(m) + torch.eye(4).to(m)
     length = (rows * rows).sum(dim=-1, keepdim=True)
     longest = length.argmax(dim=-2, keepdim=True)
     reference = rows.gather(-2, longest.expand(*longest.shape[:-1], 4))
@@ -64,33 +77,22 @@ def orthogonalize(v: Tensor, squarings: int = 12) -> Tensor:
     Davenport's symmetric 4×4 matrix, found by repeated squaring. Unlike Newton-Schulz iteration on
     the 3×3 matrix, this needs no special case for negative determinants.
     """
-    m = v.unflatten(-1, (3, 3)).float()
-    m = m / torch.linalg.vector_norm(m, dim=(-2, -1), keepdim=True).clamp_min(1e-12)
-    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    a = m[..., 2, 1] - m[..., 1, 2]
-    b = m[..., 0, 2] - m[..., 2, 0]
-    c = m[..., 1, 0] - m[..., 0, 1]
-    d = m[..., 0, 1] + m[..., 1, 0]
-    e = m[..., 0, 2] + m[..., 2, 0]
-    f = m[..., 1, 2] + m[..., 2, 1]
-    k = torch.stack(
-        [
-            torch.stack([xx + yy + zz, a, b, c], dim=-1),
-            torch.stack([a, xx - yy - zz, d, e], dim=-1),
-            torch.stack([b, d, -xx + yy - zz, f], dim=-1),
-            torch.stack([c, e, f, -xx - yy + zz], dim=-1),
-        ],
-        dim=-2,
-    )
-    # Shifted to be positive definite: the eigenvalues of K lie in [-sqrt(3), sqrt(3)].
-    k = k + 1.8 * torch.eye(4, dtype=k.dtype, device=k.device)
+    v = v.float()
+    v = v / torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp_min(1e-12)
+    # Shifted to be positive definite: the eigenvalues lie in [-sqrt(3), sqrt(3)].
+    k = _davenport(v.unflatten(-1, (3, 3))) + 1.8 * torch.eye(4).to(v)
     for _ in range(squarings):
-        k = k / k.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
+        k = k / k.abs().amax(dim=(-2, -1), keepdim=True)
         k = k @ k
     # All columns are now multiples of the eigenvector; the longest is the most accurate.
     longest = (k * k).sum(dim=-2).argmax(dim=-1)
     q = k.gather(-1, longest[..., None, None].expand(*k.shape[:-1], 1))[..., 0]
     return quat_to_matrix(functional.normalize(q, dim=-1))
+
+
+def _davenport(m: Tensor) -> Tensor:
+    """Symmetric matrices (..., 4, 4); the eigenvector of the largest eigenvalue is a quaternion."""
+    return (m.flatten(-2) @ DAVENPORT.to(m).view(9, 16)).unflatten(-1, (4, 4))
 
 
 def geodesic_angle(a: Tensor, b: Tensor) -> Tensor:

@@ -3,30 +3,24 @@
 import torch
 from torch import Tensor
 
+from opendactyl.geometry.torch_rotation import skew
+
 
 def cayley_rotation(w: Tensor) -> Tensor:
     """Rotation matrices (B, 3, 3) of rotation vectors (B, 3), by the Cayley transform.
 
     It agrees with the exponential map to second order and has no division by the angle.
     """
-    x, y, z = (w / 2).unbind(-1)
-    square = x * x + y * y + z * z
-    s = 2 / (1 + square)
-    rows = (
-        (1 - s * (y * y + z * z), s * (x * y - z), s * (x * z + y)),
-        (s * (x * y + z), 1 - s * (x * x + z * z), s * (y * z - x)),
-        (s * (x * z - y), s * (y * z + x), 1 - s * (x * x + y * y)),
-    )
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    k = skew(w / 2)
+    scale = 2 / (1 + (w * w).sum(dim=-1) / 4)
+    return torch.eye(3).to(w) + scale[..., None, None] * (k + k @ k)
 
 
 def invert_3x3(m: Tensor) -> Tensor:
     """Inverses of matrices (..., 3, 3), by the adjugate."""
-    a, b, c = m.unbind(-2)
-    cofactors = torch.stack(
-        [torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], dim=-1
-    )
-    return cofactors / (a * cofactors[..., :, 0]).sum(dim=-1)[..., None, None]
+    second, third = (torch.roll(m, -number, dims=-2) for number in (1, 2))
+    cofactors = torch.linalg.cross(second, third)
+    return cofactors.mT / (m * cofactors)[..., :1, :].sum(dim=-1, keepdim=True)
 
 
 def invert_6x6(m: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from opendactyl.geometry.torch_rotation import skew, unskew
 from opendactyl.models.pose.linalg import cayley_rotation, invert_6x6
 
 SCALE_STD, SHIFT_STD = 0.03, 0.04
@@ -179,9 +180,11 @@ def refine(
     for _ in range(steps):
         jacobian, error, weight = _linearize(position, rotation, observations)
         weighted = jacobian * weight[..., None]
-        information = torch.einsum("bnki,bnkj->bij", weighted, jacobian) + torch.diag_embed(prior)
+        information = torch.einsum("bnki,bnkj->bij", weighted, jacobian) + prior[
+            :, None
+        ] * torch.eye(6).to(prior)
         to_prior = torch.cat(
-            [(initial_position - position) / UNIT, _vee(initial_rotation @ rotation.mT)], dim=-1
+            [(initial_position - position) / UNIT, unskew(initial_rotation @ rotation.mT)], dim=-1
         )
         gradient = torch.einsum("bnki,bnk->bi", weighted, error) + prior * to_prior
         inverse = invert_6x6(information)
@@ -201,16 +204,9 @@ def _linearize(
         arms + position[:, None], observations.intrinsics, observations.cam_from_hand
     )
     error = observations.image_points - projected
-    # A rotation w moves a point by w x arm; row j changes by j . (w x arm) = w . (arm x j).
-    by_rotation = torch.linalg.cross(arms[:, None, :, None].expand_as(by_point), by_point)
+    # A rotation w moves a point by w x arm; row j changes by j . (w x arm) = -(j skew(arm)) . w.
+    by_rotation = by_point @ skew(-arms)[:, None]
     jacobian = torch.cat([by_point * UNIT, by_rotation], dim=-1)
     squares = (error * error).sum(dim=-1) * observations.weight
     weight = observations.weight / (1 + squares / OUTLIER)
     return jacobian.flatten(1, 2), error.flatten(1, 2), weight.flatten(1)[..., None]
-
-
-def _vee(m: Tensor) -> Tensor:
-    """The rotation vector (B, 3) of small rotations (B, 3, 3)."""
-    return 0.5 * torch.stack(
-        [m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]], dim=-1
-    )
