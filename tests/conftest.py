@@ -4,9 +4,12 @@ All of pytest-xdist's workers share them.
 """
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
+import sys
+import tempfile
 
 # A shell that starts the tests in the background has them ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -114,6 +117,53 @@ def once() -> Callable[[Path, Callable[[Path], object]], Path]:
         return folder
 
     return make_once
+
+
+LIBRARIES = ("numpy", "scipy.spatial", "tyro", "lightning", "torchvision", "onnxruntime")
+"""What `python` has imported: neither MuJoCo nor OpenGL."""
+
+
+@pytest.fixture(scope="session")
+def fork_servers() -> Iterator[dict[tuple[str, ...], subprocess.Popen[str]]]:
+    """The processes of `tests/fork_server.py`, by the libraries that they have imported."""
+    servers: dict[tuple[str, ...], subprocess.Popen[str]] = {}
+    yield servers
+    for server in servers.values():
+        server.communicate()
+
+
+@pytest.fixture(scope="session")
+def python(fork_servers) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `-m MODULE ...` or `-c CODE ...` in Python, without waiting for slow imports."""
+
+    def run(
+        *arguments: object,
+        cwd: Path | None = None,
+        libraries: tuple[str, ...] = LIBRARIES,
+        env: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        if libraries not in fork_servers:
+            fork_servers[libraries] = subprocess.Popen(
+                [sys.executable, "-P", str(Path(__file__).with_name("fork_server.py")), *libraries],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                env={k: v for k, v in os.environ.items() if not k.startswith("MUJOCO_GL")},
+            )  # fmt: skip
+        server = fork_servers[libraries]
+        assert server.stdin is not None and server.stdout is not None
+        with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
+            request = {
+                "arguments": [str(argument) for argument in arguments],
+                "cwd": str(cwd or Path.cwd()),
+                "env": {"COLUMNS": "100", **os.environ} if env is None else env,
+                "stdout": out.name,
+                "stderr": err.name,
+            }
+            print(json.dumps(request), file=server.stdin, flush=True)
+            answer = json.loads(server.stdout.readline())
+            texts = (Path(file.name).read_text() for file in (out, err))
+            return subprocess.CompletedProcess(arguments, answer["returncode"], *texts)
+
+    return run
 
 
 def _small(out: Path, seed: int) -> Path:

@@ -1,8 +1,6 @@
 """The rooms' arrows point downwards, and what must run without a part never imports it."""
 
 import ast
-import subprocess
-import sys
 import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -235,7 +233,7 @@ def test_the_table_and_the_distribution_name_every_room():
     assert not untyped
 
 
-def test_vision_trains_without_mujoco_and_gl(dataset, val_dataset, tmp_path):
+def test_vision_trains_without_mujoco_and_gl(python, dataset, val_dataset, tmp_path):
     code = f"""
 import sys
 for name in {GRAPHICS!r}:
@@ -245,6 +243,6 @@ main(["train-vision", "--data", {str(dataset)!r}, "--val-data", {str(val_dataset
       "--out", {str(tmp_path / "run")!r}, "--image-size", "64", "--batch-size", "4",
       "--max-epochs", "1", "--workers", "0", "--accelerator", "cpu"])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/report/metrics.json").exists()

@@ -1,8 +1,6 @@
 """The verb `bench`: options, errors before anything is measured, and curves."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -10,15 +8,20 @@ from opendactyl.benchmarks.curves import group_curves, write_page
 from opendactyl.benchmarks.measure import Row
 
 
-def _bench(*options, cwd):
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "opendactyl.cli.main", "bench", *options],
-        cwd=cwd, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, check=False,
-    )  # fmt: skip
+@pytest.fixture
+def bench(python, tmp_path):
+    """Runs `opendactyl bench` in an empty folder."""
+
+    def run(*options):
+        environment = {**os.environ, "COLUMNS": "200"}
+        command = ("-m", "opendactyl.cli.main", "bench")
+        return python(*command, *options, cwd=tmp_path, env=environment)
+
+    return run
 
 
-def test_help_lists_the_options(tmp_path):
-    done = _bench("--help", cwd=tmp_path)
+def test_help_lists_the_options(bench):
+    done = bench("--help")
     assert done.returncode == 0
     for option in ("--suite", "--out", "--full", "--resume"):
         assert option in done.stdout
@@ -35,9 +38,9 @@ def test_help_lists_the_options(tmp_path):
         (("--out", "kept.json", "--resume"), "opendactyl: kept.json is not a file of `bench`"),
     ],
 )
-def test_wrong_options_end_with_status_2(tmp_path, options, message):
+def test_wrong_options_end_with_status_2(bench, tmp_path, options, message):
     (tmp_path / "kept.json").write_text("{}")
-    done = _bench(*options, cwd=tmp_path)
+    done = bench(*options)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["kept.json"]
@@ -47,12 +50,12 @@ def test_wrong_options_end_with_status_2(tmp_path, options, message):
 @pytest.mark.parametrize(
     ("study", "arguments"), [("ablations", ()), ("memory", ("--teacher", "nowhere"))]
 )
-def test_studies_check_the_opengl_backend_before_mujoco_is_imported(tmp_path, study, arguments):
+def test_studies_check_the_opengl_backend_before_mujoco_is_imported(
+    python, tmp_path, study, arguments
+):
     module = f"opendactyl.benchmarks.studies.{study}"
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", module, *arguments, "--debug"],
-        cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"MUJOCO_GL": "vulcan"},
-    )  # fmt: skip
+    environment = os.environ | {"MUJOCO_GL": "vulcan"}
+    done = python("-m", module, *arguments, "--debug", cwd=tmp_path, env=environment)
     assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("opendactyl: MUJOCO_GL is 'vulcan'")

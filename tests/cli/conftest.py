@@ -4,8 +4,6 @@ import contextlib
 import io
 import os
 import re
-import subprocess
-import sys
 from unittest import mock
 
 import pytest
@@ -14,15 +12,12 @@ from opendactyl.cli.main import main
 
 
 @pytest.fixture(scope="session")
-def opendactyl():
-    """Runs `opendactyl ARGUMENTS` in a folder, in a subprocess."""
+def opendactyl(python):
+    """Runs `opendactyl ARGUMENTS` in a folder, in a process of its own."""
 
     def run(*arguments, cwd, **environment):
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "opendactyl.cli.main", *map(str, arguments)],
-            cwd=cwd, capture_output=True, text=True, check=False,
-            env={**os.environ, "COLUMNS": "100", **environment},
-        )  # fmt: skip
+        known = {**os.environ, "COLUMNS": "100"}
+        return python("-m", "opendactyl.cli.main", *arguments, cwd=cwd, env=known | environment)
 
     return run
 

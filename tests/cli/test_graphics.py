@@ -1,8 +1,6 @@
 """MUJOCO_GL: checked and chosen before any verb imports MuJoCo."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -39,18 +37,17 @@ main(sys.argv[1:])
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(python, tmp_path):
     """Runs a verb in an empty folder, up to its first import of MuJoCo."""
 
-    def start(*arguments, **environment):
+    def start(*arguments, options=None, **environment):
         known = {
             k: v for k, v in os.environ.items() if k not in ("MUJOCO_GL", "OPENDACTYL_GL_PROBED")
         }
         (tmp_path / "file").touch()
-        return subprocess.run(
-            [sys.executable, "-P", "-c", STOP, *arguments],
-            cwd=tmp_path, capture_output=True, text=True, check=False, env=known | environment,
-        )  # fmt: skip
+        return python(
+            "-c", STOP, *arguments, cwd=tmp_path, env=known | environment, **(options or {})
+        )
 
     return start
 
@@ -81,7 +78,8 @@ def test_the_backend_is_chosen_before_mujoco_is_imported(run, verb, value, chose
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_needs_neither_opengl_nor_torch(run, verb):
-    done = run(verb, "--help", MUJOCO_GL="vulcan")
+    without_torch = {"libraries": ("numpy", "scipy.spatial", "tyro")}
+    done = run(verb, "--help", options=without_torch, MUJOCO_GL="vulcan")
     if done.stderr != "MuJoCo is imported with MUJOCO_GL=disable\n":
         assert done.returncode == 0 and done.stderr == ""
         assert done.stdout.startswith("usage:")

@@ -124,15 +124,13 @@ def test_help_can_be_piped_to_head(tmp_path):
     assert not done.stderr
 
 
-def test_a_missing_package_is_named_with_its_remedy(tmp_path):
+def test_a_missing_package_is_named_with_its_remedy(python, tmp_path):
     code = (
         "import sys; sys.modules['tyro'] = None\n"
         "from opendactyl.cli.main import main\n"
         "main(['preview'])"
     )
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = python("-c", code, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("opendactyl: preview needs tyro, which is not installed; `make")
     assert len(done.stderr.splitlines()) == 1

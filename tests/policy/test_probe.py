@@ -1,7 +1,5 @@
 """Decoding the object's size from a policy's memory."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,30 +100,28 @@ def test_properties_are_those_of_the_episode():
     assert properties["damping"][1, 0] == pytest.approx(np.log(physics.joint_damping).mean())
 
 
-def test_help_describes_the_program():
-    command = [sys.executable, "-P", "-m", "opendactyl.policy.probe"]
-    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=False)
+def test_help_describes_the_program(python):
+    done = python("-m", "opendactyl.policy.probe", "--help")
     assert done.returncode == 0
     assert "RUN" in done.stdout and "memory" in done.stdout
 
 
-def test_a_missing_run_is_one_line(tmp_path):
-    command = [sys.executable, "-P", "-m", "opendactyl.policy.probe", str(tmp_path / "no-run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_a_missing_run_is_one_line(python, tmp_path):
+    done = python("-m", "opendactyl.policy.probe", tmp_path / "no-run")
     assert done.returncode == 2
     assert done.stderr.startswith("opendactyl: ") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("value", ["nonsense", " Disable "])
-def test_the_graphics_variable_is_checked_before_mujoco_reads_it(tmp_path, monkeypatch, value):
+def test_the_graphics_variable_is_checked_before_mujoco_reads_it(
+    python, tmp_path, monkeypatch, value
+):
     monkeypatch.setenv("MUJOCO_GL", value)
-    command = [sys.executable, "-P", "-m", "opendactyl.policy.probe", str(tmp_path / "no-run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = python("-m", "opendactyl.policy.probe", tmp_path / "no-run")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert ("MUJOCO_GL is 'nonsense'" in done.stderr) == (value == "nonsense")
 
 
-def test_debug_prints_the_traceback(tmp_path):
-    command = [sys.executable, "-P", "-m", "opendactyl.policy.probe", "--debug", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_debug_prints_the_traceback(python, tmp_path):
+    done = python("-m", "opendactyl.policy.probe", "--debug", tmp_path)
     assert done.returncode == 2 and "Traceback" in done.stderr

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -40,11 +38,8 @@ def test_impossible_intervals_are_refused():
         WipeConfig(policy=SPIN, every=(0,))
 
 
-def test_a_missing_policy_is_one_line(tmp_path):
-    command = [sys.executable, "-P", "-m", "opendactyl.benchmarks.studies.wipe"]
-    done = subprocess.run(
-        [*command, "--policy", str(tmp_path / "none")], capture_output=True, text=True
-    )
+def test_a_missing_policy_is_one_line(python, tmp_path):
+    done = python("-m", "opendactyl.benchmarks.studies.wipe", "--policy", tmp_path / "none")
     assert done.returncode == 2
     assert done.stderr.startswith("opendactyl: ") and done.stderr.count("\n") == 1
 
