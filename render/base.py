@@ -1,8 +1,11 @@
 """The renderer interface: images of a state from all cameras of a rig, masks and depth."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +28,7 @@ MAX_FRAMEBUFFER = 16_384
 """Largest width of a framebuffer that drivers commonly allow, in pixels."""
 BACKGROUND, HAND, OBJECT = 0, 1, 2
 """The classes of `segment`."""
+_AWAY = (0.0, 0.0, -1000.0)
 
 
 class Renderer(Protocol):
@@ -46,8 +50,15 @@ class Renderer(Protocol):
         """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""
         ...
 
-    def unoccluded_mask(self) -> NDArray[np.bool_]:
-        """Mask (V, H, W) of the object in the last rendered frame, without occluders."""
+    def segment_bodies(self) -> NDArray[np.uint8]:
+        """The object's bodies (V, H, W) in the last rendered frame, from 1; 0 is all else."""
+        ...
+
+    def unoccluded_mask(self, body: int | None = None) -> NDArray[np.bool_]:
+        """Mask (V, H, W) of the object in the last rendered frame, without occluders.
+
+        That of one of its bodies (`ObjectSpec.bodies`) if a number is given.
+        """
         ...
 
     def visible_fraction(self) -> NDArray[np.float64]:
@@ -80,8 +91,30 @@ def geom_classes(scene: Scene) -> NDArray[np.uint8]:
     model = scene.model
     classes = np.zeros(model.ngeom + 1, dtype=np.uint8)
     classes[:-1][(model.geom_bodyid != 0) & (model.geom_group == HAND_GROUP)] = HAND
-    classes[:-1][model.geom_bodyid == scene.object_body] = OBJECT
+    classes[:-1][np.isin(model.geom_bodyid, scene.object_bodies)] = OBJECT
     return classes
+
+
+def body_numbers(scene: Scene) -> NDArray[np.uint8]:
+    """For each geom id (ngeom + 1,), the number of the object's body from 1, or 0."""
+    numbers = np.zeros(scene.model.ngeom + 1, dtype=np.uint8)
+    for number, body in enumerate(scene.object_bodies, start=1):
+        numbers[:-1][scene.model.geom_bodyid == body] = number
+    return numbers
+
+
+@contextmanager
+def shown_alone(scene: Scene, data: mujoco.MjData, body: int | None) -> Iterator[None]:
+    """Within the context, other bodies of the object than the one with a number are far away."""
+    of_geom = scene.model.geom_bodyid
+    hidden = scene.model.body_rootid[of_geom] == scene.object_body
+    hidden &= body is not None and of_geom != scene.object_bodies[body]
+    positions = data.geom_xpos[hidden]
+    data.geom_xpos[hidden] = _AWAY
+    try:
+        yield
+    finally:
+        data.geom_xpos[hidden] = positions
 
 
 def outside_frames(rig: Rig) -> NDArray[np.bool_]:

@@ -44,8 +44,9 @@ def draw_object(name: str) -> Image.Image:
         EnvironmentFailure: no OpenGL context can be opened.
     """
     obj = object_spec(name)
-    radius = float(np.linalg.norm(obj.half_extent))
-    camera = _camera(radius)
+    radius = float(np.linalg.norm(obj.reach))
+    camera, hinges = _camera(radius), obj.articulation.rest
+    keypoints = obj.articulation.at(hinges)
     rng = np.random.default_rng(0)  # which `calibrated` does not use for the object
     appearance = sample_appearance(rng, PRESETS["calibrated"], views=1, obj=obj)
     sheet = Image.new("RGB", (3 * PANEL, 2 * PANEL), BACKGROUND)
@@ -55,11 +56,11 @@ def draw_object(name: str) -> Image.Image:
         for number, (side, (axis, up)) in enumerate(SIDES.items()):
             sign = 1.0 if side[0] == "+" else -1.0
             rotation = _facing(sign * np.eye(3)[axis], np.eye(3)[up])
-            state = State(np.zeros(joints), np.zeros(3), matrix_to_quat(rotation))
+            state = State(np.zeros(joints), np.zeros(3), matrix_to_quat(rotation), hinges)
             pixels = renderer.render(state, appearance)[0]
             pixels[~renderer.unoccluded_mask()[0]] = BACKGROUND
             panel = Image.fromarray(pixels)
-            _mark(panel, camera, obj.keypoints @ rotation.T, renderer.depth()[0], radius)
+            _mark(panel, camera, keypoints @ rotation.T, renderer.depth()[0], radius)
             draw_pose(panel, camera, np.zeros(3), state.quaternion, width=2)
             font = ImageFont.load_default(16)
             ImageDraw.Draw(panel).text((10, 8), f"from {side}", fill=TEXT, font=font)

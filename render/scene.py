@@ -149,7 +149,7 @@ def apply_appearance(render_scene: RenderScene, appearance: Appearance) -> None:
     _set_cameras(render_scene, true_cameras(render_scene.rig, appearance))
     _set_lights(render_scene, appearance)
     _set_surroundings(render_scene, appearance)
-    count = len(render_scene.obj.faces)
+    count = len(render_scene.obj.all_faces)
     faces, surfaces = appearance.faces[:count], appearance.faces[count:]
     for number, (face, letter) in enumerate(zip(faces, appearance.letters, strict=True)):
         _set_material(render_scene.model, f"object:face{number}", face)

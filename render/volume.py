@@ -15,7 +15,7 @@ def volume_over_the_palm(obj: ObjectSpec, hand: HandSpec) -> Array:
     The hand may be a `Scenery`, which has a volume of its own.
     """
     low, high = np.array(hand.object_positions)
-    return box_corners(low - obj.half_extent, high + obj.half_extent)
+    return box_corners(low - obj.reach, high + obj.reach)
 
 
 def check_views(rig: Rig, obj: ObjectSpec, hand: HandSpec) -> None:

@@ -40,7 +40,9 @@ def _reset(scene: Scene, data: mujoco.MjData, rng: np.random.Generator) -> None:
     for name, angle in scene.hand.start_joints.items():
         joints[scene.hand.joints.index(name)] = angle
     position = np.array(scene.hand.start_position) + rng.uniform(-1, 1, 3) * [0.015, 0.015, 0.01]
-    scene.set_state(data, State(joints, position, random_quat(rng)))
+    orientation = random_quat(rng)
+    hinges = scene.articulation.sample(rng)
+    scene.set_state(data, State(joints, position, orientation, hinges))
     data.ctrl[:] = scene.actuated(data.qpos)
 
 
@@ -77,13 +79,14 @@ def random_state(scene: Scene, rng: np.random.Generator) -> State:
     low, high = scene.joint_range.T
     count = len(low)
     orientation = random_quat(rng)
+    hinges = scene.articulation.sample(rng)
     for _ in range(_MAX_TRIES):
         curl = rng.beta(1.2, 3.0, count)
         neutral = np.clip(0.0, low, high)
         side = np.where(rng.random(count) < 0.5, low, high)
         joints = neutral + curl * (side - neutral)
         position = rng.uniform(*scene.hand.object_positions)
-        scene.set_state(data, State(joints, position, orientation))
+        scene.set_state(data, State(joints, position, orientation, hinges))
         if max(-data.contact.dist, default=0.0) <= MAX_PENETRATION:
             return scene.state(data.qpos)
     raise RuntimeError(f"no state without penetration in {_MAX_TRIES} samples")

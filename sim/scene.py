@@ -7,12 +7,13 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from opendactyl.geometry.articulation import Articulation, wrap_angle
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
 from opendactyl.sim.hands.model import compile_model, hand_model, is_visual_only
 from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
 from opendactyl.sim.hands.transmission import Transmission
-from opendactyl.sim.object_geoms import OBJECT_BODY, OBJECT_JOINT, add_object
+from opendactyl.sim.object_geoms import OBJECT_BODY, OBJECT_JOINT, add_object, part_name
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scenery.model import movable, scenery_model
 from opendactyl.sim.scenery.reference import surroundings
@@ -75,6 +76,11 @@ class Scene:
     object_dof: slice
     """Slice of the object's velocity (6,) in qvel."""
     object_body: int
+    """Id of the object's body; those of its parts are its children."""
+    hinge_qpos: NDArray[np.intp]
+    """Addresses (H,) of the object's hinges in qpos."""
+    hinge_dof: NDArray[np.intp]
+    """Addresses (H,) of the object's hinges in qvel."""
     fingertip_sites: NDArray[np.intp]
     """Ids (F,) of the fingertip sites."""
     symmetry: SymmetryGroup = NO_SYMMETRY
@@ -94,6 +100,8 @@ class Scene:
         joints = [model.joint(description.prefix + name) for name in description.joints]
         free = model.joint(OBJECT_JOINT)
         qpos, dof = int(free.qposadr[0]), int(free.dofadr[0])
+        obj = object_spec(object_name)
+        hinges = [model.joint(part_name(hinge.name)) for hinge in obj.articulation.hinges]
         tips = [model.site(description.prefix + tip.name).id for tip in description.fingertips]
         return cls(
             model=model,
@@ -105,9 +113,21 @@ class Scene:
             object_qpos=slice(qpos, qpos + 7),
             object_dof=slice(dof, dof + 6),
             object_body=model.body(OBJECT_BODY).id,
+            hinge_qpos=np.array([j.qposadr[0] for j in hinges], dtype=np.intp),
+            hinge_dof=np.array([j.dofadr[0] for j in hinges], dtype=np.intp),
             fingertip_sites=np.array(tips, dtype=np.intp),
-            symmetry=object_spec(object_name).symmetry,
+            symmetry=obj.symmetry,
         )
+
+    @property
+    def articulation(self) -> Articulation:
+        """The object's keypoints and hinges."""
+        return object_spec(self.object_name).articulation
+
+    @property
+    def object_bodies(self) -> NDArray[np.intp]:
+        """Ids of the object's body and of those of its parts."""
+        return np.flatnonzero(self.model.body_rootid == self.object_body)
 
     @property
     def joint_ids(self) -> NDArray[np.intp]:
@@ -135,13 +155,20 @@ class Scene:
         qpos[self.joint_qpos] = state.joints
         position, quat = self.hand.frame.to_world(state.position, state.quaternion)
         qpos[self.object_qpos] = np.concatenate([position, quat])
+        at_rest = self.articulation.rest
+        qpos[self.hinge_qpos] = state.hinges if len(state.hinges) else at_rest
         return qpos
 
     def state(self, qpos: ArrayLike) -> State:
         """The state of a qpos (nq,)."""
         qpos = np.asarray(qpos, dtype=np.float64)
         pose = qpos[self.object_qpos]
-        return State(qpos[self.joint_qpos].copy(), *self.hand.frame.to_hand(pose[:3], pose[3:]))
+        position, quat = self.hand.frame.to_hand(pose[:3], pose[3:])
+        return State(qpos[self.joint_qpos].copy(), position, quat, self.hinges(qpos))
+
+    def hinges(self, qpos: ArrayLike) -> Array:
+        """The angles (..., H) of the object's hinges, in (−π, π], from qpos (..., nq)."""
+        return wrap_angle(np.asarray(qpos)[..., self.hinge_qpos])
 
     def set_state(self, data: mujoco.MjData, state: State) -> None:
         """Resets `data` to a state at rest and calls `mj_forward`."""

@@ -17,7 +17,7 @@ from opendactyl.geometry.rotation import (
     random_quat,
     yaw_quat,
 )
-from opendactyl.sim.objects.resting import rests
+from opendactyl.sim.objects.resting import Rests, rests
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import Scene
 from opendactyl.sim.scenery.model import HIDDEN_AT
@@ -47,7 +47,7 @@ class SceneStates:
         self.scene, self._scenery = scene, scene.hand
         model, obj = scene.model, object_spec(scene.object_name)
         self._data = mujoco.MjData(model)
-        self._points, self._rests = obj.hull_points, rests(obj)
+        self._obj, self._rests = obj, None if obj.attached else rests(obj, np.zeros(0))
         weld = model.body_weldid[model.geom_bodyid]
         still = {0, model.body(FLOOR).weldid[0] if self._scenery.floor else 0}
         self._moves = ~np.isin(weld, list(still))
@@ -62,15 +62,15 @@ class SceneStates:
         """
         kinds, fractions = zip(*self._scenery.mixture.items(), strict=True)
         kind = str(rng.choice(kinds, p=fractions))
-        lies, height = rng.choice(len(self._rests.weights), p=self._rests.weights), 0.0
+        hinges = self._obj.articulation.sample(rng)
+        points, rest = self._obj.points_at(hinges), self._resting(hinges)
+        lies, height = rng.choice(len(rest.weights), p=rest.weights), 0.0
         orientation = random_quat(rng)
         if kind == "lying":
-            turned = quat_multiply(
-                yaw_quat(rng.uniform(-np.pi, np.pi)), self._rests.quaternions[lies]
-            )
-            orientation, height = quat_canonical(turned), self._rests.heights[lies]
+            turned = quat_multiply(yaw_quat(rng.uniform(-np.pi, np.pi)), rest.quaternions[lies])
+            orientation, height = quat_canonical(turned), rest.heights[lies]
         elif kind == "lifted":
-            height = -float((self._points @ quat_to_matrix(orientation)[2]).min())
+            height = -float((points @ quat_to_matrix(orientation)[2]).min())
         floor, found = rng.random(), Counter()
         for _ in range(_MAX_TRIES):
             joints = self._joints(rng, floor)
@@ -79,20 +79,24 @@ class SceneStates:
                 bottom = self._support(joints) + height
                 top = max(bottom, self._scenery.volume.high[2]) if kind == "lifted" else bottom
                 position[2] = rng.uniform(bottom, top)
-            state = State(joints, position, orientation)
+            state = State(joints, position, orientation, hinges)
             pairs = self._penetrating(state)
             if not pairs:
                 return state
             found.update(pairs)
         raise self._failure(kind, found)
 
+    def _resting(self, hinges: Array) -> Rests:
+        """How the object rests at angles (H,) of its hinges."""
+        return rests(self._obj, hinges) if self._rests is None else self._rests
+
     def _overlaps(self) -> set[tuple[str, str]]:
         """The pairs of bodies that penetrate each other whatever the joints are."""
         rng, found = np.random.default_rng(0), Counter()
-        away = np.array([0.0, 0.0, -HIDDEN_AT])
+        away, rest = np.array([0.0, 0.0, -HIDDEN_AT]), self._obj.articulation.rest
         for _ in range(_TESTED):
             joints = self._joints(rng, rng.random())
-            found.update(self._penetrating(State(joints, away, IDENTITY)))
+            found.update(self._penetrating(State(joints, away, IDENTITY, rest)))
         return {pair for pair, count in found.items() if count >= _OFTEN * _TESTED}
 
     def _joints(self, rng: np.random.Generator, floor: float) -> Array:

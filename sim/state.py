@@ -1,6 +1,6 @@
 """State of hand and object, the input of a renderer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,12 @@ class State:
     """Position (3,) of the object's centre in the hand frame, in metres."""
     quaternion: NDArray[np.float64]
     """Orientation (4,) of the object in the hand frame, w >= 0."""
+    hinges: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Angles (H,) of the object's hinges in radians; none: they are at rest."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable form."""
-        return {
-            "joints": self.joints.tolist(),
-            "position": self.position.tolist(),
-            "quaternion": self.quaternion.tolist(),
-        }
+        return {name: getattr(self, name).tolist() for name in self.__annotations__}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "State":

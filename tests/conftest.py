@@ -242,9 +242,13 @@ OBJECT_FILES = {
     '[[face]]\nside = "+z"\nletter = "F"\nrgb = [0.1, 0.2, 0.6]\n',
     "rod": 'shape = "cylinder"\ndiameter = 0.05\nlength = 0.06\ndensity = 500\nfriction = 0.8\n'
     "[symmetry]\naxis = [0, 0, 1]\nrotations = [{axis = [1, 0, 0], degrees = 180}]\n",
+    "chest": 'shape = "box"\nunit = "mm"\nsize = [60, 40, 30]\nmass = 0.06\nrgb = [0.5, 0.3, 0.1]\n'
+    '[[part]]\nname = "lid"\nposition = [0, 0, 20]\nshape = "box"\nsize = [60, 40, 10]\n'
+    "mass = 0.02\nrgb = [0.1, 0.3, 0.6]\n"
+    "[part.hinge]\naxis = [-2, 0, 0]\nanchor = [0, 20, 15]\nlimits = [-5, 110]\nrest = 10\n",
 }
 """Objects of users: a textured OBJ, a PLY with vertex colours, a GLB of two materials, an STL that
-is not convex, a cylinder with a picture and a letter, and a body of revolution."""
+is not convex, a cylinder with a picture and a letter, a body of revolution, a box with a lid."""
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ MAY_IMPORT = {
 LEVELS = {
     "geometry": [
         ("rotation", "torch_rotation", "static_landmarks"),
-        ("transforms", "symmetry", "distortion"), ("camera",),
+        ("transforms", "symmetry", "distortion", "articulation"), ("camera",),
         ("rig", "drawing", "undistortion"), ("working_volume",), ("rig_drawing",), ("rig_import",),
     ],
     "geometry/rig_import": [

@@ -30,7 +30,7 @@ class JpegFolder(Dataset[Item]):
         self._augmentation = Augmentation(config.augment)
         self._items: list[tuple[list[Path], Item]] = []
         manifest = load_manifest(data)
-        keypoints, static = np.array(manifest.keypoints), manifest.load_static_landmarks()
+        articulation, static = manifest.articulation, manifest.load_static_landmarks()
         out.mkdir(parents=True, exist_ok=True)
         for shard in manifest.shards:
             for sample in read_shard(data / shard.name):
@@ -41,7 +41,7 @@ class JpegFolder(Dataset[Item]):
                 item = {
                     "position": label.position.astype(np.float32),
                     "quaternion": label.quaternion.astype(np.float32),
-                    "landmarks": label.project(keypoints).astype(np.float32),
+                    "landmarks": label.project(articulation.at(label.hinges)).astype(np.float32),
                     "anchors": label.project_fixed(static).astype(np.float32),
                     "visible_fraction": label.visible_fraction.astype(np.float32),
                 }

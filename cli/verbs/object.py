@@ -1,5 +1,6 @@
 """`opendactyl object`: draws and describes an object."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from opendactyl.cli.options import parse, prepare_backend
 from opendactyl.cli.show import print_rows, run_action, save_picture
 
 if TYPE_CHECKING:
-    from opendactyl.sim.objects.spec import ObjectSpec
+    from opendactyl.sim.objects.spec import ObjectSpec, Part
 
 USAGE = """\
 usage: opendactyl object show NAME|FILE --out PNG
@@ -57,7 +58,8 @@ def describe(obj: "ObjectSpec") -> list[tuple[str, str]]:
     from opendactyl.sim.scene import load_scene
 
     body = load_scene(obj.reference).model.body(OBJECT_BODY)
-    points = obj.triangles.reshape(-1, 3)
+    triangles = obj.triangles_at(obj.articulation.rest)
+    points = triangles.reshape(-1, 3)
     size = " × ".join(f"{1000 * x:.1f}" for x in np.ptp(points, axis=0))
     moments = ", ".join(f"{x:.3g}" for x in body.inertia)
     centre = ", ".join(f"{1000 * x + 0.0:.1f}" for x in body.ipos)
@@ -70,10 +72,20 @@ def describe(obj: "ObjectSpec") -> list[tuple[str, str]]:
         ("mass", f"{1000 * obj.mass:.1f} g, its centre at {centre} mm"),
         ("inertia", f"{moments} kg m² (principal moments)"),
         ("collision", shape),
-        ("surface", f"{len(obj.triangles):,} triangles, {len(obj.colours)} colours or textures"),
+        ("surface", f"{len(triangles):,} triangles, {len(obj.colours)} colours or textures"),
         ("keypoints", str(len(obj.keypoints))),
         ("symmetry", _symmetry(obj)),
+        *((f"part {part.hinge.name}", _part(part)) for part in obj.attached),
     ]
+
+
+def _part(part: "Part") -> str:
+    axis = ", ".join(f"{x + 0.0:.3g}" for x in part.hinge.axis)
+    limits = "free"
+    if part.hinge.limits is not None:
+        low, high = (math.degrees(angle) for angle in part.hinge.limits)
+        limits = f"{low:g}° to {high:g}°"
+    return f"{1000 * part.body.mass:.1f} g, hinge about ({axis}), {limits}"
 
 
 def _symmetry(obj: "ObjectSpec") -> str:

@@ -27,7 +27,7 @@ class ShowConfig:
     scene: tyro.conf.Positional[str]
     """The scene: a TOML file, an MJCF or a URDF."""
     object: str = "block"
-    """The object: block, prism, or a TOML file."""
+    """The object: block, prism, face-cube, or a TOML file."""
     rig: str = ""
     """The cameras: name or TOML file of a rig; by default three around the volume."""
     out: Path = Path("scene.png")

@@ -1,5 +1,6 @@
 """States visited by a policy: D18's source of training images for the estimator."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from opendactyl.control.evaluation.episodes import open_renderer
 from opendactyl.control.evaluation.sim_adapters import SimCameras, SimPose
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.core.errors import InputError
+from opendactyl.geometry.articulation import wrap_angle
 from opendactyl.geometry.rotation import Array, quat_canonical, quat_multiply, rotvec_to_quat
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS
 from opendactyl.policy.env.env import HandEnv
@@ -69,8 +71,10 @@ class RolloutStates:
         loop = BatchedLoop(self._bundle, env, [SimPose(env, i) for i in range(ROLLOUTS)])
         wanted = stop - start
         # Rotated by another symmetry than its own, an object that is no cube enters the fingers.
-        shipped = object_spec(self._bundle.object).files is None
-        rotations = CUBE_ROTATIONS if shipped else env.scene.symmetry.samples(SPINS)
+        # So do parts between two right angles.
+        obj = object_spec(self._bundle.object)
+        is_solid = obj.files is None and not obj.attached
+        rotations = CUBE_ROTATIONS if is_solid else env.scene.symmetry.samples(SPINS)
         while wanted > 0:
             for _ in range(int(rng.integers(1, 2 * SPACING))):
                 loop.step()
@@ -177,10 +181,12 @@ def augmented(
         return state
     if sample < UNCHANGED + ROTATED:
         rotation = rotations[rng.integers(len(rotations))]
-        return State(
-            state.joints, state.position, quat_canonical(quat_multiply(state.quaternion, rotation))
-        )
+        rotated = quat_canonical(quat_multiply(state.quaternion, rotation))
+        return dataclasses.replace(state, quaternion=rotated)
     position = state.position + rng.normal(0, POSITION_JITTER, 3)
     rotation = rotvec_to_quat(rng.normal(0, ROTATION_JITTER, 3))
     joints = np.clip(state.joints + rng.normal(0, JOINT_JITTER, len(state.joints)), *joint_range.T)
-    return State(joints, position, quat_canonical(quat_multiply(rotation, state.quaternion)))
+    hinges = wrap_angle(state.hinges + rng.normal(0, ROTATION_JITTER, len(state.hinges)))
+    return State(
+        joints, position, quat_canonical(quat_multiply(rotation, state.quaternion)), hinges
+    )

@@ -20,7 +20,7 @@ from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.object_geoms import OBJECT_GROUP
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.sim.objects.spec import Surface
+from opendactyl.sim.objects.spec import ObjectSpec, Surface
 from opendactyl.sim.scene import Scene, scene_spec
 from opendactyl.sim.state import State
 
@@ -62,7 +62,7 @@ class ViewerScene:
         }
         self._object, self._goal = self._add_object("/object"), self._add_object("/goal")
         scene.add_label("/goal label", "goal", position=GOAL_OFFSET + [0, 0, 0.05])
-        half = self._obj.half_extent
+        half = self._obj.reach
         self._estimate = scene.add_box(
             "/estimate", _ESTIMATE, tuple(2.1 * half), wireframe=True, cast_shadow=False
         )
@@ -89,8 +89,8 @@ class ViewerScene:
             for number, body in enumerate(bodies):
                 self._hand[body].position = positions[number]
                 self._hand[body].wxyz = quaternions[number]
-            self._object.position, self._object.wxyz = state.position, state.quaternion
-            self._goal.position, self._goal.wxyz = GOAL_OFFSET, goal
+            self._place(self._object, state.position, state.quaternion, state.hinges)
+            self._place(self._goal, GOAL_OFFSET, goal, state.hinges)
             self._estimate.position, self._estimate.wxyz = estimate
             for frustum, image in zip(self._frustums, images, strict=False):
                 frustum.image = image
@@ -116,26 +116,36 @@ class ViewerScene:
             meshes.setdefault(int(model.geom_bodyid[geom]), []).append(geom_mesh(model, int(geom)))
         return {body: _joined(of_body) for body, of_body in meshes.items()}
 
-    def _add_object(self, name: str) -> viser.FrameHandle:
-        """Sends the object's meshes, as children of a frame that moves them."""
-        frame = self._server.scene.add_frame(name, show_axes=False)
-        for number, mesh in enumerate(self._object_meshes()):
-            self._server.scene.add_mesh_trimesh(f"{name}/mesh{number}", mesh)
-        return frame
+    def _place(
+        self, frames: list[viser.FrameHandle], position: Array, quaternion: Array, hinges: Array
+    ) -> None:
+        """Moves the frames of an object to a pose and angles of its hinges."""
+        frames[0].position, frames[0].wxyz = position, quaternion
+        angles = hinges if len(hinges) else self._obj.articulation.rest
+        for frame, pose in zip(frames[1:], self._obj.poses(angles)[1:], strict=True):
+            frame.position, frame.wxyz = pose_from_matrix(pose)
 
-    def _object_meshes(self) -> list[trimesh.Trimesh]:
-        """The faces and letters of the object as one mesh with their colours, and its surfaces."""
+    def _add_object(self, name: str) -> list[viser.FrameHandle]:
+        """Sends the object's meshes, as children of frames that move its bodies."""
+        frames = []
+        for number, body in enumerate(self._scene.object_bodies.tolist()):
+            path = f"{name}/part{number}" if number else name
+            frames.append(self._server.scene.add_frame(path, show_axes=False))
+            for count, mesh in enumerate(self._object_meshes(body, self._obj.bodies[number])):
+                self._server.scene.add_mesh_trimesh(f"{path}/mesh{count}", mesh)
+        return frames
+
+    def _object_meshes(self, body: int, obj: ObjectSpec) -> list[trimesh.Trimesh]:
+        """The faces and letters of a body as one mesh with their colours, and its surfaces."""
         model = self._scene.model
-        geoms = np.flatnonzero(
-            (model.geom_bodyid == self._scene.object_body) & (model.geom_group == OBJECT_GROUP)
-        )
+        geoms = np.flatnonzero((model.geom_bodyid == body) & (model.geom_group == OBJECT_GROUP))
         geoms = [g for g in geoms if not model.geom(g).name.startswith("object:surface")]
         meshes = [geom_mesh(model, int(geom)) for geom in geoms]
         for geom, mesh in zip(geoms, meshes, strict=True):
             rgba = model.mat_rgba[model.geom_matid[geom]]
             mesh.visual.face_colors = np.round(rgba * 255).astype(np.uint8)  # pyright: ignore
         solid = [_joined(meshes)] if meshes else []
-        return [*solid, *map(_surface_mesh, self._obj.surfaces)]
+        return [*solid, *map(_surface_mesh, obj.surfaces)]
 
 
 def _surface_mesh(surface: Surface) -> trimesh.Trimesh:

@@ -19,7 +19,6 @@ from tqdm import tqdm
 from opendactyl.core.atomic_files import write_bytes, write_json, write_text
 from opendactyl.core.run_dir import new_folder
 from opendactyl.datasets.export.bop_model import write_models
-from opendactyl.datasets.format.label import Label
 from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
 from opendactyl.datasets.format.shards import Sample, encode_image
 from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig
@@ -27,12 +26,12 @@ from opendactyl.datasets.generation.shard_builder import open_renderer
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.transforms import pose_matrix
 from opendactyl.render.appearance.config import Appearance
-from opendactyl.render.base import OBJECT, Renderer
+from opendactyl.render.base import Renderer
 from opendactyl.sim.objects.spec import ObjectSpec
-from opendactyl.sim.state import State
 
 SPLIT = "test"
-OBJECT_ID = 1
+FIRST_ID = 1
+"""The id of the object, or of its body; those of its parts follow."""
 MILLIMETRES = 1000.0
 HALF_PIXEL = 0.5
 
@@ -62,13 +61,14 @@ def export_bop(folder: Path, out: Path, *, depth: bool = False) -> Path:
             tables: Tables = defaultdict(dict)
             for number, sample in enumerate(read_samples(folder, manifest, shard)):
                 path = out / SPLIT / f"{scene:06d}"
-                _write_sample(path, number, sample, renderer, tables, depth=depth)
+                poses = resolved.obj.poses(sample.label.hinges)
+                _write_sample(path, number, sample, poses, renderer, tables, depth=depth)
                 if sample.label.visible_fraction.max() >= MIN_VISIBLE:
-                    targets.append(_target(scene, number))
+                    targets += [_target(scene, number, i) for i in range(len(resolved.obj.bodies))]
                 bar.update()
             for name, table in tables.items():
                 write_json(out / SPLIT / f"{scene:06d}" / f"{name}.json", table)
-    write_models(out / "models", resolved.obj, OBJECT_ID)
+    write_models(out / "models", resolved.obj.bodies)
     cameras = manifest.load_rig().cameras
     for camera in cameras:
         sensor = _sensor(camera) | {"depth_scale": _scale(depth)}
@@ -84,9 +84,9 @@ def suffix(camera: Camera, cameras: Sequence[Camera]) -> str:
     return f"_{camera.name}" if len(cameras) > 1 else ""
 
 
-def _target(scene: int, number: int) -> dict[str, int]:
+def _target(scene: int, number: int, body: int) -> dict[str, int]:
     """An instance to localize, as in the BOP challenges since 2019."""
-    return {"scene_id": scene, "im_id": number, "obj_id": OBJECT_ID, "inst_count": 1}
+    return {"scene_id": scene, "im_id": number, "obj_id": FIRST_ID + body, "inst_count": 1}
 
 
 def _scale(depth: bool) -> float:
@@ -118,13 +118,16 @@ def _info_text(folder: Path, manifest: Manifest, obj: ObjectSpec, depth: bool) -
         symmetry += ": its faces differ in colour and letter"
     place = f"the scene {manifest.scene['name']}" if manifest.scene else "a robot hand"
     frame = "that of the rig" if manifest.scene else "the hand frame"
+    names = [part.body.name for part in obj.attached]
+    ids = ", ".join(f"{FIRST_ID + 1 + i} ({name})" for i, name in enumerate(names))
+    more = f" It is the body; objects {ids} are the parts that hinges join to it." if names else ""
     return f"""# The {manifest.object} in {place}, in BOP's scenewise format
 
 Made by OpenDactyl from the {manifest.num_samples} samples of `{folder.name}` (settings
 {manifest.config_hash[:16]}, seed {manifest.seed}). Synthetic colour images,
 {"with" if depth else "no"} depth. Each scene is a shard, each image number a sample, with one image
 per camera ({", ".join(manifest.load_rig().names)}). The world frame is {frame}.
-Object {OBJECT_ID} has {symmetry}. Silhouettes, boxes and counts end at the border
+Object {FIRST_ID} has {symmetry}.{more} Silhouettes, boxes and counts end at the border
 of the image.
 """
 
@@ -145,14 +148,23 @@ def bop_intrinsics(camera: Camera) -> NDArray[np.float64]:
 
 
 def _write_sample(
-    folder: Path, number: int, sample: Sample, renderer: Renderer, tables: Tables, *, depth: bool
+    folder: Path,
+    number: int,
+    sample: Sample,
+    poses: list[NDArray[np.float64]],
+    renderer: Renderer,
+    tables: Tables,
+    *,
+    depth: bool,
 ) -> None:
+    """Writes the files of a sample whose object has bodies at `poses` (4, 4), object frame."""
     label, cameras = sample.label, sample.label.true_cameras
-    state = State(label.joints, label.position, label.quaternion)
-    renderer.render(state, Appearance.from_dict(label.appearance))
-    whole = renderer.unoccluded_mask()
-    visible = (renderer.segment() == OBJECT) & whole
+    renderer.render(label.state, Appearance.from_dict(label.appearance))
+    whole = [renderer.unoccluded_mask(body) for body in range(len(poses))]
+    shown = renderer.segment_bodies()
+    visible = [(shown == body) & mask for body, mask in enumerate(whole, start=1)]
     distances = renderer.depth() if depth else None
+    pose = pose_matrix(label.position, label.quaternion)
     for view, camera in enumerate(cameras):
         name, key = suffix(camera, cameras), str(number)
         write_bytes(
@@ -161,14 +173,19 @@ def _write_sample(
         if distances is not None:
             encoded = encode_image(_depth_image(distances[view]), None)
             write_bytes(folder / f"depth{name}" / f"{number:06d}.png", encoded)
-        for kind, mask in (("mask", whole[view]), ("mask_visib", visible[view])):
-            image = np.where(mask, 255, 0).astype(np.uint8)
-            write_bytes(
-                folder / f"{kind}{name}" / f"{number:06d}_000000.png", encode_image(image, None)
-            )
+        for kind, masks in (("mask", whole), ("mask_visib", visible)):
+            for body, mask in enumerate(masks):
+                image = np.where(mask[view], 255, 0).astype(np.uint8)
+                path = folder / f"{kind}{name}" / f"{number:06d}_{body:06d}.png"
+                write_bytes(path, encode_image(image, None))
         tables[f"scene_camera{name}"][key] = _camera(camera) | {"depth_scale": _scale(depth)}
-        tables[f"scene_gt{name}"][key] = [_pose(camera, label)]
-        tables[f"scene_gt_info{name}"][key] = [_info(whole[view], visible[view])]
+        tables[f"scene_gt{name}"][key] = [
+            _pose(camera.cam_from_hand @ pose @ own, body) for body, own in enumerate(poses)
+        ]
+        tables[f"scene_gt_info{name}"][key] = [
+            _info(whole_of[view], visible_of[view])
+            for whole_of, visible_of in zip(whole, visible, strict=True)
+        ]
 
 
 def _depth_image(metres: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -185,12 +202,11 @@ def _camera(camera: Camera) -> dict[str, Any]:
     }
 
 
-def _pose(camera: Camera, label: Label) -> dict[str, Any]:
-    pose = camera.cam_from_hand @ pose_matrix(label.position, label.quaternion)
+def _pose(cam_from_body: NDArray[np.float64], body: int) -> dict[str, Any]:
     return {
-        "cam_R_m2c": pose[:3, :3].ravel().tolist(),
-        "cam_t_m2c": (MILLIMETRES * pose[:3, 3]).tolist(),
-        "obj_id": OBJECT_ID,
+        "cam_R_m2c": cam_from_body[:3, :3].ravel().tolist(),
+        "cam_t_m2c": (MILLIMETRES * cam_from_body[:3, 3]).tolist(),
+        "obj_id": FIRST_ID + body,
     }
 
 

@@ -1,6 +1,6 @@
 """The object model in BOP's format: a coloured PLY in millimetres, and its dimensions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,16 @@ end_header
 """
 
 
-def write_models(folder: Path, obj: ObjectSpec, number: int) -> None:
-    """Writes `obj_000001.ply`, with a colour for each vertex, and `models_info.json`."""
+def write_models(folder: Path, bodies: Sequence[ObjectSpec]) -> None:
+    """Writes `obj_000001.ply` and so on, and `models_info.json`."""
+    for number, body in enumerate(bodies, start=1):
+        _write_model(folder / f"obj_{number:06d}.ply", body)
+    infos = {str(number): _info(body) for number, body in enumerate(bodies, start=1)}
+    write_json(folder / "models_info.json", infos)
+
+
+def _write_model(path: Path, obj: ObjectSpec) -> None:
+    """Writes a PLY with a colour for each vertex."""
     vertices, faces = [], []
     for triangle, normal, colours in _triangles(obj):
         faces.append(f"3 {len(vertices)} {len(vertices) + 1} {len(vertices) + 2}")
@@ -48,8 +56,7 @@ def write_models(folder: Path, obj: ObjectSpec, number: int) -> None:
             vertices.append(f"{numbers} {r} {g} {b}")
     header = HEADER.format(vertices=len(vertices), faces=len(faces))
     text = header + "\n".join([*vertices, *faces]) + "\n"
-    write_text(folder / f"obj_{number:06d}.ply", text)
-    write_json(folder / "models_info.json", {str(number): _info(obj)})
+    write_text(path, text)
 
 
 def _triangles(obj: ObjectSpec) -> Iterator[tuple[Array, Array, Array]]:

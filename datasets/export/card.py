@@ -45,6 +45,7 @@ def _columns(folder: Path, manifest: Manifest) -> dict[str, NDArray[np.float64]]
             [
                 1000 * label.position,
                 [np.rad2deg(np.linalg.norm(quat_to_rotvec(label.quaternion)))],
+                np.rad2deg(label.hinges),
                 100 * label.visible_fraction,
                 _lighting(label.appearance),
             ]
@@ -56,6 +57,7 @@ def _columns(folder: Path, manifest: Manifest) -> dict[str, NDArray[np.float64]]
     titles = [
         *(f"position {axis} (mm)" for axis in "xyz"),
         "rotation from upright (deg)",
+        *(f"hinge {hinge.name} (deg)" for hinge in manifest.articulation.hinges),
         *(f"{VISIBLE}, {name} (%)" for name in cameras),
         "lights",
         "total light",

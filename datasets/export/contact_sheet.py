@@ -52,7 +52,8 @@ def _row(sample: Sample, augment: bool) -> NDArray[np.uint8]:
     ):
         picture = Image.fromarray(image)
         draw_pose(picture, camera, label.position, label.quaternion)
-        text = f"{label.index} {camera.name} {visible:.0%}"
+        angles = "".join(f" {np.rad2deg(angle):.0f}°" for angle in label.hinges)
+        text = f"{label.index} {camera.name} {visible:.0%}{angles}"
         ImageDraw.Draw(picture).text((3, 1), text, fill=(255, 255, 255))
         views.append(np.asarray(picture))
     return np.concatenate(views, axis=1)

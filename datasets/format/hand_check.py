@@ -1,10 +1,12 @@
-"""Whether datasets, runs and bundles are of the same hand or scene."""
+"""Whether datasets, runs and bundles are of the same hand or scene; copies of their files."""
 
+import shutil
 from pathlib import Path
 
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import InputError, file_errors
+from opendactyl.core.optional_files import exists
 from opendactyl.datasets.format.manifest import Manifest
-from opendactyl.sim.assets.storage import stored_identity
+from opendactyl.sim.assets.storage import KINDS, stored_identity
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 
 Shown = tuple[str, dict[str, str] | None]
@@ -36,6 +38,14 @@ def check_hand(path: Path, manifest: Manifest, data: Path) -> None:
             f"{path} was made for {ours[0]}, {data} shows {other}{theirs[0]}; render a dataset "
             f"with the {option} of its training data"
         )
+
+
+def copy_described(data: Path, out: Path) -> None:
+    """Copies the files that describe object, hand or scene of a dataset into the folder `out`."""
+    for kind in KINDS:
+        if exists(data / kind):
+            with file_errors(f"cannot copy {data / kind} to {out}"):
+                shutil.copytree(data / kind, out / kind, dirs_exist_ok=True)
 
 
 def _shown(manifest: Manifest) -> Shown:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,12 @@ from opendactyl.core.optional_files import parse_json
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.transforms import pose_matrix, transform_points
+from opendactyl.sim.state import State
 
-SCHEMA_VERSION = 1
-"""Incremented when the meaning of a label changes; readers reject other versions."""
+RIGID_SCHEMA, SCHEMA_VERSION = 1, 2
+"""Incremented when the meaning of a label changes; readers reject other versions. Labels of rigid
+objects keep the first one, without the angles of hinges."""
+SCHEMAS = (RIGID_SCHEMA, SCHEMA_VERSION)
 CORNER_TOLERANCE = 0.01
 """Allowed distance in pixels between the stored, rounded corners and the projected ones."""
 INVALID_DATA = (
@@ -43,11 +46,19 @@ class Label:
     true_cameras: tuple[Camera, ...]
     """The jittered cameras that rendered the images."""
     corners: NDArray[np.float64]
-    """The object's corners (V, K, 2) in pixels, projected by the true cameras."""
+    """The object's corners (V, K, 2) in pixels, projected by the true cameras; of an object with
+    hinges, all of its keypoints."""
     visible_fraction: NDArray[np.float64]
     """Per view (V,): the fraction of the object's pixels that are not occluded."""
     appearance: dict[str, Any]
     """The appearance sample."""
+    hinges: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Angles (H,) of the object's hinges in radians; none of a rigid object."""
+
+    @property
+    def state(self) -> State:
+        """The state of hand and object."""
+        return State(self.joints, self.position, self.quaternion, self.hinges)
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Projects points (K, 3) of the object frame by the true cameras.
@@ -94,7 +105,7 @@ class Label:
             for nominal, true in zip(self.cameras, self.true_cameras, strict=True)
         ]
         value = {
-            "schema": SCHEMA_VERSION,
+            "schema": schema_of(len(self.hinges)),
             "index": self.index,
             "position": self.position.tolist(),
             "quaternion": self.quaternion.tolist(),
@@ -105,6 +116,8 @@ class Label:
             "visible_fraction": np.round(self.visible_fraction, 6).tolist(),
             "appearance": self.appearance,
         }
+        if len(self.hinges):
+            value["hinges"] = self.hinges.tolist()
         return json.dumps(value, sort_keys=True, allow_nan=False).encode()
 
     @classmethod
@@ -116,11 +129,7 @@ class Label:
         """
         try:
             value = parse_json(data)
-            if value["schema"] != SCHEMA_VERSION:
-                raise ValueError(
-                    f"label schema {value['schema']!r}, this version reads {SCHEMA_VERSION}; "
-                    "generate the dataset again"
-                )
+            check_schema(value["schema"], "label schema")
             cameras = value["cameras"]
             return cls(
                 index=natural(value["index"]),
@@ -133,6 +142,7 @@ class Label:
                 corners=finite_array(value["corners"], (len(cameras), None, 2)),
                 visible_fraction=finite_array(value["visible_fraction"], (len(cameras),)),
                 appearance=dict(value["appearance"]),
+                hinges=finite_array(value.get("hinges", ()), (None,)),
             )
         except INVALID_DATA as error:
             raise InputError(f"{where} has no valid label ({error!r:.300})") from error
@@ -141,7 +151,7 @@ class Label:
         """Raises a `ValueError` unless the label is consistent.
 
         Args:
-            corners: the object's corners (K, 3) in the object frame.
+            corners: the object's corners (K, 3) in the object frame, at the angles of the hinges.
         """
         if abs(np.linalg.norm(self.quaternion) - 1) > 1e-6 or self.quaternion[0] < 0:
             raise ValueError(
@@ -158,6 +168,20 @@ class Label:
             expected, self.corners, rtol=0, atol=CORNER_TOLERANCE
         ):
             raise ValueError("corners differ from those projected from pose and cameras")
+
+
+def schema_of(hinges: int) -> int:
+    """The schema of labels with a number of hinges."""
+    return SCHEMA_VERSION if hinges else RIGID_SCHEMA
+
+
+def check_schema(schema: Any, what: str) -> None:
+    """Raises a `ValueError` for a schema that this version does not read."""
+    if schema not in SCHEMAS:
+        known = " and ".join(map(str, SCHEMAS))
+        raise ValueError(
+            f"{what} {schema!r}, this version reads {known}; generate the dataset again"
+        )
 
 
 def natural(value: Any) -> int:

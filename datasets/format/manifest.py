@@ -1,8 +1,8 @@
 """The manifest of a dataset: its content, its settings, and the checksum of every shard."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -11,16 +11,16 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 
 from opendactyl.core.atomic_files import sha256, write_json
-from opendactyl.core.errors import InputError, file_errors
+from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists, parse_json, read_optional
-from opendactyl.datasets.format.label import INVALID_DATA, SCHEMA_VERSION
+from opendactyl.datasets.format.label import INVALID_DATA, RIGID_SCHEMA, check_schema
 from opendactyl.datasets.format.shards import MAX_SAMPLES, Sample, read_shard
 from opendactyl.datasets.format.statistics import LabelStatistics, Vector
+from opendactyl.geometry.articulation import Articulation, Hinge
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.geometry.symmetry import SymmetryGroup
-from opendactyl.sim.assets.storage import KINDS
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 
 MANIFEST_NAME = "manifest.json"
@@ -53,7 +53,8 @@ class Manifest:
     object: str
     """Name of the object. The files of one that is not shipped are in the folder `object`."""
     keypoints: list[Vector]
-    """The object's corners and face centres (K + F, 3) in the object frame, in metres."""
+    """The object's corners and face centres (K + F, 3) in the object frame, in metres; those of
+    parts at angle zero."""
     num_corners: _Natural
     """The number of corners among the keypoints; corners come first."""
     rig: dict[str, Any]
@@ -77,7 +78,9 @@ class Manifest:
     """Points (M, 3) on static parts, in metres; None as above."""
     statistics: LabelStatistics | None = None
     """Statistics of the labels; None in datasets of earlier versions."""
-    schema: int = SCHEMA_VERSION
+    hinges: list[dict[str, Any]] | None = None
+    """The object's hinges (`Hinge.to_dict`); None: it is rigid."""
+    schema: int = RIGID_SCHEMA
 
     def load_rig(self) -> Rig:
         """The nominal cameras."""
@@ -91,6 +94,12 @@ class Manifest:
     def load_symmetry(self) -> SymmetryGroup:
         """The object's rotational symmetry."""
         return SymmetryGroup.from_dict(self.symmetry)
+
+    @cached_property
+    def articulation(self) -> Articulation:
+        """The object's keypoints, and the hinges that move them."""
+        hinges = tuple(map(Hinge.from_dict, self.hinges or ()))
+        return Articulation(np.array(self.keypoints), hinges)
 
     def load_static_landmarks(self) -> Array:
         """The points (M, 3) that no joint moves."""
@@ -118,6 +127,8 @@ class Manifest:
         self.load_rig()
         self.load_raw_rig()
         self.load_symmetry()
+        if any(hinge.keypoints[1] > len(self.keypoints) for hinge in self.articulation.hinges):
+            raise ValueError("a hinge moves more keypoints than there are")
         if self.num_corners > len(self.keypoints):
             raise ValueError(f"{self.num_corners} corners among {len(self.keypoints)} keypoints")
         end = 0
@@ -130,15 +141,7 @@ class Manifest:
         return self
 
 
-def copy_described(data: Path, out: Path) -> None:
-    """Copies the files that describe object, hand or scene of a dataset into the folder `out`."""
-    for kind in KINDS:
-        if exists(data / kind):
-            with file_errors(f"cannot copy {data / kind} to {out}"):
-                shutil.copytree(data / kind, out / kind, dirs_exist_ok=True)
-
-
-_OPTIONAL = ("symmetry", "hand", "scene", "landmarks", "statistics")
+_OPTIONAL = ("symmetry", "hand", "scene", "landmarks", "statistics", "hinges")
 """Keys that are left out of the file when they are None."""
 
 
@@ -169,11 +172,7 @@ def load_manifest(folder: str | Path) -> Manifest:
         )
     try:
         value = parse_json(data)
-        if value["schema"] != SCHEMA_VERSION:
-            raise ValueError(
-                f"it has schema {value['schema']!r}, this version reads {SCHEMA_VERSION}; "
-                "generate the dataset again"
-            )
+        check_schema(value["schema"], "it has schema")
         return _MANIFEST.validate_python(value)
     except INVALID_DATA as error:
         raise InputError(
@@ -231,6 +230,8 @@ def read_samples(folder: str | Path, manifest: Manifest, shard: Shard) -> Iterat
             raise InputError(f"{path} holds sample {label.index}, expected {expected}")
         if [(camera.name, camera.width, camera.height) for camera in label.cameras] != views:
             raise InputError(f"{path}: the cameras of sample {expected} are not {views}")
+        if len(label.hinges) != len(manifest.articulation.hinges):
+            raise InputError(f"{path}: sample {expected} and the manifest differ in their hinges")
         if (sample.masks is not None) != bool(manifest.config.get("masks")):
             raise InputError(
                 f"{path}: sample {expected} and the manifest differ in whether masks are stored"

@@ -71,7 +71,7 @@ class DatasetConfig:
     rig: str = "dactyl"
     """Camera rig: a shipped one by name, or a TOML file."""
     object: str = "block"
-    """The object in the hand: block, prism, or a TOML file."""
+    """The object in the hand: block, prism, face-cube, or a TOML file."""
     hand: str = DEFAULT_HAND
     """The hand: shadow, shadow-e3m5, allegro, leap, or a TOML file; none, with --scene."""
     scene: str = ""

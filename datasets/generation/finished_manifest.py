@@ -3,6 +3,7 @@
 import os
 
 from opendactyl.core.atomic_files import json_hash
+from opendactyl.datasets.format.label import schema_of
 from opendactyl.datasets.format.manifest import Manifest, Shard
 from opendactyl.datasets.format.shards import read_labels, shard_name
 from opendactyl.datasets.format.statistics import LabelStatistics
@@ -28,7 +29,7 @@ def finished_manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
         num_samples=config.num_samples,
         object=obj.name,
         keypoints=obj.keypoints.tolist(),
-        num_corners=len(obj.corners),
+        num_corners=obj.num_corners,
         rig=content["rig"],
         config=content,
         config_hash=json_hash(content),
@@ -40,6 +41,8 @@ def finished_manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
             **progress.versions,
         },
         repeats=REPEATS[config.renderer],
+        hinges=[part.hinge.to_dict() for part in obj.attached] or None,
+        schema=schema_of(len(obj.attached)),
         symmetry=None if obj.symmetry.is_trivial else obj.symmetry.to_dict(),
         landmarks=landmarks(hand, resolved.rig).tolist(),
         statistics=LabelStatistics.of(positions, resolved.rig),

@@ -117,7 +117,7 @@ def make_samples(
         images = renderer.render(state, appearance)
         cameras = renderer.cameras(appearance)
         pose = pose_matrix(state.position, state.quaternion)
-        corners = transform_points(pose, obj.corners)
+        corners = transform_points(pose, obj.articulation.at(state.hinges)[: obj.num_corners])
         label = Label(
             index=index,
             position=state.position,
@@ -129,5 +129,6 @@ def make_samples(
             corners=np.stack([camera.project(corners)[0] for camera in cameras]),
             visible_fraction=renderer.visible_fraction(),
             appearance=appearance.to_dict(),
+            hinges=state.hinges,
         )
         yield Sample(images, label, renderer.segment() if config.masks else None)

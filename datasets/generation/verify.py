@@ -45,7 +45,7 @@ def verify(folder: Path) -> list[str]:
 
 def _check(manifest: Manifest, label: Label, where: str) -> None:
     try:
-        label.check(np.array(manifest.keypoints[: manifest.num_corners]))
+        label.check(manifest.articulation.at(label.hinges)[: manifest.num_corners])
         Appearance.from_dict(label.appearance)
     except INVALID_DATA as error:
         raise InputError(f"{where}: invalid label of sample {label.index}: {error}") from error

@@ -20,7 +20,7 @@ from opendactyl.core.optional_files import exists
 from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
 from opendactyl.geometry.rig import Rig
 
-CACHE_VERSION = 4
+CACHE_VERSION = 5
 """Incremented when the content of the cache changes; older caches are rebuilt."""
 PER_VIEW = ("landmarks", "anchors", "visible_fraction")
 """Labels with a view axis."""
@@ -46,6 +46,8 @@ class CachedDataset:
     """(N, 3)."""
     quaternion: NDArray[np.float32]
     """(N, 4)."""
+    hinges: NDArray[np.float32]
+    """Angles of the object's hinges (N, H)."""
     landmarks: NDArray[np.float32]
     """True projections of the object's keypoints (N, V, K, 2), from 0 to 1 across the image."""
     anchors: NDArray[np.float32]
@@ -111,6 +113,7 @@ def open_dataset(
             else None,
             position=labels["position"],
             quaternion=labels["quaternion"],
+            hinges=labels["hinges"],
             **{name: labels[name][:, first] for name in PER_VIEW},
         )
 
@@ -159,12 +162,13 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
     shape = (count, views, size, size, 3)
     images = _new_array(cache / "images.tmp", shape)
     masks = _new_array(cache / "masks.tmp", shape[:-1]) if manifest.config.get("masks") else None
-    keypoints, symmetry = np.array(manifest.keypoints), manifest.load_symmetry()
+    articulation, symmetry = manifest.articulation, manifest.load_symmetry()
     static = manifest.load_static_landmarks()
     labels = {
         "position": np.zeros((count, 3), np.float32),
         "quaternion": np.zeros((count, 4), np.float32),
-        "landmarks": np.zeros((count, views, len(keypoints), 2), np.float32),
+        "hinges": np.zeros((count, len(articulation.hinges)), np.float32),
+        "landmarks": np.zeros((count, views, len(manifest.keypoints), 2), np.float32),
         "anchors": np.zeros((count, views, len(static), 2), np.float32),
         "visible_fraction": np.zeros((count, views), np.float32),
     }
@@ -181,8 +185,9 @@ def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
                     masks[i] = _resized(sample.masks, size, Image.Resampling.NEAREST)
                 labels["position"][i] = label.position
                 labels["quaternion"][i] = label.quaternion
+                labels["hinges"][i] = label.hinges
                 labels["visible_fraction"][i] = label.visible_fraction
-                labels["landmarks"][i] = np.nan_to_num(label.project(keypoints))
+                labels["landmarks"][i] = np.nan_to_num(label.project(articulation.at(label.hinges)))
                 labels["anchors"][i] = label.project_fixed(static)
                 bar.update()
     for name, array in (("masks", masks), ("images", images)):

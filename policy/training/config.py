@@ -56,7 +56,7 @@ class PolicyConfig:
     """Physics and observation randomization: none, dactyl, dactyl-loguniform, wide, vision, a TOML
     file, or automatic with the constants for a few cores (adr) or those of D19 (adr-d19)."""
     object: str = "block"
-    """The object in the hand: block, prism, or a TOML file."""
+    """The object in the hand: block, prism, face-cube, or a TOML file."""
     hand: str = "shadow"
     """The hand: shadow, shadow-e3m5, allegro, leap, or a TOML file."""
     layout: str = "default"

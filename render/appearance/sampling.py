@@ -48,7 +48,7 @@ def sample_appearance(
             gloss=_uniform(rng, config.hand_gloss),
         ),
         faces=tuple(_face(rng, config, rgb) for rgb in obj.colours),
-        letters=tuple(_letter(rng, config) for _ in obj.faces),
+        letters=tuple(_letter(rng, config) for _ in obj.all_faces),
         floor=_backdrop(rng, config, FLOOR_RGB),
         wall=_backdrop(rng, config, WALL_RGB),
         distractors=tuple(_distractor(rng) for _ in range(count)),

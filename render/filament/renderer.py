@@ -21,9 +21,11 @@ from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.base import (
     MAX_FRAMEBUFFER,
     OBJECT,
+    body_numbers,
     geom_classes,
     mask_ratio,
     outside_frames,
+    shown_alone,
 )
 from opendactyl.render.filament.scene import FilamentScene
 from opendactyl.render.scene import FAR, NEAR, apply_appearance, build_render_scene, true_cameras
@@ -134,11 +136,16 @@ class FilamentRenderer:
         """The classes (V, H, W) of the last rendered frame: 0 background, 1 hand, 2 object."""
         return self._classes[self._ids()]
 
-    def unoccluded_mask(self) -> NDArray[np.bool_]:
-        """Mask (V, H, W) of the object in the last rendered frame, without occluders."""
+    def segment_bodies(self) -> NDArray[np.uint8]:
+        """The object's bodies (V, H, W) in the last rendered frame, from 1; 0 is all else."""
+        return body_numbers(self.render_scene.scene)[self._ids()]
+
+    def unoccluded_mask(self, body: int | None = None) -> NDArray[np.bool_]:
+        """Mask (V, H, W) of the object, or of one of its bodies, without occluders."""
         self._check_open()
-        self._filament_scene.show(self._data, [OBJECT_GROUP])
-        mask = self._classes[self._ids()] == OBJECT
+        with shown_alone(self.render_scene.scene, self._data, body):
+            self._filament_scene.show(self._data, [OBJECT_GROUP])
+            mask = self._classes[self._ids()] == OBJECT
         self._filament_scene.show(self._data, [0, HAND_GROUP, OBJECT_GROUP])
         return mask
 

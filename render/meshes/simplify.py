@@ -11,6 +11,7 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.render.meshes.visibility import visible_from_outside, visible_from_rig
 from opendactyl.sim.hands.model import is_visual_only
 from opendactyl.sim.hands.spec import HandSpec
+from opendactyl.sim.object_geoms import CORE
 
 KEEP = 0.4
 """Target fraction of a mesh's faces; a mesh keeps more where the error would be too large."""
@@ -92,9 +93,9 @@ def reduce_shadow_casters(spec: mujoco.MjSpec) -> None:
     The walls cast no visible shadow, the object's core casts that of its faces, and thin boxes at
     small distances cause speckles (shadow acne).
     """
-    has_core = any(geom.name == "object:core" for geom in spec.geoms)
+    with_core = {geom.parent.name for geom in spec.geoms if geom.name.startswith(CORE)}
     covers = ("object:face", "object:letter", "object:surface")
     for geom in spec.geoms:
-        on_object = has_core and geom.name.startswith(covers)
+        on_object = geom.name.startswith(covers) and geom.parent.name in with_core
         if on_object or geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             geom.castshadow = False

@@ -16,9 +16,11 @@ from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.base import (
     MAX_FRAMEBUFFER,
     OBJECT,
+    body_numbers,
     geom_classes,
     mask_ratio,
     outside_frames,
+    shown_alone,
 )
 from opendactyl.render.opengl.context import open_context
 from opendactyl.render.scene import apply_appearance, build_render_scene, true_cameras
@@ -114,9 +116,14 @@ class ClassicRenderer:
         """Ratio (V,) of the object's visible pixels to those of its unoccluded mask."""
         return mask_ratio(self.segment(), self.unoccluded_mask())
 
-    def unoccluded_mask(self) -> NDArray[np.bool_]:
-        """Mask (V, H, W) of the object in the last rendered frame, without occluders."""
-        return self._classes[self._ids(hide_hand=True)] == OBJECT
+    def segment_bodies(self) -> NDArray[np.uint8]:
+        """The object's bodies (V, H, W) in the last rendered frame, from 1; 0 is all else."""
+        return body_numbers(self.render_scene.scene)[self._ids(hide_hand=False)]
+
+    def unoccluded_mask(self, body: int | None = None) -> NDArray[np.bool_]:
+        """Mask (V, H, W) of the object, or of one of its bodies, without occluders."""
+        with shown_alone(self.render_scene.scene, self._data, body):
+            return self._classes[self._ids(hide_hand=True)] == OBJECT
 
     def depth(self) -> NDArray[np.float32]:
         """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""

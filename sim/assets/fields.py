@@ -114,6 +114,12 @@ class Fields:
         x, y, z = self.numbers(key, 3, "three numbers")
         return x, y, z
 
+    def not_negative(self, key: str, default: float) -> float:
+        """A number that is zero or positive."""
+        if self.number(key, default) < 0:
+            raise self.wrong(key, "zero or a positive number")
+        return self.number(key, default)
+
     def names(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """A list of texts; without a default it has one at least, and none twice."""
         value = self._table.get(key)
@@ -131,6 +137,13 @@ class Fields:
         if value is not None and not isinstance(value, dict):
             raise self.wrong(key, f"a table [{key}] with {', '.join(known)}")
         return Fields(value or {}, f"{self.where}, {key}", known)
+
+    def tables(self, key: str) -> list[dict[str, Any]]:
+        """The tables [[key]]; none where they are absent."""
+        value = self._table.get(key) or []
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise self.wrong(key, f"tables [[{key}]]")
+        return value
 
     def pose(self) -> Pose:
         """The keys `position` and `quaternion`, which need not be normalised."""

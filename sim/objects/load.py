@@ -1,33 +1,31 @@
 """Reads the TOML file of an object."""
 
-import re
-import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from opendactyl.core.errors import InputError, file_error
+from opendactyl.geometry.articulation import Hinge
 from opendactyl.geometry.rotation import Array, quat_from_axis_angle, quat_rotate
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
-from opendactyl.sim.assets.fields import Fields, is_vector
-from opendactyl.sim.objects.mesh_object import MESH_KEYS, mesh_shape
-from opendactyl.sim.objects.points import distances_to_surface, farthest_points
-from opendactyl.sim.objects.solids import FACE_KEYS, SHAPES, mass_of
+from opendactyl.sim.assets.fields import Fields, read_toml
+from opendactyl.sim.objects.body import NAME, NAME_FORM, body_values, fields_of_shape
+from opendactyl.sim.objects.points import distances_to_surface
 from opendactyl.sim.objects.source_files import Reader
-from opendactyl.sim.objects.spec import ObjectSpec
+from opendactyl.sim.objects.spec import ObjectSpec, Part
 
-COMMON_KEYS = ("name", "shape", "unit", "mass", "density", "friction", "rgb", "keypoints",
-               "symmetry")  # fmt: skip
+OBJECT_KEYS = ("unit", "symmetry", "part")
+PART_KEYS = ("position", "hinge")
+HINGE_KEYS = ("axis", "anchor", "limits", "rest", "damping", "friction")
 UNITS = {"m": 1.0, "mm": 1e-3}
-KEYPOINTS = 16
-"""Default number of keypoints of a cylinder or mesh."""
-LARGEST, SMALLEST = 1.0, 0.002
-"""Lengths in metres beyond which an object is taken to have the wrong unit."""
+DAMPING, FRICTION = 2e-4, 1e-3
+"""Default damping (N m s/rad) and dry friction (N m) of a hinge."""
+OFF_AXIS = 1e-3
+"""Distance in metres from a hinge's axis that a keypoint of its part must exceed."""
 SYMMETRY_TOLERANCE = 0.01
 """Largest distance from a rotated vertex to the surface, as a fraction of the diameter."""
 CHECKED_SPINS, CHECKED_VERTICES = 7, 2000
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def load_object(path: Path) -> ObjectSpec:
@@ -37,80 +35,79 @@ def load_object(path: Path) -> ObjectSpec:
         InputError: a file is missing, or a value is wrong or inconsistent.
         EnvironmentFailure: the disk failed.
     """
-    table = _read(path)
-    where = f"object {path}"
-    shape = Fields(table, where, tuple(table)).choice("shape", (*SHAPES, "mesh"))
-    own = MESH_KEYS if shape == "mesh" else (*SHAPES[shape][1], "face")
-    fields = Fields(table, where, (*COMMON_KEYS, *own))
-    name = fields.text("name", path.stem)
-    if not _NAME.fullmatch(name):
-        raise fields.wrong("name", "letters, digits, _ and -, since it names files")
-    unit = UNITS[fields.choice("unit", UNITS, "m")]
+    table = read_toml(path, "object")
     reader = Reader(path)
+    fields = fields_of_shape(table, f"object {path}", OBJECT_KEYS)
+    name = fields.text("name", path.stem)
+    if not NAME.fullmatch(name):
+        raise fields.wrong("name", NAME_FORM)
+    unit = UNITS[fields.choice("unit", UNITS, "m")]
     reader.add(path, f"{name}.toml")
-    if shape == "mesh":
-        values = mesh_shape(fields, unit, reader)
-    else:
-        values = _solid(fields, unit, shape, reader)
-    values |= {"friction": _friction(fields), "symmetry": _symmetry(fields)}
-    offset, scale = values.pop("placement")
-    triangles = ObjectSpec(name=name, **{"corners": np.empty((0, 3)), **values}).triangles
-    _check_size(triangles, fields)
-    if "keypoints" in fields or shape in ("cylinder", "mesh"):
-        corners = _keypoints(fields, triangles, offset, scale)
-        values |= {"corners": corners, "has_own_keypoints": True}
-    _check_symmetry(values["symmetry"], triangles, fields)
-    return ObjectSpec(name=name, **values, files=reader.files())
+    values = body_values(fields, unit, reader)
+    symmetry = _symmetry(fields)
+    body = ObjectSpec(name=name, **values, symmetry=symmetry)
+    _check_symmetry(symmetry, body.triangles, fields)
+    return replace(body, attached=_attached(body, fields, unit, reader), files=reader.files())
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise file_error(f"cannot read the object {path}", error, "correct --object") from error
-    except ValueError as error:
-        raise InputError(f"object {path} is not valid TOML ({error})") from error
+def _attached(body: ObjectSpec, fields: Fields, unit: float, reader: Reader) -> tuple[Part, ...]:
+    """The parts of an articulated object."""
+    tables = fields.tables("part")
+    if tables and not body.symmetry.is_trivial:
+        raise fields.error("an object with parts cannot have a symmetry; remove [symmetry]")
+    found, first = [], len(body.keypoints)
+    for number, table in enumerate(tables):
+        part = _part(table, f"{fields.where}, part {number + 1}", first, unit, reader)
+        if part.body.name in (body.name, *(other.body.name for other in found)):
+            raise fields.error(f"two parts are named {part.body.name!r}; rename one")
+        first = part.hinge.keypoints[1]
+        found.append(part)
+    return tuple(found)
 
 
-def _solid(fields: Fields, unit: float, name: str, reader: Reader) -> dict[str, Any]:
-    """The values of `ObjectSpec` for a box, prism or cylinder, and `placement` as of a mesh."""
-    entries = fields.get("face") or []
-    if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-        raise fields.wrong("face", "tables [[face]]")
-    tables = [
-        Fields(entry, f"{fields.where}, face {n + 1}", FACE_KEYS) for n, entry in enumerate(entries)
-    ]
-    shape = SHAPES[name][0](fields, unit, tables, reader.texture)
-    mass = mass_of(fields, shape.area, shape.length)
-    radius_length = None
-    if name == "cylinder":
-        radius_length = (float(shape.corners[:, 0].max()), shape.length / 2)
-    return {"mass": mass, "corners": shape.corners, "faces": shape.faces,
-            "surfaces": shape.surfaces, "is_box": name == "box", "cylinder": radius_length,
-            "outline": shape.corners, "placement": (np.zeros(3), unit)}  # fmt: skip
+def _part(table: dict[str, Any], where: str, first: int, unit: float, reader: Reader) -> Part:
+    """A part whose keypoints follow the `first` ones of the object."""
+    fields = fields_of_shape(table, where, PART_KEYS)
+    name = fields.text("name")
+    if not NAME.fullmatch(name):
+        raise fields.wrong("name", NAME_FORM)
+    body = ObjectSpec(name=name, **body_values(fields, unit, reader))
+    position = unit * np.array(fields.triple("position", (0.0, 0.0, 0.0)))
+    own = fields.table("hinge", HINGE_KEYS)
+    direction, form = np.array(own.triple("axis")), "three numbers, not all zero"
+    if not direction.any():
+        raise own.wrong("axis", form)
+    axis = direction / np.linalg.norm(direction)
+    anchor = unit * np.array(own.triple("anchor")) if "anchor" in own else position
+    arms = np.cross(body.keypoints + position - anchor, axis)
+    if np.linalg.norm(arms, axis=1).max() < OFF_AXIS:
+        raise fields.error(
+            "its keypoints lie on the axis of its hinge, so that they do not show its angle; "
+            "give keypoints beside the axis"
+        )
+    limits, rest = _limits(own)
+    hinge = Hinge(name, tuple(axis.tolist()), tuple(anchor.tolist()),
+                  (first, first + len(body.keypoints)), limits, rest)  # fmt: skip
+    return Part(body, position, hinge, own.not_negative("damping", DAMPING),
+                own.not_negative("friction", FRICTION))  # fmt: skip
 
 
-def _keypoints(fields: Fields, triangles: Array, offset: Array, scale: float) -> Array:
-    """The given keypoints, in the coordinates of the file, or the farthest points."""
-    given = fields.get("keypoints")
-    if not isinstance(given, list):
-        return farthest_points(triangles, fields.count("keypoints", 4, 64, KEYPOINTS))
-    if not 4 <= len(given) <= 64 or not all(is_vector(point, 3) for point in given):
-        raise fields.wrong("keypoints", "4 to 64 points [x, y, z], or their number")
-    return (np.array(given, dtype=np.float64) - offset) * scale
-
-
-def _friction(fields: Fields) -> tuple[float, ...] | None:
-    value = fields.get("friction")
-    if value is None:
-        return None
-    if isinstance(value, list):
-        form = "one number, or three: sliding, torsional, rolling"
-        numbers = fields.numbers("friction", 3, form)
-        if min(numbers) < 0:
-            raise fields.wrong("friction", form)
-        return numbers
-    return (fields.positive("friction"),)
+def _limits(fields: Fields) -> tuple[tuple[float, float] | None, float]:
+    """Limits and resting angle in radians."""
+    rest = fields.number("rest", 0.0)
+    if "limits" not in fields:
+        return None, float(np.deg2rad(rest))
+    form = "two angles from -180 to 180 degrees, the lower one first"
+    low, high = fields.numbers("limits", 2, form)
+    if not -180 <= low < high <= 180:
+        raise fields.wrong("limits", form)
+    if not low <= rest <= high:
+        raise fields.error(
+            f"rest is {rest:g} degrees, outside of the limits from {low:g} to {high:g} degrees; "
+            "correct rest or limits"
+        )
+    low, high, rest = np.deg2rad([low, high, rest]).tolist()
+    return (low, high), rest
 
 
 def _symmetry(fields: Fields) -> SymmetryGroup:
@@ -134,18 +131,6 @@ def _symmetry(fields: Fields) -> SymmetryGroup:
         return SymmetryGroup.generated(np.array(generators).reshape(-1, 4), axis)
     except ValueError as error:
         raise group.error(f"{error}; correct axis or rotations") from error
-
-
-def _check_size(triangles: Array, fields: Fields) -> None:
-    extent = float(np.ptp(triangles.reshape(-1, 3), axis=0).max())
-    unit = fields.get("unit") or "m"
-    other = "mm" if unit == "m" else "m"
-    if extent > LARGEST or extent < SMALLEST:
-        size = f"{extent:.3g} m" if extent > LARGEST else f"{1000 * extent:.3g} mm"
-        raise fields.error(
-            f'the object is {size} long with unit = "{unit}"; if its lengths are in {other}, write '
-            f'unit = "{other}", or correct its size'
-        )
 
 
 def _check_symmetry(group: SymmetryGroup, triangles: Array, fields: Fields) -> None:

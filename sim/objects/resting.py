@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from opendactyl.geometry.rotation import Array, matrix_to_quat
+from opendactyl.geometry.transforms import transform_points
 from opendactyl.sim.objects.points import hull_triangles
-from opendactyl.sim.objects.spec import ObjectSpec
+from opendactyl.sim.objects.spec import Angles, ObjectSpec
 
 _SAME_PLANE = 1e-4
 """Facets whose normals and distances differ by less are one face (radians, metres)."""
@@ -23,10 +24,10 @@ class Rests(NamedTuple):
     """Fractions (N,) of the directions from the centre of mass that meet the face."""
 
 
-def rests(obj: ObjectSpec) -> Rests:
-    """The faces whose interior is below the centre of mass."""
-    centre = np.zeros(3) if obj.solid is None else obj.solid.centre_of_mass
-    triangles = hull_triangles(obj.hull_points) - centre
+def rests(obj: ObjectSpec, hinges: Angles = ()) -> Rests:
+    """The faces whose interior is below the centre of mass, at angles (H,) of the hinges."""
+    centre = _centre_of_mass(obj, hinges)
+    triangles = hull_triangles(obj.points_at(hinges)) - centre
     normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     planes = np.column_stack([normals, np.einsum("ti,ti->t", normals, triangles[:, 0])])
@@ -41,6 +42,17 @@ def rests(obj: ObjectSpec) -> Rests:
             heights.append(distance + centre @ normal)
             weights.append(_solid_angle(triangles[members]))
     return Rests(np.array(quaternions), np.array(heights), np.array(weights) / np.sum(weights))
+
+
+def _centre_of_mass(obj: ObjectSpec, hinges: Angles) -> Array:
+    """The centre of mass (3,) of all bodies."""
+    own = [np.zeros(3) if b.solid is None else b.solid.centre_of_mass for b in obj.bodies]
+    mass = np.array([body.mass for body in obj.bodies])
+    placed = [
+        transform_points(pose, point[None])[0]
+        for pose, point in zip(obj.poses(hinges), own, strict=True)
+    ]
+    return mass @ placed / mass.sum()
 
 
 def _holds(triangles: Array, point: Array, normal: Array) -> bool:

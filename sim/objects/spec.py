@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.geometry.articulation import Articulation, Hinge
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
+from opendactyl.geometry.transforms import transform_points
 from opendactyl.sim.assets.source_files import Kind, SourceFiles
 from opendactyl.sim.objects.points import enclosing_planes, hull_triangles
 
 Rgb = tuple[float, float, float]
 WHITE: Rgb = (1.0, 1.0, 1.0)
+Angles = Array | tuple[()]
+"""Angles (H,) of hinges in radians; those of a rigid object are ()."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +87,12 @@ class Solid:
 
 @dataclass(frozen=True, eq=False)
 class ObjectSpec:
-    """An object."""
+    """An object: a rigid body, to which hinges may join others."""
 
     name: str
     """Name of the object."""
     mass: float
-    """Mass in kilograms."""
+    """Mass in kilograms, without that of attached parts."""
     corners: Array
     """Vertices (K, 3) of a box or prism in the object frame, in metres; of other objects, and of
     those with given keypoints, their keypoints. Labels depend on their order."""
@@ -111,6 +115,8 @@ class ObjectSpec:
     """Sliding, torsional and rolling friction; None: MuJoCo's default."""
     symmetry: SymmetryGroup = NO_SYMMETRY
     """Rotations that do not change the object's appearance."""
+    attached: "tuple[Part, ...]" = ()
+    """Parts that hinges join to the body; none for a rigid object."""
     files: SourceFiles | None = None
     """Where it was read from; None for a shipped object."""
     kind: Kind = field(default="object", init=False)
@@ -127,19 +133,19 @@ class ObjectSpec:
 
     @cached_property
     def half_extent(self) -> Array:
-        """Half the side lengths (3,) of the bounding box around the origin, in metres."""
+        """Half the side lengths (3,) of the body's bounding box around the origin, in metres."""
         return np.abs(self.hull_points).max(axis=0)
 
     @cached_property
     def hull_points(self) -> Array:
-        """Points (N, 3) with the convex hull of the object, in metres."""
+        """Points (N, 3) with the convex hull of the body, in metres."""
         if self.solid is not None:
             return np.concatenate([surface.vertices for surface in self.surfaces])
         return self.corners if self.outline is None else self.outline
 
     @cached_property
     def triangles(self) -> Array:
-        """The triangles (T, 3, 3) of the surface, counter-clockwise from outside, in metres."""
+        """The triangles (T, 3, 3) of the body's surface, counter-clockwise from outside."""
         if self.solid is not None:
             return np.concatenate([surface.corners for surface in self.surfaces])
         return hull_triangles(self.hull_points)
@@ -160,15 +166,79 @@ class ObjectSpec:
 
     @property
     def keypoints(self) -> Array:
-        """Corners, then face centres (K + F, 3) in the object frame, in metres."""
-        if self.has_own_keypoints:
-            return self.corners
-        return np.concatenate([self.corners, self.face_centres])
+        """Corners, then face centres (K + F, 3) in the object frame, in metres.
+
+        Those of attached parts follow, at angle zero.
+        """
+        own = self.corners
+        if not self.has_own_keypoints:
+            own = np.concatenate([own, self.face_centres])
+        return np.concatenate([own, *(p.body.keypoints + p.position for p in self.attached)])
+
+    @property
+    def num_corners(self) -> int:
+        """The number of first keypoints whose projections are in a label: all, if parts move."""
+        return len(self.keypoints if self.attached else self.corners)
+
+    @cached_property
+    def articulation(self) -> Articulation:
+        """The keypoints, and the hinges that move them."""
+        return Articulation(self.keypoints, tuple(part.hinge for part in self.attached))
+
+    @property
+    def bodies(self) -> "tuple[ObjectSpec, ...]":
+        """The body and those of the attached parts."""
+        return (self, *(part.body for part in self.attached))
+
+    def poses(self, angles: Angles) -> list[Array]:
+        """object_from_body (4, 4) of each of the `bodies`, at angles (H,) of the hinges."""
+        return [np.eye(4), *(part.pose(a) for part, a in zip(self.attached, angles, strict=True))]
+
+    def triangles_at(self, angles: Angles) -> Array:
+        """The triangles (T, 3, 3) of the whole surface at angles (H,), object frame."""
+        pairs = zip(self.poses(angles), self.bodies, strict=True)
+        return np.concatenate([transform_points(pose, body.triangles) for pose, body in pairs])
+
+    def points_at(self, angles: Angles) -> Array:
+        """Points (N, 3) with the convex hull of the object at angles (H,), object frame."""
+        return self.triangles_at(angles).reshape(-1, 3) if self.attached else self.hull_points
+
+    @cached_property
+    def reach(self) -> Array:
+        """Half the side lengths (3,) of the box that holds the object at rest, in metres."""
+        return np.abs(self.points_at(self.articulation.rest)).max(axis=0)
+
+    @property
+    def all_faces(self) -> tuple[Face, ...]:
+        """The faces of all bodies."""
+        return tuple(face for body in self.bodies for face in body.faces)
 
     @property
     def colours(self) -> tuple[Rgb, ...]:
-        """Nominal colours of the faces, then of the surfaces: what an appearance randomizes."""
-        return tuple(part.rgb for part in (*self.faces, *self.surfaces))
+        """Nominal colours of all faces, then of all surfaces: what an appearance randomizes."""
+        surfaces = [surface for body in self.bodies for surface in body.surfaces]
+        return tuple(element.rgb for element in (*self.all_faces, *surfaces))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A body that a hinge joins to the object."""
+
+    body: ObjectSpec
+    """The part, in a frame that is parallel to the object's at angle zero."""
+    position: Array
+    """Origin (3,) of that frame in the object frame, in metres."""
+    hinge: Hinge
+    damping: float
+    """Damping of the hinge in N m s/rad."""
+    friction: float
+    """Dry friction of the hinge in N m."""
+
+    def pose(self, angle: float) -> Array:
+        """object_from_part (4, 4)."""
+        pose = self.hinge.pose(angle)
+        pose[:3, 3] += pose[:3, :3] @ self.position
+        return pose
 
 
 def face_frame(centre: Array, up: Array) -> Array:

@@ -40,6 +40,6 @@ def test_show_knows_shipped_objects_and_refuses_others(capsys, tmp_path):
     status, text, _ = run(capsys, "object", "show", "prism", "--out", out)
     assert status == 0 and "symmetry    none" in text and "67.1 g" in text
     status, _, error = run(capsys, "object", "show", "cube", "--out", out)
-    assert status == 2 and error.count("\n") == 1 and "one of block, prism" in error
+    assert status == 2 and error.count("\n") == 1 and "one of block, face-cube, prism" in error
     status, _, error = run(capsys, "object", "paint")
     assert status == 2 and "use object show" in error
