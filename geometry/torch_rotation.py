@@ -70,20 +70,19 @@ def matrix_from_6d(v: Tensor) -> Tensor:
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
 
 
-def orthogonalize(v: Tensor, squarings: int = 12) -> Tensor:
+def orthogonalize(v: Tensor) -> Tensor:
     """The rotations (..., 3, 3) nearest to 3×3 matrices (..., 9) in row-major order, without SVD.
 
     ONNX has no SVD. The rotation's quaternion is the eigenvector of the largest eigenvalue of
-    Davenport's symmetric 4×4 matrix, found by repeated squaring. Unlike Newton-Schulz iteration on
-    the 3×3 matrix, this needs no special case for negative determinants.
+    Davenport's symmetric 4×4 matrix, found from a power of the matrix. Unlike Newton-Schulz
+    iteration on the 3×3 matrix, this needs no special case for negative determinants.
     """
     v = v.float()
     v = v / torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp_min(1e-12)
     # Shifted to be positive definite: the eigenvalues lie in [-sqrt(3), sqrt(3)].
     k = _davenport(v.unflatten(-1, (3, 3))) + 1.8 * torch.eye(4).to(v)
-    for _ in range(squarings):
-        k = k / k.abs().amax(dim=(-2, -1), keepdim=True)
-        k = k @ k
+    for _ in range(4):
+        k = torch.linalg.matrix_power(k / k.amax(dim=(-2, -1), keepdim=True), 8)
     # All columns are now multiples of the eigenvector; the longest is the most accurate.
     longest = (k * k).sum(dim=-2).argmax(dim=-1)
     q = k.gather(-1, longest[..., None, None].expand(*k.shape[:-1], 1))[..., 0]

@@ -15,12 +15,13 @@ from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, st
 from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
 from opendactyl.models.pose.priors import FORMER, PosePriors, PositionPrior
 from opendactyl.models.pose.refinement import (
-    normalized_intrinsics,
+    projection_matrices,
     refine,
     split_covariance,
     stabilize,
 )
 from opendactyl.models.pose.triangulation import align, triangulate
+from opendactyl.models.precision import without_autocast
 
 PRIOR_ROTATION = 1.0
 """Standard deviation of the aligned rotation as a prior of Gauss-Newton, in radians. Wide, as is
@@ -63,17 +64,15 @@ class KeypointNetwork(nn.Module):
         """Poses from images uint8 (B, V, H, W, 3), nominal K (V, 3, 3), extrinsics (V, 4, 4)."""
         batch, size = images.shape[0], images.shape[2]
         maps, context = self.tower(standardize(images))
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images.device):
             keypoints, peaks = self.softmax(maps.float())
             features = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
             log_std = self.certainty(features).clamp(MIN_LOG_STD, MAX_LOG_STD)
             keypoints, log_std = (x.unflatten(0, (batch, -1)) for x in (keypoints, log_std))
-            cameras = (normalized_intrinsics(intrinsics, size), cam_from_hand)
+            cameras = projection_matrices(intrinsics, cam_from_hand, size)
             return self._solve(keypoints, log_std, cameras)
 
-    def _solve(
-        self, keypoints: Tensor, log_std: Tensor, cameras: tuple[Tensor, Tensor]
-    ) -> PoseOutput:
+    def _solve(self, keypoints: Tensor, log_std: Tensor, cameras: Tensor) -> PoseOutput:
         observations = stabilize(keypoints, log_std, self.points, self.anchors, cameras)
         reach = self.prior.reach
         triangulated, certainty = triangulate(observations, self.prior.centre, reach)

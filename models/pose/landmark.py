@@ -16,11 +16,12 @@ from opendactyl.models.pose.heads import PoseHead
 from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
 from opendactyl.models.pose.priors import FORMER, PosePriors
 from opendactyl.models.pose.refinement import (
-    normalized_intrinsics,
+    projection_matrices,
     refine,
     split_covariance,
     stabilize,
 )
+from opendactyl.models.precision import without_autocast
 
 FREE = 24
 """Landmarks without supervision."""
@@ -65,7 +66,7 @@ class LandmarkNetwork(nn.Module):
         # Not len(): the exported network takes any batch size.
         batch, size = images.shape[0], images.shape[2]
         maps, context = self.tower(standardize(images))
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images.device):
             keypoints, peaks = self.softmax(maps.float())
             confidence = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
             log_std = self.certainty(confidence).clamp(MIN_LOG_STD, MAX_LOG_STD)
@@ -73,7 +74,7 @@ class LandmarkNetwork(nn.Module):
             fused = self.fuse(features.reshape(batch, -1))
             keypoints = keypoints.unflatten(0, (batch, -1))[:, :, : self.supervised]
             log_std = log_std.unflatten(0, (batch, -1))
-            cameras = (normalized_intrinsics(intrinsics, size), cam_from_hand)
+            cameras = projection_matrices(intrinsics, cam_from_hand, size)
             observations = stabilize(keypoints, log_std, self.points, self.anchors, cameras)
             initial = self.head(fused)
             position, rotation, covariance = refine(

@@ -18,17 +18,20 @@ def cayley_rotation(w: Tensor) -> Tensor:
 
 def invert_3x3(m: Tensor) -> Tensor:
     """Inverses of matrices (..., 3, 3), by the adjugate."""
-    second, third = (torch.roll(m, -number, dims=-2) for number in (1, 2))
-    cofactors = torch.linalg.cross(second, third)
-    return cofactors.mT / (m * cofactors)[..., :1, :].sum(dim=-1, keepdim=True)
+    m = torch.cat([m, m[..., :2, :]], dim=-2)
+    m = torch.cat([m, m[..., :2]], dim=-1)  # Its minors of neighbouring rows are the cofactors.
+    upper, lower = m[..., 1:4, :], m[..., 2:5, :]
+    cofactors = upper[..., 1:4] * lower[..., 2:5] - upper[..., 2:5] * lower[..., 1:4]
+    determinant = (m[..., :1, :3] * cofactors[..., :1, :]).sum(dim=-1, keepdim=True)
+    return cofactors.mT / determinant
 
 
 def invert_6x6(m: Tensor) -> Tensor:
-    """Inverses of symmetric positive definite matrices (..., 6, 6), by 3×3 blocks."""
-    a, b, d = m[..., :3, :3], m[..., :3, 3:], m[..., 3:, 3:]
-    a_inverse = invert_3x3(a)
-    ab = a_inverse @ b
-    schur = invert_3x3(d - b.mT @ ab)
-    upper = torch.cat([a_inverse + ab @ schur @ ab.mT, -ab @ schur], dim=-1)
-    lower = torch.cat([-(ab @ schur).mT, schur], dim=-1)
-    return torch.cat([upper, lower], dim=-2)
+    """Inverses of symmetric positive definite matrices (B, 6, 6), by 3×3 blocks."""
+    upper, lower = m[:, :3], m[:, 3:]
+    a_inverse, b = invert_3x3(upper[..., :3]), upper[..., 3:]
+    ab = torch.bmm(a_inverse, b)
+    schur = invert_3x3(lower[..., 3:] - torch.bmm(b.mT, ab))
+    corner = torch.bmm(ab, schur)
+    above = torch.cat([a_inverse + torch.bmm(corner, ab.mT), -corner], dim=-1)
+    return torch.cat([above, torch.cat([-corner.mT, schur], dim=-1)], dim=-2)

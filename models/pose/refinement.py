@@ -34,10 +34,8 @@ class Observations:
     """Inverse variances (B, V, K) of the image points."""
     points: Tensor
     """Keypoints of the object (K, 3), in metres, object frame."""
-    intrinsics: Tensor
-    """Nominal K for normalised image points (V, 3, 3)."""
-    cam_from_hand: Tensor
-    """Nominal extrinsics (V, 4, 4)."""
+    cameras: Tensor
+    """Projection matrices (V, 3, 4) of the nominal cameras, from hand frame to image points."""
 
 
 def stabilize(
@@ -45,7 +43,7 @@ def stabilize(
     log_std: Tensor,
     points: Tensor,
     anchors: Tensor,
-    cameras: tuple[Tensor, Tensor],
+    cameras: Tensor,
 ) -> Observations:
     """Observations of the object's keypoints, corrected for camera jitter by the anchors.
 
@@ -56,17 +54,17 @@ def stabilize(
         log_std: their log standard deviations (B, V, K + M).
         points: keypoints of the object (K, 3), in metres, object frame.
         anchors: points (M, 3) fixed in the hand frame.
-        cameras: nominal intrinsics for normalised image points (V, 3, 3) and extrinsics (V, 4, 4).
+        cameras: projection matrices (V, 3, 4) of the nominal cameras.
     """
     count, weight = len(points), torch.exp(-2 * log_std)
     if not len(anchors):
-        return Observations(keypoints, weight, points, *cameras)
-    (nominal,), _ = project(anchors[None], *cameras)
+        return Observations(keypoints, weight, points, cameras)
+    (nominal,), _ = project(anchors[None], cameras)
     inside = ((nominal > 0) & (nominal < 1)).all(dim=-1)
     corrected = undo_jitter(
         keypoints[:, :, count:], nominal, weight[:, :, count:] * inside, keypoints[:, :, :count]
     )
-    return Observations(corrected, weight[:, :, :count], points, *cameras)
+    return Observations(corrected, weight[:, :, :count], points, cameras)
 
 
 def split_covariance(covariance: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,23 +91,28 @@ def split_covariance(covariance: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]
     return log_std, relative * (scale[:, :, None] * scale[:, None, :])
 
 
-def normalized_intrinsics(intrinsics: Tensor, size: int) -> Tensor:
-    """Intrinsics (V, 3, 3) for normalised image points, from those for pixels of `size`² images."""
+def projection_matrices(intrinsics: Tensor, cam_from_hand: Tensor, size: int) -> Tensor:
+    """Matrices (V, 3, 4) that project points of the hand frame to normalised image points.
+
+    Args:
+        intrinsics: K (V, 3, 3) for pixels of `size`² images.
+        cam_from_hand: extrinsics (V, 4, 4).
+        size: width and height of the images.
+    """
     scale = torch.tensor([size, size, 1.0], device=intrinsics.device)
-    return intrinsics / scale[:, None]
+    return intrinsics / scale[:, None] @ cam_from_hand[:, :3]
 
 
-def project(points: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> tuple[Tensor, Tensor]:
-    """Projects points of the hand frame (B, K, 3).
+def project(points: Tensor, cameras: Tensor) -> tuple[Tensor, Tensor]:
+    """Projects points of the hand frame (B, K, 3) by projection matrices (V, 3, 4).
 
     Returns:
         Normalised image points (B, V, K, 2), and their derivatives (B, V, K, 2, 3) with respect
         to the points.
     """
-    rotation, offset = cam_from_hand[:, :3, :3], cam_from_hand[:, :3, 3]
-    matrix = intrinsics @ rotation  # (V, 3, 3)
-    offset = (intrinsics @ offset[..., None])[..., 0]  # (V, 3)
-    homogeneous = torch.einsum("vij,bkj->bvki", matrix, points) + offset[:, None]
+    matrix = cameras[..., :3]
+    products = (points @ matrix.flatten(0, 1).T).unflatten(-1, (-1, 3))
+    homogeneous = products.transpose(1, 2) + cameras[:, None, :, 3]  # (B, V, K, 3)
     depth = homogeneous[..., 2:].clamp_min(1e-3)
     image_points = homogeneous[..., :2] / depth
     rows, last = matrix[:, None, :2], matrix[:, None, 2:]
@@ -173,40 +176,32 @@ def refine(
         independent with the given variances.
     """
     initial_position, initial_rotation = position, rotation
-    prior = torch.cat(
-        [(precision[:, :1] * UNIT**2).expand(-1, 3), precision[:, 1:].expand(-1, 3)], dim=-1
-    )
-    inverse = torch.eye(6)
+    scale = torch.tensor([UNIT] * 3 + [1.0] * 3, device=position.device)
+    inverse = identity = torch.eye(6, device=position.device)
+    prior = precision.repeat_interleave(3, dim=-1) * scale**2
     for _ in range(steps):
-        jacobian, error, weight = _linearize(position, rotation, observations)
-        weighted = jacobian * weight[..., None]
-        information = torch.einsum("bnki,bnkj->bij", weighted, jacobian) + prior[
-            :, None
-        ] * torch.eye(6).to(prior)
+        equations, weight = _linearize(position, rotation, observations)
+        normal = torch.bmm((equations[..., :6] * weight).mT, equations)  # (B, 6, 7)
         to_prior = torch.cat(
             [(initial_position - position) / UNIT, unskew(initial_rotation @ rotation.mT)], dim=-1
         )
-        gradient = torch.einsum("bnki,bnk->bi", weighted, error) + prior * to_prior
-        inverse = invert_6x6(information)
-        step = (inverse @ gradient[..., None])[..., 0]
+        inverse = invert_6x6(normal[..., :6] + prior[:, None] * identity)
+        step = torch.bmm(inverse, (normal[..., 6] + prior * to_prior)[..., None])[..., 0]
         position = position + step[:, :3] * UNIT
         rotation = cayley_rotation(step[:, 3:]) @ rotation
-    scale = torch.tensor([UNIT] * 3 + [1.0] * 3, device=position.device)
     return position, rotation, inverse * scale[:, None] * scale
 
 
 def _linearize(
     position: Tensor, rotation: Tensor, observations: Observations
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Jacobians (B, V*K, 2, 6), errors (B, V*K, 2) and robust weights (B, V*K, 1)."""
-    arms = torch.einsum("bij,kj->bki", rotation, observations.points)  # (B, K, 3)
-    projected, by_point = project(
-        arms + position[:, None], observations.intrinsics, observations.cam_from_hand
-    )
+) -> tuple[Tensor, Tensor]:
+    """Jacobians beside errors (B, V*K*2, 7), and robust weights (B, V*K*2, 1)."""
+    arms = (rotation @ observations.points.T).mT  # (B, K, 3)
+    projected, by_point = project(arms + position[:, None], observations.cameras)
     error = observations.image_points - projected
     # A rotation w moves a point by w x arm; row j changes by j . (w x arm) = -(j skew(arm)) . w.
     by_rotation = by_point @ skew(-arms)[:, None]
-    jacobian = torch.cat([by_point * UNIT, by_rotation], dim=-1)
-    squares = (error * error).sum(dim=-1) * observations.weight
-    weight = observations.weight / (1 + squares / OUTLIER)
-    return jacobian.flatten(1, 2), error.flatten(1, 2), weight.flatten(1)[..., None]
+    equations = torch.cat([by_point * UNIT, by_rotation, error[..., None]], dim=-1)
+    squares = (error * error).sum(dim=-1, keepdim=True) * observations.weight[..., None]
+    weight = observations.weight[..., None] / (1 + squares / OUTLIER)
+    return equations.flatten(1, 3), weight.expand_as(error).flatten(1)[..., None]

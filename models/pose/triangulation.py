@@ -22,7 +22,7 @@ def triangulate(observations: Observations, centre: Tensor, reach: Tensor) -> tu
     Returns:
         Points (B, K, 3) in metres, hand frame, and their inverse variances (B, K).
     """
-    matrix = observations.intrinsics @ observations.cam_from_hand[:, :3]  # (V, 3, 4)
+    matrix = observations.cameras
     depth = (matrix[:, 2, :3] @ centre + matrix[:, 2, 3])[:, None, None]
     rows = observations.image_points[..., None] * matrix[:, None, None, 2] - matrix[:, None, :2]
     rows = rows / depth[..., None]  # (B, V, K, 2, 4)

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from opendactyl.geometry.rig import load_rig
-from opendactyl.models.pose.refinement import Observations, normalized_intrinsics, project
+from opendactyl.models.pose.refinement import Observations, project, projection_matrices
 from opendactyl.sim.objects.shipped import object_spec
 
 SIZE = 128
@@ -20,12 +20,12 @@ def points():
 
 @pytest.fixture
 def cameras():
-    """Intrinsics for normalised image points (3, 3, 3) and extrinsics (3, 4, 4)."""
+    """Projection matrices (3, 3, 4) to normalised image points."""
     rig = load_rig("dactyl").resized(SIZE)
     intrinsics, extrinsics = (
         torch.tensor(x, dtype=torch.float32) for x in (rig.intrinsics, rig.extrinsics)
     )
-    return normalized_intrinsics(intrinsics, SIZE), extrinsics
+    return projection_matrices(intrinsics, extrinsics, SIZE)
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def observe(cameras, points):
 
     def observations(position, rotation, noise=0.0, sigma=0.004, seed=2):
         in_hand = torch.einsum("bij,kj->bki", rotation, points) + position[:, None]
-        image_points, _ = project(in_hand, *cameras)
+        image_points, _ = project(in_hand, cameras)
         torch.manual_seed(seed)
         image_points = image_points + noise * torch.randn_like(image_points)
         weight = torch.full(image_points.shape[:-1], sigma**-2)
-        return Observations(image_points, weight, points, *cameras)
+        return Observations(image_points, weight, points, cameras)
 
     return observations

@@ -34,14 +34,14 @@ def rotation_vectors(a, b):
 def test_project_agrees_with_the_cameras(cameras, points, poses):
     position, rotation = poses(1)
     in_hand = rotation[0] @ points.T + position[0][:, None]
-    image_points, jacobian = project(in_hand.T[None], *cameras)
+    image_points, jacobian = project(in_hand.T[None], cameras)
     for view, camera in enumerate(load_rig("dactyl").resized(128).cameras):
         pixels, _ = camera.project(in_hand.T.numpy())
         np.testing.assert_allclose(image_points[0, view].numpy() * 128, pixels, atol=1e-2)
     step = 1e-3
     for axis in range(3):
         offset = torch.eye(3)[axis] * step
-        plus, minus = (project(in_hand.T[None] + s * offset, *cameras)[0] for s in (1, -1))
+        plus, minus = (project(in_hand.T[None] + s * offset, cameras)[0] for s in (1, -1))
         torch.testing.assert_close(
             jacobian[..., axis], (plus - minus) / (2 * step), atol=1e-2, rtol=1e-3
         )
@@ -49,7 +49,7 @@ def test_project_agrees_with_the_cameras(cameras, points, poses):
 
 def test_inverses():
     torch.manual_seed(0)
-    root = torch.randn(3, 5, 6, 6, dtype=torch.float64)
+    root = torch.randn(15, 6, 6, dtype=torch.float64)
     matrix = root @ root.mT + 0.1 * torch.eye(6)
     torch.testing.assert_close(invert_6x6(matrix), torch.linalg.inv(matrix))
     three = root[..., :3, :3]
@@ -91,9 +91,9 @@ def test_undo_jitter_inverts_a_similarity():
 def test_anchors_outside_the_image_are_ignored():
     # From 0.3 m over the palm, looking down: the forearm is beside the image or behind.
     down = torch.tensor([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, -1, 0.3], [0, 0, 0, 1]])[None]
-    cameras = (torch.tensor([[1.2, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])[None], down)
+    cameras = torch.tensor([[1.2, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]]) @ down[:, :3]
     anchors = torch.tensor(STATIC_LANDMARKS, dtype=torch.float32)
-    (nominal,), _ = project(anchors[None], *cameras)
+    (nominal,), _ = project(anchors[None], cameras)
     outside = ((nominal < 0) | (nominal > 1)).any(dim=-1)
     assert outside.any()
     points, keypoints = torch.rand(14, 3) * 0.05, torch.rand(2, 1, 24, 2)
