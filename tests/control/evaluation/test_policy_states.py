@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
+from opendactyl.control.evaluation import policy_states
 from opendactyl.control.evaluation.policy_states import (
-    KEPT,
     POSITION_JITTER,
-    ROLLOUTS,
     ROTATION_JITTER,
     MinedStates,
     RolloutStates,
@@ -29,21 +28,23 @@ def test_rollout_states_repeat_by_shard(bundle):
 
 
 def test_mined_states_are_the_hardest_and_repeat(bundle, monkeypatch):
+    monkeypatch.setattr(policy_states, "ROLLOUTS", 4)
+    monkeypatch.setattr(policy_states, "KEPT", 2)
     source = MinedStates(bundle)
-    first = [s.to_dict() for s in source.states(0, 0, 6)]
-    assert len(first) == 6
-    assert [s.to_dict() for s in source.states(0, 0, 6)] == first
-    # Errors decrease with the hand's index and are constant in time: the first eight hands, each
+    first = [s.to_dict() for s in source.states(0, 0, 2)]
+    assert len(first) == 2
+    assert [s.to_dict() for s in source.states(0, 0, 2)] == first
+    # Errors decrease with the hand's index and are constant in time: the first two hands, each
     # at its first state.
     with monkeypatch.context() as patch:
         patch.setattr(
             "opendactyl.control.evaluation.policy_states.combined_error",
-            lambda *_: -np.arange(ROLLOUTS),
+            lambda *_: -np.arange(4),
         )
-        mined = [s.to_dict() for s in source.states(0, 0, KEPT)]
+        mined = [s.to_dict() for s in source.states(0, 0, 2)]
     env = source._environment(np.random.default_rng([0, 0]))
     env.reset()
-    assert mined == [env.state(i).to_dict() for i in range(KEPT)]
+    assert mined == [env.state(i).to_dict() for i in range(2)]
     # The second has the largest rotation error, but 9 mm count for more than 5.4 degrees.
     error_rad, error_m = np.deg2rad([0.0, 5.42, 2.71]), np.array([0.00936, 0.0, 0.00156])
     assert np.argsort(-combined_error(error_rad, error_m)).tolist() == [0, 1, 2]

@@ -84,7 +84,7 @@ def soak(actions):
 
 
 def test_short_soak():
-    soak(150)
+    soak(100)
 
 
 @pytest.mark.slow

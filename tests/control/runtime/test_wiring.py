@@ -41,7 +41,7 @@ def moments(estimator_bundle):
 
     rng, rig = np.random.default_rng(3), estimator_bundle.rig
     appearance = sample_appearance(rng, PRESETS["dactyl"], views=3, obj=object_spec("block"))
-    states = state_source("settled", "block").states(5, 0, 5)
+    states = state_source("settled", "block").states(5, 0, 3)
     with make_renderer("classic", rig=rig, object_name="block", image_size=128) as renderer:
         return [[np.array(view) for view in renderer.render(s, appearance)] for s in states]
 

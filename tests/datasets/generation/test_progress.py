@@ -66,6 +66,7 @@ def test_progress_and_manifest_name_the_driver_and_the_versions(dataset):
     assert progress["made_with"].items() <= made_with.items()
 
 
+@pytest.mark.slow
 def test_the_driver_that_mined_the_states_is_named_with_every_renderer(bundle, tmp_path):
     settings = config(
         tmp_path / "data", states=f"mined:{bundle}", renderer="filament", num_samples=1,
@@ -77,10 +78,9 @@ def test_the_driver_that_mined_the_states_is_named_with_every_renderer(bundle, t
     assert driver.items() <= load_manifest(folder).made_with.items()
 
 
-@pytest.mark.parametrize("key", GL)
-def test_another_gl_driver_is_refused(unfinished, key):
+def test_another_gl_driver_is_refused(unfinished):
     folder, edit = unfinished
-    edit(lambda progress: progress["gl"].update({key: "Brand X"}))
+    edit(lambda progress: progress["gl"].update({"gl_version": "Brand X"}))
     before = (folder / ".shards.json").read_bytes()
     with pytest.raises(EnvironmentFailure, match=r"shard-000002\.tar was rendered with .*Brand X"):
         generate(config(folder))
@@ -120,10 +120,12 @@ def test_other_versions_are_refused(unfinished, change, message):
     assert before == {path: path.read_bytes() for path in before}
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"shards": 3}', '{"made_with": {}, "shards"'])
-def test_damaged_progress_means_no_finished_shard(dataset, unfinished, content):
+def test_damaged_progress_means_no_finished_shard(dataset, unfinished):
     folder, _ = unfinished
-    (folder / ".shards.json").write_text(content)
+    versions = load_manifest(dataset).made_with
+    for content in ("", "[]", '{"made_with": {}, "shards"', '{"shards": 3}'):
+        (folder / ".shards.json").write_text(content)
+        assert not Progress.read(folder, versions).sums
     generate(config(folder))
     assert load_manifest(folder) == load_manifest(dataset)
 

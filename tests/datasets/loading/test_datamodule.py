@@ -92,7 +92,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(dataset, val_dataset, me
             loader.multiprocessing_context = multiprocessing.get_context(method)
         return [(b["index"].tolist(), b["images"].tolist()) for b in loader]
 
-    assert batches(2) == batches(0)
+    assert batches(2 if method == "fork" else 1) == batches(0)
 
 
 def test_a_dataset_pickles_without_its_images(dataset):

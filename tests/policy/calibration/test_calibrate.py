@@ -31,11 +31,11 @@ def twin(damped_hand):
 
 @pytest.fixture(scope="module")
 def calibration(twin, damped_hand):
-    """A short fit of 40 s of motion."""
+    """A short fit of 25 s of motion."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit_module, "STAGES", ((1.5, 0.3, 30.0, 3),))
         patch.setattr(fit_module, "ROUNDS", 6)
-        log = twin.play(make_plan(damped_hand, PlanConfig(seconds=40)))
+        log = twin.play(make_plan(damped_hand, PlanConfig(seconds=25)))
         return calibrate(log, damped_hand, threads=1, progress=False)
 
 
