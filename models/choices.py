@@ -4,6 +4,8 @@ POSE_NETWORKS = ("landmark", "keypoint", "dactyl", "resnet18", "resnet50")
 """Values of `--model`; the first is the default."""
 HEADS = {"9d": 9, "6d": 6, "quaternion": 4}
 """Representations of a rotation, with the number of their components."""
+DRIVERS = ("recurrent", "msat")
+"""Kinds of policies; the first is the default."""
 MEMORIES = ("lstm", "none", "frames")
 """Kinds of memory of a policy."""
 FRAMES = 4

@@ -1,11 +1,13 @@
 """Export of a policy to ONNX: one step with explicit memory, including the normaliser."""
 
+import dataclasses
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
@@ -16,6 +18,10 @@ from opendactyl.models.weights import about_weights, load_weights
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig, ActionDecoder
 from opendactyl.policy.interface.observations import LAYOUTS, HandSize, field_sizes, layout_size
+from opendactyl.policy.interface.policy import Policy
+from opendactyl.policy.msat.driver import ChunkDriver
+from opendactyl.policy.msat.teacher import ActorPolicy
+from opendactyl.policy.msat.train import environment_of, is_msat, load_driver
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.provenance import known_seeds
 from opendactyl.sim.assets.storage import stored_reference
@@ -38,6 +44,8 @@ def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:
         InputError: the run contains no finished policy.
     """
     config = read_json(run / CONFIG_NAME)
+    if config.get("driver") == "msat":
+        raise InputError(f"the policy in {run} is an action transformer, not a recurrent policy")
     if config.get("privileged"):
         raise InputError(
             f"the policy in {run} observes what a robot cannot measure; give it to train-policy as "
@@ -119,6 +127,24 @@ def load_with_environment(
     return actor, environment
 
 
+def load_policy_run(
+    path: Path, task: str = "", layout: str = "default"
+) -> tuple[Policy, EnvConfig]:
+    """The policy of a run or of a .safetensors file, and its environment without randomization.
+
+    Arguments and errors are those of `load_with_environment`.
+    """
+    if not is_msat(path):
+        actor, environment = load_with_environment(path, task, layout)
+        return ActorPolicy(actor), environment
+    config = read_json(path / CONFIG_NAME)
+    hand = hand_of(path, config)
+    driver, _ = load_driver(path, hand)
+    environment = environment_of(config, stored_reference(path, "object", config["object"]), hand)
+    changed = {"task": task} if task else {}
+    return ChunkDriver(driver), dataclasses.replace(environment, **changed)
+
+
 def _action_config(config: dict[str, Any]) -> ActionConfig:
     """The actions of a run, whose settings may be older than the options."""
     keys = {"mode": "action", "smoothing": "smoothing"}
@@ -134,41 +160,67 @@ def training_record(run: Path) -> dict[str, Any]:
     return read_json(run / CONFIG_NAME) | known_seeds(run)
 
 
+class _Exported(NamedTuple):
+    """A policy as it is exported: one step with explicit memory."""
+
+    module: nn.Module
+    config: dict[str, Any]
+    memory: dict[str, tuple[int, ...]]
+    """Names and shapes of its memory, without the batch."""
+    output: dict[str, list[int]]
+    """Name and shape of its action, without the batch."""
+    about: dict[str, Any]
+    """Further entries of the manifest."""
+    inputs: dict[str, tuple[int, ...]]
+    """Names and shapes of inputs besides observation and memory."""
+
+
+def _exported(run: Path, hand: HandSpec) -> _Exported:
+    """The policy of a run."""
+    if not is_msat(run):
+        actor, config = load_actor(run)
+        memory: dict[str, tuple[int, ...]] = {name: (actor.hidden,) for name in ("h", "c")}
+        output = {"logits": list(actor.shape)}
+        return _Exported(ExportedActor(actor), config, memory, output, {"driver": "recurrent"}, {})
+    policy, config = load_driver(run, hand)
+    names = ("chunk", "execute", "euler_steps")
+    about = {"driver": "msat"} | {name: config[name] for name in names}
+    inputs = {"tokens": tuple(config["tokens"])} if config["tokens"] else {}
+    return _Exported(policy, config, policy.memory, {"bins": [len(hand.actuators)]}, about, inputs)
+
+
 def export_policy(run: Path, path: Path) -> dict[str, Any]:
     """Writes `policy.onnx` and returns its description for the manifest."""
-    actor, config = load_actor(run)
-    layout = LAYOUTS[config["layout"]]
-    hand = hand_of(run, config)
-    size, hidden = layout_size(layout, HandSize.of(hand)), actor.hidden
+    hand = hand_of(run, read_json(run / CONFIG_NAME))
+    exported = _exported(run, hand)
+    config, memory = exported.config, exported.memory
+    layout, sizes = LAYOUTS[config["layout"]], field_sizes(HandSize.of(hand))
+    shapes = {"observation": (sum(sizes[name] for name in layout),), **memory, **exported.inputs}
+    outputs = exported.output | {f"{name}_out": list(shape) for name, shape in memory.items()}
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            ExportedActor(actor),
-            (torch.zeros(2, size), torch.zeros(2, hidden), torch.zeros(2, hidden)),
+            exported.module,
+            tuple(torch.zeros(2, *shape) for shape in shapes.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["observation", "h", "c"],
-            output_names=["logits", "h_out", "c_out"],
-            dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+            input_names=list(shapes),
+            output_names=list(outputs),
+            dynamic_shapes=tuple({0: batch} for _ in shapes),
             optimize=False,
             verbose=False,
         )
     save_onnx(program, path)
     scene = load_scene(stored_reference(run, "object", config["object"]), hand.reference)
-    sizes = field_sizes(HandSize.of(hand))
     low, high = scene.actuator_range.T
-    return {
-        "inputs": {"observation": ["batch", size], "h": ["batch", hidden], "c": ["batch", hidden]},
-        "outputs": {
-            "logits": ["batch", *actor.shape],
-            "h_out": ["batch", hidden],
-            "c_out": ["batch", hidden],
-        },
+    return exported.about | {
+        "inputs": {name: ["batch", *shape] for name, shape in shapes.items()},
+        "outputs": {name: ["batch", *shape] for name, shape in outputs.items()},
         "observation": [{"name": name, "size": sizes[name]} for name in layout],
         "normaliser": "inside the network",
         "action": ActionDecoder(_action_config(config), np.array(low), np.array(high)).to_dict(),
-        "memory": config["memory"],
+        "memory": [{"name": name, "shape": list(shape)} for name, shape in memory.items()],
         "task": config["task"],
         "object": config["object"],
     }

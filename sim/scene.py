@@ -83,6 +83,8 @@ class Scene:
     """Addresses (H,) of the object's hinges in qvel."""
     fingertip_sites: NDArray[np.intp]
     """Ids (F,) of the fingertip sites."""
+    touch_sensors: NDArray[np.intp]
+    """Addresses (F,) of the fingertips' touch in sensordata; (0,) if the hand does not sense it."""
     symmetry: SymmetryGroup = NO_SYMMETRY
     """The object's rotational symmetry."""
 
@@ -103,6 +105,7 @@ class Scene:
         obj = object_spec(object_name)
         hinges = [model.joint(part_name(hinge.name)) for hinge in obj.articulation.hinges]
         tips = [model.site(description.prefix + tip.name).id for tip in description.fingertips]
+        touch = [model.sensor(description.prefix + name).adr[0] for name in description.touch]
         return cls(
             model=model,
             object_name=object_name,
@@ -116,6 +119,7 @@ class Scene:
             hinge_qpos=np.array([j.qposadr[0] for j in hinges], dtype=np.intp),
             hinge_dof=np.array([j.dofadr[0] for j in hinges], dtype=np.intp),
             fingertip_sites=np.array(tips, dtype=np.intp),
+            touch_sensors=np.array(touch, dtype=np.intp),
             symmetry=obj.symmetry,
         )
 

@@ -51,7 +51,7 @@ LEVELS = {
         ("export", "quantize")],
     "policy": [
         ("interface",), ("randomization",), ("env",), ("collection", "calibration"), ("training",),
-        ("export",), ("probe", "imitation")],
+        ("msat",), ("export",), ("probe", "imitation")],
     "policy/calibration": [
         ("log", "parameters"), ("motion",), ("simulation", "windows"), ("prediction", "plan"),
         ("problem",), ("fit",), ("intervals",), ("calibrate",), ("outputs",), ("report",)],

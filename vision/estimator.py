@@ -19,6 +19,8 @@ from opendactyl.vision.raw_frames import RawFrames
 OUTPUTS = ("position", "quaternion", "covariance")
 IMAGE_POINTS = ("image_points", "image_points_std")
 """Further outputs of networks that detect the object's keypoints."""
+TOKENS = "tokens"
+"""Further output of networks that give the features of each view."""
 CAMERA_NAMES = "cameras"
 """Key of the names of the cameras, in order, in the metadata of a `pose.onnx`: a JSON list, or null
 if the network takes any cameras."""
@@ -41,6 +43,9 @@ class Pose:
     network detects them."""
     image_points_std: NDArray[np.float64] | None = None
     """Their standard deviations (V, K), per axis."""
+    tokens: NDArray[np.float64] | None = None
+    """Features (V, T) of each view, from which the network derives the pose, if it gives them: the
+    input of policies that observe more than the pose."""
 
 
 class PoseEstimator:
@@ -94,6 +99,7 @@ class PoseEstimator:
         """Makes the network's images from raw frames; None without a rig."""
         found = {output.name for output in self._session.get_outputs()}
         self._outputs = OUTPUTS + (IMAGE_POINTS if set(IMAGE_POINTS) <= found else ())
+        self._further = (TOKENS,) if TOKENS in found else ()
 
     def estimate(self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> Pose:
         """Estimates the pose from simultaneous images, RGB, in the rig's order.
@@ -112,7 +118,9 @@ class PoseEstimator:
             batch = np.asarray(images)[None]
         except ValueError as error:
             raise InputError(f"the images differ in size ({error})") from error
-        return Pose(*(output[0] for output in self._run(batch, self._outputs)))
+        names = self._outputs + self._further
+        values = dict(zip(names, self._run(batch, names), strict=True))
+        return Pose(**{name: value[0] for name, value in values.items()})
 
     @property
     def image_size(self) -> int:

@@ -3,104 +3,19 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from opendactyl.control.bundle.load import MANIFEST_FILE, Bundle, load_bundle
 from opendactyl.core.errors import InputError
-from opendactyl.core.optional_files import exists
-from opendactyl.geometry.rotation import Array
-from opendactyl.models.policy.actor_critic import Actor
 from opendactyl.policy.env.episode_types import Difficulty, EnvConfig
 from opendactyl.policy.env.reward import DROPPED
-from opendactyl.policy.interface.actions import decide
-from opendactyl.policy.interface.observations import LAYOUTS
+from opendactyl.policy.interface.policy import Policy
 from opendactyl.policy.interface.tasks import EVALUATION_SECONDS
 from opendactyl.policy.randomization.config import load_randomization
 
 SEED = 910_000
 """Seed of the episodes; no training uses it."""
-
-
-class Policy(Protocol):
-    """A policy with a memory, acting in B simulations."""
-
-    def begin(self, batch: int) -> None:
-        """Starts with an empty memory in `batch` simulations."""
-        ...
-
-    def act(self, observation: NDArray[np.float32], start: NDArray[np.bool_]) -> Array:
-        """Bins (B, 20) from observations (B, n); the memory is reset first where `start` (B,)."""
-        ...
-
-
-class ActorPolicy:
-    """An actor of a run or a weights file."""
-
-    def __init__(self, actor: Actor) -> None:
-        """Wraps the actor."""
-        self._actor = actor
-
-    def begin(self, batch: int) -> None:
-        """See `Policy`."""
-        self._memory = self._actor.initial_state(batch)
-
-    @torch.no_grad()
-    def act(self, observation: NDArray[np.float32], start: NDArray[np.bool_]) -> Array:
-        """See `Policy`."""
-        begins = torch.from_numpy(start[:, None].astype(np.float32))
-        logits, *memory = self._actor(torch.from_numpy(observation)[:, None], begins, *self._memory)
-        self._memory = (memory[0], memory[1])
-        return decide(logits[:, 0].numpy())
-
-
-class BundlePolicy:
-    """The exported policy of a bundle."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        """Wraps the bundle."""
-        self._session = bundle.policy
-
-    def begin(self, batch: int) -> None:
-        """See `Policy`."""
-        self._memory = self._session.initial_memory(batch)
-
-    def act(self, observation: NDArray[np.float32], start: NDArray[np.bool_]) -> Array:
-        """See `Policy`."""
-        self._memory.h[start] = 0.0
-        self._memory.c[start] = 0.0
-        bins, self._memory, _ = self._session.act(observation, self._memory)
-        return bins
-
-
-def load_policy(path: Path, task: str = "", layout: str = "default") -> tuple[Policy, EnvConfig]:
-    """A policy, and its environment without randomization.
-
-    Args:
-        path: a bundle, a run of train-policy, or the .safetensors file of an LSTM policy.
-        task: the task; empty for that of its training.
-        layout: the policy's observation, for a .safetensors file.
-
-    Raises:
-        InputError: there is no policy, or it has another shape.
-    """
-    from opendactyl.policy.export import load_with_environment  # imports MuJoCo
-
-    if not exists(path / MANIFEST_FILE):
-        actor, environment = load_with_environment(path, task, layout)
-        return ActorPolicy(actor), environment
-    bundle = load_bundle(path)
-    environment = EnvConfig(
-        task=task or bundle.task,
-        object=bundle.object,
-        hand=bundle.hand_reference,
-        layout=next(name for name, fields in LAYOUTS.items() if fields == bundle.layout),
-        action=bundle.decoder().config,
-    )
-    return BundlePolicy(bundle), environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +46,8 @@ class RollOutConfig:
         Raises:
             InputError: the policy or the ranges cannot be read.
         """
+        from opendactyl.control.evaluation.policies import load_policy  # imports MuJoCo
+
         policy, environment = load_policy(self.policy, self.task, self.layout)
         return policy, dataclasses.replace(
             environment,

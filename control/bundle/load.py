@@ -13,7 +13,7 @@ import numpy as np
 
 from opendactyl.control.bundle.hand import DEFAULT_NAME, HandInterface, hand_name
 from opendactyl.control.bundle.manifest import check_manifest, check_ports, describe
-from opendactyl.control.bundle.policy_session import PolicySession
+from opendactyl.control.bundle.policy_session import PolicySession, memory_shapes
 from opendactyl.core.atomic_files import read_json, sha256
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
@@ -122,7 +122,7 @@ def load_bundle(path: str | Path, threads: int = 0) -> Bundle:
         **vars(pose),
         policy=PolicySession(
             path / POLICY_FILE,
-            int(policy["inputs"]["h"][1]),
+            memory_shapes(policy),
             threads,
             ActionDecoder.from_dict(policy["action"]).config.decision,
         ),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from opendactyl.control.bundle.hand import HandInterface, hand_name
+from opendactyl.control.bundle.policy_session import ACTION_BINS, memory_shapes
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig
 from opendactyl.policy.interface.actions import BINS, ActionDecoder
@@ -91,7 +92,7 @@ def _check_declared(manifest: dict[str, Any]) -> None:
             for shape in ports.values():
                 list(shape)
     if "policy" in manifest:
-        int(manifest["policy"]["inputs"]["h"][1])
+        memory_shapes(manifest["policy"])
     dict(manifest.get("frames", {}))
 
 
@@ -157,14 +158,16 @@ def _describe_policy(manifest: dict[str, Any]) -> dict[str, str]:
     policy = manifest["policy"]
     action = policy["action"]
     decision = ActionDecoder.from_dict(action).config.decision
+    by = "" if ACTION_BINS in policy["outputs"] else f" by the {decision}"
     return {
         "object": policy["object"],
         "task": f"{policy['task']} with the {policy['object']}",
+        "driver": policy.get("driver", "recurrent"),
         "period": f"{float(manifest['control_period_s']) * 1000:.0f} ms",
         "policy.onnx": f"{_ports(policy['inputs'])} -> {_ports(policy['outputs'])}",
         "observation": ", ".join(f"{f['name']} ({f['size']})" for f in policy["observation"]),
         "action": f"{len(action['low'])} actuators × {action['bins']} bins, {action['mode']} "
-        f"targets by the {decision}, smoothing {action['smoothing']}",
+        f"targets{by}, smoothing {action['smoothing']}",
         "max speed": _speeds(manifest),
         "normaliser": policy.get("normaliser", "not stated"),
         "joints": ", ".join(manifest["joints"]),

@@ -5,6 +5,7 @@ from typing import Any
 
 from opendactyl.control.bundle.hand import DEFAULT_NAME, hand_name
 from opendactyl.control.bundle.manifest import source_name
+from opendactyl.control.bundle.policy_session import ACTION_BINS
 from opendactyl.policy.interface.actions import ActionDecoder
 
 
@@ -81,8 +82,10 @@ def _frame(manifest: dict[str, Any]) -> str:
 
 
 def _action(policy: dict[str, Any]) -> str:
-    decision = ActionDecoder.from_dict(policy["action"]).config.decision
-    return f"""The policy's action is the {_DECISIONS[decision]} of each actuator;
+    decision = _DECISIONS[ActionDecoder.from_dict(policy["action"]).config.decision]
+    if ACTION_BINS in policy["outputs"]:
+        decision = f"bin, which may be fractional (plans of {policy['chunk']} actions),"
+    return f"""The policy's action is the {decision} of each actuator;
 `manifest.json` gives range, scaling ({policy["action"]["mode"]} targets) and smoothing
 ({policy["action"]["smoothing"]})."""
 

@@ -58,7 +58,14 @@ class BatchedLoop:
         true_position, true_quaternion = env.object_pose()
         self.error_m = np.linalg.norm(controller.position - true_position, axis=-1)
         self.error_rad = env.scene.symmetry.angle(controller.quaternion, true_quaternion)
-        controller.act(which, measured.fingertips[which], measured.joints[which], env.goal[which])
+        controller.act(
+            which,
+            measured.fingertips[which],
+            measured.joints[which],
+            env.goal[which],
+            touch=None if measured.touch is None else measured.touch[which],
+            forces=None if measured.forces is None else measured.forces[which],
+        )
         episodes = env.episode.copy()
         step = self._decoder.step(env, controller.targets)
         restarted = env.episode != episodes

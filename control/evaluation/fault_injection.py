@@ -144,12 +144,15 @@ class _FaultyPolicy(PolicySession):
         return self._policy.initial_memory(batch)
 
     def act(
-        self, observation: NDArray[np.float32], memory: PolicyMemory
+        self,
+        observation: NDArray[np.float32],
+        memory: PolicyMemory,
+        tokens: NDArray[np.float32] | None = None,
     ) -> tuple[Array, PolicyMemory, NDArray[np.bool_]]:
         if "policy" in self._faults.active:
             # NaN inputs make every output of the network NaN.
             observation = np.full_like(observation, np.nan)
-        return self._policy.act(observation, memory)
+        return self._policy.act(observation, memory, tokens)
 
 
 class _FaultyHand:

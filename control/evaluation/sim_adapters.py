@@ -61,7 +61,8 @@ class SimHand:
     def read(self) -> HandReading:
         """Returns joint angles and fingertips from the environment's sensors."""
         measured = self.env.measured
-        return HandReading(measured.joints[0].copy(), measured.fingertips[0].copy())
+        sensed = [None if x is None else x[0].copy() for x in (measured.touch, measured.forces)]
+        return HandReading(measured.joints[0].copy(), measured.fingertips[0].copy(), None, *sensed)
 
     def command(self, targets: Array) -> None:
         """Simulates one control period with targets (20,) in radians."""

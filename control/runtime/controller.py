@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import Bundle
-from opendactyl.control.bundle.policy_session import PolicyMemory
+from opendactyl.control.bundle.policy_session import token_shape
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.observations import Measurement, build_observation
 from opendactyl.vision.estimator import Pose
@@ -40,6 +40,8 @@ class Controller:
         """Last valid positions (B, 3) in metres."""
         self.quaternion: Array = np.tile([1.0, 0.0, 0.0, 0.0], (batch, 1))
         """Last valid orientations (B, 4)."""
+        shape = token_shape(bundle.manifest["policy"])
+        self._tokens = None if shape is None else np.full((batch, *shape), np.nan, np.float32)
         self.age = np.full(batch, _NEVER)
         """Actions since these were measured (B,); 0 in the same action."""
         self.invalid_action = np.zeros(batch, dtype=bool)
@@ -63,7 +65,7 @@ class Controller:
         )
         self.age[where] = _NEVER
         self.invalid_action[where] = False
-        self._clear_memory(np.flatnonzero(where))
+        self._memory.clear(where)
 
     def observe(self, hand: int, pose: Pose | None) -> None:
         """Stores the object's pose in one hand, or that none was available in this action."""
@@ -72,8 +74,19 @@ class Controller:
         else:
             self.position[hand], self.quaternion[hand] = pose.position, pose.quaternion
             self.age[hand] = 0
+            if self._tokens is not None:
+                self._tokens[hand] = np.nan if pose.tokens is None else pose.tokens
 
-    def act(self, which: NDArray[np.intp], fingertips: Array, joints: Array, goals: Array) -> Array:
+    def act(
+        self,
+        which: NDArray[np.intp],
+        fingertips: Array,
+        joints: Array,
+        goals: Array,
+        *,
+        touch: Array | None = None,
+        forces: Array | None = None,
+    ) -> Array:
         """Advances the targets of hands `which` (M,) by one action.
 
         Args:
@@ -81,6 +94,8 @@ class Controller:
             fingertips: their fingertip positions (M, F, 3) in metres.
             joints: their joint angles (M, J) in radians.
             goals: their goal orientations (M, 4).
+            touch: contact forces (M, F) on their fingertips; None: not measured.
+            forces: forces (M, A) of their actuators, likewise.
 
         Returns:
             The targets (M, A) in radians, unchanged where a hand is held.
@@ -88,35 +103,34 @@ class Controller:
         self.invalid_action[which] = False
         rows = np.flatnonzero(self.age[which] <= self._patience)
         if rows.size:
-            self._move(which[rows], fingertips[rows], joints[rows], goals[rows])
+            sensed = [None if x is None else x[rows] for x in (touch, forces)]
+            hands = which[rows]
+            measured = Measurement(
+                fingertips[rows], self.position[hands], self.quaternion[hands], joints[rows],
+                *sensed,
+            )  # fmt: skip
+            self._move(hands, measured, goals[rows])
         return self.targets[which]
 
     def restore(self, targets: Array) -> None:
         """Resets the targets to (B, A), after a hand did not receive the newer ones."""
         self._decoder.targets = targets
 
-    def _move(
-        self, hands: NDArray[np.intp], fingertips: Array, joints: Array, goals: Array
-    ) -> None:
-        goals = self._symmetry.equivalent(goals, self.quaternion[hands])
-        measured = Measurement(fingertips, self.position[hands], self.quaternion[hands], joints)
+    def _move(self, hands: NDArray[np.intp], measured: Measurement, goals: Array) -> None:
+        goals = self._symmetry.equivalent(goals, measured.object_quaternion)
         observation = build_observation(
             self._bundle.layout, measured, goals, self._decoder.scaled_targets[hands]
         )
-        memory = PolicyMemory(self._memory.h[hands], self._memory.c[hands])
-        bins, after, finite = self._bundle.policy.act(observation, memory)
-        self._memory.h[hands], self._memory.c[hands] = after.h, after.c
-        self._clear_memory(hands[~finite])
+        tokens = () if self._tokens is None else (self._tokens[hands],)
+        bins, after, finite = self._bundle.policy.act(observation, self._memory.of(hands), *tokens)
+        self._memory.update(hands, after)
+        self._memory.clear(hands[~finite])
         self.invalid_action[hands] = ~finite
         all_bins, angles = np.zeros((2, len(self.age), len(self._bundle.hand.actuators)))
-        all_bins[hands], angles[hands] = bins, self._bundle.hand.actuated(joints)
+        all_bins[hands], angles[hands] = bins, self._bundle.hand.actuated(measured.joints)
         before = self.targets
         decoded = self._decoder.decode(all_bins, angles)
         moved = before + np.clip(decoded - before, -self._largest_step, self._largest_step)
         acting = np.zeros((len(self.age), 1), dtype=bool)
         acting[hands[finite]] = True
         self._decoder.targets = np.where(acting, moved, before)
-
-    def _clear_memory(self, hands: NDArray[np.intp]) -> None:
-        self._memory.h[hands] = 0.0
-        self._memory.c[hands] = 0.0

@@ -61,6 +61,10 @@ class HandReading:
     """Fingertips (F, 3) in metres, hand frame, in the order of `Bundle.hand.fingertips`."""
     time: float | None = None
     """When they were measured, in seconds of the loop's clock; None: unknown, never too old."""
+    touch: Array | None = None
+    """Contact forces (F,) on the fingertips in N, NaN where a sensor fails; None: not measured."""
+    forces: Array | None = None
+    """Forces or torques (A,) of the actuators in N or N m, likewise."""
 
 
 class Hand(Protocol):

@@ -1,7 +1,7 @@
 """Kalman filter on pose estimates: weights each by its covariance and rejects jumps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,11 +72,11 @@ class FilteredPose:
         """
         self._predict()
         try:
-            measured = check_pose(self._source.pose(reading))
+            estimate = check_pose(self._source.pose(reading))
         except Fault:
             self._agreeing, self._rejected = 0, None
             raise
-        measured = Pose(measured.position, measured.quaternion, measured.covariance + self._floor)
+        measured = Pose(estimate.position, estimate.quaternion, estimate.covariance + self._floor)
         if self._state is None:
             self._state = measured
         elif _squared_distance(self._state, measured) > self.config.gate:
@@ -84,7 +84,7 @@ class FilteredPose:
         else:
             self._agreeing, self._rejected = 0, None
             self._state = _update(self._state, measured)
-        return self._state
+        return replace(self._state, tokens=estimate.tokens)
 
     def _reject(self, state: Pose, measured: Pose) -> None:
         """Raises a `Fault`, unless enough rejected estimates in a row agree."""

@@ -199,8 +199,12 @@ class RobotLoop:
         assert self._goal is not None
         began = self._clock()
         try:
+            values = (reading.fingertips, reading.joints, self._goal)
+            sensed = {"touch": reading.touch, "forces": reading.forces}
             self._controller.act(
-                np.array([0]), reading.fingertips[None], reading.joints[None], self._goal[None]
+                np.array([0]),
+                *(value[None] for value in values),
+                **{name: value[None] for name, value in sensed.items() if value is not None},
             )
         except Exception as error:
             faults.append(self._fault("policy", "cannot run the policy", error))

@@ -30,6 +30,10 @@ def check_reading(reading: HandReading, hand: HandInterface) -> None:
         )
     if not (np.isfinite(reading.joints).all() and np.isfinite(reading.fingertips).all()):
         raise Fault("hand", "the hand returned values that are not finite")
+    sensed = {"touch": (reading.touch, tips), "forces": (reading.forces, len(hand.actuators))}
+    for name, (values, size) in sensed.items():
+        if values is not None and np.shape(values) != (size,):
+            raise Fault("hand", f"the hand returned {name} {np.shape(values)}, expected ({size},)")
 
 
 def age_defect(captured: float, now: float, limit: float) -> str:

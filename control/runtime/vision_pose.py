@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.control.bundle.load import Bundle
+from opendactyl.control.bundle.load import PoseBundle
 from opendactyl.control.runtime.interfaces import (
     CameraSource,
     EndOfRecording,
@@ -102,7 +102,7 @@ class VisionPose:
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: PoseBundle,
         cameras: CameraSource,
         *,
         raw: bool = False,

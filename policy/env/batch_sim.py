@@ -33,6 +33,9 @@ class BatchSim:
         self.batch = Batch(scene.model, count, threads or cores(), persistent=True)
         self._qpos, self._qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self._ctrl, self._sites = self.batch.bind("ctrl"), self.batch.bind("site_xpos")
+        self._forces = self.batch.bind("actuator_force")
+        # Without a sensor, MuJoCo has no such array.
+        self._sensors = self.batch.bind("sensordata") if scene.touch_sensors.size else None
 
     @property
     def actuated(self) -> Array:
@@ -54,13 +57,18 @@ class BatchSim:
         return self.scene.hand.frame.to_hand(pose[:, :3], pose[:, 3:])
 
     def measure(self, ids: NDArray[np.intp]) -> Measurement:
-        """The true measurements of simulations `ids`."""
+        """The true measurements of simulations `ids`; forces are those of the last physics step."""
         qpos = self._qpos[ids]
         pose = qpos[:, self.scene.object_qpos]
+        touch = np.full((len(ids), len(self.scene.fingertip_sites)), np.nan)
+        if self._sensors is not None:
+            touch = self._sensors[np.ix_(ids, self.scene.touch_sensors)]
         return Measurement(
             self.scene.fingertips(self._sites[ids]),
             *self.scene.hand.frame.to_hand(pose[:, :3], pose[:, 3:]),
             qpos[:, self.scene.joint_qpos],
+            touch,
+            self._forces[ids],
         )
 
     def velocities(self, ids: NDArray[np.intp]) -> tuple[Array, Array, Array]:

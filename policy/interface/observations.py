@@ -56,6 +56,17 @@ LAYOUTS = {
         "previous_targets",
         "joints",
     ),
+    # Of the multi-stream action transformer: what an LSTM observes, then its physics stream.
+    "physics": (
+        "fingertips",
+        "object_position",
+        "object_quaternion",
+        "goal_quaternion",
+        "relative_goal",
+        "previous_targets",
+        "touch",
+        "forces",
+    ),
 }
 
 
@@ -71,6 +82,10 @@ class Measurement:
     """(B, 4)."""
     joints: Array
     """Joint angles (B, J) in radians."""
+    touch: Array | None = None
+    """Contact forces (B, F) on the fingertips in N; None or NaN where they are not measured."""
+    forces: Array | None = None
+    """Forces or torques (B, A) of the actuators in N or N m, likewise."""
 
 
 def field_sizes(hand: HandSize) -> dict[str, int]:
@@ -83,6 +98,8 @@ def field_sizes(hand: HandSize) -> dict[str, int]:
         "relative_goal": 4,
         "previous_targets": hand.actuators,
         "joints": hand.joints,
+        "touch": hand.fingertips,
+        "forces": hand.actuators,
     }
 
 
@@ -95,7 +112,7 @@ def layout_size(layout: tuple[str, ...], hand: HandSize) -> int:
 def build_observation(
     layout: tuple[str, ...], measured: Measurement, goal: Array, previous_targets: Array
 ) -> NDArray[np.float32]:
-    """Builds the observation (B, n) of a policy.
+    """Builds the observation (B, n) of a policy; NaN in `touch` and `forces`: not measured.
 
     Args:
         layout: keys of `field_sizes`, in order.
@@ -103,6 +120,11 @@ def build_observation(
         goal: goal orientations (B, 4).
         previous_targets: the last joint targets (B, A), scaled to [-1, 1] over their range.
     """
+    touch, forces = measured.touch, measured.forces
+    if touch is None:
+        touch = np.full(measured.fingertips.shape[:2], np.nan)
+    if forces is None:
+        forces = np.full(previous_targets.shape, np.nan)
     relative = quat_multiply(goal, quat_conjugate(measured.object_quaternion))
     values = {
         "fingertips": measured.fingertips.reshape(len(goal), -1),
@@ -112,5 +134,7 @@ def build_observation(
         "relative_goal": quat_canonical(relative),
         "previous_targets": previous_targets,
         "joints": measured.joints,
+        "touch": touch,
+        "forces": forces,
     }
     return np.concatenate([values[name] for name in layout], axis=-1, dtype=np.float32)

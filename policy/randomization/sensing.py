@@ -48,7 +48,8 @@ def add_noise(
         rotvec_to_quat(config.rotation_noise * streams.normal("rotation", ids)),
         rotvec_to_quat(episode["rotation_offset"][ids]),
     )
-    return Measurement(
+    return replace(
+        true,
         fingertips=true.fingertips + episode["fingertip_offset"][ids] + marker + noise,
         object_position=true.object_position
         + episode["position_offset"][ids]

@@ -33,6 +33,7 @@ _LIMITS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("learning_rate", "final_learning_rate", "clip"), lambda v: 0 < v < 1, "in (0, 1)"),
     (("averaging",), lambda v: 0 <= v < 1, "in [0, 1)"),
     (("max_minutes",), lambda v: 0 < v < math.inf, "positive"),
+    (("layout",), lambda v: v != "physics", "default, d18 or joints, of which all is measured"),
 )  # fmt: skip
 """Options, what is allowed, and its description."""
 
@@ -41,13 +42,14 @@ _LIMITS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
 class PolicyConfig:
     """Settings of `train-policy`."""
 
+    driver: str = "recurrent"
+    """The kind of policy: recurrent, or msat, an action transformer: see `--driver msat --help`."""
     task: str = "spin"
     """spin, face-up or reorient."""
     out: Path | None = None
     """Run folder; default runs/policy-TASK."""
     memory: str = "lstm"
-    """lstm; none: a feed-forward layer with as many parameters; or frames: the same with the last
-    four observations as its input."""
+    """lstm; none, a feed-forward layer of equal size; or frames, which observes the last four."""
     privileged: bool = False
     """Train a teacher for later runs: the actor gets the critic's observation."""
     critic_memory: str = "none"
@@ -70,8 +72,7 @@ class PolicyConfig:
     max_goals: int = MAX_GOALS
     """Goals after which a training episode ends."""
     strength_curriculum: bool = True
-    """Begin with weak randomization of body and actuation, and strengthen it as goals are reached;
-    two of five episodes are weaker than the largest strength."""
+    """Begin with weak randomization, and strengthen it as goals are reached."""
     start_actions: int = 16
     """An episode starts after at most this many random actions (D18 C.1: 100)."""
     num_envs: int = 512
@@ -115,7 +116,7 @@ class PolicyConfig:
     """Decay per update of the moving average of the weights, which is evaluated and exported; 0
     takes the latest weights."""
     teacher_fraction: float = renamed(0.45, "teacher_share")
-    """Fraction of the time for a feed-forward teacher with privileged observations; 0 for none."""
+    """Fraction of the time for a feed-forward teacher with privileged observations; 0: none."""
     distillation_fraction: float = renamed(0.2, "clone_share")
     """Fraction of the time for distillation: the policy acts and imitates the teacher (D19's policy
     cloning). PPO has the rest."""
@@ -162,8 +163,7 @@ class PolicyConfig:
                 f"{self.minibatches}"
             )
         if self.ray_workers > self.num_envs:
-            workers = self.ray_workers
-            raise InputError(f"--ray-workers {workers} is more than --num-envs {self.num_envs}")
+            raise InputError(f"--ray-workers is more than --num-envs {self.num_envs}")
         self._check_stages()
 
     def _check_stages(self) -> None:

@@ -4,15 +4,18 @@ import copy
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from opendactyl.geometry.rotation import Array
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import Difficulty, EnvConfig
+from opendactyl.policy.interface.policy import Policy
 from opendactyl.policy.interface.tasks import EVALUATION_SECONDS, MAX_GOALS, SELECTION_SEED_OFFSET
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.curriculum import GROW_RATE, START_ANGLE, goal_rate
@@ -53,6 +56,15 @@ class PeriodicEvaluation:
         return float(goals.mean())
 
 
+def episode_goals(
+    policy: Policy, environment: EnvConfig, episodes: int, seed: int
+) -> NDArray[np.int64]:
+    """As `whole_episodes`, of a policy without privileged observations."""
+    policy.begin(episodes)
+    begun = np.zeros(episodes, dtype=bool)
+    return _goals(environment, episodes, seed, lambda observed, _: policy.act(observed, begun))
+
+
 def whole_episodes(
     agent: Agent, environment: EnvConfig, episodes: int, seed: int
 ) -> NDArray[np.int64]:
@@ -64,6 +76,24 @@ def whole_episodes(
         episodes: number of episodes, all simulated at once.
         seed: seed of initial states and goals.
     """
+    memory = agent.initial_memory(episodes)
+
+    def decide(policy: NDArray[np.float32], critic: NDArray[np.float32]) -> Array:
+        nonlocal memory
+        observed = agent.actor_input(torch.from_numpy(policy), torch.from_numpy(critic))
+        bins, memory = agent.decide(observed, memory)
+        return bins
+
+    return _goals(environment, episodes, seed, decide)
+
+
+def _goals(
+    environment: EnvConfig,
+    episodes: int,
+    seed: int,
+    decide: Callable[[NDArray[np.float32], NDArray[np.float32]], Array],
+) -> NDArray[np.int64]:
+    """Goals (episodes,) in whole episodes; `decide` maps both observations to bins."""
     settings = dataclasses.replace(
         environment,
         seconds_per_goal=EVALUATION_SECONDS,
@@ -71,15 +101,13 @@ def whole_episodes(
         evaluation=True,
     )
     env = HandEnv(settings, episodes, seed=seed)
-    policy, critic = (torch.from_numpy(observation) for observation in env.reset())
-    memory = agent.initial_memory(episodes)
+    observations = env.reset()
     goals = np.zeros(episodes, dtype=np.int64)
     while env.running.any():
         running = env.running.copy()
-        bins, memory = agent.decide(agent.actor_input(policy, critic), memory)
-        step = env.step(bins)
+        step = env.step(decide(*observations))
         goals[running] = step.goals[running]
-        policy, critic = torch.from_numpy(step.policy), torch.from_numpy(step.critic)
+        observations = step.policy, step.critic
     return goals
 
 

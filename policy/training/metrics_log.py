@@ -24,8 +24,9 @@ RECENT_EPISODES = 400
 class MetricsLog:
     """Appends one row per iteration; a context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        """Opens the event file of a run folder."""
+    def __init__(self, folder: Path, columns: tuple[str, ...] = COLUMNS) -> None:
+        """Opens the event file of a run folder; `columns` are those of its `metrics.csv`."""
+        self._columns = columns
         self._path = folder / METRICS_FILE
         self._board = SummaryWriter(folder)
         self._extents: dict[str, float] = {}
@@ -75,4 +76,4 @@ class MetricsLog:
         for key, value in row.items():
             if key != "stage":
                 self._board.add_scalar(f"{row['stage']}/{key}", value, row["actions"])
-        append_row(self._path, COLUMNS, row)
+        append_row(self._path, self._columns, row)

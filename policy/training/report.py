@@ -18,6 +18,7 @@ CURVES = (
     ("goals", "goals per episode, with sampled actions"),
     ("examined_goals", "goals per episode, in evaluations"),
     ("dropped", "fraction of the ended episodes that were drops"),
+    ("loss", "error of the velocities"),
     ("entropy", "entropy of the policy"),
     ("kl", "KL divergence of an update"),
     ("actions_per_s", "actions/s, optimisation included"),
@@ -65,8 +66,9 @@ def _curves(rows: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(9, 7.5), layout="constrained")
     minutes = _column(rows, "seconds") / 60
     stages = np.array([row["stage"] for row in rows])
-    for number, (name, title) in enumerate(CURVES):
-        axes = figure.add_subplot(-(-len(CURVES) // PLOTS_PER_ROW), PLOTS_PER_ROW, number + 1)
+    curves = [(name, title) for name, title in CURVES if name in rows[0]]
+    for number, (name, title) in enumerate(curves):
+        axes = figure.add_subplot(-(-len(curves) // PLOTS_PER_ROW), PLOTS_PER_ROW, number + 1)
         values = _column(rows, name)
         for stage in dict.fromkeys(stages):
             rows_of_stage = (stages == stage) & np.isfinite(values)

@@ -15,7 +15,7 @@ from opendactyl.sim.hands.spec import DEFAULT_HAND, Fingertip, HandSpec, ModelFi
 
 KEYS = ("name", "joints", "actuators", "fingertips", "nails", "drop_height", "object_positions",
         "start", "coarse", "landmarks", "model", "mount", "frame", "servo", "backlash",
-        "parameters", "log")  # fmt: skip
+        "parameters", "log", "touch")  # fmt: skip
 POSITIONS = ((-0.03, -0.03, 0.0), (0.05, 0.03, 0.08))
 """Default of `object_positions`: the space over a palm at the origin."""
 START_POSITION = (0.0, 0.0, 0.035)
@@ -52,6 +52,7 @@ def load_hand(path: Path, *, is_shipped: bool = False) -> HandSpec:
         coarse=fields.names("coarse", ("*",)),
         landmarks=_points(fields, "landmarks", 1) if "landmarks" in fields else None,
         nails=_nails(fields, len(fingertips)),
+        touch=_touch(fields, len(fingertips)),
         backlash_exponents=_backlash(fields, len(actuators)),
         parameters=PhysicalParameters.read(fields.table("parameters", KINDS), joints, actuators),
         log=LogColumns.read(fields.table("log", LOG_KEYS), (*joints, *actuators)),
@@ -138,6 +139,13 @@ def _nails(fields: Fields, count: int) -> Array:
     if "nails" not in fields:
         return np.zeros((count, 3))
     return _points(fields, "nails", count, count)
+
+
+def _touch(fields: Fields, count: int) -> tuple[str, ...]:
+    sensors = fields.names("touch", ())
+    if len(sensors) not in (0, count):
+        raise fields.wrong("touch", f"{count} touch sensors, one for each fingertip")
+    return sensors
 
 
 def _box(fields: Fields) -> tuple[Triple, Triple]:

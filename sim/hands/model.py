@@ -14,12 +14,13 @@ HAND_GROUP, HIDDEN_GROUP = 1, 4
 MATERIAL = "hand"
 """Material of the visible geoms, where they do not share one already."""
 _USER_DATA = ("jnt", "site", "tendon", "actuator", "sensor", "body", "geom", "cam")
+_TOUCH = mujoco.mjtSensor.mjSENS_TOUCH
 _SHOWN = 2
 """The last geom group that MuJoCo's own viewers show."""
 
 
 def hand_model(hand: HandSpec) -> mujoco.MjSpec:
-    """Builds the hand, without lights, cameras, sensors, textures and key frames.
+    """Builds the hand, without lights, cameras, other sensors, textures and key frames.
 
     Raises:
         InputError: a file is missing, or a name in the description is not in the model.
@@ -59,7 +60,9 @@ def _remove(spec: mujoco.MjSpec, hand: HandSpec) -> None:
             # Found anew after each removal, which may have removed others.
             while found := [e for e in getattr(spec, kind) if fnmatchcase(e.name, pattern)]:
                 spec.delete(found[0])
-    for element in (*spec.lights, *spec.cameras, *spec.sensors, *spec.keys, *spec.textures):
+    kept = [hand.model.prefix + name for name in hand.touch]
+    sensors = [s for s in spec.sensors if s.type != _TOUCH or s.name not in kept]
+    for element in (*spec.lights, *spec.cameras, *sensors, *spec.keys, *spec.textures):
         spec.delete(element)
     for material in spec.materials:
         material.textures = [""] * len(material.textures)
@@ -95,6 +98,7 @@ def _check_names(spec: mujoco.MjSpec, hand: HandSpec) -> None:
     bodies, sites = _named(spec.bodies, prefix), _named(spec.sites, prefix)
     _require(hand, "body", [tip.body for tip in hand.fingertips if tip.body], bodies)
     _require(hand, "site", [tip.name for tip in hand.fingertips if not tip.body], sites)
+    _require(hand, "touch sensor", list(hand.touch), _named(spec.sensors, prefix))
     whole = [body.name for body in spec.bodies]
     _require(hand, "body", [body for pair in hand.model.exclude for body in pair], whole)
 

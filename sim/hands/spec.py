@@ -99,6 +99,8 @@ class HandSpec:
     """Points (M, 3) on the static parts, in the hand frame; None: chosen by visibility."""
     nails: Array
     """Offsets (F, 3) of the fingertip markers in the fingertips' frames, in metres."""
+    touch: tuple[str, ...] = ()
+    """Touch sensors of the model, one for each fingertip; empty: the hand has none."""
     backlash_exponents: Array | None = None
     """Calibrated exponents (2, A) of the backlash, downwards and upwards; None: not calibrated."""
     parameters: PhysicalParameters = PhysicalParameters()

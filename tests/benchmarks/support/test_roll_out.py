@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opendactyl.benchmarks.support.roll_out import load_policy, roll_out
+from opendactyl.benchmarks.support.roll_out import roll_out
+from opendactyl.control.evaluation.policies import load_policy
 from opendactyl.core.errors import InputError
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig

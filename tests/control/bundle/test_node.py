@@ -52,7 +52,7 @@ def test_node_gives_the_same_outputs(bundle, tmp_path):
     size = loaded.policy.ports["observation"][1]
     observations = [rng.normal(size=(1, size)).astype(np.float32) for _ in range(5)]
     given = {
-        "images": packed(images), "h": packed(memory.h), "c": packed(memory.c),
+        "images": packed(images), "h": packed(memory["h"]), "c": packed(memory["c"]),
         "observations": [packed(o) for o in observations],
     }  # fmt: skip
     (tmp_path / "input.json").write_text(json.dumps(given))
@@ -70,8 +70,8 @@ def test_node_gives_the_same_outputs(bundle, tmp_path):
         assert np.allclose(node["pose"][name], expected.ravel(), rtol=1e-3, atol=1e-5), name
     for step, observation in zip(node["policy"], observations, strict=True):
         bins, memory, _ = loaded.policy.act(observation, memory)
-        assert np.allclose(step["h_out"], memory.h.ravel(), atol=1e-4)
-        assert np.allclose(step["c_out"], memory.c.ravel(), atol=1e-4)
+        assert np.allclose(step["h_out"], memory["h"].ravel(), atol=1e-4)
+        assert np.allclose(step["c_out"], memory["c"].ravel(), atol=1e-4)
         logits = np.reshape(step["logits"], (1, 20, -1))
         likelihood = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
         assert np.allclose((likelihood * np.arange(logits.shape[-1])).sum(-1), bins, atol=1e-4)

@@ -1,0 +1,1 @@
+"""Training of the multi-stream action transformer by DAgger from a recurrent policy."""

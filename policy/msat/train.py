@@ -1,0 +1,139 @@
+"""Training of the action transformer: opens the run, trains, reports; and loads what it left."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from opendactyl.core.atomic_files import read_json, write_json
+from opendactyl.core.cpu import cores
+from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
+from opendactyl.core.run_dir import CONFIG_NAME, announce, open_run, removed_on_failure, to_plain
+from opendactyl.core.signals import sigterm_interrupts
+from opendactyl.models.policy.chunks import ChunkPolicy
+from opendactyl.policy.env.episode_types import EnvConfig
+from opendactyl.policy.interface.actions import ActionConfig
+from opendactyl.policy.msat.collector import MakeObserver
+from opendactyl.policy.msat.config import MsatConfig
+from opendactyl.policy.msat.driver import make_network
+from opendactyl.policy.msat.teacher import LAYOUT, Teacher, check_teacher
+from opendactyl.policy.msat.trainer import Trainer
+from opendactyl.policy.training.checkpoints import load_checkpoint
+from opendactyl.policy.training.metrics_log import METRICS_FILE
+from opendactyl.policy.training.provenance import SEEDS_FILE, SeedRecord
+from opendactyl.policy.training.report import write_report
+from opendactyl.sim.assets.storage import hand_settings, identity_settings, store_copy
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.hands.spec import HandSpec
+from opendactyl.sim.objects.shipped import object_spec
+
+WRITTEN_BYTES = 80e6
+"""Size of a run, largely that of its checkpoints."""
+
+
+def train(config: MsatConfig, teacher: Teacher, make_observer: MakeObserver | None = None) -> Path:
+    """Trains a driver and returns its run folder.
+
+    Args:
+        config: the settings.
+        teacher: the policy that `config.teacher` names.
+        make_observer: makes the estimator of an environment's images, for `--vision`.
+
+    Raises:
+        InputError: invalid settings, or the folder holds something else.
+        EnvironmentFailure: the training diverged, or the renderer failed.
+    """
+    config.check()
+    check_teacher(config, teacher)
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
+    folder = config.out or Path("runs") / f"policy-{teacher.environment.task}-msat"
+    trainer = Trainer(config, teacher, folder, _seeds(config, teacher), make_observer)
+    try:
+        with removed_on_failure(folder, lambda: exists(trainer.state.path("last"))):
+            _run(config, trainer)
+    finally:
+        trainer.close()
+    write_report(folder)
+    return folder
+
+
+def _run(config: MsatConfig, trainer: Trainer) -> None:
+    """Opens the run folder, and trains."""
+    environment, folder = trainer.teacher.environment, trainer.folder
+    open_run(folder, _settings(config, trainer), resume=config.resume)
+    announce(folder, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
+    store_copy(object_spec(environment.object), folder)
+    store_copy(hand_spec(environment.hand), folder)
+    write_json(folder / SEEDS_FILE, trainer.state.seeds)
+    if exists(trainer.state.path("last")):
+        trainer.load()
+    else:  # A run that was killed before its first checkpoint starts over.
+        (folder / METRICS_FILE).unlink(missing_ok=True)
+    try:
+        with sigterm_interrupts():
+            trainer.run()
+    except KeyboardInterrupt:
+        trainer.save()
+        raise
+
+
+def _seeds(config: MsatConfig, teacher: Teacher) -> SeedRecord:
+    """The record of a run: its own seed, and those of its teacher."""
+    return teacher.seeds | {"seeds": sorted({*teacher.seeds["seeds"], config.seed})}
+
+
+def _settings(config: MsatConfig, trainer: Trainer) -> dict[str, Any]:
+    """The settings of the run, with those of the teacher's environment under the usual keys."""
+    environment = trainer.teacher.environment
+    action = environment.action_config()
+    hand = hand_spec(environment.hand)
+    plain = {key: value for key, value in config.lasting().items() if key != "hand"}
+    return (
+        plain
+        | identity_settings(object_spec(environment.object))
+        | hand_settings(hand)
+        | {"task": environment.task, "layout": LAYOUT, "action": action.mode}
+        | {"smoothing": action.smoothing, "tokens": to_plain(trainer.tokens)}
+    )
+
+
+def is_msat(run: Path) -> bool:
+    """Whether a folder is a run of `--driver msat`."""
+    return exists(run / CONFIG_NAME) and read_json(run / CONFIG_NAME).get("driver") == "msat"
+
+
+def load_driver(run: Path, hand: HandSpec) -> tuple[ChunkPolicy, dict[str, Any]]:
+    """The best driver of a run, and the run's settings.
+
+    Args:
+        run: the run folder.
+        hand: the hand of the run.
+
+    Raises:
+        InputError: the run contains no finished driver.
+    """
+    plain = read_json(run / CONFIG_NAME)
+    names = ("network", "chunk", "execute", "euler_steps", "physics")
+    config = dataclasses.replace(MsatConfig(), **{name: plain[name] for name in names})
+    tokens = plain["tokens"] and (int(plain["tokens"][0]), int(plain["tokens"][1]))
+    network = make_network(config, hand, tokens)
+    try:
+        network.load_state_dict(load_checkpoint(run / "checkpoints" / "best.ckpt")["student"])
+    except RuntimeError as error:
+        raise InputError(
+            f"the policy in {run} has another shape than its config.json says"
+        ) from error
+    return ChunkPolicy(network.eval(), config.execute), plain
+
+
+def environment_of(plain: dict[str, Any], object_name: str, hand: HandSpec) -> EnvConfig:
+    """The environment of a run without randomization, from its settings."""
+    return EnvConfig(
+        task=plain["task"],
+        object=object_name,
+        hand=hand.reference,
+        layout=plain["layout"],
+        action=ActionConfig(mode=plain["action"], smoothing=plain["smoothing"]),
+    )
