@@ -6,6 +6,7 @@ All of pytest-xdist's workers share them.
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,11 +25,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import trimesh
-from PIL import Image
 
 from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import ExportConfig
@@ -199,6 +197,7 @@ def vision_run(home: Path, once, dataset: Path, val_dataset: Path) -> Path:
                 max_minutes=5,
                 workers=0,
                 accelerator="cpu",
+                from_scratch=True,
             )
         )
 
@@ -231,69 +230,12 @@ def bundle(home: Path, once, vision_run: Path, policy_run: Path) -> Path:
     )
 
 
-OBJECT_FILES = {
-    "crate": 'shape = "mesh"\nfile = "crate.obj"\nunit = "mm"\nmass = 0.08\n',
-    "egg": 'shape = "mesh"\nfile = "egg.ply"\ndensity = 500\n',
-    "tool": 'shape = "mesh"\nfile = "tool.glb"\nmass = 0.05\n',
-    "bracket": 'shape = "mesh"\nfile = "bracket.stl"\nunit = "mm"\nmass = 0.06\n'
-    'collision = "decomposition"\nrgb = [0.2, 0.4, 0.8]\n',
-    "can": 'shape = "cylinder"\ndiameter = 50\nlength = 70\nunit = "mm"\nmass = 0.08\n'
-    '[[face]]\nside = "side"\ntexture = "quarters.png"\n'
-    '[[face]]\nside = "+z"\nletter = "F"\nrgb = [0.1, 0.2, 0.6]\n',
-    "rod": 'shape = "cylinder"\ndiameter = 0.05\nlength = 0.06\ndensity = 500\nfriction = 0.8\n'
-    "[symmetry]\naxis = [0, 0, 1]\nrotations = [{axis = [1, 0, 0], degrees = 180}]\n",
-    "chest": 'shape = "box"\nunit = "mm"\nsize = [60, 40, 30]\nmass = 0.06\nrgb = [0.5, 0.3, 0.1]\n'
-    '[[part]]\nname = "lid"\nposition = [0, 0, 20]\nshape = "box"\nsize = [60, 40, 10]\n'
-    "mass = 0.02\nrgb = [0.1, 0.3, 0.6]\n"
-    "[part.hinge]\naxis = [-2, 0, 0]\nanchor = [0, 20, 15]\nlimits = [-5, 110]\nrest = 10\n",
-}
-"""Objects of users: a textured OBJ, a PLY with vertex colours, a GLB of two materials, an STL that
-is not convex, a cylinder with a picture and a letter, a body of revolution, a box with a lid."""
-
-
 @pytest.fixture(scope="session")
 def object_folder(home: Path, once) -> Path:
-    """A folder with the files of `OBJECT_FILES`."""
-    return once(home / "objects", _write_objects)
-
-
-def _write_objects(folder: Path) -> None:
-    folder.mkdir()
-    for name, text in OBJECT_FILES.items():
-        (folder / f"{name}.toml").write_text(text)
-    pixels = np.zeros((64, 64, 3), np.uint8)
-    pixels[:32, :32], pixels[:32, 32:] = (220, 30, 30), (30, 200, 30)
-    pixels[32:, :32], pixels[32:, 32:] = (30, 30, 220), (230, 220, 30)
-    Image.fromarray(pixels).save(folder / "quarters.png")
-    (folder / "crate.mtl").write_text("newmtl m\nKd 1 1 1\nmap_Kd quarters.png\n")
-    lines, half = ["mtllib crate.mtl", "usemtl m"], np.array([25.0, 30.0, 35.0])
-    for number in range(6):
-        normal = np.eye(3)[number % 3] * (1 if number < 3 else -1)
-        up = np.eye(3)[(number + 2) % 3]
-        right = np.cross(up, normal)
-        for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
-            point = (normal + x * right + y * up) * half
-            lines += ["v {} {} {}".format(*point), f"vt {(x + 1) / 2} {(y + 1) / 2}"]
-        corners = [f"{4 * number + i}/{4 * number + i}" for i in (1, 2, 3, 4)]
-        lines.append("f " + " ".join(corners))
-    (folder / "crate.obj").write_text("\n".join(lines) + "\n")
-    egg = trimesh.creation.icosphere(subdivisions=2, radius=0.03)
-    egg.apply_scale([1, 0.8, 1.2])
-    egg.visual.vertex_colors = [[255 * (z > 0), 0, 255 * (z <= 0), 255] for z in egg.vertices[:, 2]]
-    egg.export(folder / "egg.ply")
-    scene = trimesh.Scene()
-    for name, rgba, size in (("red", [200, 30, 30, 255], (0.03, 0.05, 0.06)),
-                             ("green", [30, 200, 30, 255], (0.02, 0.02, 0.08))):  # fmt: skip
-        mesh = trimesh.creation.box(extents=size)
-        material = trimesh.visual.material.PBRMaterial(baseColorFactor=rgba, name=name)
-        mesh.visual = trimesh.visual.TextureVisuals(material=material)
-        scene.add_geometry(mesh)
-    scene.export(folder / "tool.glb")
-    outline = np.array([[0, 0], [60, 0], [60, 20], [20, 20], [20, 60], [0, 60]]) - 20.0
-    levels = [np.column_stack([outline, np.full(6, z)]) for z in (-15.0, 15.0)]
-    caps = [(0, i, i + 1) for i in range(1, 5)]
-    faces = [c[::-1] for c in caps] + [tuple(i + 6 for i in c) for c in caps]
-    for i in range(6):
-        j = (i + 1) % 6
-        faces += [(i, j, j + 6), (i, j + 6, i + 6)]
-    trimesh.Trimesh(np.concatenate(levels), faces).export(folder / "bracket.stl")
+    """Objects of users: a textured OBJ, a PLY with vertex colours, a GLB of two materials, an STL
+    that is not convex, a cylinder with a picture and a letter, a body of revolution, and a box with
+    a lid."""
+    return once(
+        home / "objects",
+        lambda folder: shutil.copytree(Path(__file__).with_name("objects"), folder),
+    )

@@ -138,7 +138,7 @@ def _train(config: AblationConfig, variant: Variant, folder: Path) -> Path:
                    appearance=variant.appearance)  # fmt: skip
     settings = VisionConfig(
         data=(training,), val_data=val, out=folder, image_size=config.image_size,
-        max_steps=config.steps, max_minutes=MOST_MINUTES, resume=True,
+        max_steps=config.steps, max_minutes=MOST_MINUTES, resume=True, from_scratch=True,
     )  # fmt: skip
     return train(dataclasses.replace(settings, **variant.settings))
 

@@ -49,7 +49,7 @@ def small_config(folder: Path, samples: int) -> VisionConfig:
     # A run of this length neither validates nor saves within the measuring time.
     return VisionConfig(
         data=(folder / "train",), val_data=folder / "val", out=folder / "run", max_minutes=6000.0,
-        accelerator="cpu", devices=1,
+        accelerator="cpu", devices=1, from_scratch=True,
     )  # fmt: skip
 
 

@@ -125,7 +125,7 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
 def _initial_weights(config: DemoConfig) -> tuple[list[Any], list[Any]]:
     """Options of `train-vision` and of `train-policy` that name the initial weights."""
     if config.from_scratch:
-        return ["--preset", "quick"], []
+        return ["--preset", "quick", "--from-scratch"], []
     weights = shipped_weights()
     if weights is None:
         raise InputError("this installation has no weights to start from; add --from-scratch")

@@ -15,7 +15,8 @@ def tiny(dataset: Path, val_dataset: Path) -> Callable[..., VisionConfig]:
 
     def settings(out: Path, **options: Any) -> VisionConfig:
         defaults = {"data": (dataset,), "val_data": val_dataset, "image_size": 64, "batch_size": 4,
-                 "max_epochs": 1, "max_minutes": 5, "workers": 0, "accelerator": "cpu"}  # fmt: skip
+                 "max_epochs": 1, "max_minutes": 5, "workers": 0, "accelerator": "cpu",
+                 "from_scratch": not {"warm_start", "backbone"} & set(options)}  # fmt: skip
         return VisionConfig(out=out, **(defaults | options))
 
     return settings

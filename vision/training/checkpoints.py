@@ -1,5 +1,6 @@
 """Checkpoints of runs. Only tensors and plain values are read: files may be untrusted."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.core.optional_files import exists
 from opendactyl.models.weights import load_weights, save_checkpoint
-from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.config import SHIPPED_WEIGHTS, VisionConfig
 from opendactyl.vision.training.module import PoseModule
 
 
@@ -83,7 +84,7 @@ def resume_point(run: Path, module: PoseModule) -> Path | None:
 
 
 def start_from(config: VisionConfig, module: PoseModule) -> None:
-    """Loads the weights of `--backbone` and `--warm-start`, if given.
+    """Loads the weights of `--backbone` and `--warm-start`, or the shipped image tower.
 
     Raises:
         InputError: they cannot be read, or belong to another network.
@@ -97,6 +98,13 @@ def start_from(config: VisionConfig, module: PoseModule) -> None:
         path = config.warm_start
         weights = load_module(path).network.state_dict() if path.is_dir() else load_weights(path)
         _load(path, module.load_network, weights)
+    if config.starts_from_shipped_tower:
+        module.load_tower(load_weights(SHIPPED_WEIGHTS))
+        print(
+            "starting from the image tower of the shipped estimator, whose seeds are kept as "
+            "ancestors; --from-scratch starts from random weights",
+            file=sys.stderr,
+        )
 
 
 def _load(

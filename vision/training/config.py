@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
 from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.models.choices import ACCELERATORS, HEADS, POSE_NETWORKS
 
@@ -17,6 +18,9 @@ CHOICES = {
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
 }
 """Allowed values."""
+SHIPPED_WEIGHTS = Path(__file__).parents[2] / "pretrained" / "weights" / "pose.safetensors"
+SAME_TOWER = ("landmark", "keypoint")
+"""Networks with the image tower of the shipped weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,10 @@ class VisionConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Ranges of the augmentation."""
     warm_start: Path | None = None
-    """Weights to start from: a run of the same network, or a .safetensors file."""
+    """Weights to start from: a run of the same network, or a .safetensors file; by default, models
+    landmark and keypoint take the image tower of the shipped estimator."""
+    from_scratch: bool = False
+    """Start from random weights."""
     backbone: Path | None = None
     """A torchvision state dict for the towers of resnet18 and resnet50; nothing is downloaded."""
     mine: Path | None = None
@@ -84,8 +91,23 @@ class VisionConfig:
     resume: bool = False
     """Continue an interrupted run, or start a new one."""
 
+    @property
+    def starts_from_shipped_tower(self) -> bool:
+        """Whether a new run takes the image tower of the shipped estimator."""
+        chosen = self.from_scratch or self.warm_start or self.backbone
+        return not chosen and self.model in SAME_TOWER
+
+    @property
+    def ancestor(self) -> Path | None:
+        """The run or file of the trained weights that a new run starts from."""
+        return SHIPPED_WEIGHTS if self.starts_from_shipped_tower else self.warm_start
+
     def check(self) -> None:
         """Raises an `InputError` for invalid settings."""
+        if self.from_scratch and (self.warm_start or self.backbone):
+            raise InputError("--from-scratch excludes --warm-start and --backbone")
+        if self.starts_from_shipped_tower and not exists(SHIPPED_WEIGHTS):
+            raise InputError("this installation has no weights to start from; add --from-scratch")
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:

@@ -137,6 +137,14 @@ class PoseModule(L.LightningModule):
         self.network.load_state_dict(weights | kept)
         self.hparams["priors"] |= prior_of(self.network).values()
 
+    def load_tower(self, weights: dict[str, Tensor]) -> None:
+        """Loads the image tower of another network, without its last layer: a map per landmark."""
+        named = {name.removeprefix("tower."): value for name, value in weights.items()
+                 if name.startswith("tower.")}  # fmt: skip
+        tower: Any = self.network.tower
+        own = {name: value for name, value in tower.state_dict().items() if "maps." in name}
+        tower.load_state_dict(named | own)
+
     @property
     def position_unit(self) -> float:
         """Unit of position errors in the loss, in metres."""

@@ -38,20 +38,20 @@ def check_validation_seed(config: VisionConfig) -> None:
     trained, (seed,) = _seeds_of_warm_start(config).get("train", []), _seeds([config.val_data])
     if seed in trained:
         raise InputError(
-            f"{config.warm_start} was trained on seed {seed}, which is also that of "
+            f"{config.ancestor} was trained on seed {seed}, which is also that of "
             f"{config.val_data}: validation would use training samples; make one with another "
-            "--seed"
+            f"--seed{', or use --from-scratch' if config.starts_from_shipped_tower else ''}"
         )
-    if config.warm_start is not None and not trained:
+    if config.ancestor is not None and not trained:
         print(
-            f"opendactyl: the training data of {config.warm_start} is unknown; an evaluation on it "
+            f"opendactyl: the training data of {config.ancestor} is unknown; an evaluation on it "
             "cannot be refused",
             file=sys.stderr,
         )
 
 
 def _seeds_of_warm_start(config: VisionConfig) -> Seeds:
-    path = config.warm_start
+    path = config.ancestor
     if path is None:
         return {}
     return known_seeds(path) if path.is_dir() else about_weights(path).get("seeds", {})

@@ -178,8 +178,9 @@ def _open(config: VisionConfig) -> Path:
     seeds = {} if recorded else seeds_of_training(config)
     plain["data_hashes"] = content_of_data(config)
     path = config.out / CONFIG_NAME
-    if config.resume and exists(path) and "data_hashes" not in read_json(path):
-        del plain["data_hashes"]  # Older runs have none.
+    if config.resume and exists(path):
+        for name in {"data_hashes", "from_scratch"} - set(read_json(path)):
+            del plain[name]  # Older runs have none.
     run = open_run(config.out, plain, resume=config.resume)
     copy_described(config.val_data, run)
     if not recorded:

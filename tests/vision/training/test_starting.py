@@ -14,11 +14,12 @@ from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.manifest import load_manifest
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
-from opendactyl.models.weights import save_weights
+from opendactyl.models.weights import about_weights, load_weights, save_weights
 from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.evaluate import evaluate
+from opendactyl.vision.training import provenance
 from opendactyl.vision.training.checkpoints import last_checkpoint, load_module, start_from
-from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.config import SHIPPED_WEIGHTS, VisionConfig
 from opendactyl.vision.training.provenance import (
     check_validation_seed,
     known_seeds,
@@ -98,6 +99,32 @@ def test_hard_examples_are_added_to_the_training_data(vision_run, bundle, datase
     train(dataclasses.replace(config, max_epochs=2, resume=True), rollout_source)
     assert torch.load(last_checkpoint(run), weights_only=True)["global_step"] == 2 * steps
     assert read_json(run / "seeds.json") == seeds
+
+
+def test_a_run_starts_from_the_shipped_tower(tiny, tmp_path, capsys, monkeypatch):
+    shipped = about_weights(SHIPPED_WEIGHTS)["seeds"]
+    config = tiny(tmp_path / "run", from_scratch=False, max_steps=1)
+    data = make_data(config)
+    start_from(config, module := build_module(config, data))
+    assert "from the image tower of the shipped estimator" in capsys.readouterr().err
+    weights = load_weights(SHIPPED_WEIGHTS)
+    name = "tower.sixteenth.1.body.0.weight"
+    torch.testing.assert_close(module.network.state_dict()[name], weights[name])
+    maps, fresh = module.network.state_dict()["tower.maps.weight"], build_module(config, data)
+    assert not torch.equal(maps, weights["tower.maps.weight"])
+    assert seeds_of_training(config)["train"] == sorted({0, *shipped["train"]})
+    start_from(scratch := dataclasses.replace(config, from_scratch=True), fresh)
+    assert not torch.equal(fresh.network.state_dict()[name], weights[name])
+    assert seeds_of_training(scratch)["train"] == [0]
+    monkeypatch.setattr(provenance, "_seeds", lambda folders: [shipped["train"][0]])
+    with pytest.raises(InputError, match="or use --from-scratch"):
+        check_validation_seed(config)
+    with pytest.raises(InputError, match="--from-scratch excludes"):
+        dataclasses.replace(scratch, warm_start=SHIPPED_WEIGHTS).check()
+    assert not dataclasses.replace(config, model="dactyl").starts_from_shipped_tower
+    monkeypatch.setattr("opendactyl.vision.training.config.SHIPPED_WEIGHTS", tmp_path / "none")
+    with pytest.raises(InputError, match="add --from-scratch"):
+        config.check()
 
 
 @pytest.mark.parametrize(
