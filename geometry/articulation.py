@@ -108,6 +108,11 @@ class Articulation:
         """The angles (H,) at rest, in radians."""
         return np.array([hinge.rest for hinge in self.hinges])
 
+    @property
+    def own(self) -> slice:
+        """The keypoints of the body, which no hinge moves; they come first."""
+        return slice(self.hinges[0].keypoints[0] if self.hinges else len(self.points))
+
     def sample(self, rng: np.random.Generator) -> Array:
         """Angles (H,), uniform within the limits."""
         return np.array([hinge.sample(rng) for hinge in self.hinges])

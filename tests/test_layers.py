@@ -42,7 +42,8 @@ LEVELS = {
     "models": [("choices",), ("accelerator", "allocator", "onnx_file", "precision", "weights"),
                ("pose", "policy", "imitation")],
     "models/pose": [
-        ("linalg", "blocks", "outputs", "priors"), ("refinement", "heads"), ("triangulation",),
+        ("linalg", "blocks", "outputs", "priors", "hinges"), ("observations", "heads"),
+        ("refinement",),
         ("landmark", "keypoint", "dactyl", "resnet"), ("registry",),
     ],
     "datasets": [("format",), ("loading", "generation"), ("export",)],

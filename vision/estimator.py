@@ -17,6 +17,8 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.vision.raw_frames import RawFrames
 
 OUTPUTS = ("position", "quaternion", "covariance")
+HINGES = ("hinges", "hinge_std")
+"""Further outputs of networks for an object with hinges."""
 IMAGE_POINTS = ("image_points", "image_points_std")
 """Further outputs of networks that detect the object's keypoints."""
 TOKENS = "tokens"
@@ -46,6 +48,10 @@ class Pose:
     tokens: NDArray[np.float64] | None = None
     """Features (V, T) of each view, from which the network derives the pose, if it gives them: the
     input of policies that observe more than the pose."""
+    hinges: NDArray[np.float64] | None = None
+    """Angles of the object's hinges (H,) in radians, if it has any."""
+    hinge_std: NDArray[np.float64] | None = None
+    """Their standard deviations (H,)."""
 
 
 class PoseEstimator:
@@ -98,7 +104,8 @@ class PoseEstimator:
         self.raw_frames = None if rig is None else RawFrames(rig, raw_rig)
         """Makes the network's images from raw frames; None without a rig."""
         found = {output.name for output in self._session.get_outputs()}
-        self._outputs = OUTPUTS + (IMAGE_POINTS if set(IMAGE_POINTS) <= found else ())
+        self._estimates = OUTPUTS + (HINGES if set(HINGES) <= found else ())
+        self._points = IMAGE_POINTS if set(IMAGE_POINTS) <= found else ()
         self._further = (TOKENS,) if TOKENS in found else ()
 
     def estimate(self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> Pose:
@@ -118,7 +125,7 @@ class PoseEstimator:
             batch = np.asarray(images)[None]
         except ValueError as error:
             raise InputError(f"the images differ in size ({error})") from error
-        names = self._outputs + self._further
+        names = self._estimates + self._points + self._further
         values = dict(zip(names, self._run(batch, names), strict=True))
         return Pose(**{name: value[0] for name, value in values.items()})
 
@@ -135,14 +142,19 @@ class PoseEstimator:
     @property
     def has_image_points(self) -> bool:
         """Whether the network detects the object's keypoints in the images."""
-        return self._outputs != OUTPUTS
+        return bool(self._points)
 
-    def estimate_batch(
-        self, images: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3)."""
-        position, quaternion, covariance = self._run(images, OUTPUTS)
-        return position, quaternion, covariance
+    @property
+    def has_hinges(self) -> bool:
+        """Whether the network estimates angles of hinges."""
+        return self._estimates != OUTPUTS
+
+    def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], ...]:
+        """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3).
+
+        With hinges, also their angles and the standard deviations of these (B, H).
+        """
+        return tuple(self._run(images, self._estimates))
 
     def _run(
         self, images: NDArray[np.uint8], outputs: tuple[str, ...]

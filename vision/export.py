@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from opendactyl.datasets.loading.cache import CachedDataset
+from opendactyl.geometry.articulation import wrap_angle
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.geometry.torch_rotation import matrix_to_quat
@@ -17,6 +19,7 @@ from opendactyl.models.onnx_file import save_onnx
 from opendactyl.vision.estimator import (
     CAMERA_NAMES,
     CAMERAS,
+    HINGES,
     IMAGE_POINTS,
     OUTPUTS,
     PoseEstimator,
@@ -50,14 +53,17 @@ class ExportedEstimator(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Position (B, 3), quaternion (B, 4), covariance (B, 6, 6) from images (B, V, H, W, 3).
 
-        Networks that detect the object's keypoints also give their image points (B, V, K, 2) and
-        standard deviations (B, V, K).
+        With hinges, also their angles and the standard deviations of these (B, H). Networks that
+        detect the object's keypoints also give their image points (B, V, K, 2) and standard
+        deviations (B, V, K).
         """
         intrinsics = self.intrinsics if intrinsics is None else intrinsics
         cam_from_hand = self.cam_from_hand if cam_from_hand is None else cam_from_hand
         output = self.network(images, intrinsics, cam_from_hand)
         output.log_std = output.log_std + self.log_std_shift
         pose = (output.position, matrix_to_quat(output.rotation), output.covariance())
+        if output.angles is not None:
+            pose += (output.angles, torch.exp(output.log_std[:, 2:]))
         if output.keypoints is None:
             return pose
         std = torch.exp(output.keypoints_log_std[:, :, : self.keypoints])
@@ -80,8 +86,7 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
         dynamic |= {name: {0: count} for name in CAMERAS}
         views = "views"
     with torch.no_grad():
-        detects = len(wrapper(*inputs.values())) > len(OUTPUTS)
-    outputs = _output_shapes(views, wrapper.keypoints if detects else 0)
+        outputs = _output_shapes(views, wrapper(*inputs.values()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -104,6 +109,7 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
         **{name: module.hparams[name] for name in ("model", "head", "priors")},
         "keypoints": np.asarray(module.hparams["points"]).tolist(),
         "static_landmarks": module.hparams["anchors"],
+        **({"hinges": hinges} if (hinges := module.hparams["hinges"]) else {}),
     }
 
 
@@ -120,14 +126,17 @@ def pose_metadata(rig: Rig, *, any_cameras: bool) -> dict[str, str]:
     }
 
 
-def _output_shapes(views: int | str, keypoints: int) -> dict[str, list[int | str]]:
-    """Names and shapes of the outputs; `keypoints` is 0 if the network detects none."""
-    shapes = (["batch", 3], ["batch", 4], ["batch", 6, 6])
-    outputs: dict[str, list[int | str]] = dict(zip(OUTPUTS, shapes, strict=True))
-    if keypoints:
-        points = (["batch", views, keypoints, 2], ["batch", views, keypoints])
-        outputs |= dict(zip(IMAGE_POINTS, points, strict=True))
-    return outputs
+def _output_shapes(views: int | str, outputs: Sequence[Tensor]) -> dict[str, list[int | str]]:
+    """Names and shapes of the outputs, in order."""
+    further = outputs[len(OUTPUTS) :]
+    names = [*OUTPUTS, *(HINGES if further and further[0].ndim == 2 else ())]
+    names += IMAGE_POINTS if len(outputs) > len(names) else ()
+    shapes: dict[str, list[int | str]] = {
+        name: ["batch", *value.shape[1:]] for name, value in zip(names, outputs, strict=True)
+    }
+    for name in set(IMAGE_POINTS) & set(names):
+        shapes[name][1] = views
+    return shapes
 
 
 def measure_agreement(module: PoseModule, path: Path, data: CachedDataset) -> dict[str, float]:
@@ -139,13 +148,18 @@ def measure_agreement(module: PoseModule, path: Path, data: CachedDataset) -> di
         data: a dataset of the same cameras and image size.
 
     Returns:
-        The number of samples `n` and the largest differences `rotation_rad` and `position_m`.
+        The number of samples `n` and the largest differences `rotation_rad` and `position_m`, and
+        `hinges_rad` of an object with hinges.
     """
     count = min(len(data), COMPARED)
     exported, original = (
         predict(model, data, count) for model in (PoseEstimator(path, rig=data.rig), module.eval())
     )
-    return {
+    angles = {}
+    if exported.hinges is not None and original.hinges is not None:
+        difference = wrap_angle(exported.hinges.angles - original.hinges.angles)
+        angles = {"hinges_rad": float(np.abs(difference).max())}
+    return angles | {
         "n": count,
         "rotation_rad": float(geodesic_angle(exported.quaternion, original.quaternion).max()),
         "position_m": float(np.linalg.norm(exported.position - original.position, axis=-1).max()),

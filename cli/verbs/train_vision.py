@@ -44,11 +44,13 @@ def main(argv: list[str]) -> None:
 
 
 def print_metrics(metrics: dict, out: Path) -> None:
-    """Prints the errors of rotation and position, and the report's path."""
+    """Prints the errors of rotation, position and hinges, and the report's path."""
     rotation, position = metrics["rotation_error_deg"], metrics["position_error_mm"]
+    errors = metrics.get("hinge_error_deg", {})
+    hinges = "".join(f"; {name} {error['mean']:.2f}° mean" for name, error in errors.items())
     print(
         f"n = {metrics['n']}: "
         f"rotation {rotation['mean']:.2f}° mean, {rotation['median']:.2f}° median; "
-        f"position {position['mean']:.2f} mm mean, {position['median']:.2f} mm median\n"
+        f"position {position['mean']:.2f} mm mean, {position['median']:.2f} mm median{hinges}\n"
         f"report in {out / 'report.html'}"
     )

@@ -228,7 +228,7 @@ def check_bundle(path: Path) -> str:
     images = np.zeros((1, *bundle.estimator.shape), dtype=np.uint8)
     try:
         shapes = [output.shape for output in bundle.estimator.estimate_batch(images)]
-        if shapes != [(1, 3), (1, 4), (1, 6, 6)]:
+        if shapes[:3] != [(1, 3), (1, 4), (1, 6, 6)]:
             raise InputError(f"{path}: the estimator's outputs have the shapes {shapes}")
         if isinstance(bundle, Bundle):
             _run_policy(bundle)

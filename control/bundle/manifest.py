@@ -8,6 +8,7 @@ import numpy as np
 from opendactyl.control.bundle.hand import HandInterface, hand_name
 from opendactyl.control.bundle.policy_session import ACTION_BINS, memory_shapes
 from opendactyl.core.errors import InputError
+from opendactyl.geometry.articulation import Articulation, Hinge
 from opendactyl.geometry.rig import Rig
 from opendactyl.policy.interface.actions import BINS, ActionDecoder
 from opendactyl.policy.interface.observations import HandSize, field_sizes
@@ -48,6 +49,17 @@ def check_manifest(
     return rig, raw_rig
 
 
+def articulation_of(manifest: dict[str, Any]) -> Articulation | None:
+    """The object's keypoints and hinges; None if a manifest does not state the keypoints."""
+    keypoints = manifest["pose"].get("keypoints")
+    if keypoints is None:
+        return None
+    hinges = tuple(map(Hinge.from_dict, manifest["pose"].get("hinges", ())))
+    if any(hinge.keypoints[1] > len(keypoints) for hinge in hinges):
+        raise InputError("a hinge moves more keypoints than there are")
+    return Articulation(np.array(keypoints, dtype=np.float64), hinges)
+
+
 def _check_policy(manifest: dict[str, Any]) -> None:
     policy = manifest["policy"]
     size = HandSize.of(HandInterface.from_manifest(manifest))
@@ -85,7 +97,8 @@ def _check_action(action: dict[str, Any], decoder: ActionDecoder, actuators: int
 
 
 def _check_declared(manifest: dict[str, Any]) -> None:
-    """Reads what `check_ports` and `describe` need."""
+    """Reads what `check_ports`, `describe` and estimates need."""
+    articulation_of(manifest)
     names = ("pose", "policy") if "policy" in manifest else ("pose",)
     for network in (manifest[name] for name in names):
         for ports in (network["inputs"], network["outputs"]):

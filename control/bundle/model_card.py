@@ -187,5 +187,11 @@ def _validation(vision: dict[str, Any] | None) -> str:
         f"Pose estimation on the n = {vision['n']} validation samples that selected the "
         f"checkpoint: rotation error mean {rotation['mean']:.2f}°, median "
         f"{rotation['median']:.2f}°; position error mean {position['mean']:.2f} mm, median "
-        f"{position['median']:.2f} mm."
+        f"{position['median']:.2f} mm{_hinges(vision)}."
     )
+
+
+def _hinges(vision: dict[str, Any]) -> str:
+    """The errors of the hinges of an articulated object."""
+    errors = vision.get("hinge_error_deg", {})
+    return "".join(f"; angle of the {name} {e['mean']:.2f}°" for name, e in errors.items())

@@ -7,9 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
 from opendactyl.control.bundle.load import PoseBundle
+from opendactyl.control.bundle.manifest import articulation_of
 from opendactyl.control.estimation.results import Estimate
 from opendactyl.control.estimation.wireframe import convex_edges
 from opendactyl.core.errors import InputError
+from opendactyl.geometry.articulation import Articulation
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.drawing import AXIS_LENGTH, RED_GREEN_BLUE, Colour
 from opendactyl.geometry.rotation import Array
@@ -28,12 +30,13 @@ class Overlay:
 
     def __init__(self, bundle: PoseBundle) -> None:
         """Takes the object's shape from a bundle; without one, only the axes are drawn."""
-        keypoints = bundle.manifest["pose"].get("keypoints") or _shipped_keypoints(bundle)
-        edges = [] if keypoints is None else convex_edges(keypoints)
-        ends = [(edge, WIREFRAME) for edge in edges]
+        articulation = articulation_of(bundle.manifest) or _shipped_articulation(bundle)
+        self._hinges = articulation.hinges if articulation else ()
+        bodies = _bodies(articulation) if articulation else []
         axes = zip(np.eye(3) * AXIS_LENGTH, RED_GREEN_BLUE, strict=True)
-        ends += [(np.stack([np.zeros(3), end]), colour) for end, colour in axes]
-        self._lines = [(np.linspace(edge[0], edge[1], _POINTS), colour) for edge, colour in ends]
+        self._axes = [(_line(np.zeros(3), end), colour) for end, colour in axes]
+        self._outlines = [[_line(*edge) for edge in convex_edges(points)] for points in bodies]
+        """Lines of the object's body, and of the part of each hinge, at angle zero."""
 
     def draw(
         self,
@@ -49,9 +52,10 @@ class Overlay:
             estimate: the estimate to draw.
         """
         pose = pose_matrix(estimate.pose.position, estimate.pose.quaternion)
+        lines = self._lines(estimate.pose.hinges)
         panels = []
         for frame, camera in zip(frames, cameras, strict=True):
-            panel = self._panel(frame, camera, pose)
+            panel = self._panel(frame, camera, pose, lines)
             residual = estimate.residuals.get(camera.name)
             text = camera.name if residual is None else f"{camera.name}  {residual:.1f} px"
             ImageDraw.Draw(panel).text(
@@ -60,12 +64,29 @@ class Overlay:
             panels.append(panel)
         return _sheet(panels)
 
-    def _panel(self, frame: NDArray[np.uint8], camera: Camera, pose: Array) -> Image.Image:
+    def _lines(self, angles: Array | None) -> list[tuple[Array, Colour]]:
+        """Points (N, 3) of each line in the object frame, and its colour."""
+        angles = np.array([hinge.rest for hinge in self._hinges]) if angles is None else angles
+        moved = [np.eye(4), *(h.pose(a) for h, a in zip(self._hinges, angles, strict=True))]
+        outline = [
+            (transform_points(motion, line), WIREFRAME)
+            for motion, lines in zip(moved, self._outlines, strict=False)
+            for line in lines
+        ]
+        return outline + self._axes
+
+    def _panel(
+        self,
+        frame: NDArray[np.uint8],
+        camera: Camera,
+        pose: Array,
+        lines: list[tuple[Array, Colour]],
+    ) -> Image.Image:
         scale = min(1.0, HEIGHT / camera.height)
         size = (max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))
         panel = Image.fromarray(frame).resize(size, Image.Resampling.BOX)
         canvas = ImageDraw.Draw(panel)
-        for line, colour in self._lines:
+        for line, colour in lines:
             pixels, visible = _raw_pixels(camera, transform_points(pose, line))
             placed = np.clip(pixels * scale, -1e4, 1e4)
             for i in np.flatnonzero(visible[:-1] & visible[1:]):
@@ -74,13 +95,23 @@ class Overlay:
         return panel
 
 
-def _shipped_keypoints(bundle: PoseBundle) -> Array | None:
+def _line(start: Array, end: Array) -> Array:
+    return np.linspace(start, end, _POINTS)
+
+
+def _bodies(articulation: Articulation) -> list[Array]:
+    """The keypoints (K, 3) of the body, and of the part of each hinge, at angle zero."""
+    ranges = [articulation.own, *(slice(*hinge.keypoints) for hinge in articulation.hinges)]
+    return [articulation.points[chosen] for chosen in ranges]
+
+
+def _shipped_articulation(bundle: PoseBundle) -> Articulation | None:
     """The keypoints of the shipped object that a bundle without keypoints names."""
     try:
         # Loading the objects needs more than the base install.
         from opendactyl.sim.objects.shipped import object_spec
 
-        return object_spec(bundle.object).keypoints
+        return object_spec(bundle.object).articulation
     except (InputError, ImportError):
         return None
 

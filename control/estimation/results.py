@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from opendactyl.control.bundle.load import PoseBundle
+from opendactyl.control.bundle.manifest import articulation_of
 from opendactyl.core.atomic_files import write_json, write_text
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.transforms import pose_matrix, transform_points
@@ -51,7 +52,8 @@ class Results:
             InputError: the folder cannot be written to.
             EnvironmentFailure: the disk failed.
         """
-        manifest = bundle.manifest
+        manifest, articulation = bundle.manifest, articulation_of(bundle.manifest)
+        hinges = [h.name for h in articulation.hinges] if articulation else []
         content = {
             "bundle": bundle.path.name,
             "bundle_sha256": bundle.identity,
@@ -60,11 +62,11 @@ class Results:
             "units": "metres, radians, seconds; quaternions w, x, y, z; covariance of position, "
             "then of a rotation vector; residuals in pixels of raw frames",
             "cameras": list(bundle.rig.names),
-            "poses": [_json(estimate) for estimate in self.estimates],
+            "poses": [_json(estimate, hinges) for estimate in self.estimates],
             "skipped": self.skipped,
         }
         write_json(out / JSON_FILE, content)
-        write_text(out / CSV_FILE, _csv(self.estimates, bundle.rig.names))
+        write_text(out / CSV_FILE, _csv(self.estimates, bundle.rig.names, hinges))
 
 
 def reprojection_residuals(
@@ -107,9 +109,10 @@ def image_offsets(bundle: PoseBundle, poses: Sequence[Pose]) -> dict[str, float]
 
 def _image_differences(bundle: PoseBundle, pose: Pose) -> list[tuple[Array, Array]]:
     """Per camera: projected minus detected keypoints (K, 2) in image widths, and weights (K,)."""
-    keypoints = bundle.manifest["pose"].get("keypoints")
-    if keypoints is None or pose.image_points is None or pose.image_points_std is None:
+    articulation = articulation_of(bundle.manifest)
+    if articulation is None or pose.image_points is None or pose.image_points_std is None:
         return []
+    keypoints = articulation.at(() if pose.hinges is None else pose.hinges)
     points = transform_points(pose_matrix(pose.position, pose.quaternion), keypoints)
     found = []
     for number, camera in enumerate(bundle.rig.cameras):
@@ -120,9 +123,15 @@ def _image_differences(bundle: PoseBundle, pose: Pose) -> list[tuple[Array, Arra
     return found
 
 
-def _json(estimate: Estimate) -> dict[str, Any]:
+def _json(estimate: Estimate, hinges: Sequence[str]) -> dict[str, Any]:
     pose = estimate.pose
-    return {
+    angles = {}
+    if pose.hinges is not None and pose.hinge_std is not None:
+        angles = {
+            "hinges": dict(zip(hinges, pose.hinges.tolist(), strict=True)),
+            "hinge_std": dict(zip(hinges, pose.hinge_std.tolist(), strict=True)),
+        }
+    return angles | {
         "frame": estimate.label,
         "seconds": estimate.seconds,
         "position": pose.position.tolist(),
@@ -133,11 +142,12 @@ def _json(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def _csv(estimates: Sequence[Estimate], cameras: Sequence[str]) -> str:
+def _csv(estimates: Sequence[Estimate], cameras: Sequence[str], hinges: Sequence[str]) -> str:
     residuals = cameras if any(e.residuals for e in estimates) else ()
     header = ["frame", "seconds"]
     header += [f"position_{axis}" for axis in "xyz"] + [f"quaternion_{axis}" for axis in "wxyz"]
     header += [f"covariance_{i}{j}" for i in range(6) for j in range(6)] + ["latency_ms"]
+    header += [f"{kind}_{name}" for kind in ("hinge", "hinge_std") for name in hinges]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header + [f"residual_px_{name}" for name in residuals])
@@ -145,5 +155,9 @@ def _csv(estimates: Sequence[Estimate], cameras: Sequence[str]) -> str:
         pose = estimate.pose
         numbers = np.concatenate([pose.position, pose.quaternion, pose.covariance.ravel()])
         row = [estimate.label, estimate.seconds, *numbers.tolist(), estimate.latency_ms]
-        writer.writerow(row + [estimate.residuals.get(name) for name in residuals])
+        if pose.hinges is not None and pose.hinge_std is not None:
+            angles = [*pose.hinges.tolist(), *pose.hinge_std.tolist()]
+        else:
+            angles = []
+        writer.writerow(row + angles + [estimate.residuals.get(name) for name in residuals])
     return text.getvalue()

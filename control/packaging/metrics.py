@@ -92,8 +92,9 @@ def _row(folder: Path, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             return "loop", row | {name: goals[name] for name in ("mean", "std", "median")}
         errors = read_json(folder / "metrics.json")
         row = {name: config[name] for name in _VISION} | {name: errors[name] for name in _ERRORS}
-        # Evaluations of earlier versions have no coverage per axis.
-        row |= {name: errors[name] for name in ("coverage_90_axes",) if name in errors}
+        # Evaluations of earlier versions have no coverage per axis, rigid objects no hinges.
+        optional = ("coverage_90_axes", "hinge_error_deg")
+        row |= {name: errors[name] for name in optional if name in errors}
         return "sight", row
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder} does not hold an evaluation ({error!r})") from error

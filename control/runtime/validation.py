@@ -60,7 +60,8 @@ def check_pose(pose: Pose) -> Pose:
     values = (pose.position, pose.quaternion, pose.covariance)
     if [np.shape(value) for value in values] != [(3,), (4,), (6, 6)]:
         raise Fault("pose", "the estimate's shapes are not (3,), (4,) and (6, 6)")
-    if not all(np.isfinite(value).all() for value in values):
+    angles = () if pose.hinges is None else pose.hinges
+    if not all(np.isfinite(value).all() for value in (*values, angles)):
         raise Fault("pose", "the estimate is not finite")
     norm = float(np.linalg.norm(pose.quaternion))
     if abs(norm - 1.0) > 0.01:

@@ -55,6 +55,7 @@ class PoseDataset(Dataset[Item]):
             "images": images,
             "position": data.position[i],
             "quaternion": data.quaternion[i],
+            "hinges": data.hinges[i],
             "landmarks": data.landmarks[i],
             "anchors": data.anchors[i],
             "visible_fraction": data.visible_fraction[i],

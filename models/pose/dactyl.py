@@ -5,6 +5,7 @@ softmax is constant. The stages here have strides 1, 2, 1 and 1 after the poolin
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ class DactylNetwork(nn.Module):
         points: Sequence[Sequence[float]] = (),
         anchors: Sequence[Sequence[float]] = (),
         priors: PosePriors = FORMER,
+        hinges: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Builds a network for `views` cameras in a fixed order, without `points` and `anchors`."""
         super().__init__()
@@ -39,7 +41,7 @@ class DactylNetwork(nn.Module):
             ResidualBlock(64, 64), ResidualBlock(64, 64),
         )  # fmt: skip
         self.softmax = SpatialSoftmax(64)
-        self.head = PoseHead(views * 128, head, priors, hidden=128)
+        self.head = PoseHead(views * 128, head, priors, hidden=128, hinges=len(hinges))
 
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
         """Poses from images uint8 (B, V, H, W, 3); the camera arguments are unused."""

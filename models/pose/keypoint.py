@@ -7,25 +7,22 @@ the triangulated points initialises Gauss-Newton on the image points.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
+from opendactyl.models.pose.hinges import Hinges
+from opendactyl.models.pose.observations import align, projection_matrices, stabilize, triangulate
 from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
 from opendactyl.models.pose.priors import FORMER, PosePriors, PositionPrior
-from opendactyl.models.pose.refinement import (
-    projection_matrices,
-    refine,
-    split_covariance,
-    stabilize,
-)
-from opendactyl.models.pose.triangulation import align, triangulate
+from opendactyl.models.pose.refinement import refine
 from opendactyl.models.precision import without_autocast
 
 PRIOR_ROTATION = 1.0
-"""Standard deviation of the aligned rotation as a prior of Gauss-Newton, in radians. Wide, as is
-that of the position: `PosePriors.reach`."""
+"""Standard deviation of the aligned rotation and angles of hinges as a prior of Gauss-Newton, in
+radians. Wide, as is that of the position: `PosePriors.reach`."""
 
 
 class KeypointNetwork(nn.Module):
@@ -44,6 +41,7 @@ class KeypointNetwork(nn.Module):
         points: Sequence[Sequence[float]],
         anchors: Sequence[Sequence[float]],
         priors: PosePriors = FORMER,
+        hinges: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Builds the layers; see `build_pose_network`. `views` and `head` are unused."""
         super().__init__()
@@ -55,7 +53,8 @@ class KeypointNetwork(nn.Module):
         self.certainty = nn.Sequential(
             nn.Linear(CONTEXT + landmarks, 128), nn.ReLU(), nn.Linear(128, landmarks)
         )
-        self.log_scale = nn.Parameter(torch.zeros(2))
+        self.hinges = Hinges(points, hinges)
+        self.log_scale = nn.Parameter(torch.zeros(2 + self.hinges.count))
         self.prior = PositionPrior(priors)
         with torch.no_grad():
             self.certainty[2].bias.fill_(-3.0)  # pyright: ignore
@@ -78,16 +77,16 @@ class KeypointNetwork(nn.Module):
         triangulated, certainty = triangulate(observations, self.prior.centre, reach)
         # Detached: Gauss-Newton converges to the same pose from any start nearby, and the gradient
         # of the alignment's rotation is unbounded for degenerate points.
-        position, rotation = align(self.points, triangulated.detach(), certainty.detach())
-        prior = torch.stack([reach, torch.full_like(reach, PRIOR_ROTATION)]).pow(-2)
-        prior = prior.expand(keypoints.shape[0], 2)  # Not len(): it would fix the exported batch.
-        position, rotation, covariance = refine(position, rotation, prior, observations)
-        log_std_pose, relative = split_covariance(covariance, self.log_scale)
-        return PoseOutput(
-            position=position,
-            rotation=rotation,
-            log_std=log_std_pose,
-            keypoints=keypoints,
-            keypoints_log_std=log_std,
-            relative_covariance=relative,
-        )
+        triangulated, certainty = triangulated.detach(), certainty.detach()
+        position, rotation = align(self.points, triangulated, certainty * self.hinges.on_body)
+        articulated = None
+        if self.hinges.count:
+            in_object = (triangulated - position[:, None]) @ rotation
+            articulated = self.hinges, self.hinges.fit(self.points, in_object, certainty)
+        widths = [reach, *[torch.full_like(reach, PRIOR_ROTATION)] * (1 + self.hinges.count)]
+        # Not len(): it would fix the exported batch.
+        prior = torch.stack(widths).pow(-2).expand(keypoints.shape[0], -1)
+        refined = refine(position, rotation, prior, observations, articulated=articulated)
+        output = refined.output(self.log_scale)
+        output.keypoints, output.keypoints_log_std = keypoints, log_std
+        return output

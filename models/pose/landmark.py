@@ -7,20 +7,18 @@ image points through the nominal cameras refines it, each point weighted by its 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
 from opendactyl.models.pose.heads import PoseHead
+from opendactyl.models.pose.hinges import Hinges
+from opendactyl.models.pose.observations import projection_matrices, stabilize
 from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
 from opendactyl.models.pose.priors import FORMER, PosePriors
-from opendactyl.models.pose.refinement import (
-    projection_matrices,
-    refine,
-    split_covariance,
-    stabilize,
-)
+from opendactyl.models.pose.refinement import refine
 from opendactyl.models.precision import without_autocast
 
 FREE = 24
@@ -41,6 +39,7 @@ class LandmarkNetwork(nn.Module):
         points: Sequence[Sequence[float]],
         anchors: Sequence[Sequence[float]],
         priors: PosePriors = FORMER,
+        hinges: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Builds a network for `views` cameras in a fixed order; see `build_pose_network`."""
         super().__init__()
@@ -54,8 +53,9 @@ class LandmarkNetwork(nn.Module):
             nn.Linear(CONTEXT + landmarks, 128), nn.ReLU(), nn.Linear(128, self.supervised)
         )
         self.fuse = nn.Sequential(nn.Linear(views * (3 * landmarks + CONTEXT), 320), nn.ReLU())
-        self.head = PoseHead(320, head, priors)
-        self.spread = nn.Linear(320, 2)
+        self.hinges = Hinges(points, hinges)
+        self.head = PoseHead(320, head, priors, hinges=self.hinges.count)
+        self.spread = nn.Linear(320, 2 + self.hinges.count)
         with torch.no_grad():
             self.certainty[2].bias.fill_(-3.0)  # pyright: ignore
             self.spread.weight.zero_()
@@ -77,19 +77,14 @@ class LandmarkNetwork(nn.Module):
             cameras = projection_matrices(intrinsics, cam_from_hand, size)
             observations = stabilize(keypoints, log_std, self.points, self.anchors, cameras)
             initial = self.head(fused)
-            position, rotation, covariance = refine(
+            refined = refine(
                 initial.position.detach(),
                 initial.rotation.detach(),
                 torch.exp(-2 * initial.log_std.detach()),
                 observations,
+                articulated=None if initial.angles is None else (self.hinges, initial.angles),
             )
-            log_std_pose, relative = split_covariance(covariance, self.spread(fused))
-            return PoseOutput(
-                position=position,
-                rotation=rotation,
-                log_std=log_std_pose,
-                keypoints=keypoints,
-                keypoints_log_std=log_std,
-                initial=initial,
-                relative_covariance=relative,
-            )
+            output = refined.output(self.spread(fused))
+            output.keypoints, output.keypoints_log_std = keypoints, log_std
+            output.initial = initial
+            return output

@@ -18,8 +18,8 @@ class PoseOutput:
     rotation: Tensor
     """Rotation matrices (B, 3, 3)."""
     log_std: Tensor
-    """Log standard deviations (B, 2), root mean square over the axes: position (m), rotation
-    (rad)."""
+    """Log standard deviations (B, 2 + H): position (m) and rotation (rad), root mean square over
+    the axes, and angles of hinges (rad)."""
     raw: Tensor | None = None
     """Raw output of the rotation head (B, 9, 6 or 4); None after refinement."""
     keypoints: Tensor | None = None
@@ -31,10 +31,14 @@ class PoseOutput:
     """The estimate that refinement started from."""
     relative_covariance: Tensor | None = None
     """Covariance (B, 6, 6) divided by the variances of `log_std`; None is the identity."""
+    angles: Tensor | None = None
+    """Angles of the object's hinges (B, H) in radians; None of a rigid object."""
+    raw_angles: Tensor | None = None
+    """Raw output of the head (B, H, 2), cosine and sine; None after refinement."""
 
     def covariance(self) -> Tensor:
         """Covariance (B, 6, 6): position (m), then rotation vector (rad), hand frame."""
-        std = torch.exp(self.log_std).repeat_interleave(3, dim=-1)
+        std = torch.exp(self.log_std[:, :2]).repeat_interleave(3, dim=-1)
         relative = self.relative_covariance
         if relative is None:
             relative = torch.eye(6, device=std.device)

@@ -25,7 +25,8 @@ def build_pose_network(name: str, **options: Any) -> nn.Module:
     Args:
         name: one of `models.choices.POSE_NETWORKS`.
         **options: `views`, `head`, `points` (keypoints of the object (K, 3), object frame),
-            `anchors` (points (M, 3) fixed in the hand frame) and `priors` (`PosePriors`).
+            `anchors` (points (M, 3) fixed in the hand frame), `priors` (`PosePriors`) and `hinges`
+            (`Hinge.to_dict` of each hinge of the object).
 
     Raises:
         ValueError: the name is unknown.

@@ -1,6 +1,7 @@
 """torchvision's ResNets as towers shared by all views, after D19's estimator (D19 C.3)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torchvision
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ class ResnetNetwork(nn.Module):
         points: Sequence[Sequence[float]] = (),
         anchors: Sequence[Sequence[float]] = (),
         priors: PosePriors = FORMER,
+        hinges: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Builds a ResNet of 18 or 50 layers, without `points` and `anchors`."""
         super().__init__()
@@ -37,7 +39,7 @@ class ResnetNetwork(nn.Module):
         tower.avgpool = nn.AdaptiveAvgPool2d(POOLED)
         self.tower = tower
         self.fuse = nn.Sequential(nn.Linear(views * channels * POOLED**2, 512), nn.ReLU())
-        self.head = PoseHead(512, head, priors)
+        self.head = PoseHead(512, head, priors, hinges=len(hinges))
 
     def load_backbone(self, weights: dict[str, Tensor]) -> None:
         """Loads the tower's weights from a torchvision state dict, without its classifier.

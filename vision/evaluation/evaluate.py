@@ -77,7 +77,9 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     count = min(len(data), config.max_samples or len(data))
     predictions = predict(model, data, count, Forecast(out, count, written=REPORT_BYTES))
     points = np.array(data.manifest.keypoints[: data.manifest.num_corners])
-    metrics = compute_metrics(predictions, points, data.manifest.load_symmetry(), data.rig)
+    metrics = compute_metrics(
+        predictions, points[data.manifest.articulation.own], data.manifest.load_symmetry(), data.rig
+    )
     write_json(out / "metrics.json", metrics)
     context = ReportContext(_latency(model, data), subject["chosen_by"])
     write_report(out / "report.html", predictions, metrics, data, context)

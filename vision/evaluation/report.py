@@ -19,6 +19,7 @@ from opendactyl.vision.measures.metrics import (
     VISIBLE_BINS,
     bootstrap_interval,
     inside_axes,
+    inside_hinges,
     squared_distances,
     visible_bin,
     within_thresholds,
@@ -53,7 +54,8 @@ def write_report(
     report.figure(_distributions(angle, distance), "Fraction of samples below an error.")
     report.figure(_against_visibility(p), "Error by the visible fraction of the object.")
     report.figure(_calibration(p), "Fraction of true poses inside the predicted regions.")
-    symmetries = rotations_of(data.manifest.keypoints[: data.manifest.num_corners])
+    corners = data.manifest.keypoints[: data.manifest.num_corners]
+    symmetries = rotations_of(corners[data.manifest.articulation.own])
     report.text(_face_confusion(p, metrics, symmetries))
     report.figure(_confusion(p, symmetries), "Symmetry of the solid that the error is nearest to.")
     report.image(
@@ -91,6 +93,7 @@ def _numbers(report: HtmlReport, p: Predictions, metrics: dict[str, Any]) -> Non
         [
             _row("rotation (°)", p.rotation_error_deg, metrics["rotation_error_deg"]),
             _row("position (mm)", p.position_error_mm, metrics["position_error_mm"]),
+            *_hinge_rows(p, metrics),
         ],
     )
     report.table(
@@ -113,16 +116,26 @@ def _numbers(report: HtmlReport, p: Predictions, metrics: dict[str, Any]) -> Non
     )
 
 
+def _hinge_rows(p: Predictions, metrics: dict[str, Any]) -> list[list[Any]]:
+    if p.hinges is None:
+        return []
+    return [
+        _row(f"hinge {name} (°)", values, metrics["hinge_error_deg"][name])
+        for name, values in zip(p.hinges.names, p.hinges.error_deg.T, strict=True)
+    ]
+
+
 def _fractions(p: Predictions) -> dict[str, NDArray[np.bool_]]:
     """Criteria in words, and the samples (N,) that satisfy each."""
     rows = {f"within {name.replace('_', ', ')}": i for name, i in within_thresholds(p).items()}
     for name, squares in zip(("position", "rotation"), squared_distances(p), strict=True):
         rows[f"{name} in its 90 % region"] = squares <= CHI2_90_3
     axes = (f"{name} {axis}" for name in ("position", "rotation") for axis in "xyz")
-    return rows | {
-        f"{axis} in its 90 % interval": inside
-        for axis, inside in zip(axes, inside_axes(p).T, strict=True)
-    }
+    columns = list(zip(axes, inside_axes(p).T, strict=True))
+    if p.hinges is not None:
+        names = (f"hinge {name}" for name in p.hinges.names)
+        columns += zip(names, inside_hinges(p.hinges).T, strict=True)
+    return rows | {f"{name} in its 90 % interval": inside for name, inside in columns}
 
 
 def _row(name: str, values: Array, summary: dict[str, float]) -> list[Any]:

@@ -27,7 +27,7 @@ from opendactyl.vision.measures.bop_errors import (
     mspd,
     mssd,
 )
-from opendactyl.vision.measures.predictions import Predictions
+from opendactyl.vision.measures.predictions import HingePredictions, Predictions
 
 CHI2_90_3 = 6.251388631170325
 """90 % quantile of the chi-squared distribution with three degrees of freedom."""
@@ -65,8 +65,8 @@ def compute_metrics(
 
     Args:
         p: estimates and true poses.
-        points: corners of the object (K, 3) in metres, for ADD (average distance of the points)
-            and for the rotational symmetries of the solid.
+        points: corners of the object's body (K, 3) in metres, for ADD (average distance of the
+            points) and for the rotational symmetries of the solid.
         symmetry: the object's symmetry, which the true orientations respect already.
         rig: nominal cameras, for MSPD.
     """
@@ -90,7 +90,23 @@ def compute_metrics(
         "coverage_90_rotation": float(np.mean(squares[1] <= CHI2_90_3)),
         "coverage_90_axes": inside_axes(p).mean(axis=0).tolist(),
         "by_visibility": by_visibility(p.visible_fraction.mean(axis=1), angle, distance),
+        **({} if p.hinges is None else _hinge_entries(p.hinges)),
     }
+
+
+def _hinge_entries(hinges: HingePredictions) -> dict[str, Any]:
+    """Errors of each hinge in degrees, and the fraction inside of 90 % intervals."""
+    inside = inside_hinges(hinges).mean(axis=0)
+    columns = zip(hinges.names, hinges.error_deg.T, strict=True)
+    return {
+        "hinge_error_deg": {name: summarize(values) for name, values in columns},
+        "coverage_90_hinges": dict(zip(hinges.names, inside.tolist(), strict=True)),
+    }
+
+
+def inside_hinges(hinges: HingePredictions) -> NDArray[np.bool_]:
+    """Which errors (N, H) of the angles are inside of their 90 % intervals."""
+    return np.abs(hinges.error) <= NORMAL_90 * hinges.std
 
 
 def _bop_entries(

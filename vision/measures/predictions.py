@@ -10,10 +10,35 @@ from tqdm import tqdm
 from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.core.run_dir import Forecast
 from opendactyl.datasets.loading.cache import CachedDataset
+from opendactyl.geometry.articulation import wrap_angle
 from opendactyl.geometry.rotation import Array, geodesic_angle
 
 BATCH = 32
 """Batch size of inference."""
+
+
+@dataclass(frozen=True, eq=False)
+class HingePredictions:
+    """Estimated and true angles of H hinges in N samples."""
+
+    names: tuple[str, ...]
+    """Names of the hinges."""
+    angles: Array
+    """Estimated (N, H) in radians."""
+    std: Array
+    """Their standard deviations (N, H)."""
+    true_angles: Array
+    """(N, H)."""
+
+    @property
+    def error(self) -> Array:
+        """Errors (N, H) in radians, from −π to π."""
+        return wrap_angle(self.angles - self.true_angles)
+
+    @property
+    def error_deg(self) -> Array:
+        """Absolute errors (N, H) in degrees."""
+        return np.rad2deg(np.abs(self.error))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +57,30 @@ class Predictions:
     """(N, 4); of a symmetric object, the equivalent that is nearest to the estimate."""
     visible_fraction: Array
     """Fraction of the object's outline that is visible in each view (N, V)."""
+    hinges: HingePredictions | None = None
+    """Angles of the object's hinges, if there are any."""
 
     @classmethod
     def of(
-        cls, data: CachedDataset, position: Array, quaternion: Array, covariance: Array
+        cls,
+        data: CachedDataset,
+        position: Array,
+        quaternion: Array,
+        covariance: Array,
+        angles: Array | None = None,
+        angles_std: Array | None = None,
     ) -> "Predictions":
         """Combines estimates of the first samples of a dataset with their labels."""
         count = len(position)
         labels = (data.position, data.quaternion, data.visible_fraction)
         true_position, truth, visible = (v[:count].astype(np.float64) for v in labels)
         quaternion = quaternion.astype(np.float64)
+        hinges = None
+        if angles is not None and angles_std is not None:
+            names = tuple(hinge.name for hinge in data.manifest.articulation.hinges)
+            hinges = HingePredictions(
+                names, angles, angles_std, data.hinges[:count].astype(np.float64)
+            )
         return cls(
             position.astype(np.float64),
             quaternion,
@@ -49,6 +88,7 @@ class Predictions:
             true_position,
             data.manifest.load_symmetry().equivalent(truth, quaternion),
             visible,
+            hinges,
         )
 
     @property
@@ -75,10 +115,11 @@ class BatchEstimator(Protocol):
         """Number of cameras."""
         ...
 
-    def estimate_batch(
-        self, images: NDArray[np.uint8]
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6)."""
+    def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+        """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6).
+
+        Of an object with hinges, also their angles and the standard deviations of these (B, H).
+        """
         ...
 
 

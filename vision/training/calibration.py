@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from opendactyl.datasets.loading.cache import CachedDataset
-from opendactyl.vision.measures.metrics import CHI2_90_3, squared_distances
+from opendactyl.vision.measures.metrics import CHI2_90_3, NORMAL_90, squared_distances
 from opendactyl.vision.measures.predictions import predict
 from opendactyl.vision.training.module import PoseModule
 
@@ -27,6 +27,12 @@ def calibrate(module: PoseModule, data: CachedDataset, samples: int) -> None:
     """
     module.log_std_shift.zero_()
     predictions = predict(module, data, min(samples, len(data)))
-    for i, squares in enumerate(squared_distances(predictions)):
-        ratio = float(np.quantile(squares, COVERAGE)) / CHI2_90_3
+    ratios = [
+        float(np.quantile(squares, COVERAGE)) / CHI2_90_3
+        for squares in squared_distances(predictions)
+    ]
+    if predictions.hinges is not None:
+        squares = (predictions.hinges.error / predictions.hinges.std) ** 2
+        ratios += (np.quantile(squares, COVERAGE, axis=0) / NORMAL_90**2).tolist()
+    for i, ratio in enumerate(ratios):
         module.log_std_shift[i] = 0.5 * math.log(ratio)

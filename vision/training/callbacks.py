@@ -33,7 +33,9 @@ COLUMNS = (
     "val/score",
 )
 """The columns of a run's `metrics.csv`."""
-SHOWN_IN_BAR = ("deg", "mm", "val/rotation_error_deg", "val/position_error_mm")
+SHOWN_IN_BAR = (
+    "deg", "mm", "val/rotation_error_deg", "val/position_error_mm", "val/hinge_error_deg",
+)  # fmt: skip
 """Metrics in the progress bar."""
 SHOWN = 4
 """Validation samples in TensorBoard's picture."""

@@ -5,12 +5,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from opendactyl.geometry.torch_rotation import geodesic_angle, quat_to_matrix
+from opendactyl.models.pose.hinges import wrap_angle
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.priors import FORMER
 
 REFINED_WEIGHT = 1.0
 SOFT_POSITION, SOFT_CHORD = 0.02, 0.005
 """Refined errors are quadratic below these: units of position, and a Frobenius distance."""
+HINGE_WEIGHT = 2.0
+"""Weight of the cosine and sine of each angle of a hinge."""
 KEYPOINT_WEIGHT = 20.0
 KEYPOINT_BETA = 0.01
 """Errors of image points are quadratic below this, in image widths."""
@@ -31,7 +34,8 @@ def pose_loss(
     Head: Huber on the position in units of `unit`, squared Frobenius distance of the rotation
     matrices, which is equal for q and -q; for a 9D head, of its raw output. Refined pose:
     distances, since mean errors are reported. Image points: Huber. Uncertainties: Gaussian negative
-    log-likelihood of the detached errors.
+    log-likelihood of the detached errors. Angles of hinges: cosine and sine of the head, distances
+    on the circle of the refined ones.
 
     Args:
         output: the estimates.
@@ -48,10 +52,17 @@ def pose_loss(
             "rotation": functional.mse_loss(rotation, truth.flatten(1)) * 9,
             "likelihood": pose_likelihood(head, batch, truth) * LIKELIHOOD_WEIGHT,
         }
+    if head.raw_angles is not None:
+        angles = batch["hinges"]
+        direction = torch.stack([torch.cos(angles), torch.sin(angles)], dim=-1)
+        terms["hinges"] = functional.mse_loss(head.raw_angles, direction) * HINGE_WEIGHT
     if output.raw is None:
         position, rotation = _distances(output, batch, truth, unit)
         terms["refined_position"] = position * REFINED_WEIGHT
         terms["refined_rotation"] = rotation * REFINED_WEIGHT
+        if output.angles is not None:
+            chord = 2 * torch.sin((output.angles - batch["hinges"]) / 2)
+            terms["refined_hinges"] = torch.sqrt(chord.square() + SOFT_CHORD**2).mean()
         terms["refined_likelihood"] = pose_likelihood(output, batch, truth) * LIKELIHOOD_WEIGHT
     if output.keypoints is not None and output.keypoints_log_std is not None:
         error, likelihood = keypoint_losses(output.keypoints, output.keypoints_log_std, batch)
@@ -98,9 +109,28 @@ def pose_likelihood(output: PoseOutput, batch: dict[str, Tensor], truth: Tensor)
             ],
             dim=-1,
         )
-    # Three dimensions each: 3 log(sigma) + |e|² / (2 sigma²).
-    nll = 3 * output.log_std + 0.5 * _robust(squares * torch.exp(-2 * output.log_std))
+        dimensions = [3.0, 3.0]
+        if output.angles is not None:
+            errors = wrap_angle(output.angles - batch["hinges"])
+            squares = torch.cat([squares, errors.square()], dim=-1)
+            dimensions += [1.0] * errors.shape[-1]
+    # With d dimensions: d log(sigma) + |e|² / (2 sigma²).
+    count = torch.tensor(dimensions, device=squares.device)
+    nll = count * output.log_std + 0.5 * _robust(squares * torch.exp(-2 * output.log_std))
     return nll.mean()
+
+
+@torch.no_grad()
+def pose_errors(
+    output: PoseOutput, batch: dict[str, Tensor]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Errors in degrees and millimetres (B,), and of hinges in degrees (B, H), if there are any."""
+    angle = geodesic_angle(output.rotation, quat_to_matrix(batch["quaternion"]))
+    distance = torch.linalg.vector_norm(output.position - batch["position"], dim=-1)
+    hinges = None
+    if output.angles is not None:
+        hinges = torch.rad2deg(wrap_angle(output.angles - batch["hinges"]).abs())
+    return torch.rad2deg(angle), distance * 1000, hinges
 
 
 def _robust(square: Tensor) -> Tensor:

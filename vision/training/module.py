@@ -15,9 +15,7 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.geometry.symmetry import SymmetryGroup
 from opendactyl.geometry.torch_rotation import (
-    geodesic_angle,
     matrix_to_quat,
-    quat_to_matrix,
 )
 from opendactyl.geometry.working_volume import box_corners, check_volume
 from opendactyl.models.pose.outputs import PoseOutput
@@ -25,7 +23,7 @@ from opendactyl.models.pose.priors import PosePriors, prior_of
 from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.vision.measures.metrics import GOOD_ANGLE_DEG, GOOD_MM
 from opendactyl.vision.training.equivalent_truth import EquivalentTruth
-from opendactyl.vision.training.losses import FocalBalance, pose_loss
+from opendactyl.vision.training.losses import FocalBalance, pose_errors, pose_loss
 
 WARM_UP, WARM_UP_FRACTION = 200, 0.05
 """Warm-up of the learning rate: steps, or a fraction of the training if that is shorter."""
@@ -59,6 +57,7 @@ class PoseModule(L.LightningModule):
         balance: str = "fixed",
         symmetry: dict[str, Any] | None = None,
         raw_rig: dict[str, Any] | None = None,
+        hinges: list[dict[str, Any]] | None = None,
     ) -> None:
         """Builds the network.
 
@@ -77,6 +76,7 @@ class PoseModule(L.LightningModule):
             balance: weights of position and rotation, `fixed` or `focal`.
             symmetry: rotational symmetry of the object (`SymmetryGroup.to_dict`); None: none.
             raw_rig: cameras of raw frames, if `rig` shows regions of interest of them.
+            hinges: those of the object (`Hinge.to_dict`); None: it is rigid.
         """
         super().__init__()
         # Plain values, as they go into checkpoints.
@@ -85,11 +85,12 @@ class PoseModule(L.LightningModule):
         known = PosePriors.from_dict(priors)
         priors = known.to_dict()
         self.save_hyperparameters(ignore="known")
-        self._register(Rig.from_dict(rig))
+        self._register(Rig.from_dict(rig), len(hinges or ()))
         self._truth = EquivalentTruth(SymmetryGroup.from_dict(symmetry))
         network = build_pose_network(
-            model, views=self.views, head=head, points=points, anchors=anchors, priors=known
-        )
+            model, views=self.views, head=head, points=points, anchors=anchors, priors=known,
+            hinges=hinges or (),
+        )  # fmt: skip
         self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore
         self.balance = FocalBalance() if balance == "focal" else None
         self.calibrated = False
@@ -97,12 +98,12 @@ class PoseModule(L.LightningModule):
         self.progress = 0.0
         """Fraction of the training that is done."""
 
-    def _register(self, rig: Rig) -> None:
+    def _register(self, rig: Rig, hinges: int) -> None:
         # Nominal cameras only: the true ones are unknown on a robot.
         self.register_buffer("intrinsics", torch.tensor(rig.intrinsics, dtype=torch.float32))
         self.register_buffer("cam_from_hand", torch.tensor(rig.extrinsics, dtype=torch.float32))
         # Added to the network's log_std; set by `calibrate`.
-        self.register_buffer("log_std_shift", torch.zeros(2))
+        self.register_buffer("log_std_shift", torch.zeros(2 + hinges))
 
     def forward(self, batch: dict[str, Tensor]) -> PoseOutput:
         """Estimates for a batch of `PoseDataModule`."""
@@ -177,8 +178,10 @@ class PoseModule(L.LightningModule):
         self.hparams.update(rig=rig.to_dict(), raw_rig=None)
 
     @torch.inference_mode()
-    def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[Array, Array, Array]:
+    def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[Array, ...]:
         """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3).
+
+        With hinges, also their angles and the standard deviations of these (B, H).
 
         Raises:
             InputError: the number of views is wrong.
@@ -188,12 +191,13 @@ class PoseModule(L.LightningModule):
         output = self({"images": torch.from_numpy(images).to(self.device)})
         quaternion = matrix_to_quat(output.rotation.double())
         arrays = (output.position, quaternion, output.covariance())
-        position, quaternion, covariance = (array.cpu().numpy() for array in arrays)
-        return position, quaternion, covariance
+        if output.angles is not None:
+            arrays += (output.angles, torch.exp(output.log_std[:, 2:]))
+        return tuple(array.cpu().numpy() for array in arrays)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch."""
-        losses, angle, millimetres = self._shared_step(batch)
+        losses, angle, millimetres, _ = self._shared_step(batch)
         if self.balance is not None:
             losses = self.balance(losses, angle, millimetres)
         values = {f"train/{key}": value.detach() for key, value in losses.items()}
@@ -204,20 +208,23 @@ class PoseModule(L.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Logs mean errors; the best checkpoint has the lowest `val/score`, which combines them."""
-        losses, angle, millimetres = self._shared_step(batch)
-        values = {
-            "val/loss": losses["total"],
-            "val/score": angle.mean() / GOOD_ANGLE_DEG + millimetres.mean() / GOOD_MM,
-        }
+        losses, angle, millimetres, hinges = self._shared_step(batch)
+        score = angle.mean() / GOOD_ANGLE_DEG + millimetres.mean() / GOOD_MM
+        values = {"val/loss": losses["total"], "val/score": score}
         errors = {
             "val/rotation_error_deg": angle.mean(),
             "val/position_error_mm": millimetres.mean(),
         }
+        if hinges is not None:
+            errors["val/hinge_error_deg"] = hinges.mean()
+            values["val/score"] = score + hinges.mean() / GOOD_ANGLE_DEG
         self.log_dict(values, batch_size=len(angle), sync_dist=True)
         self.log_dict(errors, batch_size=len(angle), sync_dist=True, prog_bar=True)
 
-    def _shared_step(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Losses, and errors in degrees and millimetres; the loss is computed in float32."""
+    def _shared_step(
+        self, batch: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor | None]:
+        """Losses, in float32, and errors as of `pose_errors`."""
         output = self(batch)
         with torch.autocast(self.device.type, enabled=False):
             batch = self._truth.nearest(output, batch)
@@ -240,11 +247,3 @@ class PoseModule(L.LightningModule):
         if self.hparams["schedule"] == "halving":
             return warm_up * 0.5 ** (step // HALVING)
         return warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0))))
-
-
-@torch.no_grad()
-def pose_errors(output: PoseOutput, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Rotation errors in degrees and position errors in millimetres, (B,) each."""
-    angle = geodesic_angle(output.rotation, quat_to_matrix(batch["quaternion"]))
-    distance = torch.linalg.vector_norm(output.position - batch["position"], dim=-1)
-    return torch.rad2deg(angle), distance * 1000

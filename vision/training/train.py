@@ -235,5 +235,6 @@ def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
         schedule=config.schedule,
         balance=config.balance,
         symmetry=data.val.manifest.symmetry,
+        hinges=data.val.manifest.hinges,
         raw_rig=raw and raw.to_dict(),
     )

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from opendactyl.geometry.rig import load_rig
-from opendactyl.models.pose.refinement import Observations, project, projection_matrices
+from opendactyl.models.pose.observations import Observations, project, projection_matrices
 from opendactyl.sim.objects.shipped import object_spec
 
 SIZE = 128

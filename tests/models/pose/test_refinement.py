@@ -8,14 +8,8 @@ from scipy.spatial.transform import Rotation
 from opendactyl.geometry.rig import load_rig
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.models.pose.linalg import cayley_rotation, invert_3x3, invert_6x6
-from opendactyl.models.pose.refinement import (
-    Observations,
-    project,
-    refine,
-    split_covariance,
-    stabilize,
-    undo_jitter,
-)
+from opendactyl.models.pose.observations import Observations, project, stabilize, undo_jitter
+from opendactyl.models.pose.refinement import refine, split_covariance
 
 WEAK_PRIOR = torch.tensor([[1 / 0.05**2, 1.0]])
 
@@ -158,7 +152,7 @@ def test_covariance_matches_the_errors_in_every_direction(observe, poses):
     position, rotation = (x.expand(count, *x.shape[1:]).contiguous() for x in poses(1))
     observations = observe(position, rotation, noise=sigma, sigma=sigma)
     prior = torch.tensor([[1.0, 1e-4]]).expand(count, 2)
-    found, refined, covariance = refine(position, rotation, prior, observations)
+    found, refined, covariance, *_ = refine(position, rotation, prior, observations)
     errors = np.hstack([(found - position).numpy(), rotation_vectors(refined, rotation)])
     # Whitened errors are uncorrelated with variance one, but only if off-diagonal terms are right.
     whitened = np.linalg.solve(
@@ -172,7 +166,7 @@ def test_covariance_matches_the_errors_in_every_direction(observe, poses):
 
 def test_split_covariance_keeps_the_correlations_and_applies_the_shift(observe, poses):
     position, rotation = poses(10)
-    _, _, covariance = refine(
+    _, _, covariance, *_ = refine(
         position, rotation, WEAK_PRIOR.expand(10, 2), observe(position, rotation, noise=0.004)
     )
     log_std, relative = split_covariance(covariance, torch.tensor([0.5, -0.5]))
@@ -193,7 +187,7 @@ def test_split_covariance_is_positive_definite_for_extreme_weights(observe, pose
     # From a tenth of a pixel to a third of a view, and some samples with one camera only.
     observations.weight = torch.exp(-2 * torch.empty_like(observations.weight).uniform_(-7, -1))
     observations.weight[::2, 1:] *= 1e-6
-    _, _, covariance = refine(
+    _, _, covariance, *_ = refine(
         position, rotation, torch.tensor([[0.02, 0.02]]).expand(400, 2), observations
     )
     _, relative = split_covariance(covariance, torch.zeros(2))
@@ -216,7 +210,7 @@ def test_gradients_reach_points_and_weights_and_are_finite(observe, poses):
     observations: Observations = observe(position, rotation, noise=0.01)
     observations.image_points.requires_grad_()
     observations.weight.requires_grad_()
-    found, refined, _ = refine(
+    found, refined, *_ = refine(
         position, rotated(rotation, 15), WEAK_PRIOR.expand(4, 2), observations
     )
     (found.square().sum() + (refined - rotation).square().sum()).backward()

@@ -3,8 +3,8 @@
 import torch
 from scipy.spatial.transform import Rotation
 
+from opendactyl.models.pose.observations import align, triangulate
 from opendactyl.models.pose.priors import FORMER
-from opendactyl.models.pose.triangulation import align, triangulate
 
 
 def test_exact_image_points_give_the_keypoints_and_the_pose(observe, points, poses):
