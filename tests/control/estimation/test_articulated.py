@@ -41,7 +41,8 @@ def observed(angles, claimed, rig):
     """A pose whose image points are those at `angles`, with the estimate `claimed`."""
     points = transform_points(pose_matrix(*POSE), CUBE.articulation.at(angles))
     image_points = np.stack([camera.project(points)[0] / 200 for camera in rig.cameras])
-    return Pose(*POSE, np.eye(6), image_points, np.full((3, 26), 0.01), claimed, np.full(2, 0.1))
+    return Pose(*POSE, np.eye(6), image_points, np.full((3, 26), 0.01),
+                hinges=claimed, hinge_std=np.full(2, 0.1))  # fmt: skip
 
 
 def test_residuals_are_of_the_keypoints_at_the_angles(articulated):
