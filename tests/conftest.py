@@ -30,7 +30,9 @@ import torch
 
 from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import ExportConfig
+from opendactyl.core.worker_process import can_start_workers
 from opendactyl.datasets.export.card import write_card
+from opendactyl.datasets.generation import local_workers
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.train import train as train_policy
@@ -85,6 +87,23 @@ def content() -> Callable[[Path], dict[Path, tuple[int, bytes]]]:
         return {path: (path.stat().st_ino, path.read_bytes()) for path in files}
 
     return read
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_worker_processes() -> Iterator[None]:
+    """Datasets are rendered by this process, as without shared memory: a worker takes a second.
+
+    The fixture `worker_processes` brings them back.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_workers, "can_start_workers", lambda _: False)
+        yield
+
+
+@pytest.fixture
+def worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Datasets are rendered by worker processes, as by default outside of the tests."""
+    monkeypatch.setattr(local_workers, "can_start_workers", can_start_workers)
 
 
 @pytest.fixture(scope="session")
@@ -188,18 +207,10 @@ def vision_run(home: Path, once, dataset: Path, val_dataset: Path) -> Path:
     def make(out: Path) -> Path:
         return train_vision(
             VisionConfig(
-                data=(dataset,),
-                val_data=val_dataset,
-                out=out,
-                image_size=64,
-                batch_size=4,
-                max_epochs=2,
-                max_minutes=5,
-                workers=0,
-                accelerator="cpu",
-                from_scratch=True,
+                data=(dataset,), val_data=val_dataset, out=out, image_size=64, batch_size=4,
+                max_epochs=2, max_minutes=5, workers=0, accelerator="cpu", from_scratch=True,
             )
-        )
+        )  # fmt: skip
 
     return once(home / "vision", make)
 
@@ -209,15 +220,10 @@ def policy_run(home: Path, once) -> Path:
     def make(out: Path) -> Path:
         return train_policy(
             PolicyConfig(
-                out=out,
-                num_envs=8,
-                horizon=4,
-                minibatches=2,
-                epochs=1,
-                max_actions=640,
+                out=out, num_envs=8, horizon=4, minibatches=2, epochs=1, max_actions=640,
                 eval_episodes=2,
             )
-        )
+        )  # fmt: skip
 
     return once(home / "policy", make)
 

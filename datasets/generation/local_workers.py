@@ -1,5 +1,6 @@
 """Shard generation by worker processes of this machine."""
 
+import contextlib
 import itertools
 import multiprocessing
 from collections.abc import Callable
@@ -79,9 +80,10 @@ def _in_this_process(
     numbers: list[int],
     report: Callable[[int], None],
 ) -> FinishedShards:
-    maker, made = ShardMaker(resolved, make_source), itertools.count(1)
-    for number in numbers:
-        yield maker.write(number, lambda: report(next(made)))
+    made = itertools.count(1)
+    with contextlib.closing(ShardMaker(resolved, make_source)) as maker:
+        for number in numbers:
+            yield maker.write(number, lambda: report(next(made)))
 
 
 def _stop(pool: ProcessPoolExecutor, before: set[Any], *, kill: bool) -> None:

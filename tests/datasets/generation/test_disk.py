@@ -40,6 +40,7 @@ def same_shards(folder, dataset):
     return all((folder / n).read_bytes() == (dataset / n).read_bytes() for n in SHARDS)
 
 
+@pytest.mark.usefixtures("worker_processes")
 def test_a_full_disk_is_an_error_and_resumes(dataset, small_disk):
     size = (dataset / SHARDS[0]).stat().st_size
     folder = small_disk(f"size={size + size // 2}")

@@ -34,6 +34,7 @@ def config(out, **options):
     return DatasetConfig(out=out, **settings | options)
 
 
+@pytest.mark.usefixtures("worker_processes")
 def test_the_number_of_workers_does_not_change_bytes(dataset, tmp_path):
     other = generate(config(tmp_path / "other", workers=3))
     assert load_manifest(other).shards == load_manifest(dataset).shards

@@ -182,6 +182,7 @@ def test_roll_outs_depend_on_the_version_of_onnxruntime(dataset, bundle, tmp_pat
         generate(settings, make_source)
 
 
+@pytest.mark.usefixtures("worker_processes")
 def test_local_workers_refuse_another_bundle(bundle, other_bundle, tmp_path, monkeypatch):
     """The bundle is replaced after the parent has read it."""
     link = tmp_path / "bundle"

@@ -161,6 +161,7 @@ def test_a_second_generator_is_refused_until_the_first_dies(copy):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released
 
 
+@pytest.mark.usefixtures("worker_processes")
 def test_a_dead_worker_is_replaced_and_its_shard_generated_again(dataset, tmp_path):
     resolved = ResolvedConfig.resolve(config(tmp_path))
     made = {}
@@ -173,6 +174,7 @@ def test_a_dead_worker_is_replaced_and_its_shard_generated_again(dataset, tmp_pa
     assert made == {n: s.sha256 for n, s in enumerate(load_manifest(dataset).shards)}
 
 
+@pytest.mark.usefixtures("worker_processes")
 def test_workers_that_keep_dying_are_a_failure_of_the_environment(tmp_path, monkeypatch):
     monkeypatch.setattr(local_workers, "MAX_RESTARTS", 1)
     resolved = ResolvedConfig.resolve(config(tmp_path))

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torchvision
 
+from opendactyl.control.evaluation import policy_states
 from opendactyl.control.evaluation.policy_states import rollout_source
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
@@ -83,7 +84,11 @@ def test_a_run_is_not_resumed_on_regenerated_data(dataset, tiny, tmp_path):
         train(dataclasses.replace(config, max_epochs=2, resume=True))
 
 
-def test_hard_examples_are_added_to_the_training_data(vision_run, bundle, dataset, tiny, tmp_path):
+def test_hard_examples_are_added_to_the_training_data(
+    vision_run, bundle, dataset, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(policy_states, "ROLLOUTS", 4)
+    monkeypatch.setattr(policy_states, "KEPT", 2)
     bundle, start = (shutil.copytree(f, tmp_path / f.name) for f in (bundle, vision_run))
     config = tiny(tmp_path / "run", mine=bundle, mine_samples=5, warm_start=start)
     run = train(config, rollout_source)
