@@ -32,6 +32,7 @@ CHOOSES_GL = (
     "scene",
     "dataset",
     "train-vision",
+    "train-policy",
     "evaluate",
     "run",
     "view",

@@ -22,6 +22,7 @@ from opendactyl.vision.estimator import (
     HINGES,
     IMAGE_POINTS,
     OUTPUTS,
+    TOKENS,
     PoseEstimator,
 )
 from opendactyl.vision.measures.predictions import predict
@@ -55,7 +56,7 @@ class ExportedEstimator(nn.Module):
 
         With hinges, also their angles and the standard deviations of these (B, H). Networks that
         detect the object's keypoints also give their image points (B, V, K, 2) and standard
-        deviations (B, V, K).
+        deviations (B, V, K), and those that fuse features of each view these (B, V, T).
         """
         intrinsics = self.intrinsics if intrinsics is None else intrinsics
         cam_from_hand = self.cam_from_hand if cam_from_hand is None else cam_from_hand
@@ -67,7 +68,8 @@ class ExportedEstimator(nn.Module):
         if output.keypoints is None:
             return pose
         std = torch.exp(output.keypoints_log_std[:, :, : self.keypoints])
-        return (*pose, output.keypoints[:, :, : self.keypoints], std)
+        points = (output.keypoints[:, :, : self.keypoints], std)
+        return (*pose, *points) if output.tokens is None else (*pose, *points, output.tokens)
 
 
 def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
@@ -131,10 +133,11 @@ def _output_shapes(views: int | str, outputs: Sequence[Tensor]) -> dict[str, lis
     further = outputs[len(OUTPUTS) :]
     names = [*OUTPUTS, *(HINGES if further and further[0].ndim == 2 else ())]
     names += IMAGE_POINTS if len(outputs) > len(names) else ()
+    names += (TOKENS,) if len(outputs) > len(names) else ()
     shapes: dict[str, list[int | str]] = {
         name: ["batch", *value.shape[1:]] for name, value in zip(names, outputs, strict=True)
     }
-    for name in set(IMAGE_POINTS) & set(names):
+    for name in {*IMAGE_POINTS, TOKENS} & set(names):
         shapes[name][1] = views
     return shapes
 

@@ -15,6 +15,7 @@ def main(argv: list[str]) -> None:
     driver = value_of("--driver", argv) or DRIVERS[0]
     if driver not in DRIVERS:
         raise InputError(f"no driver {driver!r}; choose {' or '.join(DRIVERS)}")
+    prepare_backend(argv, renders=value_of("--vision", argv) is not None)
     run = _train_recurrent(argv) if driver == DRIVERS[0] else _train_msat(argv)
     print(f"policy in {run}\nreport in {run / 'report' / 'report.html'}")
 
@@ -35,7 +36,6 @@ def _train_recurrent(argv: list[str]) -> Path:
 
 
 def _train_msat(argv: list[str]) -> Path:
-    prepare_backend(argv, renders=value_of("--vision", argv) is not None)
     from opendactyl.policy.msat.config import MsatConfig
 
     _refuse_other_options(argv, "msat")

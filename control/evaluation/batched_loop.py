@@ -21,19 +21,22 @@ _PROGRAMMING_ERRORS = (AttributeError, LookupError, NameError, TypeError, ValueE
 class BatchedLoop:
     """Runs a bundle in a batched environment, one action at a time, as fast as possible."""
 
-    def __init__(self, bundle: Bundle, env: HandEnv, sources: Sequence[PoseSource]) -> None:
+    def __init__(
+        self, bundle: Bundle, env: HandEnv, sources: Sequence[PoseSource], delay: int = 0
+    ) -> None:
         """Resets the environment.
 
         Args:
             bundle: the bundle.
             env: B simulations.
             sources: one pose source per simulation.
+            delay: actions after which targets act.
         """
         self.bundle = bundle
         self.env = env
         self.sources = sources
         self.controller = Controller(bundle, env.num_envs)
-        self._decoder = TargetDecoder.install(env)
+        self._decoder = TargetDecoder.install(env, delay)
         env.reset()
         self.controller.start(env.true_measurement().joints)
         self.error_rad = np.zeros(env.num_envs)

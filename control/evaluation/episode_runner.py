@@ -162,7 +162,7 @@ class EpisodeRunner:
         env = make_env(config, bundle, count, first, self._threads)
         cameras = [self._cameras(env, number) for number in range(count)]
         sources = [make_source(config, bundle, env, i, cameras[i]) for i in range(count)]
-        loop = BatchedLoop(bundle, env, sources)
+        loop = BatchedLoop(bundle, env, sources, config.action_delay)
         records: list[Record] = [
             {"episode": first + i, "actions": 0, "rotation_error_rad": 0.0,
              "position_error_m": 0.0, "visibility": []}

@@ -21,6 +21,8 @@ from opendactyl.render.factory import make_renderer
 from opendactyl.sim.timing import CONTROL_PERIOD
 
 POSE_SOURCES = ("sim", "vision")
+MAX_DELAY = 12
+"""Largest delay of the actions: about a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,9 @@ class EpisodeConfig:
     """Appearance preset or TOML file, sampled once per episode."""
     renderer: str = "classic"
     """`classic` or `filament`, for the estimator's images."""
+    action_delay: int = 0
+    """Actions after which the joint targets act, as over a slow link; beyond what `randomization`
+    delays."""
     seed: int = 1000
     """Seed of initial states, goals and appearances."""
     seconds_per_goal: float = EVALUATION_SECONDS
@@ -58,6 +63,8 @@ class EpisodeConfig:
         _ = self.randomization_ranges, self.appearance_ranges
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; it must not be negative")
+        if not 0 <= self.action_delay <= MAX_DELAY:
+            raise InputError(f"--action-delay is {self.action_delay}; it must be 0 to {MAX_DELAY}")
         if not 0 < self.seconds_per_goal < math.inf:
             raise InputError(f"--seconds-per-goal is {self.seconds_per_goal}; it must be positive")
 

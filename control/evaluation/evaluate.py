@@ -129,6 +129,8 @@ def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]
     for name in ("bundle", "out", "resume", "episodes", "film_seconds", "against", "workers",
                  "imitate"):  # fmt: skip
         del plain[name]
+    if not config.action_delay:  # as in evaluations of earlier versions
+        del plain["action_delay"]
     return plain
 
 

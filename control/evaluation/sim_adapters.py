@@ -25,12 +25,26 @@ TRUE_POSE_COVARIANCE = np.diag([1e-8] * 6)
 class TargetDecoder(ActionDecoder):
     """Replaces an environment's decoder of bins, so that actions are joint targets."""
 
+    delay = 0
+    """Actions after which targets act; until the first do, the hand holds those of its start."""
+    _sent: list[Array]
+
     @classmethod
-    def install(cls, env: HandEnv) -> "TargetDecoder":
-        """Replaces the decoder of an environment."""
+    def install(cls, env: HandEnv, delay: int = 0) -> "TargetDecoder":
+        """Replaces the decoder of an environment, which must be reset then."""
         old = env.decoder
         env.decoder = new = cls(old.config, old.low, old.high)
+        new.delay, new._sent = delay, []
         return new
+
+    def reset(self, actuated: Array, where: NDArray[np.bool_] | None = None) -> None:
+        """Sets the targets to the angles (B, A) of the actuated joints, in the hands `where`."""
+        super().reset(actuated, where)
+        if where is None:
+            self._sent = [self.targets.copy() for _ in range(self.delay)]
+        else:
+            for targets in self._sent:
+                targets[where] = self.targets[where]
 
     def decode(self, bins: NDArray[Any], actuated: Array) -> Array:
         """Returns the targets (B, 20) of the current step; ignores the bins."""
@@ -38,17 +52,18 @@ class TargetDecoder(ActionDecoder):
 
     def step(self, env: HandEnv, targets: Array) -> Step:
         """Takes one action with targets (B, 20) in radians, clipped to the limits."""
-        self.targets = np.clip(targets, self.low, self.high)
+        self._sent.append(np.clip(targets, self.low, self.high))
+        self.targets = self._sent.pop(0)
         return env.step(np.zeros(targets.shape, dtype=np.int64))
 
 
 class SimHand:
     """An environment of one simulation as a hand: each command advances one control period."""
 
-    def __init__(self, env: HandEnv) -> None:
-        """Resets the environment."""
+    def __init__(self, env: HandEnv, delay: int = 0) -> None:
+        """Resets the environment; targets act `delay` actions later."""
         self.env = env
-        self._decoder = TargetDecoder.install(env)
+        self._decoder = TargetDecoder.install(env, delay)
         env.reset()
         self.last: Step | None = None
         """Result of the last command."""

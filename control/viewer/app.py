@@ -93,7 +93,7 @@ class Session:
         """Starts episode number `first`."""
         self.config = config
         self.env = make_env(config, bundle, 1, first)
-        self.hand = SimHand(self.env)
+        self.hand = SimHand(self.env, config.action_delay)
         self._cameras: CameraSource = faults.cameras(make_cameras(config, self.env, 0, renderer))
         self._vision = VisionPose(bundle, self._cameras, check_wiring=False)
         source: PoseSource = SimPose(self.env) if config.pose == "sim" else self._vision

@@ -79,7 +79,7 @@ class VideoRecorder:
             self._scene = stack.enter_context(closing(scene))
             self._cameras = make_cameras(config, self.env, 0, self._views)
             source = self._directed(make_source(config, self.bundle, self.env, 0, self._cameras))
-            self.loop = BatchedLoop(self.bundle, self.env, [source])
+            self.loop = BatchedLoop(self.bundle, self.env, [source], config.action_delay)
             self._opened = stack.pop_all()
         self._uses_cameras = config.pose == "vision"
 

@@ -71,7 +71,8 @@ class LandmarkNetwork(nn.Module):
             confidence = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
             log_std = self.certainty(confidence).clamp(MIN_LOG_STD, MAX_LOG_STD)
             features = torch.cat([keypoints.flatten(1) * 2 - 1, confidence], dim=1)
-            fused = self.fuse(features.reshape(batch, -1))
+            tokens = features.unflatten(0, (batch, -1))
+            fused = self.fuse(tokens.flatten(1))
             keypoints = keypoints.unflatten(0, (batch, -1))[:, :, : self.supervised]
             log_std = log_std.unflatten(0, (batch, -1))
             cameras = projection_matrices(intrinsics, cam_from_hand, size)
@@ -86,5 +87,5 @@ class LandmarkNetwork(nn.Module):
             )
             output = refined.output(self.spread(fused))
             output.keypoints, output.keypoints_log_std = keypoints, log_std
-            output.initial = initial
+            output.initial, output.tokens = initial, tokens
             return output

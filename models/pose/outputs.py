@@ -35,6 +35,8 @@ class PoseOutput:
     """Angles of the object's hinges (B, H) in radians; None of a rigid object."""
     raw_angles: Tensor | None = None
     """Raw output of the head (B, H, 2), cosine and sine; None after refinement."""
+    tokens: Tensor | None = None
+    """Features (B, V, T) of each view from which the poses are fused, for policies."""
 
     def covariance(self) -> Tensor:
         """Covariance (B, 6, 6): position (m), then rotation vector (rad), hand frame."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import to_plain
-from opendactyl.models.choices import PRECISIONS
 from opendactyl.policy.interface.tasks import check_task
 from opendactyl.policy.randomization.config import load_randomization
 
@@ -78,8 +77,6 @@ class MsatConfig:
     """Actions per simulation that are kept to learn from."""
     learning_rate: float = 1e-3
     """Initial step size of AdamW; it falls to zero."""
-    precision: str = "auto"
-    """32-true, bf16-mixed (matrix products in bf16), or auto: bf16-mixed if the CPU supports it."""
     seed: int = 0
     """Random seed."""
     eval_episodes: int = 32
@@ -99,9 +96,8 @@ class MsatConfig:
         if self.task:
             check_task(self.task)
         load_randomization(self.randomization)
-        for name, known in (("network", NETWORKS), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise InputError(f"no {name} {getattr(self, name)!r}; choose {', '.join(known)}")
+        if self.network not in NETWORKS:
+            raise InputError(f"no network {self.network!r}; choose {', '.join(NETWORKS)}")
         for names, allowed, text in _LIMITS:
             for name in names:
                 if not allowed(value := getattr(self, name)):
@@ -119,5 +115,5 @@ class MsatConfig:
 
     def lasting(self) -> dict[str, Any]:
         """The settings a resumed run must share: all but folder, duration and hardware."""
-        transient = ("out", "resume", "max_minutes", "max_actions", "precision", "eval_episodes")
+        transient = ("out", "resume", "max_minutes", "max_actions", "eval_episodes")
         return {key: value for key, value in to_plain(self).items() if key not in transient}

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 
 from opendactyl.core.errors import EnvironmentFailure
-from opendactyl.models.precision import use_bf16
 from opendactyl.policy.msat.config import MsatConfig
 from opendactyl.policy.msat.replay import Replay
 from opendactyl.policy.msat.run_state import RunState
@@ -21,7 +20,6 @@ class Learner:
     def __init__(self, state: RunState, config: MsatConfig) -> None:
         """Trains `state.network`."""
         self._state, self._config = state, config
-        self._bf16 = use_bf16(config.precision)
 
     def update(
         self, replay: Replay, rng: np.random.Generator, progress: float
@@ -51,8 +49,7 @@ class Learner:
         warm = min(1.0, (state.steps + 1) / WARM_UP)
         for group in state.optimizer.param_groups:
             group["lr"] = config.learning_rate * max(1 - progress, SMALLEST) * warm
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
-            action, physics = state.network.losses(observed, chunks)
+        action, physics = state.network.losses(observed, chunks)
         loss = action + PHYSICS_WEIGHT * physics
         if not torch.isfinite(loss):
             raise EnvironmentFailure(

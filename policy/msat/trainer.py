@@ -25,7 +25,7 @@ from opendactyl.policy.msat.replay import Replay
 from opendactyl.policy.msat.run_state import RunState
 from opendactyl.policy.msat.teacher import LAYOUT, Teacher
 from opendactyl.policy.randomization.config import load_randomization
-from opendactyl.policy.training.evaluation import TIME_FRACTION, episode_goals
+from opendactyl.policy.training.evaluation import FIRST_SECONDS, TIME_FRACTION, episode_goals
 from opendactyl.policy.training.metrics_log import METRICS_FILE, MetricsLog
 from opendactyl.policy.training.provenance import SeedRecord
 from opendactyl.sim.hands.shipped import hand_spec
@@ -75,7 +75,7 @@ class Trainer:
         self._learner = Learner(self.state, config)
         self._collector: DaggerCollector
         self._stage = ""
-        self._next_evaluation = 0.0
+        self._next_evaluation = FIRST_SECONDS
 
     @property
     def progress(self) -> float:

@@ -70,6 +70,9 @@ def test_keypoints_are_exported_with_their_deviations(bundle):
     pose = estimator.estimate(np.zeros(estimator.shape, np.uint8))
     assert pose.image_points.shape == (3, 14, 2)
     assert np.all(pose.image_points_std > 0) and pose.image_points_std.shape == (3, 14)
+    # Of each view 48 landmarks (x, y, peak), the first of which is a keypoint, and the context.
+    assert pose.tokens.shape == (3, 3 * 48 + 96)
+    assert np.allclose((pose.tokens[:, :2] + 1) / 2, pose.image_points[:, 0], atol=1e-5)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from opendactyl.policy.msat.train import train
 
 TOY = MsatConfig(
     num_envs=4, horizon=12, updates=1, batch_size=8, buffer=60, chunk=2, execute=2, euler_steps=1,
-    max_actions=96, eval_episodes=0, precision="32-true",
+    max_actions=96, eval_episodes=0,
 )  # fmt: skip
 
 
