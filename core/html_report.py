@@ -68,9 +68,7 @@ class HtmlReport:
     def figure(self, figure: "Figure", caption: str = "") -> Self:
         """Adds a `matplotlib.figure.Figure`, made without pyplot's global state."""
         buffer = io.BytesIO()
-        figure.savefig(
-            buffer, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None}
-        )
+        figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
         return self.image(buffer.getvalue(), caption)
 
     def image(self, image: "bytes | NDArray[np.uint8]", caption: str = "") -> Self:
