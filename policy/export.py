@@ -17,7 +17,6 @@ from opendactyl.models.policy.actor_critic import Actor, ExportedActor
 from opendactyl.models.weights import about_weights, load_weights
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig, ActionDecoder
-from opendactyl.policy.interface.observations import LAYOUTS, HandSize, field_sizes, layout_size
 from opendactyl.policy.interface.policy import Policy
 from opendactyl.policy.msat.driver import ChunkDriver
 from opendactyl.policy.msat.teacher import ActorPolicy
@@ -52,7 +51,7 @@ def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:
             "--teacher, and export the run that imitates it"
         )
     hand = hand_of(run, config)
-    size = layout_size(LAYOUTS[config["layout"]], HandSize.of(hand))
+    size = sum(_environment(run, config).observation_fields.values())
     try:
         actor = make_actor(
             load_student(run), size, config["hidden"], config["memory"], len(hand.actuators)
@@ -62,6 +61,17 @@ def load_actor(run: Path) -> tuple[Actor, dict[str, Any]]:
             f"the policy in {run} has another shape than its config.json says"
         ) from error
     return actor, config
+
+
+def _environment(run: Path, config: dict[str, Any], task: str = "") -> EnvConfig:
+    """The environment of a run, of its task or another."""
+    return EnvConfig(
+        task=task or config["task"],
+        object=stored_reference(run, "object", config["object"]),
+        hand=hand_of(run, config).reference,
+        layout=config["layout"],
+        action=_action_config(config),
+    )
 
 
 def hand_of(run: Path, config: dict[str, Any]) -> HandSpec:
@@ -110,18 +120,10 @@ def load_with_environment(
     """
     if path.suffix != ".safetensors":
         actor, config = load_actor(path)
-        return actor, EnvConfig(
-            task=task or config["task"],
-            object=stored_reference(path, "object", config["object"]),
-            hand=hand_of(path, config).reference,
-            layout=config["layout"],
-            action=_action_config(config),
-        )
+        return actor, _environment(path, config, task)
     environment = EnvConfig(task=task or about_weights(path).get("task", "spin"), layout=layout)
     try:
-        actor = make_actor(
-            load_weights(path), layout_size(LAYOUTS[layout], HandSize.of(hand_spec()))
-        )
+        actor = make_actor(load_weights(path), sum(environment.observation_fields.values()))
     except RuntimeError as error:
         raise InputError(f"{path} is no LSTM policy of 256 units with layout {layout}") from error
     return actor, environment
@@ -194,8 +196,8 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
     hand = hand_of(run, read_json(run / CONFIG_NAME))
     exported = _exported(run, hand)
     config, memory = exported.config, exported.memory
-    layout, sizes = LAYOUTS[config["layout"]], field_sizes(HandSize.of(hand))
-    shapes = {"observation": (sum(sizes[name] for name in layout),), **memory, **exported.inputs}
+    fields = _environment(run, config).observation_fields
+    shapes = {"observation": (sum(fields.values()),), **memory, **exported.inputs}
     outputs = exported.output | {f"{name}_out": list(shape) for name, shape in memory.items()}
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
@@ -217,7 +219,7 @@ def export_policy(run: Path, path: Path) -> dict[str, Any]:
     return exported.about | {
         "inputs": {name: ["batch", *shape] for name, shape in shapes.items()},
         "outputs": {name: ["batch", *shape] for name, shape in outputs.items()},
-        "observation": [{"name": name, "size": sizes[name]} for name in layout],
+        "observation": [{"name": name, "size": size} for name, size in fields.items()],
         "normaliser": "inside the network",
         "action": ActionDecoder(_action_config(config), np.array(low), np.array(high)).to_dict(),
         "memory": [{"name": name, "shape": list(shape)} for name, shape in memory.items()],

@@ -61,7 +61,7 @@ class SceneView:
         """A frame of a video: the hand, and the goal's axes (4,) above the object."""
         frame = Image.fromarray(self._renderer.render(state, self._appearance)[0])
         above = state.position + [0.0, 0.0, GOAL_HEIGHT]
-        draw_pose(frame, self.camera, above, goal, colours=GOAL_COLOURS, width=AXIS_WIDTH)
+        draw_pose(frame, self.camera, above, goal[:4], colours=GOAL_COLOURS, width=AXIS_WIDTH)
         return frame
 
     def close(self) -> None:

@@ -62,7 +62,8 @@ def articulation_of(manifest: dict[str, Any]) -> Articulation | None:
 
 def _check_policy(manifest: dict[str, Any]) -> None:
     policy = manifest["policy"]
-    size = HandSize.of(HandInterface.from_manifest(manifest))
+    hinges = len(manifest["pose"].get("hinges", ()))
+    size = HandSize.of(HandInterface.from_manifest(manifest), hinges)
     _check_observation(policy, size)
     decoder = ActionDecoder.from_dict(policy["action"])
     check_task(policy["task"])

@@ -175,6 +175,8 @@ class EpisodeRunner:
                 _record_action(records[i], loop, int(i), cameras[i])
                 if not env.running[i]:
                     records[i]["goals"] = int(step.goals[i])
+                    if step.rotations is not None:
+                        records[i]["rotations"] = int(step.rotations[i])
                     records[i]["outcome"] = OUTCOMES[int(step.outcome[i])]
                     records[i]["without_pose"] = int(loop.faults[i])
                     if bar is not None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opendactyl.control.bundle.manifest import source_name
 from opendactyl.core.atomic_files import read_json
@@ -24,15 +25,12 @@ def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
     actions = int(sum(r["actions"] for r in records))
     ends = [r["outcome"] for r in records]
     total = int(goals.sum())
+    rotations = [r["rotations"] for r in records if "rotations" in r]
     return {
         "n": len(records),
         "task": task,
-        "consecutive_successes": {
-            "mean": float(goals.mean()),
-            "std": float(goals.std()),
-            "median": float(np.median(goals)),
-            "values": goals.tolist(),
-        },
+        "consecutive_successes": _distribution(goals),
+        **({"rotations": _distribution(np.array(rotations))} if rotations else {}),
         "mean_interval_95": list(bootstrap_interval(goals, resamples=RESAMPLES)),
         "drops": ends.count("drop"),
         "timeouts": ends.count("timeout"),
@@ -48,6 +46,15 @@ def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
             sum(r["position_error_m"] for r in records) / actions * 1000
         ),
         "by_visibility": by_visibility(*_visibility_and_errors(records)),
+    }
+
+
+def _distribution(values: NDArray[np.int64]) -> dict[str, Any]:
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std()),
+        "median": float(np.median(values)),
+        "values": values.tolist(),
     }
 
 

@@ -35,6 +35,12 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
         f"95 % bootstrap interval of the mean: {low:.1f} to {high:.1f}. Dactyl's results are in "
         "simulation with randomized physics and goals of any orientation (`reorient` here)."
     )
+    if "rotations" in results:
+        turned = results["rotations"]
+        report.text(
+            f"Faces turned per episode: {turned['mean']:.1f} ± {turned['std']:.1f}, median "
+            f"{turned['median']:g} (arXiv 1910.07113, face cube on the robot: 14.3 ± 6.6)."
+        )
     _comparison(report, results, config)
     report.table(
         ["outcome", "episodes"],

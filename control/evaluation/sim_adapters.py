@@ -154,7 +154,8 @@ class SimPose:
         """Returns the pose that the environment measures."""
         measured, number = self._env.measured, self._number
         position, quaternion = measured.object_position[number], measured.object_quaternion[number]
-        return Pose(position.copy(), quaternion.copy(), TRUE_POSE_COVARIANCE)
+        hinges = measured.hinges[number].copy()
+        return Pose(position.copy(), quaternion.copy(), TRUE_POSE_COVARIANCE, hinges=hinges)
 
     def skip(self) -> None:
         """No-op: the source is stateless."""
@@ -179,7 +180,7 @@ class SimGoals:
         return int(self._env.goals[0])
 
     def goal(self, pose: Pose) -> Array:
-        """Returns the current goal (4,)."""
+        """Returns the current goal (4 + H,)."""
         return self._env.goal[0]
 
     def restart(self) -> None:

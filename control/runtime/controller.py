@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import Bundle
+from opendactyl.control.bundle.manifest import articulation_of
 from opendactyl.control.bundle.policy_session import token_shape
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.observations import Measurement, build_observation
@@ -42,6 +43,10 @@ class Controller:
         """Last valid orientations (B, 4)."""
         shape = token_shape(bundle.manifest["policy"])
         self._tokens = None if shape is None else np.full((batch, *shape), np.nan, np.float32)
+        articulation = articulation_of(bundle.manifest)
+        count = len(articulation.hinges) if articulation else 0
+        self.hinges: Array = np.zeros((batch, count))
+        """Last valid angles (B, H) of the object's hinges, in radians."""
         self.age = np.full(batch, _NEVER)
         """Actions since these were measured (B,); 0 in the same action."""
         self.invalid_action = np.zeros(batch, dtype=bool)
@@ -73,6 +78,8 @@ class Controller:
             self.age[hand] = min(self.age[hand] + 1, _NEVER)
         else:
             self.position[hand], self.quaternion[hand] = pose.position, pose.quaternion
+            if pose.hinges is not None:
+                self.hinges[hand] = pose.hinges
             self.age[hand] = 0
             if self._tokens is not None:
                 self._tokens[hand] = np.nan if pose.tokens is None else pose.tokens
@@ -93,7 +100,7 @@ class Controller:
             which: indices of the hands.
             fingertips: their fingertip positions (M, F, 3) in metres.
             joints: their joint angles (M, J) in radians.
-            goals: their goal orientations (M, 4).
+            goals: their goal orientations, and angles of hinges (M, 4 + H).
             touch: contact forces (M, F) on their fingertips; None: not measured.
             forces: forces (M, A) of their actuators, likewise.
 
@@ -107,7 +114,7 @@ class Controller:
             hands = which[rows]
             measured = Measurement(
                 fingertips[rows], self.position[hands], self.quaternion[hands], joints[rows],
-                *sensed,
+                *sensed, hinges=self.hinges[hands],
             )  # fmt: skip
             self._move(hands, measured, goals[rows])
         return self.targets[which]
@@ -117,7 +124,8 @@ class Controller:
         self._decoder.targets = targets
 
     def _move(self, hands: NDArray[np.intp], measured: Measurement, goals: Array) -> None:
-        goals = self._symmetry.equivalent(goals, measured.object_quaternion)
+        nearest = self._symmetry.equivalent(goals[:, :4], measured.object_quaternion)
+        goals = np.concatenate([nearest, goals[:, 4:]], axis=-1)
         observation = build_observation(
             self._bundle.layout, measured, goals, self._decoder.scaled_targets[hands]
         )

@@ -2,9 +2,18 @@
 
 import numpy as np
 
+from opendactyl.geometry.articulation import Articulation
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
-from opendactyl.policy.interface.tasks import SUCCESS_ANGLE, GoalContext, check_task, sample_goals
+from opendactyl.policy.interface.face_goals import HINGE_SUCCESS
+from opendactyl.policy.interface.tasks import (
+    RIGID,
+    SUCCESS_ANGLE,
+    GoalContext,
+    check_task_of,
+    goal_errors,
+    sample_goals,
+)
 from opendactyl.vision.estimator import Pose
 
 
@@ -12,7 +21,12 @@ class TaskGoals:
     """Samples the next goal of a task each time the current one is reached."""
 
     def __init__(
-        self, task: str, seed: int = 0, episode: int = 0, symmetry: SymmetryGroup = NO_SYMMETRY
+        self,
+        task: str,
+        seed: int = 0,
+        episode: int = 0,
+        symmetry: SymmetryGroup = NO_SYMMETRY,
+        articulation: Articulation = RIGID,
     ) -> None:
         """The goals depend on task, seed and episode number only.
 
@@ -21,11 +35,13 @@ class TaskGoals:
             seed: random seed.
             episode: number of the first episode.
             symmetry: the object's, `Bundle.symmetry`: a goal is as good as its equivalents.
+            articulation: the object's hinges, `articulation_of(bundle.manifest)`.
 
         Raises:
             InputError: unknown task.
         """
-        check_task(task)
+        check_task_of(task, "", articulation.hinges)
+        self._articulation = articulation
         self._task, self._seed, self._episode = task, seed, episode
         self._symmetry = symmetry
         self._reset()
@@ -36,13 +52,23 @@ class TaskGoals:
         return self._reached
 
     def goal(self, pose: Pose) -> Array:
-        """Returns the goal (4,); the next one if `pose` has reached it."""
+        """Returns the goal (4 + H,); the next one if `pose` has reached it."""
         if self._start is None:
             self._sample(pose, pose.quaternion.copy())
-        elif self._symmetry.angle(pose.quaternion, self._goal) < SUCCESS_ANGLE:
+        elif self._has_reached(pose):
             self._reached += 1
             self._sample(pose, self._start)
         return self._goal
+
+    def _has_reached(self, pose: Pose) -> bool:
+        if self._symmetry.angle(pose.quaternion, self._goal[:4]) >= SUCCESS_ANGLE:
+            return False
+        if pose.hinges is None:
+            return True
+        _, turn = goal_errors(
+            self._task, self._goal[None], pose.quaternion[None], pose.hinges[None]
+        )
+        return bool(turn[0] < HINGE_SUCCESS)
 
     def restart(self) -> None:
         """Starts the next episode; its first pose is that of the next call to `goal`."""
@@ -55,7 +81,10 @@ class TaskGoals:
         self._reached = 0
 
     def _sample(self, pose: Pose, start: Array) -> None:
-        context = GoalContext(start[None], pose.quaternion[None], symmetry=self._symmetry)
+        hinges = None if pose.hinges is None else pose.hinges[None]
+        context = GoalContext(
+            start[None], pose.quaternion[None], np.pi, self._symmetry, self._articulation, hinges
+        )
         episode, number = np.array([self._episode]), np.array([self._reached])
         self._goal = sample_goals(self._task, self._seed, episode, number, context)[0]
         self._start = start

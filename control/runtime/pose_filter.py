@@ -84,7 +84,9 @@ class FilteredPose:
         else:
             self._agreeing, self._rejected = 0, None
             self._state = _update(self._state, measured)
-        return replace(self._state, tokens=estimate.tokens)
+        # Angles of hinges, and features, are the latest ones.
+        latest = {name: getattr(estimate, name) for name in ("tokens", "hinges", "hinge_std")}
+        return replace(self._state, **latest)
 
     def _reject(self, state: Pose, measured: Pose) -> None:
         """Raises a `Fault`, unless enough rejected estimates in a row agree."""

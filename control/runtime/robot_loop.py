@@ -189,7 +189,7 @@ class RobotLoop:
     def _update_goal(self, pose: Pose, faults: list[Fault]) -> None:
         """Gets the goal; after a fault the last one stays."""
         try:
-            self._goal = check_goal(self.goals.goal(pose))
+            self._goal = check_goal(self.goals.goal(pose), self._controller.hinges.shape[1])
         except EndOfRecording:
             raise
         except Exception as error:

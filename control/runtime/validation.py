@@ -86,13 +86,14 @@ def _is_covariance(matrix: Array) -> bool:
     )
 
 
-def check_goal(goal: Array) -> Array:
-    """Returns the goal (4,) with w ≥ 0.
+def check_goal(goal: Array, hinges: int = 0) -> Array:
+    """Returns the goal (4 + H,), a quaternion with w ≥ 0 and angles of hinges.
 
     Raises:
-        Fault: it is not a unit quaternion.
+        Fault: it does not begin with a unit quaternion, or has another number of angles.
     """
     goal = np.asarray(goal, dtype=np.float64)
-    if goal.shape != (4,) or not abs(np.linalg.norm(goal) - 1.0) < 0.01:
-        raise Fault("goal", f"the goal must be a unit quaternion (4,), got {goal}")
-    return quat_canonical(goal)
+    if goal.shape != (4 + hinges,) or not abs(np.linalg.norm(goal[:4]) - 1.0) < 0.01:
+        angles = f", then {hinges} angles" if hinges else ""
+        raise Fault("goal", f"the goal must be a unit quaternion (4,){angles}, got {goal}")
+    return np.concatenate([quat_canonical(goal[:4]), goal[4:]])

@@ -79,7 +79,9 @@ class Panel:
         gui, requests = self._gui, self.requests
         pause = gui.add_button("Pause")
         reset = gui.add_button("Next episode")
-        task = gui.add_dropdown("Task", TASKS, initial_value=requests.task)
+        task = gui.add_dropdown(
+            "Task", tuple(dict.fromkeys((*TASKS, requests.task))), initial_value=requests.task
+        )
         source = gui.add_button_group("Pose from", POSE_SOURCES)
         self._renderer = gui.add_dropdown("Renderer", RENDERERS, initial_value=requests.renderer)
 

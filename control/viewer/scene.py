@@ -90,7 +90,7 @@ class ViewerScene:
                 self._hand[body].position = positions[number]
                 self._hand[body].wxyz = quaternions[number]
             self._place(self._object, state.position, state.quaternion, state.hinges)
-            self._place(self._goal, GOAL_OFFSET, goal, state.hinges)
+            self._place(self._goal, GOAL_OFFSET, goal[:4], goal[4:])
             self._estimate.position, self._estimate.wxyz = estimate
             for frustum, image in zip(self._frustums, images, strict=False):
                 frustum.image = image

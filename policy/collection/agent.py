@@ -37,6 +37,7 @@ class Agent(nn.Module):
         critic_memory: str = "none",
         privileged: bool,
         precision: str = "32-true",
+        hinges: int = 0,
     ) -> None:
         """Builds both networks.
 
@@ -48,11 +49,12 @@ class Agent(nn.Module):
             critic_memory: of the critic, which observes nearly all of the physics.
             privileged: the actor gets the critic's observation instead of the policy's.
             precision: one of `models.choices.PRECISIONS`.
+            hinges: number of the object's hinges, which the critic observes.
         """
         super().__init__()
         self.privileged = privileged
         description = hand_spec(hand)
-        actuators, observed = len(description.actuators), critic_size(description)
+        actuators, observed = len(description.actuators), critic_size(description, hinges)
         inputs = observed if privileged else observation_size
         self.actor = Actor(inputs, actuators=actuators, hidden=hidden, memory=memory)
         self.critic = Critic(observed, hidden=hidden, memory=critic_memory)

@@ -69,7 +69,12 @@ class BatchSim:
             qpos[:, self.scene.joint_qpos],
             touch,
             self._forces[ids],
+            self.scene.hinges(qpos),
         )
+
+    def hinge_velocities(self, ids: NDArray[np.intp]) -> Array:
+        """Velocities (K, H) of the object's hinges."""
+        return self._qvel[ids][:, self.scene.hinge_dof]
 
     def velocities(self, ids: NDArray[np.intp]) -> tuple[Array, Array, Array]:
         """Joint velocities (K, 24), and linear (K, 3) and angular (K, 3) velocities of the objects.

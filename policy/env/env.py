@@ -10,10 +10,10 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from opendactyl.geometry.rotation import Array, geodesic_angle
+from opendactyl.geometry.rotation import Array
 from opendactyl.policy.env.batch_sim import BatchSim
 from opendactyl.policy.env.critic_observation import critic_observation
-from opendactyl.policy.env.episode_types import Difficulty, EnvConfig, Score, Step
+from opendactyl.policy.env.episode_types import Difficulty, EnvConfig, Score, Step, known_scores
 from opendactyl.policy.env.initial_states import InitialStates
 from opendactyl.policy.env.reward import (
     DIVERGED,
@@ -25,14 +25,9 @@ from opendactyl.policy.env.reward import (
     success_and_termination,
 )
 from opendactyl.policy.interface.actions import ActionDecoder
-from opendactyl.policy.interface.observations import (
-    LAYOUTS,
-    HandSize,
-    Measurement,
-    build_observation,
-    layout_size,
-)
-from opendactyl.policy.interface.tasks import GoalContext, sample_goals
+from opendactyl.policy.interface.face_goals import turns_face
+from opendactyl.policy.interface.observations import Measurement, build_observation
+from opendactyl.policy.interface.tasks import GoalContext, goal_errors, sample_goals
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.model_fields import sized_scene
 from opendactyl.policy.randomization.randomizer import Randomizer
@@ -65,13 +60,13 @@ class HandEnv:
         self.first_episode = first_episode
         self.config = config
         self.num_envs = num_envs
-        self.layout = LAYOUTS[config.layout]
         self._distributions = config.distributions()
         self._randomizes = self._distributions != PRESETS["none"]
         make_scene = sized_scene if self._randomizes else load_scene
         self.scene: Scene = make_scene(config.object, config.hand)
-        self.hand_size = HandSize.of(self.scene.hand)
-        self.observation_size = layout_size(self.layout, self.hand_size)
+        self.hand_size = config.hand_size
+        self.layout = tuple(config.observation_fields)
+        self.observation_size = sum(config.observation_fields.values())
         self._simulations = BatchSim(self.scene, num_envs, threads)
         self.decoder = ActionDecoder(config.action_config(), *self.scene.actuator_range.T)
         self._limit = round(config.seconds_per_goal / CONTROL_PERIOD)
@@ -82,8 +77,10 @@ class HandEnv:
         self.restarts = not config.evaluation
         """Whether ended episodes restart within the step; otherwise `restart` starts the next."""
         self.goals = np.zeros(num_envs, dtype=np.int64)
-        self.goal = np.tile([1.0, 0, 0, 0], (num_envs, 1))
-        self._start = self.goal.copy()
+        self.goal = np.tile(np.eye(4 + self.hand_size.hinges)[0], (num_envs, 1))
+        """Goal orientations, and angles of the object's hinges (B, 4 + H)."""
+        self._start = self.goal[:, :4].copy()
+        self.rotations, self._turns = self.goals.copy(), np.zeros(num_envs, dtype=bool)
         self._distance = np.zeros(num_envs)
         self._since_goal, self._elapsed = np.zeros((2, num_envs), dtype=np.int64)
         self.measured = self._simulations.measure(np.arange(num_envs))
@@ -125,29 +122,33 @@ class HandEnv:
         """Takes one action of bins (B, 20), possibly fractional, in every simulation."""
         diverged = self._advance(np.flatnonzero(self.running), bins)
         true = self.true_measurement()
-        self.goal = self.scene.symmetry.equivalent(self.goal, true.object_quaternion)
-        distance = geodesic_angle(true.object_quaternion, self.goal)
+        quat = true.object_quaternion
+        self.goal[:, :4] = self.scene.symmetry.equivalent(self.goal[:, :4], quat)
+        angle, turn = goal_errors(self.config.task, self.goal, quat, true.hinges)
         self._since_goal += 1
         self._elapsed += 1
         reached, outcome = success_and_termination(
-            distance,
+            angle,
             true.object_position[:, 2],
             self.goals,
             self._since_goal >= self._limit,
             diverged,
             drop_height=self.scene.hand.drop_height,
             max_goals=self.config.max_goals,
+            hinge_error=turn,
         )
+        distance = angle + turn
         rewards = reward(self._distance, distance, reached, outcome)
         self._distance = distance
         self.goals += reached
-        goals = self.goals.copy()
+        self.rotations += reached & self._turns
+        goals, rotations = self.goals.copy(), self.rotations.copy()
         scores = self._scores(outcome != RUNNING)
         ended = np.flatnonzero((outcome != RUNNING) & self.restarts)
         if not self.restarts:
             self.running &= outcome == RUNNING
         # Also after the last goal: its value is bootstrapped as after any other.
-        self._new_goals(np.flatnonzero(reached), true.object_quaternion[reached])
+        self._new_goals(np.flatnonzero(reached), quat[reached], true.hinges[reached])
         policy, critic = final_policy, final_critic = self._observe(np.arange(self.num_envs), true)
         if len(ended):
             policy, critic = policy.copy(), critic.copy()
@@ -156,7 +157,7 @@ class HandEnv:
         truncated = (outcome == TIMED_OUT) | (outcome == FINISHED)
         return Step(
             policy, critic, final_policy, final_critic, rewards, terminated, truncated, reached,
-            goals, outcome, scores,
+            goals, outcome, rotations if self.hand_size.hinges else None, scores,
         )  # fmt: skip
 
     @property
@@ -195,24 +196,20 @@ class HandEnv:
         if self.randomizer is None or self.difficulty.bounds is None:
             return ()
         known = ended | (self._elapsed == self.difficulty.score_actions)
-        boundaries, scores = self.randomizer.boundaries, []
-        for i in np.flatnonzero(known):
-            if (boundary := boundaries[i]) is not None:
-                scores.append(Score(boundary, int(self.goals[i])))
-                boundaries[i] = None
-        return tuple(scores)
+        return known_scores(self.randomizer.boundaries, self.goals, known)
 
-    def _new_goals(self, ids: NDArray[np.intp], quat: Array) -> None:
-        """Samples the next goals of simulations `ids` (K,) with object orientations (K, 4)."""
+    def _new_goals(self, ids: NDArray[np.intp], quat: Array, hinges: Array) -> None:
+        """Samples goals of simulations `ids` (K,): orientations (K, 4), hinges (K, H)."""
         if not len(ids):
             return
-        angle, symmetry = self.difficulty.max_angle, self.scene.symmetry
-        context = GoalContext(self._start[ids], quat, angle, symmetry)
+        limits = self.difficulty.max_angle, self.scene.symmetry, self.scene.articulation
+        context = GoalContext(self._start[ids], quat, *limits, hinges)
         self.goal[ids] = sample_goals(
             self.config.task, self.seed, self.episode[ids], self.goals[ids], context
         )
         self._since_goal[ids] = 0
-        self._distance[ids] = geodesic_angle(quat, self.goal[ids])
+        self._turns[ids] = turns_face(self.goal[ids], hinges)
+        self._distance[ids] = sum(goal_errors(self.config.task, self.goal[ids], quat, hinges))
 
     def _restart(self, ids: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Starts the episodes `self.episode` in simulations `ids` (K,); returns observations."""
@@ -229,8 +226,8 @@ class HandEnv:
         self._simulations.set_state(ids, starts, targets)
         true = self._simulations.measure(ids)
         self._start[ids] = true.object_quaternion
-        self.goals[ids] = self._elapsed[ids] = 0
-        self._new_goals(ids, true.object_quaternion)
+        self.goals[ids] = self._elapsed[ids] = self.rotations[ids] = 0
+        self._new_goals(ids, true.object_quaternion, true.hinges)
         return self._observe(ids, true)
 
     def _observe(

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 from opendactyl.core.adr_bounds import Snapshot
 from opendactyl.core.errors import InputError
 from opendactyl.policy.interface.actions import ActionConfig
-from opendactyl.policy.interface.observations import LAYOUTS
-from opendactyl.policy.interface.tasks import MAX_GOALS, TRAINING_SECONDS, check_task
+from opendactyl.policy.interface.observations import (
+    LAYOUTS,
+    HandSize,
+    field_sizes,
+    layout_fields,
+)
+from opendactyl.policy.interface.tasks import MAX_GOALS, TRAINING_SECONDS, check_task_of
 from opendactyl.policy.randomization.adr import Boundary
 from opendactyl.policy.randomization.config import RandomizationConfig, load_randomization
 from opendactyl.sim.hands.shipped import hand_spec
@@ -42,6 +47,18 @@ class Score(NamedTuple):
     goals: int
 
 
+def known_scores(
+    boundaries: list[Boundary | None], goals: NDArray[np.int64], known: NDArray[np.bool_]
+) -> tuple[Score, ...]:
+    """The scores of episodes at bounds that are `known` (B,); each is taken once."""
+    scores = []
+    for i in np.flatnonzero(known):
+        if (boundary := boundaries[i]) is not None:
+            scores.append(Score(boundary, int(goals[i])))
+            boundaries[i] = None
+    return tuple(scores)
+
+
 FULL_DIFFICULTY = Difficulty()
 
 
@@ -50,7 +67,7 @@ class EnvConfig:
     """Settings of the environment."""
 
     task: str = "spin"
-    """spin, face-up or reorient."""
+    """spin, face-up or reorient; rotate-face of an object whose parts turn freely."""
     object: str = "block"
     """The object in the hand: a shipped one by name, or a TOML file."""
     hand: str = DEFAULT_HAND
@@ -75,8 +92,8 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         """Raises an `InputError` for invalid values."""
-        check_task(self.task)
-        object_spec(self.object)
+        obj = object_spec(self.object)
+        check_task_of(self.task, obj.name, obj.articulation.hinges)
         hand_spec(self.hand)
         self.distributions()
         self.action_config()
@@ -92,6 +109,18 @@ class EnvConfig:
             raise InputError(
                 f"start actions is {self.start_actions}; the least is {MIN_START_ACTIONS}"
             )
+
+    @property
+    def hand_size(self) -> HandSize:
+        """Numbers of what is observed of the hand and the object."""
+        hinges = object_spec(self.object).articulation.hinges
+        return HandSize.of(hand_spec(self.hand), len(hinges))
+
+    @property
+    def observation_fields(self) -> dict[str, int]:
+        """Fields of the policy's observation in order, and their sizes."""
+        sizes = field_sizes(self.hand_size)
+        return {name: sizes[name] for name in layout_fields(self.layout, self.hand_size)}
 
     def distributions(self) -> RandomizationConfig:
         """The distributions of the physics parameters."""
@@ -131,5 +160,7 @@ class Step:
     outcome: NDArray[np.int64]
     """Status of each episode after this action (B,), before any restart. In evaluation it is
     meaningless for episodes that ended earlier; check `HandEnv.running` before the step."""
+    rotations: NDArray[np.int64] | None = None
+    """Faces turned in the episode up to this action (B,), likewise; None of a rigid object."""
     scores: tuple[Score, ...] = ()
     """Scores of episodes at bounds of automatic domain randomization that are now known."""

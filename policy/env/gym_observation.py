@@ -15,6 +15,7 @@ from opendactyl.policy.interface.observations import Measurement, build_observat
 Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
 BOUND = 100.0
 """Bound of every observed value, in metres or radians; episodes end long before it is reached."""
+_BESIDE_IMAGES = ("fingertips", "goal_quaternion", "previous_targets", "joints")
 STATE = "state"
 """Key of the vector that accompanies images."""
 
@@ -35,7 +36,7 @@ class Observer:
         self._images = config.observation == "images"
         self._fields = tuple(
             name
-            for name in ("fingertips", "goal_quaternion", "previous_targets", "joints")
+            for name in (*_BESIDE_IMAGES, "goal_hinges")
             if name in env.layout or name == "goal_quaternion"
         )
         self.space = self._space()
@@ -77,6 +78,7 @@ class Observer:
             measured.object_position[ids],
             measured.object_quaternion[ids],
             measured.joints[ids],
+            hinges=measured.hinges[ids],
         )
         state = build_observation(
             self._fields, observed, env.goal[ids], env.decoder.scaled_targets[ids]

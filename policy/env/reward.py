@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
+from opendactyl.policy.interface.face_goals import HINGE_SUCCESS
 from opendactyl.policy.interface.tasks import MAX_GOALS, SUCCESS_ANGLE
 
 SUCCESS_REWARD, DROP_REWARD = 5.0, -20.0
@@ -21,6 +22,7 @@ def success_and_termination(
     *,
     drop_height: float,
     max_goals: int = MAX_GOALS,
+    hinge_error: Array | float = 0.0,
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which goals were reached (B,), and the status of each episode (B,).
 
@@ -32,8 +34,9 @@ def success_and_termination(
         diverged: which simulations diverged (B,); this takes precedence.
         drop_height: height below which the object counts as dropped, in metres.
         max_goals: goals after which an episode ends.
+        hinge_error: norm of the errors of the object's hinges (B,) that count, in radians.
     """
-    reached = distance < SUCCESS_ANGLE
+    reached = (distance < SUCCESS_ANGLE) & (np.asarray(hinge_error) < HINGE_SUCCESS)
     outcome = np.full(len(distance), RUNNING)
     outcome[overdue] = TIMED_OUT
     outcome[reached] = RUNNING
@@ -49,7 +52,7 @@ def reward(
     """The reward of an action (B,): progress, goals and drops; zero where the physics diverged.
 
     Args:
-        before: angle to the goal before the action (B,), in radians.
+        before: angle to the goal before the action (B,), in radians, hinges included.
         distance: angle after it (B,).
         reached: which goals were reached (B,).
         outcome: status of each episode (B,).

@@ -4,7 +4,7 @@ All arrays are batched over B hands or simulations.
 """
 
 from collections.abc import Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -23,16 +23,17 @@ class _Hand(Protocol):
 
 
 class HandSize(NamedTuple):
-    """Numbers of a hand's joints, actuators and fingertips."""
+    """Numbers of a hand's joints, actuators and fingertips, and of the object's hinges."""
 
     joints: int
     actuators: int
     fingertips: int
+    hinges: int = 0
 
     @classmethod
-    def of(cls, hand: _Hand) -> "HandSize":
-        """Those of a hand's description."""
-        return cls(len(hand.joints), len(hand.actuators), len(hand.fingertips))
+    def of(cls, hand: _Hand, hinges: int = 0) -> "HandSize":
+        """Those of a hand's description, and the number of the object's hinges."""
+        return cls(len(hand.joints), len(hand.actuators), len(hand.fingertips), hinges)
 
 
 LAYOUTS = {
@@ -70,6 +71,15 @@ LAYOUTS = {
 }
 
 
+HINGE_FIELDS = ("hinges", "goal_hinges", "relative_hinges")
+"""Cosines and sines of angles; they follow the fields of any layout if the object has hinges."""
+
+
+def layout_fields(name: str, hand: HandSize) -> tuple[str, ...]:
+    """The fields of a layout, a key of `LAYOUTS`, in order."""
+    return LAYOUTS[name] + (HINGE_FIELDS if hand.hinges else ())
+
+
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """Measurements of B hands at one time, in the hand frame."""
@@ -86,6 +96,8 @@ class Measurement:
     """Contact forces (B, F) on the fingertips in N; None or NaN where they are not measured."""
     forces: Array | None = None
     """Forces or torques (B, A) of the actuators in N or N m, likewise."""
+    hinges: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """Angles (B, H) of the object's hinges in radians; none of a rigid object."""
 
 
 def field_sizes(hand: HandSize) -> dict[str, int]:
@@ -100,6 +112,7 @@ def field_sizes(hand: HandSize) -> dict[str, int]:
         "joints": hand.joints,
         "touch": hand.fingertips,
         "forces": hand.actuators,
+        **dict.fromkeys(HINGE_FIELDS, 2 * hand.hinges),
     }
 
 
@@ -117,7 +130,7 @@ def build_observation(
     Args:
         layout: keys of `field_sizes`, in order.
         measured: measurements of the hands and objects.
-        goal: goal orientations (B, 4).
+        goal: goal orientations, and angles of hinges (B, 4 + H).
         previous_targets: the last joint targets (B, A), scaled to [-1, 1] over their range.
     """
     touch, forces = measured.touch, measured.forces
@@ -125,6 +138,7 @@ def build_observation(
         touch = np.full(measured.fingertips.shape[:2], np.nan)
     if forces is None:
         forces = np.full(previous_targets.shape, np.nan)
+    goal, goal_hinges = goal[:, :4], goal[:, 4:]
     relative = quat_multiply(goal, quat_conjugate(measured.object_quaternion))
     values = {
         "fingertips": measured.fingertips.reshape(len(goal), -1),
@@ -137,4 +151,8 @@ def build_observation(
         "touch": touch,
         "forces": forces,
     }
+    if goal_hinges.size:
+        angles = (measured.hinges, goal_hinges, goal_hinges - measured.hinges)
+        directions = (np.concatenate([np.cos(a), np.sin(a)], axis=-1) for a in angles)
+        values |= dict(zip(HINGE_FIELDS, directions, strict=True))
     return np.concatenate([values[name] for name in layout], axis=-1, dtype=np.float32)

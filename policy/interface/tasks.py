@@ -1,11 +1,13 @@
 """The tasks: goal distributions, the success criterion and the limits of an episode."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.core.errors import InputError
+from opendactyl.geometry.articulation import Articulation, Hinge, wrap_angle
 from opendactyl.geometry.rotation import (
     Array,
     geodesic_angle,
@@ -17,9 +19,12 @@ from opendactyl.geometry.rotation import (
     yaw_quat,
 )
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS, NO_SYMMETRY, SymmetryGroup
+from opendactyl.policy.interface.face_goals import face_goal
 
 TASKS = ("spin", "face-up", "reorient")
-"""In order of difficulty."""
+"""Those of any object, in order of difficulty."""
+ROTATE_FACE = "rotate-face"
+"""The task of objects whose parts turn freely."""
 SUCCESS_ANGLE = 0.4
 """A goal is reached below this angle, in radians (D18 C.1)."""
 MAX_GOALS = 50
@@ -33,12 +38,36 @@ SELECTION_SEED_OFFSET = 500_000
 MAX_SAMPLES = 1000
 """Goals sampled before the task is refused for a symmetric object."""
 GOAL_STREAM, START_STREAM = 10, 11
+RIGID = Articulation(np.zeros((0, 3)))
+"""No hinges."""
 
 
 def check_task(task: str) -> None:
-    """Raises an `InputError` unless `task` is one of `TASKS`."""
-    if task not in TASKS:
-        raise InputError(f"no task {task!r}; the tasks are {', '.join(TASKS)}")
+    """Raises an `InputError` unless `task` is one of `TASKS`, or `ROTATE_FACE`."""
+    if task not in (*TASKS, ROTATE_FACE):
+        raise InputError(f"no task {task!r}; the tasks are {', '.join((*TASKS, ROTATE_FACE))}")
+
+
+def check_task_of(task: str, object_name: str, hinges: Sequence[Hinge]) -> None:
+    """Checks that an object has what a task needs.
+
+    Raises:
+        InputError: the task is unknown, or turns faces that the object does not have.
+    """
+    check_task(task)
+    if task != ROTATE_FACE:
+        return
+    if not hinges:
+        raise InputError(
+            f"task {task} turns faces, and the object {object_name} has none; use --object "
+            f"face-cube, or one of the tasks {', '.join(TASKS)}"
+        )
+    for hinge in hinges:
+        if hinge.limits is not None:
+            raise InputError(
+                f"task {task} turns faces by 90°, and the hinge {hinge.name} of the object "
+                f"{object_name} has limits; use one of the tasks {', '.join(TASKS)}"
+            )
 
 
 def sample_goals(
@@ -49,6 +78,9 @@ def sample_goals(
     context: "GoalContext",
 ) -> Array:
     """Samples the next goals of K episodes: orientations (K, 4) in the hand frame.
+
+    With hinges (K, 4 + H): also their angles, which only count in `rotate-face`; goals of the other
+    tasks have the current ones.
 
     The random numbers depend on (seed, episode, number) only. Of a symmetric object's equivalent
     goals, the one nearest to its current orientation is returned.
@@ -67,6 +99,12 @@ def sample_goals(
         np.random.default_rng([seed, int(episode), int(number), GOAL_STREAM])
         for episode, number in zip(episodes, numbers, strict=True)
     ]
+    if task == ROTATE_FACE:
+        return np.stack([
+            face_goal(rng, context.current[i], context.hinges[i], context.articulation,
+                      context.max_angle, SUCCESS_ANGLE)
+            for i, rng in enumerate(rngs)
+        ])  # fmt: skip
     sampled = np.empty((len(rngs), 4))
     left = np.arange(len(rngs))
     for _ in range(MAX_SAMPLES):
@@ -77,7 +115,7 @@ def sample_goals(
         sampled[left] = context.symmetry.equivalent(sampled[left], current)
         left = left[geodesic_angle(sampled[left], current) <= SUCCESS_ANGLE]
         if not len(left):
-            return sampled
+            return np.concatenate([sampled, context.hinges], axis=-1)
     raise InputError(
         f"task {task} has no goal for this object: by its symmetry, all of them are within "
         f"{SUCCESS_ANGLE} rad of its orientation; choose another --task, such as reorient"
@@ -93,9 +131,34 @@ class GoalContext:
     current: Array
     """The objects' current orientations (K, 4); a goal within `SUCCESS_ANGLE` is sampled again."""
     max_angle: float = np.pi
-    """Curriculum of `reorient`: largest angle in radians between current orientation and goal."""
+    """Curriculum of `reorient` and `rotate-face`: largest angle in radians between current
+    orientation, or face, and goal."""
     symmetry: SymmetryGroup = NO_SYMMETRY
     """The object's symmetry."""
+    articulation: Articulation = RIGID
+    """The object's hinges."""
+    angles: Array | None = None
+    """The hinges' current angles (K, H); None: there are none."""
+
+    @property
+    def hinges(self) -> Array:
+        """The hinges' current angles (K, H)."""
+        return np.zeros((len(self.current), 0)) if self.angles is None else self.angles
+
+
+def goal_errors(task: str, goals: Array, quats: Array, angles: Array) -> tuple[Array, Array]:
+    """Angles (B,) between orientations and goals, and norms (B,) of the errors of hinges.
+
+    Args:
+        task: the task; in others than `ROTATE_FACE`, angles of hinges do not count.
+        goals: goals (B, 4 + H).
+        quats: orientations (B, 4).
+        angles: angles (B, H) of hinges.
+    """
+    angle = geodesic_angle(quats, goals[:, :4])
+    if task != ROTATE_FACE:
+        return angle, np.zeros_like(angle)
+    return angle, np.linalg.norm(wrap_angle(goals[:, 4:] - angles), axis=-1)
 
 
 def _sample(

@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from opendactyl.core.csv_log import trim
+from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.models.policy.chunks import PHYSICS, ChunkPolicy
 from opendactyl.policy.env.env import HandEnv
@@ -29,6 +30,7 @@ from opendactyl.policy.training.evaluation import FIRST_SECONDS, TIME_FRACTION, 
 from opendactyl.policy.training.metrics_log import METRICS_FILE, MetricsLog
 from opendactyl.policy.training.provenance import SeedRecord
 from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.objects.shipped import object_spec
 
 STAGES = ("pose", "tokens", "vision")
 """The driver observes the true pose; the estimator's tokens while the teacher acts; and alone."""
@@ -65,6 +67,11 @@ class Trainer:
         self._env_config = dataclasses.replace(
             teacher.environment, layout=LAYOUT, randomization=ranges
         )
+        if object_spec(self._env_config.object).attached:
+            raise InputError(
+                f"--driver msat does not observe hinges, and the object {self._env_config.object} "
+                "has some; use --driver recurrent"
+            )
         hand = hand_spec(self._env_config.hand)
         self._size = HandSize.of(hand)
         self.env = HandEnv(self._env_config, config.num_envs, seed=config.seed)

@@ -58,7 +58,8 @@ class ModelFields:
         self._geoms = np.array([model.geom(collision_name(n)).id for n in range(count)])
         self._body = scene.object_body
         bodies = np.arange(1, model.nbody)
-        self.links = bodies[(bodies != self._body) & (model.body_mass[1:] > 0)]
+        self._object = scene.object_bodies
+        self.links = bodies[~np.isin(bodies, scene.object_bodies) & (model.body_mass[1:] > 0)]
         """Ids (L,) of the hand's bodies with mass."""
         self._dofs = scene.joint_dof
         self._joints = scene.joint_ids
@@ -82,7 +83,9 @@ class ModelFields:
 
     def apply(self, ids: NDArray[np.intp], physics: list[Physics]) -> None:
         """Applies physics parameters (K) to simulations `ids` (K,)."""
-        self._set_size(ids, np.array([p.object_size for p in physics]))
+        size = np.array([p.object_size for p in physics])
+        # The positions of parts and hinges would have to grow as well.
+        self._set_size(ids, np.ones_like(size) if len(self._object) > 1 else size)
         self._set_masses(ids, physics)
         friction = np.array([p.friction for p in physics])
         self._scale("geom_friction", ids, friction[:, None, None])
@@ -117,7 +120,7 @@ class ModelFields:
     def _set_masses(self, ids: NDArray[np.intp], physics: list[Physics]) -> None:
         factor = np.ones((len(ids), self._model.nbody))
         factor[:, self.links] = [p.link_mass for p in physics]
-        factor[:, self._body] = [p.object_mass for p in physics]
+        factor[:, self._object] = np.array([p.object_mass for p in physics])[:, None]
         self._scale("body_mass", ids, factor)
         inertia = self._nominal["body_inertia"] * factor[:, :, None]
         inertia[:, self._body] *= self._size[:, None] ** 2

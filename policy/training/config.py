@@ -45,7 +45,7 @@ class PolicyConfig:
     driver: str = "recurrent"
     """The kind of policy: recurrent, or msat, an action transformer: see `--driver msat --help`."""
     task: str = "spin"
-    """spin, face-up or reorient."""
+    """spin, face-up, reorient or rotate-face."""
     out: Path | None = None
     """Run folder; default runs/policy-TASK."""
     memory: str = "lstm"

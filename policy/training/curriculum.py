@@ -9,12 +9,15 @@ from tensordict import TensorDict
 
 from opendactyl.core.adr_bounds import AdrBounds
 from opendactyl.policy.env.episode_types import Difficulty, Score
+from opendactyl.policy.interface.tasks import ROTATE_FACE
 from opendactyl.policy.randomization.adr import new_bounds
 from opendactyl.policy.training.config import PolicyConfig
 
 STAGES = ("teacher", "clone", "ppo")
 START_ANGLE, STEP = 1.0, 1.01
 """Smallest value of the largest goal angle in radians, and the factor by which it changes."""
+FIRST_ANGLES = {"reorient": START_ANGLE, ROTATE_FACE: math.radians(15)}
+"""That value of the tasks whose angle adapts; a face turns by no more."""
 GROW_RATE, SHRINK_RATE = 1.5, 0.75
 """The angle grows above, and shrinks below, this many goals per hundred actions."""
 AVERAGED_BATCHES = 8
@@ -38,13 +41,12 @@ class Curriculum:
     """The largest angle to a new goal, and the strength or the bounds of the randomization."""
 
     def __init__(self, config: PolicyConfig) -> None:
-        """Starts at `START_ANGLE` for `reorient`; the angle of other tasks is unlimited."""
-        self.adapts = config.task == "reorient"
+        """Starts at the task's first angle; that of tasks without one is unlimited."""
+        self._first = FIRST_ANGLES.get(config.task, math.pi)
+        self.adapts = config.task in FIRST_ANGLES
         """Whether the angle follows the goal rate."""
         self._strengthens = config.strengthens
-        self.difficulty = Difficulty(
-            START_ANGLE if self.adapts else math.pi, START_STRENGTH if self._strengthens else 1.0
-        )
+        self.difficulty = Difficulty(self._first, START_STRENGTH if self._strengthens else 1.0)
         self._rates: deque[float] = deque(maxlen=AVERAGED_BATCHES)
         self._goals = self._failures = 0
         self.bounds: AdrBounds | None = None
@@ -104,7 +106,7 @@ class Curriculum:
         rate = sum(self._rates) / len(self._rates)
         if rate > GROW_RATE:
             return min(angle * STEP, math.pi)
-        return max(angle / STEP, START_ANGLE) if rate < SHRINK_RATE and may_shrink else angle
+        return max(angle / STEP, self._first) if rate < SHRINK_RATE and may_shrink else angle
 
     def _next_strength(self, batch: TensorDict, may_shrink: bool) -> float:
         strength = self.difficulty.strength

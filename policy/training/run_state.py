@@ -74,6 +74,7 @@ class RunState(Counters):
             hidden=config.hidden,
             critic_memory=config.critic_memory,
             precision=config.precision,
+            hinges=config.environment().hand_size.hinges,
         )
         by_policy, device = config.taught_by_policy, training_device(config.accelerator)
         self.student = make(memory=config.memory, privileged=config.privileged).to(device)
