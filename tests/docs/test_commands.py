@@ -44,6 +44,10 @@ RUN_ELSEWHERE = {
     "opendactyl.benchmarks.studies.ablations": "tests/benchmarks/studies runs it at toy size",
     "opendactyl.benchmarks.studies.calibration": "tests/benchmarks/studies runs it at toy size",
     "opendactyl.benchmarks.studies.wiring": "tests/benchmarks/studies runs it at toy size",
+    "opendactyl.benchmarks.studies.msat": "tests/benchmarks/studies runs it at toy size",
+    **dict.fromkeys(
+        ("msat", "runs/msat", "exports/msat"), "tests/control/evaluation/test_msat.py runs them"
+    ),
     "opendactyl.benchmarks.studies.imitation": "tests/control/imitation compares at toy size",
     "opendactyl.policy.probe": "tests/policy/test_probe.py runs it at toy size",
 }
