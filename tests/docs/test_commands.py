@@ -41,14 +41,11 @@ RUN_ELSEWHERE = {
     "view": "runs until it is interrupted; tests/control/viewer tests it",
     "--ray": "needs a cluster",
     "runs/other": "tests/control/evaluation/test_evaluate.py compares evaluations",
-    "opendactyl.benchmarks.studies.ablations": "tests/benchmarks/studies runs it at toy size",
-    "opendactyl.benchmarks.studies.calibration": "tests/benchmarks/studies runs it at toy size",
-    "opendactyl.benchmarks.studies.wiring": "tests/benchmarks/studies runs it at toy size",
-    "opendactyl.benchmarks.studies.msat": "tests/benchmarks/studies runs it at toy size",
-    **dict.fromkeys(
-        ("msat", "runs/msat", "exports/msat"), "tests/control/evaluation/test_msat.py runs them"
-    ),
-    "opendactyl.benchmarks.studies.imitation": "tests/control/imitation compares at toy size",
+    **dict.fromkeys(("msat", "runs/msat", "exports/msat"), "tests/control/evaluation runs a chain"),
+    **{
+        f"opendactyl.benchmarks.studies.{name}": "tests/ runs it at toy size"
+        for name in ("ablations", "calibration", "imitation", "msat", "wiring")
+    },
     "opendactyl.policy.probe": "tests/policy/test_probe.py runs it at toy size",
 }
 """Words whose commands are parsed only, with the reason."""
@@ -93,7 +90,7 @@ def blocks(text):
         # In tables, an ellipsis stands for the verb of the command before.
         command = words(" ".join([*before[:2], span[2:]]) if span.startswith("… ") else span)
         before = command or before
-        commands.append([command] if command else [])
+        commands.append([command] * bool(command))
     return [block for block in commands if block]
 
 
@@ -144,7 +141,7 @@ def test_the_commands_are_found():
 
 
 def test_the_files_that_ship_exist():
-    named = {word.rpartition(":")[2] for command in COMMANDS.values() for word in command}
+    named = (word.rpartition(":")[2] for command in COMMANDS.values() for word in command)
     shipped = {word for word in named if word.startswith("pretrained/")}
     assert len(shipped) > 3
     assert not [word for word in shipped if not (ROOT / word).exists()]
@@ -163,8 +160,8 @@ def test_the_options_are_valid(command, capsys, monkeypatch, tmp_path):
 
 
 def test_the_targets_exist():
-    targets = {c[1] for c in COMMANDS.values() if c[0] == "make"} | set(PROGRAM_OF_TARGET)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = {c[1] for c in COMMANDS.values() if c[0] == "make"} | set(PROGRAM_OF_TARGET)
     done = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True)
     assert targets <= set(re.findall(r"^  ([a-z-]+) ", done.stdout, re.M))
     assert "test" in targets
