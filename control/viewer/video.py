@@ -27,6 +27,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import Forecast, new_folder
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.drawing import draw_pose
+from opendactyl.geometry.rotation import Array
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.render.episode_views import AXIS_WIDTH, FRAME, SceneView
 from opendactyl.sim.state import State
@@ -107,7 +108,7 @@ class VideoRecorder:
             controller.quaternion[0],
             width=AXIS_WIDTH,
         )
-        self._caption(scene, goals)
+        self._caption(scene, goals, state, goal)
         views = [
             self._view(camera, np.asarray(image), state)
             for camera, image in zip(self.bundle.rig.cameras, self._cameras.images, strict=True)
@@ -123,10 +124,15 @@ class VideoRecorder:
         draw_pose(view, camera, state.position, state.quaternion)
         return np.asarray(view)
 
-    def _caption(self, scene: Image.Image, goals: int) -> None:
+    def _caption(self, scene: Image.Image, goals: int, state: State, goal: Array) -> None:
         degrees = np.rad2deg(self.loop.error_rad[0])
         error = f"pose error {degrees:.1f} deg, {self.loop.error_m[0] * 1000:.1f} mm"
         legend = "axes: estimated; true, thin, in the views; the goal, pale, above"
+        if len(state.hinges):
+            angles, wanted = (
+                ", ".join(f"{x:.0f}" for x in np.rad2deg(a)) for a in (state.hinges, goal[4:])
+            )
+            error += f", hinges {angles} of {wanted} deg"
         pen = ImageDraw.Draw(scene)
         for corner, text, size in (
             ((10, 6), f"goals {goals}", 26), ((10, 40), error, 15), ((10, FRAME - 24), legend, 13),

@@ -12,7 +12,9 @@ pytestmark = pytest.mark.slow
 
 
 def run(*arguments):
-    main([str(argument) for argument in arguments])
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert ended.value.code == 0
 
 
 def test_the_chain_of_an_articulated_object(tmp_path):
