@@ -106,7 +106,12 @@ def _check_declared(manifest: dict[str, Any]) -> None:
             for shape in ports.values():
                 list(shape)
     if "policy" in manifest:
-        memory_shapes(manifest["policy"])
+        inputs = manifest["policy"]["inputs"]
+        for name, shape in memory_shapes(manifest["policy"]).items():
+            if inputs[name] != ["batch", *shape]:
+                raise InputError(
+                    f"the policy's {name} is {inputs[name]} among its inputs, its memory {shape}"
+                )
     dict(manifest.get("frames", {}))
 
 

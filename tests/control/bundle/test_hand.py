@@ -46,7 +46,9 @@ def test_coupled_joints_are_weighted():
             },
         }
     )
-    assert (hand.name, hand.actuators, HandSize.of(hand)) == ("claw", ("n", "m"), (3, 2, 1))
+    assert (hand.name, hand.actuators, HandSize.of(hand)) == (
+        "claw", ("n", "m"), HandSize(3, 2, 1),
+    )  # fmt: skip
     np.testing.assert_allclose(hand.actuated([[1.0, 2.0, 3.0]]), [[3.5, 2.0]])
 
 

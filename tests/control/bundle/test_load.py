@@ -64,7 +64,7 @@ def test_changed_files_and_other_versions_are_refused(copy):
         (lambda m: m["policy"].update(outputs=[]), "is not a valid manifest"),
         (lambda m: m["policy"]["outputs"].update(logits=3), "is not a valid manifest"),
         (lambda m: m["policy"]["inputs"].pop("h"), "is not a valid manifest"),
-        (lambda m: m["policy"]["inputs"].update(h="x"), "is not a valid manifest"),
+        (lambda m: m["policy"]["inputs"].update(h="x"), "the policy's h is x"),
         (lambda m: m.pop("pose"), "is not a valid manifest"),
         (lambda m: m["pose"].pop("outputs"), "is not a valid manifest"),
         (lambda m: m.update(frames=3), "is not a valid manifest"),
