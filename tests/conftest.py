@@ -45,10 +45,16 @@ torch.set_num_threads(1)
 SAMPLES = 12
 
 
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Files that need the bundle come last: while one worker makes it, others run other files."""
+    need = {item.path for item in items if "bundle" in item.fixturenames}
+    items.sort(key=lambda item: item.path in need)
+
+
 @pytest.fixture(scope="session")
 def python_files() -> list[str]:
     """The repository's Python files, relative to its root."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[1]
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
         cwd=root, capture_output=True, text=True, check=False,
@@ -96,8 +102,7 @@ def no_worker_processes() -> Iterator[None]:
     The fixture `worker_processes` brings them back.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local_workers, "can_start_workers", lambda _: False)
-        yield
+        yield patch.setattr(local_workers, "can_start_workers", lambda _: False)
 
 
 @pytest.fixture
@@ -114,10 +119,9 @@ def scene() -> Scene:
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent
-    (base / "home").mkdir(exist_ok=True)
-    return base / "home"
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "home"
+    home.mkdir(exist_ok=True)
+    return home
 
 
 @pytest.fixture(scope="session")
@@ -238,9 +242,8 @@ def bundle(home: Path, once, vision_run: Path, policy_run: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def object_folder(home: Path, once) -> Path:
-    """Objects of users: a textured OBJ, a PLY with vertex colours, a GLB of two materials, an STL
-    that is not convex, a cylinder with a picture and a letter, a body of revolution, and a box with
-    a lid."""
+    """Objects of users: meshes with and without textures, one of them not convex, a cylinder with a
+    letter, a body of revolution, and a box with a lid."""
     return once(
         home / "objects",
         lambda folder: shutil.copytree(Path(__file__).with_name("objects"), folder),
