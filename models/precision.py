@@ -1,7 +1,6 @@
 """Choice of floating-point precision: bf16 only where the processor multiplies it natively."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -20,14 +19,3 @@ def cpu_multiplies_bf16() -> bool:
 def use_bf16(precision: str) -> bool:
     """Whether a value of `choices.PRECISIONS` means bf16 on this CPU."""
     return precision == "bf16-mixed" or (precision == "auto" and cpu_multiplies_bf16())
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """The context in which nothing is computed in lower precision.
-
-    Where autocast is off this is no context at all: each would be a graph of its own to the ONNX
-    exporter, which then takes several times as long.
-    """
-    if not torch.is_autocast_enabled(device.type):
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)

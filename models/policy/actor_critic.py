@@ -4,8 +4,6 @@ Sequences are (B, T, n). The memory is an LSTM, or a feed-forward network of equ
 observes one step or the last four.
 """
 
-from contextlib import nullcontext
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -127,7 +125,7 @@ class RecurrentNet(nn.Module):
         x = self.normalizer(x)
         if self.stack is not None:
             x, h = self.stack(x, start, h)
-        with torch.autocast(x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             x, h, c = self.memory(torch.relu(self.dense(x)), start, h, c)
         # The head in 32 bits: near 1, the spacing of bf16 is a hundredth.
         return self.head(x.float()), h.float(), c.float()

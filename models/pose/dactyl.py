@@ -7,13 +7,13 @@ softmax is constant. The stages here have strides 1, 2, 1 and 1 after the poolin
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from opendactyl.models.pose.blocks import ResidualBlock, SpatialSoftmax, standardize
 from opendactyl.models.pose.heads import PoseHead
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.priors import FORMER, PosePriors
-from opendactyl.models.precision import without_autocast
 
 
 class DactylNetwork(nn.Module):
@@ -46,7 +46,7 @@ class DactylNetwork(nn.Module):
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
         """Poses from images uint8 (B, V, H, W, 3); the camera arguments are unused."""
         maps = self.tower(standardize(images))
-        with without_autocast(images.device):
+        with torch.autocast(images.device.type, enabled=False):
             points, _ = self.softmax(maps.float())
             features = points.reshape(images.shape[0], -1)
             return self.head(features * 2 - 1)

@@ -18,7 +18,6 @@ from opendactyl.models.pose.observations import align, projection_matrices, stab
 from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
 from opendactyl.models.pose.priors import FORMER, PosePriors, PositionPrior
 from opendactyl.models.pose.refinement import refine
-from opendactyl.models.precision import without_autocast
 
 PRIOR_ROTATION = 1.0
 """Standard deviation of the aligned rotation and angles of hinges as a prior of Gauss-Newton, in
@@ -63,7 +62,7 @@ class KeypointNetwork(nn.Module):
         """Poses from images uint8 (B, V, H, W, 3), nominal K (V, 3, 3), extrinsics (V, 4, 4)."""
         batch, size = images.shape[0], images.shape[2]
         maps, context = self.tower(standardize(images))
-        with without_autocast(images.device):
+        with torch.autocast(images.device.type, enabled=False):
             keypoints, peaks = self.softmax(maps.float())
             features = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
             log_std = self.certainty(features).clamp(MIN_LOG_STD, MAX_LOG_STD)

@@ -19,7 +19,6 @@ from opendactyl.models.pose.observations import projection_matrices, stabilize
 from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
 from opendactyl.models.pose.priors import FORMER, PosePriors
 from opendactyl.models.pose.refinement import refine
-from opendactyl.models.precision import without_autocast
 
 FREE = 24
 """Landmarks without supervision."""
@@ -66,7 +65,7 @@ class LandmarkNetwork(nn.Module):
         # Not len(): the exported network takes any batch size.
         batch, size = images.shape[0], images.shape[2]
         maps, context = self.tower(standardize(images))
-        with without_autocast(images.device):
+        with torch.autocast(images.device.type, enabled=False):
             keypoints, peaks = self.softmax(maps.float())
             confidence = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
             log_std = self.certainty(confidence).clamp(MIN_LOG_STD, MAX_LOG_STD)

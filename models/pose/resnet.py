@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torchvision
 from torch import Tensor, nn
 
@@ -10,7 +11,6 @@ from opendactyl.models.pose.blocks import standardize
 from opendactyl.models.pose.heads import PoseHead
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.priors import FORMER, PosePriors
-from opendactyl.models.precision import without_autocast
 
 POOLED = 2
 """Cells per side that the last map of each view is pooled to before concatenation."""
@@ -53,5 +53,5 @@ class ResnetNetwork(nn.Module):
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
         """Poses from images uint8 (B, V, H, W, 3); the camera arguments are unused."""
         features = self.tower(standardize(images)).reshape(images.shape[0], -1)
-        with without_autocast(images.device):
+        with torch.autocast(images.device.type, enabled=False):
             return self.head(self.fuse(features.float()))
