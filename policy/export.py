@@ -1,6 +1,5 @@
 """Export of a policy to ONNX: one step with explicit memory, including the normaliser."""
 
-import dataclasses
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from opendactyl.policy.interface.actions import ActionConfig, ActionDecoder
 from opendactyl.policy.interface.policy import Policy
 from opendactyl.policy.msat.driver import ChunkDriver
 from opendactyl.policy.msat.teacher import ActorPolicy
-from opendactyl.policy.msat.train import environment_of, is_msat, load_driver
+from opendactyl.policy.msat.train import is_msat, load_driver
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.provenance import known_seeds
 from opendactyl.sim.assets.storage import stored_reference
@@ -139,12 +138,8 @@ def load_policy_run(
     if not is_msat(path):
         actor, environment = load_with_environment(path, task, layout)
         return ActorPolicy(actor), environment
-    config = read_json(path / CONFIG_NAME)
-    hand = hand_of(path, config)
-    driver, _ = load_driver(path, hand)
-    environment = environment_of(config, stored_reference(path, "object", config["object"]), hand)
-    changed = {"task": task} if task else {}
-    return ChunkDriver(driver), dataclasses.replace(environment, **changed)
+    driver, config = load_driver(path, hand_of(path, read_json(path / CONFIG_NAME)))
+    return ChunkDriver(driver), _environment(path, config, task)
 
 
 def _action_config(config: dict[str, Any]) -> ActionConfig:

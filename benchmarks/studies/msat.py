@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from opendactyl.core import mujoco_gl
@@ -22,7 +23,7 @@ from opendactyl.core.errors import InputError, one_line_errors, take_debug_optio
 from opendactyl.core.html_report import HtmlReport
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, open_run, to_plain
-from opendactyl.geometry.rotation import Array
+from opendactyl.vision.measures.metrics import bootstrap_interval
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "msat": {},
@@ -196,11 +197,9 @@ def compare(rows: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _difference(values: Array) -> dict[str, Any]:
-    drawn = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-    means = values[drawn].mean(axis=1)
-    interval = np.percentile(means, (2.5, 97.5)).tolist()
-    return {"mean": float(values.mean()), "interval_95": interval}
+def _difference(values: NDArray[np.int64]) -> dict[str, Any]:
+    interval = bootstrap_interval(values, resamples=RESAMPLES)
+    return {"mean": float(values.mean()), "interval_95": list(interval)}
 
 
 def _cells(rows: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

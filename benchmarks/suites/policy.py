@@ -13,10 +13,8 @@ from opendactyl.core.cpu import cores
 from opendactyl.policy.collection.async_collector import AsyncCollector
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.interface.observations import LAYOUTS, HandSize, layout_size
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.ppo import PPO
-from opendactyl.sim.hands.shipped import hand_spec
 
 PORTION = 16
 """Iterations of ours between two time measurements."""
@@ -88,8 +86,6 @@ def _against_sb3(config: PolicyConfig, seconds: float, name: str) -> Row:
             "parameters": ours.parameters,
             "parameters_peer": peer.parameters,
             "critic_inputs": ours.critic_inputs,
-            "critic_inputs_peer": layout_size(
-                LAYOUTS[config.layout], HandSize.of(hand_spec(config.hand))
-            ),
+            "critic_inputs_peer": sum(config.environment().observation_fields.values()),
         },
     )  # fmt: skip

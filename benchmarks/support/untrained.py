@@ -10,7 +10,6 @@ from opendactyl.core.run_dir import to_plain
 from opendactyl.geometry.rig import load_rig
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.export import export_policy
-from opendactyl.policy.interface.observations import LAYOUTS, HandSize, layout_size
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.objects.shipped import object_spec
@@ -49,7 +48,7 @@ def untrained_bundle(folder: Path) -> Path:
 def untrained_agent(config: PolicyConfig, precision: str = "32-true") -> Agent:
     """The student of `train-policy` with initial weights."""
     return Agent(
-        layout_size(LAYOUTS[config.layout], HandSize.of(hand_spec(config.hand))),
+        sum(config.environment().observation_fields.values()),
         hand=config.hand,
         hidden=config.hidden,
         memory=config.memory,

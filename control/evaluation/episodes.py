@@ -36,7 +36,7 @@ class EpisodeConfig:
     fuse: bool = False
     """Filter the poses by their covariance and reject jumps."""
     task: str = ""
-    """spin, face-up or reorient; default the bundle's own."""
+    """spin, face-up, reorient or rotate-face; default the bundle's own."""
     randomization: str = "none"
     """Physics and observation randomization, sampled once per episode: none, dactyl,
     dactyl-loguniform, wide, vision, or a TOML file."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import MANIFEST_FILE, Bundle, load_bundle
+from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rotation import Array
@@ -73,7 +74,7 @@ def load_teacher(path: Path) -> Teacher:
     policy, environment = load_policy(path)
     if not exists(path / MANIFEST_FILE):
         return Teacher(path, policy, environment, known_seeds(path))
-    about = load_bundle(path).manifest.get("training", {}).get("policy", {})
+    about = read_json(path / MANIFEST_FILE).get("training", {}).get("policy", {})
     seeds = about.get("seeds", [about["seed"]] if "seed" in about else [])
     complete = bool(about.get("seeds_complete", False))
     return Teacher(path, policy, environment, {"seeds": seeds, "seeds_complete": complete})

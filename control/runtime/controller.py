@@ -129,8 +129,8 @@ class Controller:
         observation = build_observation(
             self._bundle.layout, measured, goals, self._decoder.scaled_targets[hands]
         )
-        tokens = () if self._tokens is None else (self._tokens[hands],)
-        bins, after, finite = self._bundle.policy.act(observation, self._memory.of(hands), *tokens)
+        tokens = None if self._tokens is None else self._tokens[hands]
+        bins, after, finite = self._bundle.policy.act(observation, self._memory.of(hands), tokens)
         self._memory.update(hands, after)
         self._memory.clear(hands[~finite])
         self.invalid_action[hands] = ~finite

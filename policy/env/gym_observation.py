@@ -7,10 +7,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from opendactyl.core.errors import InputError
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.gym_arguments import ViewConfig
 from opendactyl.policy.interface.actions import BINS
-from opendactyl.policy.interface.observations import Measurement, build_observation, layout_size
+from opendactyl.policy.interface.observations import (
+    Measurement,
+    build_observation,
+    layout_size,
+)
 
 Observation = NDArray[np.float32] | dict[str, NDArray[Any]]
 BOUND = 100.0
@@ -34,6 +39,11 @@ class Observer:
         self._render_mode = config.render_mode
         self._views = config.open(env.config.object, env.config.hand)
         self._images = config.observation == "images"
+        if not self._images and "touch" in env.layout:
+            raise InputError(
+                f"layout {env.config.layout} is NaN where a hand does not measure touch and "
+                "forces; choose d18, default or joints"
+            )
         self._fields = tuple(
             name
             for name in (*_BESIDE_IMAGES, "goal_hinges")

@@ -36,41 +36,23 @@ class HandSize(NamedTuple):
         return cls(len(hand.joints), len(hand.actuators), len(hand.fingertips), hinges)
 
 
+_DEFAULT = (
+    "fingertips",
+    "object_position",
+    "object_quaternion",
+    "goal_quaternion",
+    "relative_goal",
+    "previous_targets",
+)
 LAYOUTS = {
     # D18 Table 2: object and goal orientation only as their difference.
     "d18": ("fingertips", "object_position", "relative_goal"),
     # D19 Table 12, and the last targets, since smoothed targets have memory.
-    "default": (
-        "fingertips",
-        "object_position",
-        "object_quaternion",
-        "goal_quaternion",
-        "relative_goal",
-        "previous_targets",
-    ),
-    "joints": (
-        "fingertips",
-        "object_position",
-        "object_quaternion",
-        "goal_quaternion",
-        "relative_goal",
-        "previous_targets",
-        "joints",
-    ),
+    "default": _DEFAULT,
+    "joints": (*_DEFAULT, "joints"),
     # Of the multi-stream action transformer: what an LSTM observes, then its physics stream.
-    "physics": (
-        "fingertips",
-        "object_position",
-        "object_quaternion",
-        "goal_quaternion",
-        "relative_goal",
-        "previous_targets",
-        "touch",
-        "forces",
-    ),
+    "physics": (*_DEFAULT, "touch", "forces"),
 }
-
-
 HINGE_FIELDS = ("hinges", "goal_hinges", "relative_hinges")
 """Cosines and sines of angles; they follow the fields of any layout if the object has hinges."""
 

@@ -6,31 +6,24 @@ from typing import Any
 
 import torch
 
-from opendactyl.core.atomic_files import read_json, write_json
+from opendactyl.core.atomic_files import read_json
 from opendactyl.core.cpu import cores
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import CONFIG_NAME, announce, open_run, removed_on_failure, to_plain
-from opendactyl.core.signals import sigterm_interrupts
+from opendactyl.core.run_dir import CONFIG_NAME, to_plain
 from opendactyl.models.policy.chunks import ChunkPolicy
-from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.interface.actions import ActionConfig
 from opendactyl.policy.msat.collector import MakeObserver
 from opendactyl.policy.msat.config import MsatConfig
 from opendactyl.policy.msat.driver import make_network
 from opendactyl.policy.msat.teacher import LAYOUT, Teacher, check_teacher
 from opendactyl.policy.msat.trainer import Trainer
 from opendactyl.policy.training.checkpoints import load_checkpoint
-from opendactyl.policy.training.metrics_log import METRICS_FILE
-from opendactyl.policy.training.provenance import SEEDS_FILE, SeedRecord
-from opendactyl.policy.training.report import write_report
-from opendactyl.sim.assets.storage import hand_settings, identity_settings, store_copy
+from opendactyl.policy.training.provenance import SeedRecord
+from opendactyl.policy.training.train import train_in
+from opendactyl.sim.assets.storage import hand_settings, identity_settings
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.hands.spec import HandSpec
 from opendactyl.sim.objects.shipped import object_spec
-
-WRITTEN_BYTES = 80e6
-"""Size of a run, largely that of its checkpoints."""
 
 
 def train(config: MsatConfig, teacher: Teacher, make_observer: MakeObserver | None = None) -> Path:
@@ -50,33 +43,10 @@ def train(config: MsatConfig, teacher: Teacher, make_observer: MakeObserver | No
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
     folder = config.out or Path("runs") / f"policy-{teacher.environment.task}-msat"
     trainer = Trainer(config, teacher, folder, _seeds(config, teacher), make_observer)
-    try:
-        with removed_on_failure(folder, lambda: exists(trainer.state.path("last"))):
-            _run(config, trainer)
-    finally:
-        trainer.close()
-    write_report(folder)
-    return folder
-
-
-def _run(config: MsatConfig, trainer: Trainer) -> None:
-    """Opens the run folder, and trains."""
-    environment, folder = trainer.teacher.environment, trainer.folder
-    open_run(folder, _settings(config, trainer), resume=config.resume)
-    announce(folder, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
-    store_copy(object_spec(environment.object), folder)
-    store_copy(hand_spec(environment.hand), folder)
-    write_json(folder / SEEDS_FILE, trainer.state.seeds)
-    if exists(trainer.state.path("last")):
-        trainer.load()
-    else:  # A run that was killed before its first checkpoint starts over.
-        (folder / METRICS_FILE).unlink(missing_ok=True)
-    try:
-        with sigterm_interrupts():
-            trainer.run()
-    except KeyboardInterrupt:
-        trainer.save()
-        raise
+    return train_in(
+        folder, trainer, _settings(config, trainer), teacher.environment,
+        resume=config.resume, max_minutes=config.max_minutes,
+    )  # fmt: skip
 
 
 def _seeds(config: MsatConfig, teacher: Teacher) -> SeedRecord:
@@ -126,14 +96,3 @@ def load_driver(run: Path, hand: HandSpec) -> tuple[ChunkPolicy, dict[str, Any]]
             f"the policy in {run} has another shape than its config.json says"
         ) from error
     return ChunkPolicy(network.eval(), config.execute), plain
-
-
-def environment_of(plain: dict[str, Any], object_name: str, hand: HandSpec) -> EnvConfig:
-    """The environment of a run without randomization, from its settings."""
-    return EnvConfig(
-        task=plain["task"],
-        object=object_name,
-        hand=hand.reference,
-        layout=plain["layout"],
-        action=ActionConfig(mode=plain["action"], smoothing=plain["smoothing"]),
-    )

@@ -15,7 +15,6 @@ from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.models.policy.chunks import PHYSICS, ChunkPolicy
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.observations import HandSize, field_sizes
 from opendactyl.policy.interface.tasks import SELECTION_SEED_OFFSET
 from opendactyl.policy.msat.collector import DaggerCollector, MakeObserver, PoseObserver
@@ -112,10 +111,10 @@ class Trainer:
                 bar.update(min(max(state.seconds - bar.n, 0.0), max(limit - bar.n, 0.0)))
                 bar.set_postfix_str(f"loss {row['loss']:.3f}, {row['goals']:.2f} goals")
                 if state.seconds - saved > CHECKPOINT_SECONDS:
-                    self.save()
+                    self.save("last")
                     saved = state.seconds
         if self._stage:
-            self.save()
+            self.save("last")
         if not exists(state.path("best")) or state.stage != "pose":
             state.save("best")
 
@@ -199,17 +198,16 @@ class Trainer:
         began = time.monotonic()
         driver = ChunkDriver(ChunkPolicy(state.averaged, config.execute))
         seed = config.seed + SELECTION_SEED_OFFSET
-        settings: EnvConfig = self._env_config
-        goals = float(episode_goals(driver, settings, config.eval_episodes, seed).mean())
+        goals = episode_goals(driver, self._env_config, config.eval_episodes, seed).mean()
         self._next_evaluation = state.seconds + (time.monotonic() - began) / TIME_FRACTION
         if goals > state.best:
-            state.best = goals
+            state.best = float(goals)
             state.save("best")
-        return goals
+        return float(goals)
 
-    def save(self) -> None:
-        """Writes the last checkpoint, atomically."""
-        self.state.save("last")
+    def save(self, name: str) -> None:
+        """Writes a checkpoint, atomically."""
+        self.state.save(name)
 
     def load(self) -> None:
         """Continues from the last checkpoint; simulations start new episodes."""

@@ -13,7 +13,6 @@ from opendactyl.core.run_dir import to_plain
 from opendactyl.models.choices import FRAMES, MEMORIES, PRECISIONS
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig
-from opendactyl.policy.interface.observations import LAYOUTS, HandSize, layout_size
 from opendactyl.policy.interface.tasks import MAX_GOALS, TRAINING_SECONDS
 from opendactyl.policy.randomization.adr import ADR_PRESETS, PolicyAdr
 from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig, load_randomization
@@ -140,12 +139,12 @@ class PolicyConfig:
 
     def check(self) -> None:
         """Raises an `InputError` for invalid settings."""
-        self.environment()
+        observed = sum(self.environment().observation_fields.values())
         if self.memory not in MEMORIES:
             raise InputError(f"no memory {self.memory!r}; choose one of {', '.join(MEMORIES)}")
         if self.critic_memory not in ("none", "lstm"):
             raise InputError(f"no critic memory {self.critic_memory!r}; choose none or lstm")
-        past = (FRAMES - 1) * layout_size(LAYOUTS[self.layout], HandSize.of(hand_spec(self.hand)))
+        past = (FRAMES - 1) * observed
         if self.memory == "frames" and (self.privileged or self.hidden < past):
             raise InputError(f"--memory frames needs --hidden {past} or more, without --privileged")
         if self.precision not in PRECISIONS:

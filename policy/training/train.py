@@ -1,7 +1,7 @@
 """Policy training: a privileged teacher, distillation, then PPO; time-limited and resumable."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -10,6 +10,7 @@ from opendactyl.core.cpu import cores
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, announce, open_run, removed_on_failure
 from opendactyl.core.signals import sigterm_interrupts
+from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.metrics_log import METRICS_FILE
 from opendactyl.policy.training.provenance import SEEDS_FILE
@@ -21,6 +22,31 @@ from opendactyl.sim.objects.shipped import object_spec
 
 WRITTEN_BYTES = 100e6
 """Size of a run, largely that of its checkpoints."""
+
+
+class Trainable(Protocol):
+    """What `train_in` needs of a trainer."""
+
+    @property
+    def state(self) -> Any:
+        """The state that checkpoints hold, with `path` and `seeds`."""
+        ...
+
+    def load(self) -> None:
+        """Continues from the last checkpoint."""
+        ...
+
+    def run(self) -> None:
+        """Trains until the time is up."""
+        ...
+
+    def save(self, name: str) -> None:
+        """Writes a checkpoint."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the trainer holds."""
+        ...
 
 
 def train(config: PolicyConfig) -> Path:
@@ -38,22 +64,46 @@ def train(config: PolicyConfig) -> Path:
         connect(config.ray)
     # Before the folder is created: unusable initial weights leave no run behind.
     trainer = Trainer(config, config.folder)
+    return train_in(
+        config.folder, trainer, _settings(config), config.environment(),
+        resume=config.resume, max_minutes=config.max_minutes,
+    )  # fmt: skip
+
+
+def train_in(
+    folder: Path,
+    trainer: Trainable,
+    settings: dict[str, Any],
+    environment: EnvConfig,
+    *,
+    resume: bool,
+    max_minutes: float,
+) -> Path:
+    """Opens a run folder, trains, and reports; continues from the last checkpoint, if any.
+
+    Args:
+        folder: the run folder.
+        trainer: what trains; it is closed in the end.
+        settings: those that a resumed run must share.
+        environment: the environment, whose object and hand are copied into the folder.
+        resume: whether to continue an interrupted run.
+        max_minutes: training time in total.
+    """
     try:
-        with removed_on_failure(config.folder, lambda: exists(trainer.state.path("last"))):
-            _run(config, trainer)
+        with removed_on_failure(folder, lambda: exists(trainer.state.path("last"))):
+            open_run(folder, settings, resume=resume)
+            announce(folder, 60 * max_minutes, WRITTEN_BYTES, limit=True)
+            store_copy(object_spec(environment.object), folder)
+            store_copy(hand_spec(environment.hand), folder)
+            write_json(folder / SEEDS_FILE, trainer.state.seeds)
+            _run(folder, trainer)
     finally:
         trainer.close()
-    write_report(config.folder)
-    return config.folder
+    write_report(folder)
+    return folder
 
 
-def _run(config: PolicyConfig, trainer: Trainer) -> None:
-    """Opens the run folder, and trains."""
-    folder = open_run(config.folder, _settings(config), resume=config.resume)
-    announce(folder, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
-    store_copy(object_spec(config.object), folder)
-    store_copy(hand_spec(config.hand), folder)
-    write_json(folder / SEEDS_FILE, trainer.state.seeds)
+def _run(folder: Path, trainer: Trainable) -> None:
     if exists(trainer.state.path("last")):
         trainer.load()
     else:  # A run that was killed before its first checkpoint starts over.

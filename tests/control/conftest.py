@@ -22,6 +22,18 @@ from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.vision.estimator import Pose
 
 
+@pytest.fixture(scope="session")
+def opendactyl(python) -> Callable[..., str]:
+    """Runs a verb in a folder, in a process of its own, which must succeed; returns its output."""
+
+    def run(cwd: Path, *arguments: object) -> str:
+        done = python("-m", "opendactyl.cli.main", *arguments, cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
 @pytest.fixture
 def copy(bundle: Path, tmp_path: Path) -> Path:
     return shutil.copytree(bundle, tmp_path / "bundle")

@@ -14,9 +14,7 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.geometry.symmetry import SymmetryGroup
-from opendactyl.geometry.torch_rotation import (
-    matrix_to_quat,
-)
+from opendactyl.geometry.torch_rotation import matrix_to_quat
 from opendactyl.geometry.working_volume import box_corners, check_volume
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.priors import PosePriors, prior_of

@@ -22,7 +22,7 @@ Seeds = dict[str, list[int]]
 
 def seeds_of_training(config: VisionConfig) -> Seeds:
     """The seeds of a run's datasets, merged with those of its warm start."""
-    before = _seeds_of_warm_start(config)
+    before = _seeds_of_ancestor(config)
     return {
         "train": _merged(before.get("train", []), _seeds(config.data)),
         "val": _merged(before.get("val", []), _seeds([config.val_data])),
@@ -35,7 +35,7 @@ def check_validation_seed(config: VisionConfig) -> None:
     Raises:
         InputError: it was.
     """
-    trained, (seed,) = _seeds_of_warm_start(config).get("train", []), _seeds([config.val_data])
+    trained, (seed,) = _seeds_of_ancestor(config).get("train", []), _seeds([config.val_data])
     if seed in trained:
         raise InputError(
             f"{config.ancestor} was trained on seed {seed}, which is also that of "
@@ -50,7 +50,7 @@ def check_validation_seed(config: VisionConfig) -> None:
         )
 
 
-def _seeds_of_warm_start(config: VisionConfig) -> Seeds:
+def _seeds_of_ancestor(config: VisionConfig) -> Seeds:
     path = config.ancestor
     if path is None:
         return {}

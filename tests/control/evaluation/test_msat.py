@@ -1,7 +1,5 @@
 """The action transformer in bundle, loop and evaluation."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,17 +51,8 @@ def test_delayed_targets_act_later_and_a_new_episode_starts_with_its_own():
     assert np.allclose(env.decoder.targets, start)
 
 
-def opendactyl(cwd, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "opendactyl.cli.main", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(opendactyl, tmp_path_factory):
     """A run that was trained on the shipped estimator's tokens, and its bundle."""
     folder = tmp_path_factory.mktemp("msat")
     opendactyl(
@@ -75,7 +64,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_whole_chain_from_training_to_a_video(trained):
+def test_the_whole_chain_from_training_to_a_video(opendactyl, trained):
     stages = {line.split(",")[0] for line in (trained / "run/metrics.csv").read_text().split()[1:]}
     assert stages == {"pose", "tokens", "vision"}
     manifest = read_json(trained / "bundle/manifest.json")

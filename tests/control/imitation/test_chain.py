@@ -1,8 +1,6 @@
 """The whole chain on the command line: demonstrate, train, export, imitate by sight."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,18 +8,9 @@ import pytest
 SHIPPED = Path(__file__).parents[3] / "pretrained" / "reorient"
 
 
-def opendactyl(cwd, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "opendactyl.cli.main", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("renderer", ["classic", "filament"])
-def test_a_demonstration_is_imitated_by_vision(tmp_path, renderer):
+def test_a_demonstration_is_imitated_by_vision(opendactyl, tmp_path, renderer):
     (tmp_path / "mine.toml").write_text('steps = ["yaw 90"]\n')
     opendactyl(
         tmp_path, "demonstrate", "--program", "mine.toml", "--bundle", SHIPPED, "--out", "shown",

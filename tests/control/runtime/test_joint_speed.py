@@ -22,7 +22,7 @@ class WildPolicy:
     def initial_memory(self, batch=1):
         return self.policy.initial_memory(batch)
 
-    def act(self, observation, memory):
+    def act(self, observation, memory, tokens=None):
         self.calls += 1
         bins = np.full((len(observation), 20), 10.0 * (self.calls % 2))
         return bins, memory, np.ones(len(observation), dtype=bool)

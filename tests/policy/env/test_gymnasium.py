@@ -86,6 +86,11 @@ def test_an_episode_that_has_ended_needs_a_reset():
     env.step(np.full(20, 5))
 
 
+def test_an_observation_that_may_be_nan_is_refused():
+    with pytest.raises(InputError, match="layout physics is NaN where a hand does not measure"):
+        gymnasium.make("OpenDactyl/Spin-v0", layout="physics")
+
+
 def test_make_vec_returns_the_batched_environment():
     env = gymnasium.make_vec("OpenDactyl/FaceUp-v0", num_envs=3, layout="joints")
     assert isinstance(env.unwrapped, HandVectorEnv)
