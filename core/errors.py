@@ -98,7 +98,9 @@ def take_debug_option(argv: list[str]) -> list[str]:
 def one_line_errors() -> Iterator[None]:
     """Ends the command with one line on stderr and the exit status of the error.
 
-    A `BrokenPipeError` passes: the reader of the output has closed it.
+    A `BrokenPipeError` passes: the reader of the output has closed it. An unknown error while a
+    `KeyboardInterrupt` passes through becomes that interrupt: one that arrives between the taking
+    and the releasing of a lock ends as "cannot release un-acquired lock".
     """
     accept_any_encoding()
     try:
@@ -109,8 +111,16 @@ def one_line_errors() -> Iterator[None]:
         if debugging():
             traceback.print_exception(error)
         message, status = _line_and_status(error)
+        if status == INTERNAL_STATUS and _interrupted(error):
+            raise KeyboardInterrupt from error
         print(f"opendactyl: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(status)
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Whether the error was raised while a `KeyboardInterrupt` was handled."""
+    context = error.__context__
+    return context is not None and (isinstance(context, KeyboardInterrupt) or _interrupted(context))
 
 
 def _line_and_status(error: Exception) -> tuple[str, int]:

@@ -1,4 +1,5 @@
 import errno
+import threading
 
 import pytest
 
@@ -67,3 +68,23 @@ def test_file_errors_are_classified_by_errno(number, kind):
     error = file_error("cannot write x", OSError(number, "why"))
     assert type(error) is kind
     assert str(error).startswith("cannot write x: why")
+
+
+def test_an_unknown_error_during_an_interrupt_is_the_interrupt():
+    lock = threading.Lock()
+    with pytest.raises(KeyboardInterrupt), one_line_errors(), lock:
+        lock.release()
+        raise KeyboardInterrupt
+
+
+def test_a_full_disk_during_an_interrupt_is_said(capsys):
+    def save():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(SystemExit) as stop, one_line_errors():
+        save()
+    assert stop.value.code == 3
+    assert "No space left" in capsys.readouterr().err

@@ -198,7 +198,7 @@ def test_ctrl_c_leaves_a_folder_that_resumes(dataset, tmp_path):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, output = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, output
     assert "Traceback" not in output
     assert "--resume" in output
     assert not (out / "manifest.json").exists()
