@@ -47,7 +47,10 @@ class Renderer(Protocol):
         ...
 
     def depth(self) -> NDArray[np.float32]:
-        """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""
+        """Depth (V, H, W) of the last rendered frame in metres, along the optical axes.
+
+        It is 0 beyond the frame of a region of interest.
+        """
         ...
 
     def segment_bodies(self) -> NDArray[np.uint8]:

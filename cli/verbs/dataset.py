@@ -28,9 +28,6 @@ class DatasetCommand(DatasetConfig):
     export_bop: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR OUT")] = ()
     """Write the dataset DIR in BOP's format into the folder OUT."""
 
-    depth: bool = False
-    """With --export-bop: also render depth images."""
-
 
 def main(argv: list[str]) -> None:
     """Renders data/train and data/val, or the one folder that --out names."""
@@ -46,8 +43,6 @@ def main(argv: list[str]) -> None:
             f"--export-bop got {len(command.export_bop)} folders; it takes two, DIR OUT: "
             "the dataset, and the folder to write"
         )
-    if command.depth and not command.export_bop:
-        raise InputError("--depth is of --export-bop: datasets of OpenDactyl store no depth")
     if command.verify or command.repair or command.export_bop:
         _maintain(command)
     else:

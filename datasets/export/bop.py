@@ -19,6 +19,7 @@ from tqdm import tqdm
 from opendactyl.core.atomic_files import write_bytes, write_json, write_text
 from opendactyl.core.run_dir import new_folder
 from opendactyl.datasets.export.bop_model import write_models
+from opendactyl.datasets.format.depth import DEPTH_SCALE, depth_image
 from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
 from opendactyl.datasets.format.shards import Sample, encode_image
 from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig
@@ -34,9 +35,6 @@ FIRST_ID = 1
 """The id of the object, or of its body; those of its parts follow."""
 MILLIMETRES = 1000.0
 HALF_PIXEL = 0.5
-
-DEPTH_SCALE = 0.1
-"""Millimetres of a step of the depth images, which hold 16 bits: up to 6.5 m."""
 MIN_VISIBLE = 0.1
 """Visible fraction from which BOP counts an object as a target."""
 
@@ -44,13 +42,16 @@ Tables = defaultdict[str, dict[str, Any]]
 
 
 def export_bop(folder: Path, out: Path, *, depth: bool = False) -> Path:
-    """Writes a dataset in BOP's format; masks are rendered from the labels, and depth on request.
+    """Writes a dataset in BOP's format; masks are rendered from the labels.
+
+    Depth images are those of the dataset; if it has none, they are rendered on request.
 
     Raises:
         InputError: the dataset is unfinished or damaged, or `out` is not empty.
     """
     manifest = load_manifest(folder)
     resolved = ResolvedConfig.from_content(manifest.config, DatasetConfig(out=folder))
+    depth = depth or resolved.config.depth
     new_folder(out)
     targets: list[dict[str, int]] = []
     with (
@@ -90,7 +91,8 @@ def _target(scene: int, number: int, body: int) -> dict[str, int]:
 
 
 def _scale(depth: bool) -> float:
-    return DEPTH_SCALE if depth else 1.0
+    """Millimetres of a step of the depth images."""
+    return round(MILLIMETRES * DEPTH_SCALE, 9) if depth else 1.0
 
 
 def _write_targets(out: Path, manifest: Manifest) -> None:
@@ -163,16 +165,19 @@ def _write_sample(
     whole = [renderer.unoccluded_mask(body) for body in range(len(poses))]
     shown = renderer.segment_bodies()
     visible = [(shown == body) & mask for body, mask in enumerate(whole, start=1)]
-    distances = renderer.depth() if depth else None
+    steps = sample.depth
+    if depth and steps is None:
+        steps = depth_image(renderer.depth())
     pose = pose_matrix(label.position, label.quaternion)
     for view, camera in enumerate(cameras):
         name, key = suffix(camera, cameras), str(number)
         write_bytes(
             folder / f"rgb{name}" / f"{number:06d}.png", encode_image(sample.images[view], None)
         )
-        if distances is not None:
-            encoded = encode_image(_depth_image(distances[view]), None)
-            write_bytes(folder / f"depth{name}" / f"{number:06d}.png", encoded)
+        if steps is not None:
+            write_bytes(
+                folder / f"depth{name}" / f"{number:06d}.png", encode_image(steps[view], None)
+            )
         for kind, masks in (("mask", whole), ("mask_visib", visible)):
             for body, mask in enumerate(masks):
                 image = np.where(mask[view], 255, 0).astype(np.uint8)
@@ -186,12 +191,6 @@ def _write_sample(
             _info(whole_of[view], visible_of[view])
             for whole_of, visible_of in zip(whole, visible, strict=True)
         ]
-
-
-def _depth_image(metres: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Depth (H, W) in steps of `DEPTH_SCALE`; 0 where it is beyond the largest number."""
-    steps = np.round(MILLIMETRES / DEPTH_SCALE * metres.astype(np.float64))
-    return np.where(steps <= np.iinfo(np.uint16).max, steps, 0).astype(np.uint16)
 
 
 def _camera(camera: Camera) -> dict[str, Any]:

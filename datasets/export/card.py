@@ -26,6 +26,12 @@ HIDDEN_PERCENT = 10
 RARELY = 0.5
 """The card warns of a camera to which the object is less visible in more than this fraction."""
 
+_STORED = {
+    "masks": "Masks: the class of each pixel, 0 background, 1 hand or scenery, 2 object.\n",
+    "depth": "Depth images: 16 bits, along the optical axis; a step is the label's `depth_scale`\n"
+    "in metres, and 0 is unknown.\n",
+}
+
 
 def write_card(folder: Path) -> Path:
     """Writes the card of a finished dataset and returns its path."""
@@ -118,6 +124,7 @@ def _text(manifest: Manifest, columns: dict[str, NDArray[np.float64]]) -> str:
     hidden = int(np.sum(visible.max(axis=0) < HIDDEN_PERCENT))
     warnings = _warnings(manifest, visible)
     frame = "the rig's world frame" if manifest.scene else "the hand frame"
+    stored = "".join(_STORED[kind] for kind in _STORED if config.get(kind))
     return f"""# {manifest.num_samples:,} labelled views of the {manifest.object}
 
 {len(manifest.rig["cameras"])} cameras ({", ".join(c["name"] for c in manifest.rig["cameras"])}),
@@ -127,7 +134,7 @@ def _text(manifest: Manifest, columns: dict[str, NDArray[np.float64]]) -> str:
 Poses are in {frame}, in metres; quaternions are wxyz. Each label contains the nominal
 cameras of the rig and the true, jittered ones that rendered the images. `manifest.json` has the
 settings and the checksum of each shard; `opendactyl dataset --verify` checks them.
-
+{stored}
 In {hidden} of {manifest.num_samples} samples less than {HIDDEN_PERCENT} % of the object is visible
 in every view.
 {warnings}

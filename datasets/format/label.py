@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import parse_json
+from opendactyl.datasets.format.schema import (
+    INVALID_DATA,
+    check_schema,
+    finite_array,
+    natural,
+    optional_positive,
+    schema_of,
+)
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.transforms import pose_matrix, transform_points
 from opendactyl.sim.state import State
 
-RIGID_SCHEMA, SCHEMA_VERSION = 1, 2
-"""Incremented when the meaning of a label changes; readers reject other versions. Labels of rigid
-objects keep the first one, without the angles of hinges."""
-SCHEMAS = (RIGID_SCHEMA, SCHEMA_VERSION)
 CORNER_TOLERANCE = 0.01
 """Allowed distance in pixels between the stored, rounded corners and the projected ones."""
-INVALID_DATA = (
-    InputError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
-)  # fmt: skip
-"""What parsing raises for JSON that is not a label or a manifest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,8 @@ class Label:
     """The appearance sample."""
     hinges: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """Angles (H,) of the object's hinges in radians; none of a rigid object."""
+    depth_scale: float | None = None
+    """Metres per step of the depth images; None: the sample has none."""
 
     @property
     def state(self) -> State:
@@ -105,7 +107,7 @@ class Label:
             for nominal, true in zip(self.cameras, self.true_cameras, strict=True)
         ]
         value = {
-            "schema": schema_of(len(self.hinges)),
+            "schema": schema_of(len(self.hinges), self.depth_scale is not None),
             "index": self.index,
             "position": self.position.tolist(),
             "quaternion": self.quaternion.tolist(),
@@ -118,6 +120,8 @@ class Label:
         }
         if len(self.hinges):
             value["hinges"] = self.hinges.tolist()
+        if self.depth_scale is not None:
+            value["depth_scale"] = self.depth_scale
         return json.dumps(value, sort_keys=True, allow_nan=False).encode()
 
     @classmethod
@@ -143,6 +147,7 @@ class Label:
                 visible_fraction=finite_array(value["visible_fraction"], (len(cameras),)),
                 appearance=dict(value["appearance"]),
                 hinges=finite_array(value.get("hinges", ()), (None,)),
+                depth_scale=optional_positive(value.get("depth_scale")),
             )
         except INVALID_DATA as error:
             raise InputError(f"{where} has no valid label ({error!r:.300})") from error
@@ -168,42 +173,6 @@ class Label:
             expected, self.corners, rtol=0, atol=CORNER_TOLERANCE
         ):
             raise ValueError("corners differ from those projected from pose and cameras")
-
-
-def schema_of(hinges: int) -> int:
-    """The schema of labels with a number of hinges."""
-    return SCHEMA_VERSION if hinges else RIGID_SCHEMA
-
-
-def check_schema(schema: Any, what: str) -> None:
-    """Raises a `ValueError` for a schema that this version does not read."""
-    if schema not in SCHEMAS:
-        known = " and ".join(map(str, SCHEMAS))
-        raise ValueError(
-            f"{what} {schema!r}, this version reads {known}; generate the dataset again"
-        )
-
-
-def natural(value: Any) -> int:
-    """Returns a non-negative integer; raises a `ValueError` for anything else."""
-    if type(value) is not int or value < 0:
-        raise ValueError(f"expected a non-negative integer, got {value!r}")
-    return value
-
-
-def finite_array(value: Any, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
-    """Returns an array of the given shape, where None allows any length.
-
-    Raises:
-        ValueError: another shape, NaN or infinity.
-    """
-    array = np.array(value, dtype=np.float64)
-    fits = array.ndim == len(shape) and all(
-        want in (None, have) for want, have in zip(shape, array.shape, strict=True)
-    )
-    if not fits or not np.all(np.isfinite(array)):
-        raise ValueError(f"expected finite numbers of shape {shape}, got shape {array.shape}")
-    return array
 
 
 def _cameras(values: list[dict[str, Any]], kind: str) -> tuple[Camera, ...]:

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from opendactyl.core.atomic_files import sha256, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists, parse_json, read_optional
-from opendactyl.datasets.format.label import INVALID_DATA, RIGID_SCHEMA, check_schema
+from opendactyl.datasets.format.schema import INVALID_DATA, RIGID_SCHEMA, check_schema
 from opendactyl.datasets.format.shards import MAX_SAMPLES, Sample, read_shard
 from opendactyl.datasets.format.statistics import LabelStatistics, Vector
 from opendactyl.geometry.articulation import Articulation, Hinge
@@ -232,10 +232,9 @@ def read_samples(folder: str | Path, manifest: Manifest, shard: Shard) -> Iterat
             raise InputError(f"{path}: the cameras of sample {expected} are not {views}")
         if len(label.hinges) != len(manifest.articulation.hinges):
             raise InputError(f"{path}: sample {expected} and the manifest differ in their hinges")
-        if (sample.masks is not None) != bool(manifest.config.get("masks")):
-            raise InputError(
-                f"{path}: sample {expected} and the manifest differ in whether masks are stored"
-            )
+        for kind, stored in (("masks", sample.masks), ("depth", sample.depth)):
+            if (stored is not None) != bool(manifest.config.get(kind)):
+                raise InputError(f"{path}: sample {expected} and the manifest differ in {kind}")
         yield sample
         expected += 1
     if expected != shard.stop:

@@ -1,8 +1,8 @@
 """Shards: tar files in WebDataset's layout; equal samples give equal bytes.
 
 Sample 12 of a three-camera rig is `00000012.left.jpg`, `00000012.right.jpg`, `00000012.top.jpg`
-(or `.png`), `00000012.left.mask.png` and so on when masks are stored, and `00000012.json`, in this
-order. Tar headers contain no time and no user.
+(or `.png`), `00000012.left.mask.png` and so on when masks are stored, `00000012.left.depth.png` and
+so on when depth is, and `00000012.json`, in this order. Tar headers contain no time and no user.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ MAX_SAMPLES = 1000
 """Largest number of samples in a shard."""
 MAX_FILES = 128
 """Largest number of files of a sample."""
+DEPTH_MODE = "I;16"
+"""Pillow's name of images of 16 bits."""
 _REPAIR = "`opendactyl dataset --repair` generates it again"
 
 
@@ -41,6 +43,9 @@ class Sample:
     label: Label
     masks: NDArray[np.uint8] | None = None
     """The class of each pixel (V, H, W), if stored: 0 background, 1 hand, 2 object."""
+    depth: NDArray[np.uint16] | None = None
+    """Depth along the optical axes (V, H, W) in steps of `label.depth_scale` metres, if stored; 0
+    where it is unknown."""
 
 
 def shard_name(number: int) -> str:
@@ -80,9 +85,9 @@ def _add_sample(tar: tarfile.TarFile, sample: Sample, kind: str, jpeg_quality: i
     names = [camera.name for camera in sample.label.cameras]
     for name, image in zip(names, sample.images, strict=True):
         _add(tar, f"{stem}.{name}.{kind}", encode_image(image, jpeg_quality))
-    if sample.masks is not None:
-        for name, mask in zip(names, sample.masks, strict=True):
-            _add(tar, f"{stem}.{name}.mask.png", encode_image(mask, None))
+    for what, more in (("mask", sample.masks), ("depth", sample.depth)):
+        for name, image in zip(names, more, strict=True) if more is not None else ():
+            _add(tar, f"{stem}.{name}.{what}.png", encode_image(image, None))
     _add(tar, f"{stem}.json", sample.label.to_json())
 
 
@@ -169,21 +174,26 @@ def _sample(members: dict[str, bytes], name: str, path: Path) -> Sample:
     stem = name.removesuffix(".json")
     if stem != f"{label.index:08d}":
         raise InputError(f"{where} is labelled as sample {label.index}; {_REPAIR}")
-    images, masks = [], []
+    images, masks, depth = [], [], []
     for camera in label.cameras:
         start = f"{stem}.{camera.name}"
         data = members.pop(f"{start}.jpg", None) or members.pop(f"{start}.png", None)
         if data is None:
             raise InputError(f"{where} has no image of camera {camera.name!r}; {_REPAIR}")
-        images.append(_decode(data, (camera.width, camera.height), "RGB", where))
-        mask = members.pop(f"{start}.mask.png", None)
-        if mask is not None:
-            masks.append(_decode(mask, (camera.width, camera.height), "L", where))
-    if members or len(masks) not in (0, len(images)):
-        raise InputError(f"{where} has extra files, or masks of some views only; {_REPAIR}")
+        size = camera.width, camera.height
+        images.append(_decode(data, size, "RGB", where))
+        if (mask := members.pop(f"{start}.mask.png", None)) is not None:
+            masks.append(_decode(mask, size, "L", where))
+        if (steps := members.pop(f"{start}.depth.png", None)) is not None:
+            depth.append(_decode(steps, size, DEPTH_MODE, where))
+    if members or any(len(more) not in (0, len(images)) for more in (masks, depth)):
+        raise InputError(f"{where} has extra files, or masks or depth of some views; {_REPAIR}")
+    if (label.depth_scale is None) == bool(depth):
+        raise InputError(f"{where} and its label differ in whether depth is stored; {_REPAIR}")
     if len({image.shape for image in images}) != 1:
         raise InputError(f"{where} has no images, or images of several sizes; {_REPAIR}")
-    return Sample(np.stack(images), label, np.stack(masks) if masks else None)
+    masks, depth = (np.stack(more) if more else None for more in (masks, depth))
+    return Sample(np.stack(images), label, masks, depth)
 
 
 _UNDECODABLE = (
@@ -193,11 +203,13 @@ _UNDECODABLE = (
 """What Pillow raises for bytes that are not an image."""
 
 
-def _decode(data: bytes, size: tuple[int, int], mode: str, where: str) -> NDArray[np.uint8]:
+def _decode(data: bytes, size: tuple[int, int], mode: str, where: str) -> NDArray[Any]:
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
             if image.size != size:
                 raise InputError(f"{where}: an image is {image.size}, not {size}")
+            if (image.mode == DEPTH_MODE) != (mode == DEPTH_MODE):
+                raise InputError(f"{where}: an image has the mode {image.mode}, not {mode}")
             return np.asarray(image.convert(mode))
     except _UNDECODABLE as error:
         raise InputError(f"{where}: an image cannot be decoded ({error})") from error

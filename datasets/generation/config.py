@@ -63,9 +63,8 @@ class DatasetConfig:
     renderer: str = "classic"
     """`classic` or `filament`."""
     states: str = "settled"
-    """Source of the states: settled, random, policy:BUNDLE (roll-outs of its policy), or
-    mined:BUNDLE (those in which its estimator, which the policy acts on, has the largest error);
-    scene, and nothing else, with --scene."""
+    """Source of the states: settled, random, policy:BUNDLE (roll-outs of its policy), mined:BUNDLE
+    (those with the largest error of its estimator); scene, with --scene."""
     appearance: str = "dactyl"
     """Appearance preset (dactyl, calibrated, wide) or a TOML file."""
     rig: str = "dactyl"
@@ -86,6 +85,8 @@ class DatasetConfig:
     """JPEG quality of the images."""
     masks: bool = False
     """Also store the class of each pixel; random backgrounds in training need it."""
+    depth: bool = False
+    """Also store depth images; with --export-bop, render them if the dataset has none."""
     ray: str = ""
     """Generate the shards on a Ray cluster: its address, or auto."""
     upload: str = ""
@@ -117,7 +118,6 @@ class DatasetConfig:
             raise InputError(
                 f"no image format {self.image_format!r}; choose {' or '.join(IMAGE_FORMATS)}"
             )
-
         _ = self.surroundings
 
     @property
@@ -240,6 +240,8 @@ class ResolvedConfig:
         plain = to_plain(self.config)
         for name in (*RUN_SETTINGS, "hand", "scene"):
             del plain[name]
+        if not plain["depth"]:  # as in datasets of versions without it
+            del plain["depth"]
         if self.fingerprint:
             plain["states_sha256"] = self.fingerprint
         plain |= identity_settings(self.obj) | hand_settings(self.hand)

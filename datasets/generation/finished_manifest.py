@@ -3,8 +3,8 @@
 import os
 
 from opendactyl.core.atomic_files import json_hash
-from opendactyl.datasets.format.label import schema_of
 from opendactyl.datasets.format.manifest import Manifest, Shard
+from opendactyl.datasets.format.schema import schema_of
 from opendactyl.datasets.format.shards import read_labels, shard_name
 from opendactyl.datasets.format.statistics import LabelStatistics
 from opendactyl.datasets.generation.config import GENERATION_VERSION, ResolvedConfig
@@ -42,7 +42,7 @@ def finished_manifest(resolved: ResolvedConfig, progress: Progress) -> Manifest:
         },
         repeats=REPEATS[config.renderer],
         hinges=[part.hinge.to_dict() for part in obj.attached] or None,
-        schema=schema_of(len(obj.attached)),
+        schema=schema_of(len(obj.attached), config.depth),
         symmetry=None if obj.symmetry.is_trivial else obj.symmetry.to_dict(),
         landmarks=landmarks(hand, resolved.rig).tolist(),
         statistics=LabelStatistics.of(positions, resolved.rig),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from opendactyl.core.errors import InputError
+from opendactyl.datasets.format.depth import DEPTH_SCALE, depth_image
 from opendactyl.datasets.format.label import Label
 from opendactyl.datasets.format.shards import Sample, shard_name, write_shard
 from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig, uses_opengl
@@ -130,5 +131,7 @@ def make_samples(
             visible_fraction=renderer.visible_fraction(),
             appearance=appearance.to_dict(),
             hinges=state.hinges,
+            depth_scale=DEPTH_SCALE if config.depth else None,
         )
-        yield Sample(images, label, renderer.segment() if config.masks else None)
+        masks = renderer.segment() if config.masks else None
+        yield Sample(images, label, masks, depth_image(renderer.depth()) if config.depth else None)

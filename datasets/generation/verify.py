@@ -7,13 +7,16 @@ from tqdm import tqdm
 
 from opendactyl.core.atomic_files import json_hash
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.format.label import INVALID_DATA, Label, unseeing_cameras
+from opendactyl.datasets.format.depth import check_depth
+from opendactyl.datasets.format.label import unseeing_cameras
 from opendactyl.datasets.format.manifest import (
     MANIFEST_NAME,
     Manifest,
     load_manifest,
     read_samples,
 )
+from opendactyl.datasets.format.schema import INVALID_DATA
+from opendactyl.datasets.format.shards import Sample
 from opendactyl.render.appearance.config import Appearance
 
 
@@ -33,7 +36,7 @@ def verify(folder: Path) -> list[str]:
         for shard in manifest.shards:
             try:
                 for sample in read_samples(folder, manifest, shard):
-                    _check(manifest, sample.label, f"{folder / shard.name}")
+                    _check(manifest, sample, f"{folder / shard.name}")
                     visible = np.maximum(visible, sample.label.visible_fraction)
                     bar.update()
             except InputError as error:
@@ -43,9 +46,13 @@ def verify(folder: Path) -> list[str]:
     return faults or [f"{folder}: {line}" for line in unseeing_cameras(names, visible)]
 
 
-def _check(manifest: Manifest, label: Label, where: str) -> None:
+def _check(manifest: Manifest, sample: Sample, where: str) -> None:
+    label = sample.label
+    keypoints = manifest.articulation.at(label.hinges)
     try:
-        label.check(manifest.articulation.at(label.hinges)[: manifest.num_corners])
+        label.check(keypoints[: manifest.num_corners])
         Appearance.from_dict(label.appearance)
+        if sample.depth is not None:
+            check_depth(sample.depth, label, keypoints)
     except INVALID_DATA as error:
         raise InputError(f"{where}: invalid label of sample {label.index}: {error}") from error

@@ -154,11 +154,14 @@ class FilamentRenderer:
         return mask_ratio(self.segment(), self.unoccluded_mask())
 
     def depth(self) -> NDArray[np.float32]:
-        """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""
+        """Depth (V, H, W) of the last rendered frame in metres, along the optical axes.
+
+        It is 0 beyond the frame of a region of interest.
+        """
         self._check_open()
         reversed_depth = self._render_views("depth", "DEPTH").astype(np.float64)
         metres = NEAR * FAR / (NEAR + reversed_depth * (FAR - NEAR))
-        return metres.astype(np.float32)
+        return np.where(self._outside, 0, metres).astype(np.float32)
 
     def cameras(self, appearance: Appearance) -> tuple[Camera, ...]:
         """The true cameras: those of the rig with the jitter of an appearance."""

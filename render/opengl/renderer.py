@@ -126,7 +126,10 @@ class ClassicRenderer:
             return self._classes[self._ids(hide_hand=True)] == OBJECT
 
     def depth(self) -> NDArray[np.float32]:
-        """Depth (V, H, W) of the last rendered frame in metres, along the optical axes."""
+        """Depth (V, H, W) of the last rendered frame in metres, along the optical axes.
+
+        It is 0 beyond the frame of a region of interest.
+        """
         self._make_current()
         rows = []
         for views in self._draw(hide_hand=False, ids=True):
@@ -139,7 +142,7 @@ class ClassicRenderer:
         far = model.vis.map.zfar * model.stat.extent
         # Reversed depth: 1 at the near plane, 0 at the far plane.
         metres = near * far / (near + buffer.astype(np.float64) * (far - near))
-        return metres.astype(np.float32)
+        return np.where(self._outside, 0, metres).astype(np.float32)
 
     def cameras(self, appearance: Appearance) -> tuple[Camera, ...]:
         """The true cameras: those of the rig with the jitter of an appearance."""

@@ -45,6 +45,7 @@ def data(rig_file, tmp_path_factory):
     config = DatasetConfig(
         out=tmp_path_factory.mktemp("regions") / "data", num_samples=4, shard_size=2, seed=3,
         image_size=SIZE, image_format="png", workers=1, rig=str(rig_file), masks=True,
+        depth=True,
     )  # fmt: skip
     return generate(config)
 
@@ -96,6 +97,7 @@ def test_there_is_nothing_beyond_the_frame(data):
     # 40 of 128 pixels on the left: 20 of 64.
     for sample in iterate_samples(data):
         assert not sample.images[2][:, :20].any() and not sample.masks[2][:, :20].any()
+        assert not sample.depth[2][:, :20].any() and sample.depth[2][:56, 21:].all()
         assert sample.images[2][:, 21:].mean() > 5
         assert sample.images[0][:, :20].any() and sample.images[1][:, :20].any()
 
