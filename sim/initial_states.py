@@ -31,7 +31,7 @@ def settled_state(scene: Scene, rng: np.random.Generator, max_actions: int = 40)
     for _ in range(_MAX_TRIES):
         _reset(scene, data, rng)
         if _move_fingers(scene, data, rng, int(rng.integers(8, max_actions + 1))):
-            return scene.state(data.qpos)
+            return scene.state(scene.couplings.enforce(data.qpos))
     raise RuntimeError(f"the object was dropped in {_MAX_TRIES} consecutive attempts")
 
 

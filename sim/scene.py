@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from opendactyl.geometry.articulation import Articulation, wrap_angle
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
+from opendactyl.sim.couplings import Couplings
 from opendactyl.sim.hands.model import compile_model, hand_model, is_visual_only
 from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
 from opendactyl.sim.hands.transmission import Transmission
@@ -69,6 +70,8 @@ class Scene:
     """Addresses (J,) of the hand's joints in qpos."""
     joint_dof: NDArray[np.intp]
     """Addresses (J,) of the hand's joints in qvel."""
+    couplings: Couplings
+    """The joints that follow others."""
     transmission: Transmission
     """The joints that each actuator moves."""
     object_qpos: slice
@@ -97,8 +100,10 @@ class Scene:
         """
         description = surroundings(hand)
         model = compile_model(spec, description)
+        couplings = Couplings(model, description.where)
         if isinstance(description, Scenery):
-            description = dataclasses.replace(description, joints=movable(model))
+            joints = movable(model, couplings.names)
+            description = dataclasses.replace(description, joints=joints)
         joints = [model.joint(description.prefix + name) for name in description.joints]
         free = model.joint(OBJECT_JOINT)
         qpos, dof = int(free.qposadr[0]), int(free.dofadr[0])
@@ -110,6 +115,7 @@ class Scene:
             model=model,
             object_name=object_name,
             hand=description,
+            couplings=couplings,
             joint_qpos=np.array([j.qposadr[0] for j in joints], dtype=np.intp),
             joint_dof=np.array([j.dofadr[0] for j in joints], dtype=np.intp),
             transmission=Transmission.of_model(model, description),
@@ -154,9 +160,10 @@ class Scene:
         return self.transmission(np.asarray(qpos)[..., self.joint_qpos])
 
     def qpos(self, state: State) -> Array:
-        """The qpos (nq,) of a state."""
+        """The qpos (nq,) of a state; joints that follow others are where these put them."""
         qpos = self.model.qpos0.copy()
         qpos[self.joint_qpos] = state.joints
+        qpos = self.couplings.enforce(qpos)
         position, quat = self.hand.frame.to_world(state.position, state.quaternion)
         qpos[self.object_qpos] = np.concatenate([position, quat])
         at_rest = self.articulation.rest

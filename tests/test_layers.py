@@ -34,7 +34,7 @@ LEVELS = {
     "geometry/rig_import": [
         ("calibration",), ("documents",), ("bop", "colmap", "kalibr", "opencv", "plain", "ros"),
         ("formats", "convert", "rig_toml")],
-    "sim": [("assets", "timing"), ("hands", "objects"), ("scenery", "state", "object_geoms"),
+    "sim": [("assets", "couplings", "timing"), ("hands", "objects"), ("scenery", "state", "object_geoms"),
             ("scene",), ("initial_states", "scene_states")],
     "render": [("appearance", "meshes"), ("base", "room", "volume"), ("scene",),
                ("opengl", "filament"),

@@ -158,6 +158,7 @@ def describe(scene: "Scene") -> list[tuple[str, str]]:
                 for name, (low, high) in ranges
             ),
         ),
+        ("followers", scene.couplings.describe(hand.prefix)),
         ("fingertips", ", ".join(tip.name for tip in hand.fingertips)),
         ("drop", f"below {hand.drop_height:g} m"),
         ("landmarks", "chosen by visibility" if hand.landmarks is None else "given"),

@@ -68,6 +68,7 @@ def describe(scene: "Scenery") -> list[tuple[str, str]]:
         ("name", scene.name),
         ("models", ", ".join(f"{m.name} ({m.file})" for m in scene.models) or "none"),
         ("joints", ", ".join(ranges) or "none"),
+        ("followers", physics.couplings.describe()),
         ("volume", f"{shape} within {low} and {high} m"),
         ("states", ", ".join(f"{name} {part:.0%}" for name, part in scene.mixture.items())),
         ("colours", "; ".join(colours) or "any"),

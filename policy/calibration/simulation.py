@@ -75,7 +75,7 @@ class HandSimulation:
         self.fields.apply(ids, [physics[number] for number in which])
         qpos = np.tile(self._scene.model.qpos0, (len(ids), 1))
         qpos[:, self._scene.joint_qpos] = start.joints
-        self._sim.set_state(ids, qpos, start.applied)
+        self._sim.set_state(ids, self._scene.couplings.enforce(qpos), start.applied)
         self._qvel[np.ix_(ids, self._scene.joint_dof)] = start.velocities
         self._backlash.slack[ids] = start.slack
         rates = np.stack([values["slack_down"], values["slack_up"]], axis=1)[which]

@@ -8,6 +8,7 @@ import numpy as np
 
 from opendactyl.core.errors import InputError
 from opendactyl.sim.assets.mesh_formats import CONVERTED, MUJOCO_FORMATS, read_mesh
+from opendactyl.sim.assets.mimic import check_mimics, prepare_mimics
 from opendactyl.sim.assets.references import is_urdf, parse_xml, referenced_files, urdf_mesh
 
 _URDF_SETTINGS = {
@@ -24,7 +25,8 @@ def load_model(path: Path, *, dynamic: bool = True) -> mujoco.MjSpec:
         dynamic: whether it will be simulated; otherwise the inertia of a URDF is ignored.
 
     Raises:
-        InputError: a file is missing or cannot be read, or a moving link has no inertia.
+        InputError: a file is missing or cannot be read, a moving link has no inertia, or a joint
+            mimics none.
         EnvironmentFailure: the disk failed.
     """
     referenced_files(path)  # reports what is missing
@@ -35,7 +37,9 @@ def load_model(path: Path, *, dynamic: bool = True) -> mujoco.MjSpec:
                 check_inertia(path, root)
             else:
                 _remove_inertia(root)
+            check_mimics(path, root)
             spec = _urdf(path, root)
+            prepare_mimics(spec, path)
         else:
             spec = mujoco.MjSpec.from_file(str(path))
     except ValueError as error:

@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 from opendactyl.core.errors import InputError
+from opendactyl.sim.assets.joint_ranges import joint_limits
 from opendactyl.sim.assets.model import load_model, one_line
 from opendactyl.sim.hands.spec import MOUNT, HandSpec
 
@@ -118,17 +119,33 @@ def _add_servos(spec: mujoco.MjSpec, hand: HandSpec) -> None:
     _require(hand, "joint", list(hand.actuators), _named(spec.joints, prefix))
     for name in hand.actuators:
         joint = spec.joint(prefix + name)
+        limits = joint_limits(spec, joint)
+        if not np.isfinite(limits).all():
+            raise InputError(
+                f"{hand.where}: joint {joint.name} of {hand.asset.path} has no limits, and a servo "
+                "needs them; add them to the model"
+            )
         actuator = spec.add_actuator(
             name=prefix + name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT
         )
         actuator.set_to_position(servo.kp, kv=servo.kv)
-        actuator.ctrlrange, actuator.ctrllimited = joint.range, True
+        actuator.ctrlrange, actuator.ctrllimited = limits, True
         actuator.forcelimited = servo.force > 0
         actuator.forcerange = [-servo.force, servo.force]
+    for joint in _moved_joints(spec, [prefix + name for name in hand.actuators]):
         if servo.damping is not None:
             joint.damping = [servo.damping, 0, 0]
         if servo.armature is not None:
             joint.armature = servo.armature
+
+
+def _moved_joints(spec: mujoco.MjSpec, actuated: list[str]) -> list[mujoco.MjsJoint]:
+    """The joints that actuators move, and those that follow them."""
+    moved = dict.fromkeys(actuated)
+    couplings = [e for e in spec.equalities if e.type == mujoco.mjtEq.mjEQ_JOINT and e.active]
+    for _ in couplings:  # as often as the longest chain of joints needs
+        moved |= dict.fromkeys(e.name1 for e in couplings if e.name2 in moved)
+    return [spec.joint(name) for name in moved]
 
 
 def _set_parameters(spec: mujoco.MjSpec, hand: HandSpec) -> None:

@@ -1,5 +1,6 @@
 """The model of a scene: an `MjSpec` of its models, floor and occluders. All that moves is drawn."""
 
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,6 +9,7 @@ import mujoco
 import numpy as np
 
 from opendactyl.core.errors import InputError
+from opendactyl.sim.assets.joint_ranges import joint_limits, set_joint_limits
 from opendactyl.sim.assets.model import load_model
 from opendactyl.sim.assets.references import is_urdf, parse_xml
 from opendactyl.sim.hands.model import (
@@ -21,6 +23,7 @@ from opendactyl.sim.scenery.spec import FLOOR, WALL, Occluder, SceneModel, Scene
 FLOOR_SIZE = 2.5
 """Half the width of the floor in metres."""
 SLIDE, HINGE = mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE
+_JOINT = mujoco.mjtEq.mjEQ_JOINT
 HIDDEN_AT = -50.0
 """Height of occluders that are not in a sample."""
 _DEFAULT_RGBA = [0.5, 0.5, 0.5, 1.0]
@@ -55,10 +58,11 @@ def scenery_model(scenery: Scenery) -> mujoco.MjSpec:
     return spec
 
 
-def movable(model: mujoco.MjModel) -> tuple[str, ...]:
-    """Names of the joints whose values are drawn: all hinges and slides."""
+def movable(model: mujoco.MjModel, followers: Collection[str]) -> tuple[str, ...]:
+    """Names of the joints whose values are drawn: hinges and slides that follow no other."""
     kinds = np.isin(model.jnt_type, (SLIDE, HINGE))
-    return tuple(model.joint(number).name for number in np.flatnonzero(kinds).tolist())
+    names = [model.joint(number).name for number in np.flatnonzero(kinds).tolist()]
+    return tuple(name for name in names if name not in followers)
 
 
 def _add_floor(spec: mujoco.MjSpec, scenery: Scenery) -> mujoco.MjsBody:
@@ -145,35 +149,35 @@ def _name_materials(spec: mujoco.MjSpec, root: ElementTree.Element) -> None:
 
 def _restrict_joints(spec: mujoco.MjSpec, model: SceneModel, where: str) -> None:
     """Sets the ranges that the scene states; joints without limits need one."""
-    joints = spec.joints
-    names = ", ".join(joint.name for joint in joints) or "none"
+    followers = {e.name1: e.name2 for e in spec.equalities if e.type == _JOINT and e.active}
+    names = ", ".join(j.name for j in spec.joints if j.name not in followers) or "none"
     for pattern, (low, high) in model.joints.items():
-        found = [joint for joint in joints if fnmatchcase(joint.name, pattern)]
+        found = [joint for joint in spec.joints if fnmatchcase(joint.name, pattern)]
         if not found:
             raise InputError(f"{where}: it has no joint {pattern!r}; its joints are {names}")
-        for joint in found:
-            limits = joint.range if _is_limited(spec, joint) else (-np.inf, np.inf)
+        led = [joint for joint in found if joint.name not in followers]
+        if not led:
+            leader = followers[found[0].name]
+            raise InputError(
+                f"{where}: joint {found[0].name} follows {leader or 'none, it is constant'}; only "
+                f"other joints have ranges: {names}"
+            )
+        for joint in led:
+            limits = joint_limits(spec, joint)
             if low < limits[0] - 1e-6 or high > limits[1] + 1e-6:
                 raise InputError(
                     f"{where}: the range {low:g} to {high:g} of joint {joint.name} exceeds its "
                     f"limits, {limits[0]:g} to {limits[1]:g}; choose a range within them"
                 )
-            joint.range, joint.limited = [low, max(high, low + 1e-9)], True
-    for joint in joints:
-        if not _is_limited(spec, joint):
+            set_joint_limits(spec, joint, low, max(high, low + 1e-9))
+    for joint in spec.joints:
+        if joint.name not in followers and not np.isfinite(joint_limits(spec, joint)).all():
             if joint.type == SLIDE:
                 raise InputError(
                     f"{where}: joint {joint.name} has no limits; state its range, "
                     f"joints = {{ {joint.name!r} = [lowest, highest] }}"
                 )
-            joint.range, joint.limited = [-np.pi, np.pi], True
-
-
-def _is_limited(spec: mujoco.MjSpec, joint: mujoco.MjsJoint) -> bool:
-    auto = mujoco.mjtLimited.mjLIMITED_AUTO
-    if joint.limited == auto:
-        return bool(joint.range[0] < joint.range[1])
-    return bool(joint.limited)
+            set_joint_limits(spec, joint, -np.pi, np.pi)
 
 
 def _add_occluders(spec: mujoco.MjSpec, occluder: Occluder, name: str) -> None:

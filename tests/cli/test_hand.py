@@ -25,6 +25,7 @@ def test_show_draws_and_describes_a_hand(capsys, tmp_path):
     lines = dict(line.split(maxsplit=1) for line in text.splitlines())
     assert lines["name"] == "claw" and lines["joints"].startswith("one_base -0.50 to 1.20, one_tip")
     assert lines["actuators"].endswith("m4 (three_base + three_tip) -0.50 to 1.20")
+    assert lines["followers"] == "none"
     assert lines["fingertips"] == "one_site, two_site, three"
     with Image.open(out) as image:
         assert image.size == (1440, 480)

@@ -16,6 +16,14 @@ from opendactyl.sim.scenery.reference import scenery, surroundings
 
 TABLE = Path(__file__).parents[2] / "scenes/table.toml"
 ARM = TABLE.with_name("arm.urdf")
+FOLLOWER = """
+  <link name="nose"><collision><geometry><sphere radius="0.005"/></geometry></collision></link>
+  <joint name="nod" type="revolute">
+    <parent link="tip"/><child link="nose"/><origin xyz="0 0 0.1"/><axis xyz="0 1 0"/>
+    <limit lower="-1.5" upper="1.5" effort="1" velocity="1"/>
+    <mimic joint="bend" multiplier="-0.5" offset="0.1"/>
+  </joint>
+"""
 
 
 def sampled(path, count, object_name="block"):
@@ -179,3 +187,28 @@ def test_overlapping_neighbours_and_free_bodies_of_an_mjcf_are_no_obstacle(tmp_p
     data = mujoco.MjData(source.scene.model)
     source.scene.set_state(data, states[0])
     np.testing.assert_allclose(data.body("model/ball").xpos, [0, 0, 0.5])
+
+
+def test_joints_that_follow_others_are_not_drawn(tmp_path):
+    text = ARM.read_text().replace("</joint>\n</robot>", "</joint>\n" + FOLLOWER + "</robot>")
+    (tmp_path / "arm.urdf").write_text(text)
+    (tmp_path / "table.toml").write_text(TABLE.read_text().replace("bend = ", '"*n*d" = '))
+    source, states = sampled(tmp_path / "table.toml", 3)
+    assert source.scene.hand.joints[:4] == ("floor", "robot/turn", "robot/bend", "occluder/0.0:x")
+    for state in states:
+        nod = source.scene.qpos(state)[source.scene.model.joint("robot/nod").qposadr[0]]
+        assert nod == pytest.approx(0.1 - 0.5 * joint(source, [state], "robot/bend")[0])
+    (tmp_path / "table.toml").write_text(TABLE.read_text().replace("bend = ", "nod = "))
+    with pytest.raises(InputError, match="joint nod follows bend; only other joints have ranges"):
+        sampled(tmp_path / "table.toml", 1)
+
+
+def test_ranges_are_in_radians_whatever_the_file_has(tmp_path):
+    (tmp_path / "robot.xml").write_text(
+        '<mujoco><worldbody><body><joint name="one" range="-90 90"/><geom size=".01"/><body>'
+        '<joint name="two"/><geom size=".01"/></body></body></worldbody></mujoco>'
+    )
+    path = tmp_path / "scene.toml"
+    path.write_text('[[model]]\nfile = "robot.xml"\njoints = { one = [-0.5, 1.5] }\n')
+    ranges = load_scene("block", f"scene:{path}").joint_range
+    np.testing.assert_allclose(ranges, [[-0.5, 1.5], [-np.pi, np.pi]])
