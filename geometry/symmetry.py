@@ -38,6 +38,17 @@ class SymmetryGroup:
         """Whether only the identity leaves the object unchanged."""
         return self.axis is None and len(self.rotations) == 1
 
+    @property
+    def smallest_angle(self) -> float:
+        """The smallest angle of a rotation that leaves the object unchanged, in radians.
+
+        Zero for a body of revolution, 2π if there is none but the identity.
+        """
+        if self.axis is not None:
+            return 0.0
+        cosines = np.abs(self.rotations[1:, 0])
+        return float(2 * np.arccos(min(cosines.max(initial=-1.0), 1.0)))
+
     def equivalent(self, truth: ArrayLike, estimate: ArrayLike) -> Array:
         """The orientations (..., 4) equivalent to `truth` and nearest to `estimate` (..., 4)."""
         truth, estimate = np.asarray(truth, dtype=float), np.asarray(estimate, dtype=float)

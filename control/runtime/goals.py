@@ -38,9 +38,9 @@ class TaskGoals:
             articulation: the object's hinges, `articulation_of(bundle.manifest)`.
 
         Raises:
-            InputError: unknown task.
+            InputError: unknown task, or one that has no goals for such an object.
         """
-        check_task_of(task, "", articulation.hinges)
+        check_task_of(task, "", articulation.hinges, symmetry)
         self._articulation = articulation
         self._task, self._seed, self._episode = task, seed, episode
         self._symmetry = symmetry

@@ -53,7 +53,8 @@ class ViewerScene:
         scene.add_grid("/floor", width=0.8, height=0.8, cell_size=0.05, position=(0, 0, -0.1))
         self._hand = {
             body: scene.add_mesh_simple(
-                f"/hand/{self._scene.model.body(body).name.split(':')[-1]}",
+                # A name with a slash would be that of a child, which moves with its parent.
+                f"/hand/{self._body_name(body).replace('/', '.')}",
                 mesh.vertices,
                 mesh.faces,
                 color=HAND_RGB,
@@ -107,6 +108,9 @@ class ViewerScene:
             position=position,
             wxyz=quaternion,
         )
+
+    def _body_name(self, body: int) -> str:
+        return self._scene.model.body(body).name.removeprefix(self._scene.hand.prefix)
 
     def _hand_meshes(self) -> dict[int, trimesh.Trimesh]:
         """One mesh per visible body of the hand, in the body's frame."""

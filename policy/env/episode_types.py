@@ -93,7 +93,7 @@ class EnvConfig:
     def __post_init__(self) -> None:
         """Raises an `InputError` for invalid values."""
         obj = object_spec(self.object)
-        check_task_of(self.task, obj.name, obj.articulation.hinges)
+        check_task_of(self.task, obj.name, obj.articulation.hinges, obj.symmetry)
         hand_spec(self.hand)
         self.distributions()
         self.action_config()

@@ -48,13 +48,22 @@ def check_task(task: str) -> None:
         raise InputError(f"no task {task!r}; the tasks are {', '.join((*TASKS, ROTATE_FACE))}")
 
 
-def check_task_of(task: str, object_name: str, hinges: Sequence[Hinge]) -> None:
+def check_task_of(
+    task: str, object_name: str, hinges: Sequence[Hinge], symmetry: SymmetryGroup = NO_SYMMETRY
+) -> None:
     """Checks that an object has what a task needs.
 
     Raises:
-        InputError: the task is unknown, or turns faces that the object does not have.
+        InputError: the task is unknown, turns faces that the object does not have, or has no goals
+            when an axis of the object's symmetry is vertical.
     """
     check_task(task)
+    if task == "spin" and symmetry.smallest_angle <= 2 * SUCCESS_ANGLE:
+        raise InputError(
+            f"task {task} has no goal for the object {object_name} when the axis of its symmetry "
+            f"is vertical: every yaw looks like one within {SUCCESS_ANGLE} rad; choose --task "
+            "face-up or reorient"
+        )
     if task != ROTATE_FACE:
         return
     if not hinges:

@@ -1,13 +1,16 @@
 """From the file of a hand to its bundle, with a toy hand and, slow, with those that are shipped."""
 
 import shutil
+import socket
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
+import viser
 
 from opendactyl.control.bundle.load import check_bundle, load_bundle
 from opendactyl.control.evaluation.episodes import open_renderer
@@ -19,13 +22,16 @@ from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.control.packaging.hands import common_hand
 from opendactyl.control.viewer.app import Session, ViewConfig
+from opendactyl.control.viewer.scene import ViewerScene
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.config import DatasetConfig
 from opendactyl.datasets.generation.generate import generate
+from opendactyl.geometry.rotation import quat_rotate
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.train import train as train_policy
 from opendactyl.sim.assets.storage import store_copy
 from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.scene import load_scene
 from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.evaluate import evaluate as eval_vision
 from opendactyl.vision.training.config import VisionConfig
@@ -144,8 +150,28 @@ def test_the_viewer_shows_the_hand(work):
     with open_renderer("classic", bundle) as renderer:
         session = Session(config, bundle, renderer, FaultInjector(), 0)
         snapshots = [session.step() for _ in range(3)]
-    assert np.isfinite(snapshots[-1].state.joints).all()
-    assert [image.shape for image in snapshots[-1].images] == [(64, 64, 3)] * 3
+    last = snapshots[-1]
+    assert np.isfinite(last.state.joints).all()
+    assert [image.shape for image in last.images] == [(64, 64, 3)] * 3
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = viser.ViserServer("127.0.0.1", port, verbose=False)
+    try:
+        shown = ViewerScene(server, bundle.rig, bundle.object, bundle.hand_reference)
+        shown.show(last.state, last.goal, (last.state.position, last.state.quaternion), last.images)
+        meshes = list(shown._hand.values())
+        assert len({mesh.name for mesh in meshes}) == len(meshes)
+        assert all(mesh.name.count("/") == 2 for mesh in meshes)  # none moves with another
+        points = [quat_rotate(m.wxyz, m.vertices) + m.position for m in meshes]
+    finally:
+        server.stop()
+    scene = load_scene(bundle.object, bundle.hand_reference)
+    data = mujoco.MjData(scene.model)
+    scene.set_state(data, last.state)
+    tips = scene.fingertips(data.site_xpos)
+    gaps = np.linalg.norm(np.concatenate(points) - tips[:, None], axis=-1).min(axis=1)
+    assert (gaps < 0.015).all()  # the fingers are where they are in the simulation
 
 
 @pytest.mark.slow

@@ -117,7 +117,7 @@ def test_a_run_is_resumed_with_its_object_only(work, object_folder):
     with pytest.raises(InputError, match="was written with other settings"):
         train_policy(
             PolicyConfig(
-                out=work / "policy", object=str(object_folder / "rod.toml"), num_envs=4, horizon=4,
+                out=work / "policy", object=str(object_folder / "egg.toml"), num_envs=4, horizon=4,
                 minibatches=2, epochs=1, max_actions=64, eval_episodes=1, resume=True,
             )
         )  # fmt: skip

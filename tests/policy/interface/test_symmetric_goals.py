@@ -10,10 +10,15 @@ from opendactyl.geometry.rotation import (
     quat_multiply,
     random_quat,
 )
-from opendactyl.geometry.symmetry import SymmetryGroup
+from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.interface.tasks import SUCCESS_ANGLE, GoalContext, sample_goals
+from opendactyl.policy.interface.tasks import (
+    SUCCESS_ANGLE,
+    GoalContext,
+    check_task_of,
+    sample_goals,
+)
 
 Z = [0.0, 0.0, 1.0]
 EIGHTFOLD = SymmetryGroup.generated(quat_from_axis_angle(Z, np.pi / 4))
@@ -40,6 +45,19 @@ def test_goals_are_the_nearest_equivalents_and_far_enough():
 def test_a_task_without_goals_is_refused(group):
     with pytest.raises(InputError, match="task spin has no goal for this object: by its symmetry"):
         goals_of("spin", group)
+
+
+def test_a_task_that_has_no_goal_for_an_upright_object_is_refused_before_it_starts(object_folder):
+    """Otherwise, a training would end when an episode starts with the rod upright."""
+    rod = str(object_folder / "rod.toml")
+    with pytest.raises(InputError, match="no goal for the object rod when the axis of its symm"):
+        EnvConfig(task="spin", object=rod)
+    EnvConfig(task="face-up", object=rod)
+    for group, angle in ((FOURFOLD, np.pi / 2), (CONE, 0), (NO_SYMMETRY, 2 * np.pi)):
+        assert group.smallest_angle == pytest.approx(angle)
+    check_task_of("spin", "", (), FOURFOLD)
+    with pytest.raises(InputError, match="choose --task face-up or reorient"):
+        check_task_of("spin", "", (), EIGHTFOLD)
 
 
 def test_success_is_that_of_the_nearest_equivalent(object_folder):
