@@ -34,8 +34,8 @@ LEVELS = {
     "geometry/rig_import": [
         ("calibration",), ("documents",), ("bop", "colmap", "kalibr", "opencv", "plain", "ros"),
         ("formats", "convert", "rig_toml")],
-    "sim": [("assets", "couplings", "timing"), ("hands", "objects"), ("scenery", "state", "object_geoms"),
-            ("scene",), ("initial_states", "scene_states")],
+    "sim": [("assets", "couplings", "timing"), ("hands", "objects"),
+            ("scenery", "state", "object_geoms"), ("scene",), ("initial_states", "scene_states")],
     "render": [("appearance", "meshes"), ("base", "room", "volume"), ("scene",),
                ("opengl", "filament"),
                ("factory", "hand_picture", "object_picture", "scene_picture"), ("episode_views",)],
