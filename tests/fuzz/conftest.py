@@ -26,7 +26,9 @@ from opendactyl.datasets.format.shards import read_labels, read_shard
 from opendactyl.geometry.rig import load_rig
 from opendactyl.policy.randomization.config import RandomizationConfig, load_randomization
 from opendactyl.render.appearance.config import AppearanceConfig, load_appearance
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.scenery.reference import scenery
 
 ROOT = Path(__file__).parents[2]
 LARGE = 10**7
@@ -187,7 +189,12 @@ def run_command(folder, command):
 def kinds(dataset):
     """For each kind, a strategy of malformed inputs and what reads them in a folder."""
     label = next(iter(read_labels(dataset / "shard-000000.tar"))).to_json()
-    objects = [tomllib.loads(p.read_text()) for p in (ROOT / "configs/objects").glob("*.toml")]
+    objects, hands = (
+        [tomllib.loads(p.read_text()) for p in sorted((ROOT / "configs" / folder).glob("*.toml"))]
+        for folder in ("objects", "hands")
+    )
+    table = tomllib.loads((ROOT / "tests/scenes/table.toml").read_text())
+    table["model"][0]["file"] = str(ROOT / "tests/scenes/arm.urdf")
     ranges = {"preset": "none"} | tomllib.loads(to_toml(RandomizationConfig(), "none"))
     looks = tomllib.loads(to_toml(AppearanceConfig(), "dactyl"))
     rig = tomllib.loads((ROOT / "configs/rigs/dactyl.toml").read_text())
@@ -208,6 +215,11 @@ def kinds(dataset):
             st.one_of([text_or_bytes(document, toml_file) for document in objects]),
             read_file(lambda path: object_spec(str(path)), "object.toml"),
         ),
+        "hand": (
+            st.one_of([text_or_bytes(document, toml_file) for document in hands]),
+            read_file(lambda path: hand_spec(str(path)), "hand.toml"),
+        ),
+        "scene": (text_or_bytes(table, toml_file), read_file(scenery, "scene.toml")),
         "manifest": (text_or_bytes(manifest, json_file), read_manifest),
         "label": (
             text_or_bytes(json.loads(label), json_file),
