@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import sys
 import time
@@ -57,21 +58,26 @@ def announce(out: Path, seconds: float, written: float, *, limit: bool = False) 
     with file_errors(f"cannot use {out}"):
         free = shutil.disk_usage(out).free
     minutes = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
-    sizes = f"{written / 1e6:.0f} MB to write, {free / 1e6:.0f} MB free"
+    sizes = f"{_megabytes(written)} to write, {_megabytes(free)} free"
     print(f"{'at most' if limit else 'about'} {minutes}; {sizes}", file=sys.stderr, flush=True)
     if written > free:
         raise EnvironmentFailure(
-            f"the disk of {out} has {free / 1e6:.0f} MB free, and {written / 1e6:.0f} MB are "
+            f"the disk of {out} has {_megabytes(free)} free, and {_megabytes(written)} are "
             "needed; make free space, or name a folder on another disk"
         )
 
 
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e6:.1g} MB"
+
+
 def size_of(folder: Path) -> int:
-    """Bytes of the files in a folder, unfinished ones included."""
+    """Bytes of the files in a folder and its subfolders, unfinished ones included."""
     total = 0
-    for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # a finished file has just been renamed
-            total += path.stat().st_size if path.is_file() else 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a finished file has just been renamed
+                total += (Path(parent) / name).stat().st_size
     return total
 
 

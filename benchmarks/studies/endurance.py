@@ -3,8 +3,9 @@
     python -P -m opendactyl.benchmarks.studies.endurance --renderer filament --minutes 100
 
 Short episodes run until the time is over, in the processes of `evaluate`, which replaces them as
-their renderer ages. The time is divided into parts, of which the first and the last are compared:
-actions per second, and the resident memory of all processes. The first episodes are not measured.
+their renderer ages. The time is divided into intervals, of which the first and the last are
+compared: actions per second, and the resident memory of all processes. The first episodes are not
+measured.
 """
 
 import dataclasses
@@ -52,7 +53,7 @@ class EnduranceConfig(EpisodeConfig):
     """An episode ends when a goal is not reached for this long; short episodes resolve the time."""
     minutes: float = 100.0
     """Length of the evaluation."""
-    parts: int = 10
+    intervals: int = 10
     """Parts that the time is divided into."""
     workers: int = 0
     """Processes; 0 is one per core."""
@@ -64,8 +65,10 @@ class EnduranceConfig(EpisodeConfig):
         super().__post_init__()
         if self.pose != "vision":
             raise InputError(f"--pose is {self.pose}; the study renders: it must be vision")
-        if self.minutes <= 0 or self.parts < 2 or self.workers < 0:
-            raise InputError("--minutes must be positive, --parts 2 or more, --workers 0 or more")
+        if self.minutes <= 0 or self.intervals < 2 or self.workers < 0:
+            raise InputError(
+                "--minutes must be positive, --intervals 2 or more, --workers 0 or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -85,16 +88,15 @@ def run(config: EnduranceConfig) -> dict[str, Any]:
 
     Raises:
         InputError: the bundle cannot be used.
-        EnvironmentFailure: a worker process died, or too few episodes ended to compare parts.
+        EnvironmentFailure: a worker process died, or too few episodes ended to compare intervals.
     """
     announce(config.out, 60 * config.minutes, RESULT_BYTES)
     samples = list(_samples(config))
-    length = 60 * config.minutes / config.parts
-    parts = [
-        part(samples, number * length, (number + 1) * length) for number in range(config.parts)
-    ]
-    ratios = {f"{name}_ratio": parts[-1][name] / parts[0][name] for name in parts[0]}
-    results = {"settings": to_plain(config), "parts": parts, **ratios,
+    length = 60 * config.minutes / config.intervals
+    starts = [number * length for number in range(config.intervals)]
+    intervals = [interval(samples, start, start + length) for start in starts]
+    ratios = {f"{name}_ratio": intervals[-1][name] / intervals[0][name] for name in intervals[0]}
+    results = {"settings": to_plain(config), "intervals": intervals, **ratios,
                "samples": [dataclasses.astuple(sample) for sample in samples]}  # fmt: skip
     write_json(config.out / "results.json", results)
     write_text(config.out / "table.md", make_table(results))
@@ -129,7 +131,7 @@ def _resident() -> float:
     return total * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def part(samples: list[Sample], begin: float, end: float) -> dict[str, float]:
+def interval(samples: list[Sample], begin: float, end: float) -> dict[str, float]:
     """Actions per second and mean memory from `begin` to `end`, in seconds.
 
     Raises:
@@ -149,13 +151,13 @@ def part(samples: list[Sample], begin: float, end: float) -> dict[str, float]:
 
 
 def make_table(results: dict[str, Any]) -> str:
-    """A Markdown table of the parts, and the ratios of the last to the first."""
-    minutes = results["settings"]["minutes"] / len(results["parts"])
+    """A Markdown table of the intervals, and the ratios of the last to the first."""
+    minutes = results["settings"]["minutes"] / len(results["intervals"])
     lines = ["| minutes | actions/s | memory (MiB) |", "|---|---|---|"]
-    for number, part in enumerate(results["parts"]):
+    for number, row in enumerate(results["intervals"]):
         lines.append(
             f"| {number * minutes:g} to {(number + 1) * minutes:g} | "
-            f"{part['actions_per_second']:.2f} | {part['memory_mib']:.0f} |"
+            f"{row['actions_per_second']:.2f} | {row['memory_mib']:.0f} |"
         )
     speed, memory = results["actions_per_second_ratio"], results["memory_mib_ratio"]
     lines.append(f"| last / first | {speed:.3f} | {memory:.3f} |")

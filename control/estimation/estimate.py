@@ -30,7 +30,7 @@ from opendactyl.control.estimation.results import (
 )
 from opendactyl.control.estimation.sources import FrameSet, RecordedFrames
 from opendactyl.core.errors import InputError
-from opendactyl.core.run_dir import new_folder
+from opendactyl.core.run_dir import Forecast, new_folder
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rotation import Array
@@ -84,7 +84,7 @@ def estimate(config: EstimateConfig) -> Results:
         _remove_earlier(out)
         count = min(frames.count or config.frames, config.frames or frames.count or 0) or None
         overlay = open_overlay(out, still=frames.still or config.frames == 1)
-        results = _run(bundle, _counted(frames, count), overlay)
+        results = _run(bundle, _counted(frames, count, out), overlay)
         print("".join(f"{note}\n" for note in frames.notes[printed:]), end="")
     for skipped in results.skipped:
         print(f"no pose of frame {skipped['frame']}: {skipped['reason']}")
@@ -113,8 +113,11 @@ def _remove_earlier(out: Path) -> None:
     shutil.rmtree(out / FOLDER, ignore_errors=True)
 
 
-def _counted(frames: RecordedFrames | LiveFrames, count: int | None) -> Iterator[FrameSet]:
-    """Yields at most `count` frame sets, and shows the progress."""
+def _counted(
+    frames: RecordedFrames | LiveFrames, count: int | None, out: Path
+) -> Iterator[FrameSet]:
+    """Yields at most `count` frame sets; shows the progress, and announces time and size."""
+    forecast = None if count is None else Forecast(out, count)
     for number, frame in enumerate(frames):
         if number == count:
             return
@@ -122,6 +125,8 @@ def _counted(frames: RecordedFrames | LiveFrames, count: int | None) -> Iterator
         if count != 1:
             total = "" if count is None else f"/{count}"
             print(f"frame {number + 1}{total}", end="\r", file=sys.stderr, flush=True)
+        if forecast is not None:
+            forecast.update(number + 1)
 
 
 def _run(bundle: PoseBundle, frames: Iterator[FrameSet], overlay: OverlayFile) -> Results:

@@ -4,7 +4,7 @@ import math
 import multiprocessing
 import os
 import queue
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -43,7 +43,7 @@ Record = dict[str, Any]
 
 def run_episodes(
     config: EpisodeConfig, first: int, stop: int, workers: int = 0
-) -> Iterator[list[Record]]:
+) -> Generator[list[Record], None, None]:
     """Runs episodes `first` to `stop` - 1; yields their records batch by batch, in order.
 
     Args:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from opendactyl.core.atomic_files import write_bytes, write_json, write_text
-from opendactyl.core.run_dir import new_folder
+from opendactyl.core.run_dir import Forecast, new_folder, removed_on_failure
 from opendactyl.datasets.export.bop_model import write_models
 from opendactyl.datasets.format.depth import DEPTH_SCALE, depth_image
 from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
@@ -48,36 +48,49 @@ def export_bop(folder: Path, out: Path, *, depth: bool = False) -> Path:
 
     Raises:
         InputError: the dataset is unfinished or damaged, or `out` is not empty.
+        EnvironmentFailure: the disk is full or failed, or the renderer; nothing is left in `out`.
     """
     manifest = load_manifest(folder)
     resolved = ResolvedConfig.from_content(manifest.config, DatasetConfig(out=folder))
     depth = depth or resolved.config.depth
-    new_folder(out)
+    with removed_on_failure(out, lambda: False):
+        new_folder(out)
+        targets = _write_scenes(folder, out, manifest, resolved, depth=depth)
+        write_models(out / "models", resolved.obj.bodies)
+        cameras = manifest.load_rig().cameras
+        for camera in cameras:
+            sensor = _sensor(camera) | {"depth_scale": _scale(depth)}
+            write_json(out / f"camera{suffix(camera, cameras)}.json", sensor)
+        write_text(out / "dataset_info.md", _info_text(folder, manifest, resolved.obj, depth))
+        write_json(out / f"{SPLIT}_targets_bop19.json", targets)
+        _write_targets(out, manifest)
+    return out
+
+
+def _write_scenes(
+    folder: Path, out: Path, manifest: Manifest, resolved: ResolvedConfig, *, depth: bool
+) -> list[dict[str, int]]:
+    """Writes images, masks and tables of all shards; returns the targets."""
     targets: list[dict[str, int]] = []
+    done, forecast = 0, Forecast(out, manifest.num_samples)
     with (
         open_renderer(resolved) as renderer,
         tqdm(total=manifest.num_samples, unit="sample", desc=str(out)) as bar,
     ):
         for scene, shard in enumerate(manifest.shards):
             tables: Tables = defaultdict(dict)
+            path = out / SPLIT / f"{scene:06d}"
             for number, sample in enumerate(read_samples(folder, manifest, shard)):
-                path = out / SPLIT / f"{scene:06d}"
                 poses = resolved.obj.poses(sample.label.hinges)
                 _write_sample(path, number, sample, poses, renderer, tables, depth=depth)
                 if sample.label.visible_fraction.max() >= MIN_VISIBLE:
                     targets += [_target(scene, number, i) for i in range(len(resolved.obj.bodies))]
                 bar.update()
+                done += 1
+                forecast.update(done)
             for name, table in tables.items():
-                write_json(out / SPLIT / f"{scene:06d}" / f"{name}.json", table)
-    write_models(out / "models", resolved.obj.bodies)
-    cameras = manifest.load_rig().cameras
-    for camera in cameras:
-        sensor = _sensor(camera) | {"depth_scale": _scale(depth)}
-        write_json(out / f"camera{suffix(camera, cameras)}.json", sensor)
-    write_text(out / "dataset_info.md", _info_text(folder, manifest, resolved.obj, depth))
-    write_json(out / f"{SPLIT}_targets_bop19.json", targets)
-    _write_targets(out, manifest)
-    return out
+                write_json(path / f"{name}.json", table)
+    return targets
 
 
 def suffix(camera: Camera, cameras: Sequence[Camera]) -> str:
@@ -165,9 +178,8 @@ def _write_sample(
     whole = [renderer.unoccluded_mask(body) for body in range(len(poses))]
     shown = renderer.segment_bodies()
     visible = [(shown == body) & mask for body, mask in enumerate(whole, start=1)]
-    steps = sample.depth
-    if depth and steps is None:
-        steps = depth_image(renderer.depth())
+    missing = depth and sample.depth is None
+    steps = depth_image(renderer.depth()) if missing else sample.depth
     pose = pose_matrix(label.position, label.quaternion)
     for view, camera in enumerate(cameras):
         name, key = suffix(camera, cameras), str(number)

@@ -37,6 +37,9 @@ def test_time_and_size_are_announced(disk, tmp_path, capsys):
     ]
     with pytest.raises(EnvironmentFailure, match="7 MB free, and 8 MB are needed"):
         announce(tmp_path, 20, 8_000_000)
+    disk(16_000)
+    with pytest.raises(EnvironmentFailure, match=r"0\.02 MB free, and 0\.1 MB are needed"):
+        announce(tmp_path, 20, 100_000)
 
 
 def test_a_forecast_is_measured_on_the_first_seconds(disk, clock, tmp_path, capsys):

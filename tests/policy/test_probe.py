@@ -100,12 +100,6 @@ def test_properties_are_those_of_the_episode():
     assert properties["damping"][1, 0] == pytest.approx(np.log(physics.joint_damping).mean())
 
 
-def test_help_describes_the_program(python):
-    done = python("-m", "opendactyl.policy.probe", "--help")
-    assert done.returncode == 0
-    assert "RUN" in done.stdout and "memory" in done.stdout
-
-
 def test_a_missing_run_is_one_line(python, tmp_path):
     done = python("-m", "opendactyl.policy.probe", tmp_path / "no-run")
     assert done.returncode == 2

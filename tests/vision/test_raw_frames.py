@@ -17,7 +17,7 @@ from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.raw_frames import RawFrames, check_raw_rig
 
 RIG = load_rig("dactyl")
-SIZE = 512
+SIZE = 384
 SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient" / "pose.onnx"
 LENSES = {
     "barrel": Distortion("brown-conrady", (-1.0, 0.5, 0.01, -0.01, 0.0)),
@@ -118,7 +118,7 @@ def test_a_region_beyond_the_frame_is_black_there(lens):
 def test_frames_of_another_size_are_refused():
     views = RIG.resized(64)
     frames = [np.zeros((480, 640, 3), np.uint8)] * 3
-    with pytest.raises(InputError, match=r"camera left: the frame has 640×480 pixels, .* 512×512"):
+    with pytest.raises(InputError, match=f"left: the frame has 640×480 pixels, .* {SIZE}×{SIZE}"):
         RawFrames(views, raw_rig()).images(frames)
     with pytest.raises(InputError, match="pixels that are not square; give the calibration"):
         RawFrames(views).images(frames)

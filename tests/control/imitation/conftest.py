@@ -25,7 +25,7 @@ def reorient():
 def imitation_run(home, once, reorient):
     def make(out):
         demonstrate = partial(random_demonstrations, reorient, threads=1)
-        config = ImitationConfig(out=out, tracks=10, batch_size=8, max_minutes=0.1)
+        config = ImitationConfig(out=out, tracks=10, batch_size=8, max_minutes=0.03)
         train(config, demonstrate, estimator_noise(reorient))
 
     return once(home / "imitation", make)

@@ -171,3 +171,4 @@ def test_damaged_datasets_and_used_folders_are_refused(dataset, tmp_path):
     with pytest.raises(SystemExit) as stop:
         main(["dataset", "--export-bop", str(broken), str(tmp_path / "out")])
     assert stop.value.code == 2
+    assert not (tmp_path / "out").exists()  # the next try finds nothing in its way
