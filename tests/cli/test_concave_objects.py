@@ -71,7 +71,7 @@ def test_a_ball_rests_in_the_cup_and_not_on_its_hull(work):
     assert height_of_a_ball(str(folder / "gone/solid.toml")) > 0.05
 
 
-def test_the_parts_are_identified_and_stored(work):
+def test_the_convex_pieces_are_identified_and_stored(work):
     folder, identity = work
     stored = [name for name in identity["files"] if name.endswith(".npz")]
     assert len(stored) == 1 and set(identity["files"]) == {"cup.toml", "cup.stl", *stored}
