@@ -89,19 +89,7 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
         views = "views"
     with torch.no_grad():
         outputs = _output_shapes(views, wrapper(*inputs.values()))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            wrapper,
-            tuple(inputs.values()),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_shapes=dynamic,
-            optimize=False,
-            verbose=False,
-        )
+    program = _converted(wrapper, inputs, list(outputs), dynamic)
     save_onnx(program, path, pose_metadata(rig, any_cameras=module.any_cameras))
     matrices = {"intrinsics": [views, 3, 3], "cam_from_hand": [views, 4, 4]}
     return {
@@ -111,8 +99,29 @@ def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
         **{name: module.hparams[name] for name in ("model", "head", "priors")},
         "keypoints": np.asarray(module.hparams["points"]).tolist(),
         "static_landmarks": module.hparams["anchors"],
+        **({"crop_size": module.hparams["crop_size"]} if module.two_stages else {}),
         **({"hinges": hinges} if (hinges := module.hparams["hinges"]) else {}),
     }
+
+
+def _converted(
+    wrapper: nn.Module, inputs: dict[str, Tensor], outputs: list[str], dynamic: dict[str, Any]
+) -> torch.onnx.ONNXProgram:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            wrapper,
+            tuple(inputs.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=dynamic,
+            optimize=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program
 
 
 def pose_metadata(rig: Rig, *, any_cameras: bool) -> dict[str, str]:
@@ -148,7 +157,7 @@ def measure_agreement(module: PoseModule, path: Path, data: CachedDataset) -> di
     Args:
         module: the network.
         path: the `pose.onnx` exported from it.
-        data: a dataset of the same cameras and image size.
+        data: a dataset of the same cameras.
 
     Returns:
         The number of samples `n` and the largest differences `rotation_rad` and `position_m`, and
@@ -156,7 +165,8 @@ def measure_agreement(module: PoseModule, path: Path, data: CachedDataset) -> di
     """
     count = min(len(data), COMPARED)
     exported, original = (
-        predict(model, data, count) for model in (PoseEstimator(path, rig=data.rig), module.eval())
+        predict(model, data, count)
+        for model in (PoseEstimator(path, rig=data.rig.resized(module.image_size)), module.eval())
     )
     angles = {}
     if exported.hinges is not None and original.hinges is not None:

@@ -14,7 +14,9 @@ from opendactyl.datasets.format.manifest import load_manifest
 from opendactyl.datasets.format.shards import read_shard
 from opendactyl.datasets.loading.augmentation import Augmentation
 from opendactyl.datasets.loading.datamodule import Item
+from opendactyl.datasets.loading.decoding import views_and_windows
 from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.data_sizes import view_size, window_size
 from opendactyl.vision.training.losses import pose_loss
 from opendactyl.vision.training.module import PoseModule
 
@@ -26,7 +28,7 @@ class JpegFolder(Dataset[Item]):
 
     def __init__(self, data: Path, out: Path, config: VisionConfig) -> None:
         """Unpacks the shards of `data` into `out`."""
-        self._size = config.image_size
+        self._size, self._windows = view_size(config), window_size(config)
         self._augmentation = Augmentation(config.augment)
         self._items: list[tuple[list[Path], Item]] = []
         manifest = load_manifest(data)
@@ -54,13 +56,11 @@ class JpegFolder(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         """Decodes, resizes and augments one sample."""
         paths, item = self._items[index]
-        size = (self._size, self._size)
-        views = [
-            np.asarray(Image.open(path).convert("RGB").resize(size, Image.Resampling.BOX))
-            for path in paths
-        ]
+        frames = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
+        item = dict(item)
+        images = views_and_windows({"images": frames}, item, self._size, self._windows)
         rng = np.random.default_rng(int(torch.randint(2**31, ())))
-        return item | {"images": self._augmentation(np.stack(views), rng)}
+        return item | {name: self._augmentation(views, rng) for name, views in images.items()}
 
 
 class PlainTraining:

@@ -17,6 +17,7 @@ from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.datasets.loading.datamodule import Item, PoseDataModule
 from opendactyl.models.choices import POSE_NETWORKS
 from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.data_sizes import with_image_size
 from opendactyl.vision.training.train import build_module, make_data
 from opendactyl.vision.training.trainer import build_trainer
 
@@ -47,10 +48,11 @@ def small_config(folder: Path, samples: int) -> VisionConfig:
     for name, seed, count in (("train", 0, samples), ("val", 1, VAL_SAMPLES)):
         generate(DatasetConfig(out=folder / name, num_samples=count, seed=seed, shard_size=64))
     # A run of this length neither validates nor saves within the measuring time.
-    return VisionConfig(
+    config = VisionConfig(
         data=(folder / "train",), val_data=folder / "val", out=folder / "run", max_minutes=6000.0,
         accelerator="cpu", devices=1, from_scratch=True,
     )  # fmt: skip
+    return with_image_size(config)
 
 
 class Meter(L.Callback):

@@ -16,21 +16,26 @@ from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.timing import CONTROL_PERIOD
 from opendactyl.vision.export import export_pose
 from opendactyl.vision.training.config import VisionConfig
+from opendactyl.vision.training.data_sizes import FRAME_SIZE
 from opendactyl.vision.training.module import PoseModule
+
+CROP_SIZE = 96
+"""The size of crops that `train-vision` chooses for the block in rig dactyl."""
 
 
 def untrained_bundle(folder: Path) -> Path:
     """Writes a bundle with the default networks of `train-vision` and `train-policy`."""
     folder.mkdir(parents=True)
     vision = VisionConfig()
-    rig = load_rig("dactyl").resized(vision.image_size)
+    rig = load_rig("dactyl").views(FRAME_SIZE)
     obj = object_spec("block")
     module = PoseModule(
         model=vision.model,
         head=vision.head,
         rig=rig,
         points=obj.keypoints.tolist(),
-        image_size=vision.image_size,
+        image_size=FRAME_SIZE,
+        crop_size=CROP_SIZE,
     )
     manifest = {
         "schema": SCHEMA_VERSION,

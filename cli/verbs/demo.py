@@ -22,6 +22,8 @@ from opendactyl.core.run_dir import announce, new_folder
 from opendactyl.render.opengl.backend import choose_backend
 
 INTERRUPTED_STATUS = 130
+IMAGE_SIZE = 128
+"""Small images, for an estimator of one stage."""
 SAMPLE_SECONDS, SAMPLE_BYTES = 0.04, 180_000
 """Time and disk space of a sample with its decoded images, on two cores."""
 STEPS_SECONDS, RUNS_BYTES = 150, 200e6
@@ -94,8 +96,8 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
     vision_start, policy_start = _initial_weights(config)
     loop = ["--bundle", bundle, "--pose"]
     steps = [
-        ("render training data", "dataset", ["--out", data, "--num-samples", config.samples]),
-        ("render validation data", "dataset", ["--out", val, "--num-samples", size, "--seed", 1]),
+        ("render training data", "dataset", _dataset(data, config.samples, 0)),
+        ("render validation data", "dataset", _dataset(val, size, 1)),
         ("draw a contact sheet", "preview", ["--data", data, "--out", out / "contact-sheet.png"]),
         ("train the estimator", "train-vision", estimator + vision_start),
         ("train the policy", "train-policy", controller + policy_start),
@@ -120,6 +122,11 @@ def _steps(config: DemoConfig, out: Path) -> list[tuple[str, str, list[str]]]:
         (title, verb, [str(o) for o in options] + ["--resume"] * (verb in RESUMABLE))
         for title, verb, options in steps
     ]
+
+
+def _dataset(out: Path, samples: int, seed: int) -> list[Any]:
+    """Options of `dataset`."""
+    return ["--out", out, "--num-samples", samples, "--seed", seed, "--image-size", IMAGE_SIZE]
 
 
 def _initial_weights(config: DemoConfig) -> tuple[list[Any], list[Any]]:

@@ -181,11 +181,11 @@ def _refuse_other_files(out: Path) -> None:
 
 def _refuse_what_needs_runs(config: ExportConfig) -> None:
     """Checks that no option needs the trained weights of a bundle, which holds ONNX files only."""
-    needed = {"rig": config.vision, "quantize": config.vision}
+    needed: dict[str, Path] = dict.fromkeys(("rig", "quantize", "coarse"), config.vision)
     if config.policy is not None and (config.policy == NO_POLICY or is_bundle(config.policy)):
         needed["weights"] = config.vision
     for option, source in needed.items():
-        if getattr(config, option) is not None and is_bundle(source):
+        if getattr(config, option) not in (None, False) and is_bundle(source):
             raise InputError(
                 f"--{option} needs a run of training; {source} is a bundle, which holds no trained "
                 "weights"

@@ -29,6 +29,8 @@ class ExportConfig:
     max_joint_speed: float | None = None
     """Largest speed of the joint targets in rad/s, for every actuator; `max_joint_speed` in the
     manifest may differ between them. Default: the fastest that the action's smoothing allows."""
+    coarse: bool = False
+    """Export the first stage of the estimator alone, which takes smaller images and less time."""
     quantize: Path | None = None
     """A dataset of the rig: quantizes the estimator's convolutions to 8 bits, calibrated on its
     samples. Smaller and faster, slightly less accurate."""

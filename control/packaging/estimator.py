@@ -23,9 +23,10 @@ from opendactyl.sim.assets.storage import stored_name
 from opendactyl.sim.objects.shipped import object_of
 from opendactyl.vision.evaluation.evaluate import check_cameras
 from opendactyl.vision.export import export_pose, measure_agreement
+from opendactyl.vision.measures.predictions import cached_size
 from opendactyl.vision.quantize import quantize
 from opendactyl.vision.raw_frames import check_raw_rig
-from opendactyl.vision.training.checkpoints import load_module
+from opendactyl.vision.training.checkpoints import first_stage, load_module
 from opendactyl.vision.training.module import PoseModule
 from opendactyl.vision.training.provenance import known_seeds
 
@@ -51,6 +52,8 @@ def finished_estimator(config: ExportConfig) -> PoseModule:
             "or ended in a version with other covariances; finish it with train-vision --resume "
             "and a small --max-minutes"
         )
+    if config.coarse:
+        module = first_stage(module)
     if config.rig is not None:
         rig = load_rig(config.rig)
         if module.any_cameras:
@@ -79,8 +82,8 @@ def trained_estimator(
     rig = Rig.from_dict(module.hparams["rig"])
     raw_rig = load_rig(config.rig).to_dict() if config.rig else module.hparams["raw_rig"]
     settings = read_json(config.vision / "config.json")
-    # The run has no metrics for other cameras or for 8 bits.
-    changed = _other_cameras(config, module) or config.quantize
+    # The run has no metrics for other cameras, for 8 bits, or for its first stage.
+    changed = _other_cameras(config, module) or config.quantize or config.coarse
     return {
         "pose": _export_pose(config, module, rig, path) | {"object": estimated},
         "rig": rig.to_dict(),
@@ -117,19 +120,19 @@ def _refuse_two_objects(estimated: str | None, manipulated: str | None) -> None:
 def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
     samples = None
     if config.quantize is not None:
-        samples = open_dataset(config.quantize, module.image_size, module.views, config.cache)
+        samples = open_dataset(config.quantize, cached_size(module), module.views, config.cache)
         check_cameras(config.vision, rig, samples)
         check_hand(config.vision, samples.manifest, config.quantize)
     about = export_pose(module, rig, path)
     if samples is not None:
-        quantize(path, samples)
+        quantize(path, samples, module.image_size)
     about["quantized"] = config.quantize is not None
     settings = read_json(config.vision / "config.json")
     val_data = Path(settings["val_data"])
     if not _other_cameras(config, module) and _holds_dataset(
         val_data, settings.get("data_hashes", [])
     ):
-        data = open_dataset(val_data, module.image_size, module.views, config.cache)
+        data = open_dataset(val_data, cached_size(module), module.views, config.cache)
         about["agreement"] = measure_agreement(module, path, data)
     return about
 

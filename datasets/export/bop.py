@@ -183,13 +183,10 @@ def _write_sample(
     pose = pose_matrix(label.position, label.quaternion)
     for view, camera in enumerate(cameras):
         name, key = suffix(camera, cameras), str(number)
-        write_bytes(
-            folder / f"rgb{name}" / f"{number:06d}.png", encode_image(sample.images[view], None)
-        )
-        if steps is not None:
-            write_bytes(
-                folder / f"depth{name}" / f"{number:06d}.png", encode_image(steps[view], None)
-            )
+        for kind, images in (("rgb", sample.images), ("depth", steps)):
+            if images is not None:
+                path = folder / f"{kind}{name}" / f"{number:06d}.png"
+                write_bytes(path, encode_image(images[view], None))
         for kind, masks in (("mask", whole), ("mask_visib", visible)):
             for body, mask in enumerate(masks):
                 image = np.where(mask[view], 255, 0).astype(np.uint8)

@@ -75,8 +75,8 @@ class DatasetConfig:
     """The hand: shadow, shadow-e3m5, allegro, leap, or a TOML file; none, with --scene."""
     scene: str = ""
     """The scene around an object without a hand: a TOML file, an MJCF or a URDF."""
-    image_size: int = 200
-    """Width and height of the images in pixels."""
+    image_size: int = 288
+    """Width and height of the images in pixels; estimators with two stages need 288."""
     shard_size: int = 250
     """Samples in a shard, at most 1,000."""
     image_format: str = "jpeg"

@@ -1,28 +1,28 @@
-"""Cache of decoded, downsized images in a memory-mapped file, so that no epoch decodes JPEG."""
+"""Cache of decoded, downsized images in memory-mapped files, so that no epoch decodes JPEG."""
 
-import contextlib
-import dataclasses
-import os
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from PIL import Image
-from tqdm import tqdm
 
 from opendactyl.core.atomic_files import json_hash
-from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
+from opendactyl.datasets.format.manifest import (
+    Manifest,
+    iterate_samples,
+    load_manifest,
+)
+from opendactyl.datasets.loading.decoding import IMAGES, WindowSize, build_once, resized
 from opendactyl.geometry.rig import Rig
 
 CACHE_VERSION = 5
 """Incremented when the content of the cache changes; older caches are rebuilt."""
-PER_VIEW = ("landmarks", "anchors", "visible_fraction")
+PER_VIEW = ("landmarks", "anchors", "visible_fraction", "corners")
 """Labels with a view axis."""
 
 
@@ -56,6 +56,13 @@ class CachedDataset:
     """(N, V)."""
     masks: NDArray[np.uint8] | None = None
     """Memory-mapped pixel classes (N, V, S, S), if the dataset stores them."""
+    window_size: WindowSize | None = None
+    windows: NDArray[np.uint8] | None = None
+    """Memory-mapped windows (N, V, W, W, 3) of the frames."""
+    window_masks: NDArray[np.uint8] | None = None
+    """Their pixel classes (N, V, W, W)."""
+    corners: NDArray[np.float32] | None = None
+    """Left and upper borders of the windows (N, V, 2), from 0 to 1 across the frame."""
 
     @property
     def raw_rig(self) -> Rig | None:
@@ -69,12 +76,28 @@ class CachedDataset:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles the arguments of `open_dataset`."""
-        size, views = self.images.shape[2], self.images.shape[1]
-        return open_dataset, (self.folder.absolute(), size, views, self.cache.absolute())
+        views, size = self.images.shape[1:3]
+        folder, cache = self.folder.absolute(), self.cache.absolute()
+        return open_dataset, (folder, size, views, cache, self.window_size)
+
+    def frames(self, size: int, count: int) -> Iterator[NDArray[np.uint8]]:
+        """Decodes the frames (V, size, size, 3) of the first samples, in order.
+
+        Raises:
+            InputError: the dataset's images are smaller.
+        """
+        _check_fits(self.folder, self.manifest.load_rig(), size, 0)
+        views = len(self.rig.cameras)
+        for sample in itertools.islice(iterate_samples(self.folder), count):
+            yield resized(sample.images[:views], size)
 
 
 def open_dataset(
-    folder: str | Path, image_size: int, views: int = 0, cache: Path | None = None
+    folder: str | Path,
+    image_size: int,
+    views: int = 0,
+    cache: Path | None = None,
+    windows: WindowSize | None = None,
 ) -> CachedDataset:
     """Opens a dataset at an image size; decodes it into a cache if necessary.
 
@@ -83,6 +106,7 @@ def open_dataset(
         image_size: width and height to resize to, at most the dataset's.
         views: number of the rig's first cameras to use; 0 uses all.
         cache: folder of the caches; by default `.cache` in the dataset's folder.
+        windows: also cut windows of this size around the object.
 
     Raises:
         InputError: the dataset is unfinished or damaged, has smaller images or fewer views, or the
@@ -92,29 +116,29 @@ def open_dataset(
     folder = Path(folder)
     manifest = load_manifest(folder)
     rig = manifest.load_rig()
-    _check_fits(folder, rig, image_size, views)
+    _check_fits(folder, rig, windows.frame if windows else image_size, views)
     shards = [shard.sha256 for shard in manifest.shards]
     landmarks = manifest.load_static_landmarks().tolist()
-    key = json_hash([CACHE_VERSION, manifest.config_hash, shards, image_size, landmarks])[:16]
+    content = [CACHE_VERSION, manifest.config_hash, shards, image_size, landmarks, windows]
     root = folder / ".cache" if cache is None else cache
-    decoded = root / f"{image_size}-{key}"
+    decoded = root / f"{image_size}-{json_hash(content)[:16]}"
     if not exists(decoded / "labels.npz"):
-        _build_once(folder, manifest, image_size, decoded)
+        build_once(folder, manifest, image_size, windows, decoded)
     first = slice(views or None)
+    masked = bool(manifest.config.get("masks"))
+    names = [name for name, there in zip(IMAGES, (True, masked) * 2, strict=True) if there]
+    arrays = {name: np.load(decoded / f"{name}.npy", mmap_mode="r")[:, first]
+              for name in names if windows or name in IMAGES[:2]}  # fmt: skip
     with np.load(decoded / "labels.npz") as labels:
         return CachedDataset(
             folder=folder,
             cache=root,
             manifest=manifest,
             rig=Rig(rig.name, rig.resized(image_size).cameras[first]),
-            images=np.load(decoded / "images.npy", mmap_mode="r")[:, first],
-            masks=np.load(decoded / "masks.npy", mmap_mode="r")[:, first]
-            if manifest.config.get("masks")
-            else None,
-            position=labels["position"],
-            quaternion=labels["quaternion"],
-            hinges=labels["hinges"],
-            **{name: labels[name][:, first] for name in PER_VIEW},
+            window_size=windows,
+            **arrays,
+            **{name: labels[name] for name in ("position", "quaternion", "hinges")},
+            **{name: labels[name][:, first] for name in labels if name in PER_VIEW},
         )
 
 
@@ -130,80 +154,3 @@ def _check_fits(folder: Path, rig: Rig, image_size: int, views: int) -> None:
             f"the images of {folder} are {native} pixels wide and cannot be used at {image_size}; "
             f"choose --image-size from 8 to {native}"
         )
-
-
-def _build_once(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
-    """Builds the cache in one of several processes; the others wait."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        # A soft lock would survive the death of its process.
-        with FileLock(cache / ".lock", fallback_to_soft=False):
-            if not exists(cache / "labels.npz"):
-                _build(folder, manifest, size, cache)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            for leftover in cache.glob("*.tmp*"):
-                leftover.unlink(missing_ok=True)
-        raise file_error(
-            f"cannot decode {folder} into {cache}", error, "name a folder for it with --cache"
-        ) from error
-
-
-def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    array = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    # Reserve the space: on a full disk, a write to the map would kill the process by SIGBUS.
-    with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
-
-
-def _build(folder: Path, manifest: Manifest, size: int, cache: Path) -> None:
-    views, count = len(manifest.rig["cameras"]), manifest.num_samples
-    shape = (count, views, size, size, 3)
-    images = _new_array(cache / "images.tmp", shape)
-    masks = _new_array(cache / "masks.tmp", shape[:-1]) if manifest.config.get("masks") else None
-    articulation, symmetry = manifest.articulation, manifest.load_symmetry()
-    static = manifest.load_static_landmarks()
-    labels = {
-        "position": np.zeros((count, 3), np.float32),
-        "quaternion": np.zeros((count, 4), np.float32),
-        "hinges": np.zeros((count, len(articulation.hinges)), np.float32),
-        "landmarks": np.zeros((count, views, len(manifest.keypoints), 2), np.float32),
-        "anchors": np.zeros((count, views, len(static), 2), np.float32),
-        "visible_fraction": np.zeros((count, views), np.float32),
-    }
-    with tqdm(total=count, unit="sample", desc=f"decoding {folder}", leave=False) as bar:
-        for shard in manifest.shards:
-            for sample in read_samples(folder, manifest, shard):
-                label, i = sample.label, sample.label.index
-                if not symmetry.is_trivial:
-                    quaternion = symmetry.canonical(label.quaternion)
-                    label = dataclasses.replace(label, quaternion=quaternion)
-                images[i] = _resized(sample.images, size, Image.Resampling.BOX)
-                if masks is not None:
-                    assert sample.masks is not None  # as `read_samples` has checked
-                    masks[i] = _resized(sample.masks, size, Image.Resampling.NEAREST)
-                labels["position"][i] = label.position
-                labels["quaternion"][i] = label.quaternion
-                labels["hinges"][i] = label.hinges
-                labels["visible_fraction"][i] = label.visible_fraction
-                labels["landmarks"][i] = np.nan_to_num(label.project(articulation.at(label.hinges)))
-                labels["anchors"][i] = label.project_fixed(static)
-                bar.update()
-    for name, array in (("masks", masks), ("images", images)):
-        if array is not None:
-            array.flush()
-            os.replace(cache / f"{name}.tmp", cache / f"{name}.npy")
-    # The labels are written last: they mark a complete cache.
-    np.savez(cache / "labels.tmp.npz", **labels)  # pyright: ignore[reportArgumentType]
-    os.replace(cache / "labels.tmp.npz", cache / "labels.npz")
-
-
-def _resized(
-    images: NDArray[np.uint8], size: int, resampling: Image.Resampling
-) -> NDArray[np.uint8]:
-    if images.shape[1] == size:
-        return images
-    return np.stack(
-        [np.asarray(Image.fromarray(view).resize((size, size), resampling)) for view in images]
-    )

@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from opendactyl.core.errors import InputError
@@ -15,6 +16,7 @@ from opendactyl.datasets.format.label import unseeing_cameras
 from opendactyl.datasets.loading.augmentation import Augmentation
 from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
+from opendactyl.datasets.loading.decoding import WindowSize
 from opendactyl.datasets.loading.sampler import EpochSampler, ResumableLoader
 from opendactyl.geometry.rig import Rig
 
@@ -46,13 +48,12 @@ class PoseDataset(Dataset[Item]):
         number = int(np.searchsorted(self._ends, index, side="right"))
         data = self._datasets[number]
         i = index - int(self._ends[number]) + len(data)
-        images = np.array(data.images[i])
-        if self._augmentation is not None:
-            rng = np.random.default_rng([self._seed, epoch, index])
-            masks = None if data.masks is None else data.masks[i]
-            images = self._augmentation(images, rng, masks)
-        return {
-            "images": images,
+        rng = np.random.default_rng([self._seed, epoch, index])
+        item = {"images": self._augmented(data.images[i], data.masks, i, rng)}
+        if data.windows is not None and data.corners is not None:
+            item["windows"] = self._augmented(data.windows[i], data.window_masks, i, rng)
+            item["corners"] = data.corners[i]
+        return item | {
             "position": data.position[i],
             "quaternion": data.quaternion[i],
             "hinges": data.hinges[i],
@@ -61,6 +62,18 @@ class PoseDataset(Dataset[Item]):
             "visible_fraction": data.visible_fraction[i],
             "index": index,
         }
+
+    def _augmented(
+        self,
+        images: NDArray[np.uint8],
+        masks: NDArray[np.uint8] | None,
+        i: int,
+        rng: np.random.Generator,
+    ) -> NDArray[np.uint8]:
+        images = np.array(images)
+        if self._augmentation is None:
+            return images
+        return self._augmentation(images, rng, None if masks is None else masks[i])
 
 
 class PoseDataModule(L.LightningDataModule):
@@ -79,6 +92,7 @@ class PoseDataModule(L.LightningDataModule):
         augment: AugmentConfig | None = None,
         limit_val: int = 2000,
         cache: Path | None = None,
+        windows: WindowSize | None = None,
     ) -> None:
         """Stores the settings; `setup` opens the datasets.
 
@@ -93,6 +107,7 @@ class PoseDataModule(L.LightningDataModule):
             augment: ranges of the augmentation; None disables it.
             limit_val: largest number of validation samples.
             cache: folder of the decoded images; by default in each dataset's folder.
+            windows: also give windows of frames around the object.
         """
         super().__init__()
         self._folders = (*data, val_data)
@@ -102,7 +117,7 @@ class PoseDataModule(L.LightningDataModule):
         self._seed = seed
         self._augment = augment
         self.limit_val = limit_val
-        self._cache = cache
+        self._cache, self._windows = cache, windows
         self.train: list[CachedDataset] = []
 
     def setup(self, stage: str | None = None) -> None:
@@ -110,7 +125,8 @@ class PoseDataModule(L.LightningDataModule):
         if self.train:
             return
         *train, self.val = (
-            open_dataset(f, self._image_size, self._views, self._cache) for f in self._folders
+            open_dataset(f, self._image_size, self._views, self._cache, self._windows)
+            for f in self._folders
         )
         *folders, val_folder = self._folders
         for folder, data in zip(folders, train, strict=True):

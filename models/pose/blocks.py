@@ -95,8 +95,17 @@ def _upsampled(x: Tensor, like: Tensor) -> Tensor:
 
 
 def standardize(images: Tensor) -> Tensor:
-    """Images uint8 (B, V, H, W, 3) to (B*V, 3, H, W) with zero mean and unit variance (D18 C.2)."""
-    x = images.flatten(0, 1).permute(0, 3, 1, 2).float()
+    """Images (B, V, H, W, 3) to (B*V, 3, H, W) with zero mean and unit variance (D18 C.2)."""
+    return normalize(channels_first(images))
+
+
+def channels_first(images: Tensor) -> Tensor:
+    """Images (B, V, H, W, 3) of any type to floats (B*V, 3, H, W)."""
+    return images.flatten(0, 1).permute(0, 3, 1, 2).float()
+
+
+def normalize(x: Tensor) -> Tensor:
+    """Images (N, 3, H, W) with zero mean and unit variance each."""
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     square = (x * x).mean(dim=(1, 2, 3), keepdim=True) - mean * mean
     x = (x - mean) * torch.rsqrt(square.clamp_min(1.0))

@@ -5,6 +5,7 @@ are normalised: 0 to 1 across the image; weights are their inverse variances.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,31 @@ from opendactyl.models.pose.linalg import invert_3x3
 SCALE_STD, SHIFT_STD = 0.03, 0.04
 """Prior of the similarity by which camera jitter moves an image: standard deviations of its scale
 and roll (relative, radians) and of its shift (image widths). Wide enough for preset `wide`."""
+
+
+class Jitter(NamedTuple):
+    """The similarities by which jitter moved the images: p + (p - 0.5) a + t is the nominal point.
+
+    Complex numbers (B, V, 2); p is an observed point, 0 to 1 across the image.
+    """
+
+    turn: Tensor
+    """Scale and roll a."""
+    shift: Tensor
+    """Shift t."""
+
+    def undone(self, image_points: Tensor) -> Tensor:
+        """Observed image points (B, V, K, 2), corrected to the nominal cameras."""
+        centred = image_points - 0.5
+        moved = _complex_product(centred, self.turn[..., None, :])
+        return image_points + moved + self.shift[..., None, :]
+
+    def applied(self, image_points: Tensor) -> Tensor:
+        """The inverse of `undone`: where points of the nominal cameras are observed."""
+        factor = self.turn + torch.tensor([1.0, 0.0], device=self.turn.device)
+        square = factor.square().sum(dim=-1, keepdim=True)[..., None, :]
+        centred = image_points - 0.5 - self.shift[..., None, :]
+        return 0.5 + _complex_product(factor[..., None, :], centred, conjugate=True) / square
 
 
 @dataclass
@@ -29,6 +55,8 @@ class Observations:
     """Keypoints of the object (K, 3), in metres, object frame; of parts, at angle zero."""
     cameras: Tensor
     """Projection matrices (V, 3, 4) of the nominal cameras, from hand frame to image points."""
+    jitter: Jitter | None = None
+    """What `image_points` were corrected for; None without anchors."""
 
 
 def stabilize(
@@ -54,10 +82,9 @@ def stabilize(
         return Observations(keypoints, weight, points, cameras)
     (nominal,), _ = project(anchors[None], cameras)
     inside = ((nominal > 0) & (nominal < 1)).all(dim=-1)
-    corrected = undo_jitter(
-        keypoints[:, :, count:], nominal, weight[:, :, count:] * inside, keypoints[:, :, :count]
-    )
-    return Observations(corrected, weight[:, :, :count], points, cameras)
+    jitter = estimate_jitter(keypoints[:, :, count:], nominal, weight[:, :, count:] * inside)
+    corrected = jitter.undone(keypoints[:, :, :count])
+    return Observations(corrected, weight[:, :, :count], points, cameras, jitter)
 
 
 def projection_matrices(intrinsics: Tensor, cam_from_hand: Tensor, size: int) -> Tensor:
@@ -88,8 +115,8 @@ def project(points: Tensor, cameras: Tensor) -> tuple[Tensor, Tensor]:
     return image_points, (rows - image_points[..., None] * last) / depth[..., None]
 
 
-def undo_jitter(observed: Tensor, nominal: Tensor, weight: Tensor, image_points: Tensor) -> Tensor:
-    """Corrects image points for the displacement of a camera, by points that never move.
+def estimate_jitter(observed: Tensor, nominal: Tensor, weight: Tensor) -> Jitter:
+    """The displacement of a camera, from points that never move.
 
     A camera displaced by a little translation, roll or zoom moves its image by nearly a
     similarity. The one that maps the observed anchors to their nominal image points, with a
@@ -100,7 +127,6 @@ def undo_jitter(observed: Tensor, nominal: Tensor, weight: Tensor, image_points:
         observed: image points of the anchors (B, V, M, 2).
         nominal: their image points through the nominal cameras (V, M, 2).
         weight: inverse variances (B, V, M) of `observed`.
-        image_points: the image points to correct (B, V, K, 2).
     """
     o, d = observed - 0.5, nominal - observed
     w = weight[..., None]
@@ -112,8 +138,7 @@ def undo_jitter(observed: Tensor, nominal: Tensor, weight: Tensor, image_points:
     determinant = s0 * s2 - (s1 * s1).sum(dim=-1, keepdim=True)
     a = (s0 * sum_od - _complex_product(s1, sum_d, conjugate=True)) / determinant
     t = (s2 * sum_d - _complex_product(s1, sum_od)) / determinant
-    centred = image_points - 0.5
-    return image_points + _complex_product(centred, a[..., None, :]) + t[..., None, :]
+    return Jitter(a, t)
 
 
 def _complex_product(a: Tensor, b: Tensor, *, conjugate: bool = False) -> Tensor:

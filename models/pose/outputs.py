@@ -1,12 +1,42 @@
 """The output of a pose network."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from opendactyl.models.pose.observations import Observations
+
 MIN_LOG_STD, MAX_LOG_STD = -7.0, -1.0
 """Bounds of an image point's log standard deviation: a tenth of a pixel to a third of a view."""
+
+
+class Crops(NamedTuple):
+    """Squares of the views: B samples, V views."""
+
+    centre: Tensor
+    """Centres (B, V, 2), 0 to 1 across the view."""
+    side: Tensor
+    """Sides (B, V) as fractions of the view."""
+
+    def inside(self, points: Tensor) -> Tensor:
+        """Points of the views (B, V, K, 2) as points of the crops, 0 to 1 across the crop."""
+        return (points - self.centre[:, :, None]) / self.side[..., None, None] + 0.5
+
+    def outside(self, points: Tensor) -> Tensor:
+        """The inverse of `inside`."""
+        return (points - 0.5) * self.side[..., None, None] + self.centre[:, :, None]
+
+
+class CropOutput(NamedTuple):
+    """What the second look found."""
+
+    crops: Crops
+    keypoints: Tensor
+    """Image points (B, V, K, 2) of the object's keypoints, 0 to 1 across the crop."""
+    log_std: Tensor
+    """Their log standard deviations (B, V, K), per axis."""
 
 
 @dataclass
@@ -37,6 +67,15 @@ class PoseOutput:
     """Raw output of the head (B, H, 2), cosine and sine; None after refinement."""
     tokens: Tensor | None = None
     """Features (B, V, T) of each view from which the poses are fused, for policies."""
+
+    observations: Observations | None = None
+    """The image points of a refined estimate."""
+    information: Tensor | None = None
+    """`Refined.information` of a refined estimate."""
+    first: "PoseOutput | None" = None
+    """The estimate from whole views, where crops were looked at too."""
+    second: CropOutput | None = None
+    """What was found in the crops."""
 
     def covariance(self) -> Tensor:
         """Covariance (B, 6, 6): position (m), then rotation vector (rad), hand frame."""

@@ -38,6 +38,8 @@ class Refined(NamedTuple):
     """Angles (B, H) of hinges, if there are any."""
     angle_variance: Tensor | None = None
     """Their variances (B, H), likewise."""
+    information: Tensor | None = None
+    """The information matrix (B, 6 + H, 6 + H), in the solver's units: a prior for more points."""
 
     def output(self, shift: Tensor) -> PoseOutput:
         """The output of a network; `shift` as in `split_covariance`."""
@@ -94,7 +96,7 @@ def refine(
         position: initial estimate (B, 3) in metres.
         rotation: initial estimate (B, 3, 3).
         precision: its inverse variances (B, 2): position (m), rotation (rad), per axis; with hinges
-            (B, 2 + H), those of the angles.
+            (B, 2 + H), those of the angles. Or `Refined.information` (B, 6 + H, 6 + H).
         observations: image points and cameras.
         steps: number of iterations.
         articulated: the hinges, and initial estimates (B, H) of their angles, if there are any.
@@ -102,22 +104,26 @@ def refine(
     hinges, angles = articulated or (None, None)
     start = current = _State(position, rotation, angles)
     scale = torch.tensor([UNIT] * 3 + [1.0] * 3, device=position.device)
-    prior = torch.cat(
-        [precision[:, :2].repeat_interleave(3, dim=-1) * scale**2, precision[:, 2:]], dim=-1
-    )
+    prior = precision
+    if prior.ndim == 2:
+        prior = torch.cat(
+            [prior[:, :2].repeat_interleave(3, dim=-1) * scale**2, prior[:, 2:]], dim=-1
+        )
+        prior = prior[:, None] * torch.eye(prior.shape[-1], device=position.device)
     size = prior.shape[-1]
-    identity = torch.eye(size, device=position.device)
+    information = identity = torch.eye(size, device=position.device)
     covariance, variance = identity, None
     for _ in range(steps):
         equations, weight = _linearize(current, hinges, observations)
         normal = torch.bmm((equations[..., :size] * weight).mT, equations)  # (B, 6 + H, 7 + H)
-        information = normal[..., :size] + prior[:, None] * identity
-        gradient = normal[..., size] + prior * current.towards(start)
+        information = normal[..., :size] + prior
+        gradient = normal[..., size] + torch.bmm(prior, current.towards(start)[..., None])[..., 0]
         covariance, variance, step = _solve(information, gradient)
         current = current.moved(step)
     position, rotation, angles = current
     angles = None if angles is None else wrap_angle(angles)
-    return Refined(position, rotation, covariance * scale[:, None] * scale, angles, variance)
+    covariance = covariance * scale[:, None] * scale
+    return Refined(position, rotation, covariance, angles, variance, information)
 
 
 class _State(NamedTuple):

@@ -86,7 +86,7 @@ def connect(address: str) -> Any:
     if not ray.is_initialized():
         try:
             if address == LOCAL:
-                ray.init(num_cpus=cores(), log_to_driver=False, include_dashboard=False)
+                ray.init("local", num_cpus=cores(), log_to_driver=False, include_dashboard=False)
             else:
                 _check_reachable(address)
                 ray.init(address=address, log_to_driver=False)

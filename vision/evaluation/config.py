@@ -16,6 +16,8 @@ class EvalConfig:
     """Folder for metrics.json and report.html."""
     cache: Path | None = None
     """Folder for the decoded images; by default .cache in the dataset, which must be writable."""
+    coarse: bool = False
+    """Measure the first stage of a run alone, as `export --coarse` would export it."""
     max_samples: int = 0
     """Use only the first N samples; 0 uses all."""
     resume: bool = False

@@ -1,5 +1,6 @@
 """Evaluation of an estimator on held-out data: `metrics.json` and `report.html`."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,13 @@ from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.report import ReportContext, write_report
 from opendactyl.vision.measures.metrics import compute_metrics
-from opendactyl.vision.measures.predictions import BatchEstimator, predict
-from opendactyl.vision.training.checkpoints import best_checkpoint, load_module
+from opendactyl.vision.measures.predictions import (
+    BatchEstimator,
+    cached_size,
+    predict,
+    views_of,
+)
+from opendactyl.vision.training.checkpoints import best_checkpoint, first_stage, load_module
 from opendactyl.vision.training.module import PoseModule
 from opendactyl.vision.training.provenance import known_seeds
 
@@ -65,14 +71,14 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     if config.max_samples < 0:
         raise InputError(f"--max-samples is {config.max_samples}; 0 uses all")
     _check_out(config.out)
-    model = open_model(config.model)
+    model = _stages(config, open_model(config.model))
     data = _open(config, model)
     _check_held_out(config.model, data)
     out = new_folder(config.out, resume=config.resume)
     # An interrupted evaluation must not leave the results of an earlier one.
     for name in ("metrics.json", "report.html"):
         (out / name).unlink(missing_ok=True)
-    subject = _subject(config, data)
+    subject = _subject(config, model, data)
     write_json(out / CONFIG_NAME, subject)
     count = min(len(data), config.max_samples or len(data))
     predictions = predict(model, data, count, Forecast(out, count, written=REPORT_BYTES))
@@ -86,6 +92,25 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     return metrics
 
 
+def _stages(config: EvalConfig, model: BatchEstimator) -> BatchEstimator:
+    """The model, or its first stage if that is asked for, or all that the images suffice for."""
+    if not isinstance(model, PoseModule):
+        if config.coarse:
+            raise InputError(
+                f"{config.model} is a bundle, whose stages cannot be separated; name the run, or "
+                "a bundle made by export --coarse"
+            )
+        return model
+    native = load_manifest(config.data).rig["cameras"][0]["width"]
+    if not config.coarse and (native >= model.image_size or not model.two_stages):
+        return model
+    first = first_stage(model)
+    reason = "" if config.coarse else f": those of {config.data} have {native}"
+    size = first.image_size
+    print(f"measuring the first stage alone, on images of {size} pixels{reason}", file=sys.stderr)
+    return first
+
+
 def _check_out(out: Path) -> None:
     """Refuses the folder of another command, whose settings would be overwritten."""
     path = out / CONFIG_NAME
@@ -95,7 +120,7 @@ def _check_out(out: Path) -> None:
 
 def _latency(model: BatchEstimator, data: CachedDataset) -> list[float]:
     """Times of single sequential estimates in milliseconds, with the images in memory."""
-    images = np.array(data.images[:1])
+    images = next(views_of(data, model.image_size, 1))
     milliseconds = []
     for _ in range(TIMED + WARM_UP):
         start = time.perf_counter()
@@ -109,10 +134,10 @@ def _open(config: EvalConfig, model: BatchEstimator) -> CachedDataset:
     _check_object(config, model)
     check_hand(config.model, load_manifest(config.data), config.data)
     if isinstance(model, PoseModule) and model.any_cameras:
-        data = open_dataset(config.data, model.image_size, cache=config.cache)
+        data = open_dataset(config.data, cached_size(model), cache=config.cache)
         model.set_cameras(data.rig)
         return data
-    data = open_dataset(config.data, model.image_size, model.views, config.cache)
+    data = open_dataset(config.data, cached_size(model), model.views, config.cache)
     check_cameras(config.model, _trained_rig(config.model, model), data)
     return data
 
@@ -136,10 +161,14 @@ def _same_object(path: Path, model: BatchEstimator, data: Manifest) -> bool:
     return name is None or (name, files) == (data.object, data.object_files)
 
 
-def _subject(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:
+def _subject(config: EvalConfig, model: BatchEstimator, data: CachedDataset) -> dict[str, Any]:
     """Identifies model and data: the content of `config.json`."""
     network, settings = config.model / "pose.onnx", data.manifest.config
     checkpoint = best_checkpoint(config.model)
+    if isinstance(model, PoseModule):
+        crops = model.two_stages
+    else:
+        crops = read_json(config.model / "manifest.json").get("pose", {}).get("crop_size")
     return {
         "model": config.model.name,
         "bundle_sha256": sha256(network) if exists(network) else None,
@@ -148,6 +177,7 @@ def _subject(config: EvalConfig, data: CachedDataset) -> dict[str, Any]:
         "config_hash": data.manifest.config_hash,
         "seed": data.manifest.seed,
         "chosen_by": data.manifest.seed in known_seeds(config.model).get("val", []),
+        "stages": 2 if crops else 1,
         **{name: settings[name] for name in ("states", "renderer")},
     }
 
@@ -178,6 +208,7 @@ def check_cameras(path: Path, trained: Rig, data: CachedDataset) -> None:
     Raises:
         InputError: the cameras differ.
     """
+    trained = trained.resized(data.rig.cameras[0].width)
     for camera, other in zip(trained.cameras, data.rig.cameras, strict=True):
         same = np.allclose(camera.K, other.K) and np.allclose(
             camera.cam_from_hand, other.cam_from_hand, atol=1e-6

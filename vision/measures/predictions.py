@@ -1,5 +1,7 @@
 """Estimates and true poses of a dataset's samples."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,9 +14,12 @@ from opendactyl.core.run_dir import Forecast
 from opendactyl.datasets.loading.cache import CachedDataset
 from opendactyl.geometry.articulation import wrap_angle
 from opendactyl.geometry.rotation import Array, geodesic_angle
+from opendactyl.models.pose.networks.two_stage import REDUCTION
 
 BATCH = 32
 """Batch size of inference."""
+LARGEST_VIEW = 200
+"""Images above this size, in pixels, are decoded when they are needed, not cached."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +128,28 @@ class BatchEstimator(Protocol):
         ...
 
 
+def cached_size(model: BatchEstimator) -> int:
+    """The image size at which to open a dataset for a model."""
+    size = model.image_size
+    return size if size <= LARGEST_VIEW else size // REDUCTION
+
+
+def views_of(
+    data: CachedDataset, size: int, count: int, batch: int = BATCH
+) -> Iterator[NDArray[np.uint8]]:
+    """Batches (`batch`, V, size, size, 3) of the first `count` samples.
+
+    Those of the cache if they have the size; larger ones are decoded as they are needed.
+    """
+    if data.images.shape[2] == size:
+        for start in range(0, count, batch):
+            yield np.array(data.images[start : min(start + batch, count)])
+    else:
+        frames = data.frames(size, count)
+        while some := list(itertools.islice(frames, batch)):
+            yield np.stack(some)
+
+
 def predict(
     model: BatchEstimator, data: CachedDataset, count: int, forecast: Forecast | None = None
 ) -> Predictions:
@@ -139,12 +166,11 @@ def predict(
     """
     batches = []
     with tqdm(total=count, unit="sample", desc="evaluating", leave=False) as bar:
-        for start in range(0, count, BATCH):
-            images = np.array(data.images[start : min(start + BATCH, count)])
+        for images in views_of(data, model.image_size, count):
             batches.append(model.estimate_batch(images))
             bar.update(len(images))
             if forecast is not None:
-                forecast.update(start + len(images))
+                forecast.update(bar.n)
     columns = [np.concatenate(column) for column in zip(*batches, strict=True)]
     if not all(np.isfinite(column).all() for column in columns):
         raise EnvironmentFailure(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 from lightning.pytorch.callbacks import Timer, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -18,7 +17,7 @@ from opendactyl.core.csv_log import append_row, trim
 from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.datasets.loading.datamodule import PoseDataModule
 from opendactyl.vision.measures.gallery import draw_samples
-from opendactyl.vision.measures.predictions import Predictions
+from opendactyl.vision.measures.predictions import predict
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.module import PoseModule
 
@@ -167,8 +166,7 @@ class Pictures(L.Callback):
         if not trainer.is_global_zero:
             return
         count = min(SHOWN, len(data.val))
-        arrays = pl_module.estimate_batch(np.array(data.val.images[:count]))
-        predictions = Predictions.of(data.val, *arrays)
+        predictions = predict(pl_module, data.val, count)
         picture = draw_samples(predictions, data.val, range(count))
         logger.experiment.add_image(
             "val/estimates", picture, trainer.global_step, dataformats="HWC"

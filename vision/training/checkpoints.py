@@ -1,17 +1,15 @@
 """Checkpoints of runs. Only tensors and plain values are read: files may be untrusted."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.core.optional_files import exists
-from opendactyl.models.weights import load_weights, save_checkpoint
-from opendactyl.vision.training.config import SHIPPED_WEIGHTS, VisionConfig
+from opendactyl.geometry.rig import Rig
+from opendactyl.models.pose.networks.two_stage import REDUCTION
+from opendactyl.models.weights import save_checkpoint
 from opendactyl.vision.training.module import PoseModule
 
 
@@ -36,6 +34,24 @@ def load_module(run: Path, name: str = "best") -> PoseModule:
         raise InputError(
             f"{path} is not an estimator checkpoint of this version ({error})"
         ) from error
+
+
+def first_stage(module: PoseModule) -> PoseModule:
+    """The first stage of an estimator as one of its own, for views of a third of the size.
+
+    Raises:
+        InputError: it has no second stage.
+    """
+    hyper = dict(module.hparams)
+    if not hyper.pop("crop_size", 0):
+        raise InputError("this estimator has one stage; leave out --coarse")
+    size = hyper.pop("image_size") // REDUCTION
+    rig = Rig.from_dict(hyper.pop("rig")).resized(size)
+    first = PoseModule(image_size=size, rig=rig, **hyper)
+    first.network.load_state_dict(module.network.first.state_dict())  # pyright: ignore
+    first.log_std_shift.copy_(module.first_log_std_shift)
+    first.calibrated = module.calibrated
+    return first.to(module.device).train(module.training)
 
 
 def best_checkpoint(run: Path) -> Path:
@@ -81,39 +97,3 @@ def resume_point(run: Path, module: PoseModule) -> Path | None:
             "delete it, or name another folder with --out"
         )
     return path
-
-
-def start_from(config: VisionConfig, module: PoseModule) -> None:
-    """Loads the weights of `--backbone` and `--warm-start`, or the shipped image tower.
-
-    Raises:
-        InputError: they cannot be read, or belong to another network.
-    """
-    if config.backbone is not None:
-        if not exists(config.backbone):
-            raise InputError(f"--backbone {config.backbone} does not exist")
-        tower: Any = module.network
-        _load(config.backbone, tower.load_backbone, load_weights(config.backbone))
-    if config.warm_start is not None:
-        path = config.warm_start
-        weights = load_module(path).network.state_dict() if path.is_dir() else load_weights(path)
-        _load(path, module.load_network, weights)
-    if config.starts_from_shipped_tower:
-        module.load_tower(load_weights(SHIPPED_WEIGHTS))
-        print(
-            "starting from the image tower of the shipped estimator, whose seeds are kept as "
-            "ancestors; --from-scratch starts from random weights",
-            file=sys.stderr,
-        )
-
-
-def _load(
-    path: Path, load: Callable[[dict[str, torch.Tensor]], Any], weights: dict[str, torch.Tensor]
-) -> None:
-    try:
-        load(weights)
-    except (RuntimeError, AttributeError) as error:
-        raise InputError(
-            f"{path} holds the weights of another network; --model, --head and the numbers of "
-            "cameras, keypoints and static landmarks must be equal"
-        ) from error

@@ -39,8 +39,12 @@ class VisionConfig:
     """Network: landmark, keypoint (any cameras), dactyl (D18 Table 12), resnet18 or resnet50."""
     head: str = "9d"
     """Rotation head: 9d, 6d or quaternion."""
-    image_size: int = 128
-    """Width and height of the network's input; images are downsized to it."""
+    image_size: int = 0
+    """Width and height of the network's input; images are downsized to it. Models landmark and
+    keypoint look at multiples of 48 from 192 in two stages: at all of a view, reduced to a third,
+    and at the object closely. 0 is 288 where the images are that large, otherwise at most 128."""
+    coarse: bool = False
+    """One stage, for slow machines; with image size 0, of views of at most 128 pixels."""
     views: int = 0
     """Use only the rig's first N cameras; 0 uses all."""
     batch_size: int = 64
@@ -119,7 +123,15 @@ class VisionConfig:
                 f"--head is {self.head}; model keypoint has no rotation head: its rotation comes "
                 "from the keypoints"
             )
-        for name in ("views", "workers", "seed", "weight_decay", "max_steps", "devices"):
+        for name in (
+            "image_size",
+            "views",
+            "workers",
+            "seed",
+            "weight_decay",
+            "max_steps",
+            "devices",
+        ):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 option = name.replace("_", "-")
@@ -144,7 +156,6 @@ PRESETS = {
     # D18 4.2: 400,000 batches of 64 triplets; the time is only an upper limit.
     "gpu": VisionConfig(
         preset="gpu",
-        image_size=200,
         max_minutes=4320.0,
         max_epochs=1_000_000,
         max_steps=400_000,

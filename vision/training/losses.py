@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from opendactyl.geometry.torch_rotation import geodesic_angle, quat_to_matrix
 from opendactyl.models.pose.hinges import wrap_angle
-from opendactyl.models.pose.outputs import PoseOutput
+from opendactyl.models.pose.outputs import CropOutput, PoseOutput
 from opendactyl.models.pose.priors import FORMER
 
 REFINED_WEIGHT = 1.0
@@ -35,7 +35,8 @@ def pose_loss(
     matrices, which is equal for q and -q; for a 9D head, of its raw output. Refined pose:
     distances, since mean errors are reported. Image points: Huber. Uncertainties: Gaussian negative
     log-likelihood of the detached errors. Angles of hinges: cosine and sine of the head, distances
-    on the circle of the refined ones.
+    on the circle of the refined ones. With two stages, those of the first one, and of the second
+    one under names that begin with `close_`.
 
     Args:
         output: the estimates.
@@ -43,7 +44,16 @@ def pose_loss(
         unit: unit of position errors, in metres.
     """
     truth = quat_to_matrix(batch["quaternion"])
-    terms: dict[str, Tensor] = {}
+    if output.first is not None and output.second is not None:
+        terms = pose_loss(output.first, batch, unit)
+        del terms["total"]
+        close = _refined_terms(output, batch, truth, unit)
+        terms |= {name.replace("refined", "close"): value for name, value in close.items()}
+        error, likelihood = crop_losses(output.second, batch)
+        terms["close_places"] = error * KEYPOINT_WEIGHT
+        terms["close_places_likelihood"] = likelihood * LIKELIHOOD_WEIGHT
+        return terms | {"total": torch.stack(list(terms.values())).sum()}
+    terms = {}
     head = output.initial or output
     if head.raw is not None:
         rotation = head.raw if head.raw.shape[-1] == 9 else head.rotation.flatten(1)
@@ -57,13 +67,7 @@ def pose_loss(
         direction = torch.stack([torch.cos(angles), torch.sin(angles)], dim=-1)
         terms["hinges"] = functional.mse_loss(head.raw_angles, direction) * HINGE_WEIGHT
     if output.raw is None:
-        position, rotation = _distances(output, batch, truth, unit)
-        terms["refined_position"] = position * REFINED_WEIGHT
-        terms["refined_rotation"] = rotation * REFINED_WEIGHT
-        if output.angles is not None:
-            chord = 2 * torch.sin((output.angles - batch["hinges"]) / 2)
-            terms["refined_hinges"] = torch.sqrt(chord.square() + SOFT_CHORD**2).mean()
-        terms["refined_likelihood"] = pose_likelihood(output, batch, truth) * LIKELIHOOD_WEIGHT
+        terms |= _refined_terms(output, batch, truth, unit)
     if output.keypoints is not None and output.keypoints_log_std is not None:
         error, likelihood = keypoint_losses(output.keypoints, output.keypoints_log_std, batch)
         # The names are columns of `metrics.csv`.
@@ -72,13 +76,22 @@ def pose_loss(
     return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
-def _distances(
+def _refined_terms(
     output: PoseOutput, batch: dict[str, Tensor], truth: Tensor, unit: float
-) -> tuple[Tensor, Tensor]:
+) -> dict[str, Tensor]:
     square = ((output.position - batch["position"]) / unit).square().sum(dim=-1)
-    position = torch.sqrt(square + SOFT_POSITION**2)
+    position = torch.sqrt(square + SOFT_POSITION**2).mean()
     square = (output.rotation - truth).square().sum(dim=(-2, -1))
-    return position.mean(), torch.sqrt(square + SOFT_CHORD**2).mean()
+    rotation = torch.sqrt(square + SOFT_CHORD**2).mean()
+    terms = {
+        "refined_position": position * REFINED_WEIGHT,
+        "refined_rotation": rotation * REFINED_WEIGHT,
+        "refined_likelihood": pose_likelihood(output, batch, truth) * LIKELIHOOD_WEIGHT,
+    }
+    if output.angles is not None:
+        chord = 2 * torch.sin((output.angles - batch["hinges"]) / 2)
+        terms["refined_hinges"] = torch.sqrt(chord.square() + SOFT_CHORD**2).mean()
+    return terms
 
 
 def keypoint_losses(
@@ -93,8 +106,25 @@ def keypoint_losses(
     visible = batch["visible_fraction"].clamp_min(LEAST_VISIBLE)[..., None]
     inside = ((anchors > 0) & (anchors < 1)).all(dim=-1)
     weight = torch.cat([visible.expand(-1, -1, landmarks.shape[2]), inside], dim=2)
-    error = functional.smooth_l1_loss(keypoints, truth, reduction="none", beta=KEYPOINT_BETA)
-    square = (keypoints - truth).detach().square().sum(dim=-1)
+    return _point_losses(keypoints, log_std, truth, weight)
+
+
+def crop_losses(found: CropOutput, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Like `keypoint_losses`, for the keypoints in crops; in sides of the crops.
+
+    Keypoints outside the crop train their standard deviation only.
+    """
+    truth = found.crops.inside(batch["landmarks"])
+    visible = batch["visible_fraction"].clamp_min(LEAST_VISIBLE)[..., None]
+    weight = visible * ((truth > 0) & (truth < 1)).all(dim=-1)
+    return _point_losses(found.keypoints, found.log_std, truth.clamp(*NEAR_VIEW), weight)
+
+
+def _point_losses(
+    found: Tensor, log_std: Tensor, truth: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    error = functional.smooth_l1_loss(found, truth, reduction="none", beta=KEYPOINT_BETA)
+    square = (found - truth).detach().square().sum(dim=-1)
     nll = 2 * log_std + 0.5 * _robust(square * torch.exp(-2 * log_std))
     return (error.mean(dim=-1) * weight).mean(), nll.mean()
 
@@ -179,7 +209,7 @@ class FocalBalance(nn.Module):
         position, rotation = self.weights(angle, millimetres)
         factors = {"position": position, "rotation": rotation}
         terms = {
-            name: value * factors.get(name.removeprefix("refined_"), 1.0)
+            name: value * factors.get(name.removeprefix("refined_").removeprefix("close_"), 1.0)
             for name, value in losses.items()
             if name != "total"
         }

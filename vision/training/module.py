@@ -14,10 +14,12 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.geometry.symmetry import SymmetryGroup
-from opendactyl.geometry.torch_rotation import matrix_to_quat
+from opendactyl.geometry.torch_rotation import matrix_to_quat, quat_to_matrix
 from opendactyl.geometry.working_volume import box_corners, check_volume
+from opendactyl.models.pose.close_up import Windows
+from opendactyl.models.pose.networks.two_stage import Near
 from opendactyl.models.pose.outputs import PoseOutput
-from opendactyl.models.pose.priors import PosePriors, prior_of
+from opendactyl.models.pose.priors import PosePriors
 from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.vision.measures.metrics import GOOD_ANGLE_DEG, GOOD_MM
 from opendactyl.vision.training.equivalent_truth import EquivalentTruth
@@ -38,6 +40,7 @@ class PoseModule(L.LightningModule):
     intrinsics: Tensor
     cam_from_hand: Tensor
     log_std_shift: Tensor
+    first_log_std_shift: Tensor
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class PoseModule(L.LightningModule):
         symmetry: dict[str, Any] | None = None,
         raw_rig: dict[str, Any] | None = None,
         hinges: list[dict[str, Any]] | None = None,
+        crop_size: int = 0,
     ) -> None:
         """Builds the network.
 
@@ -75,6 +79,7 @@ class PoseModule(L.LightningModule):
             symmetry: rotational symmetry of the object (`SymmetryGroup.to_dict`); None: none.
             raw_rig: cameras of raw frames, if `rig` shows regions of interest of them.
             hinges: those of the object (`Hinge.to_dict`); None: it is rigid.
+            crop_size: size of the second stage's crops; 0: there is no second stage.
         """
         super().__init__()
         # Plain values, as they go into checkpoints.
@@ -86,8 +91,8 @@ class PoseModule(L.LightningModule):
         self._register(Rig.from_dict(rig), len(hinges or ()))
         self._truth = EquivalentTruth(SymmetryGroup.from_dict(symmetry))
         network = build_pose_network(
-            model, views=self.views, head=head, points=points, anchors=anchors, priors=known,
-            hinges=hinges or (),
+            model, crop_size, views=self.views, head=head, points=points, anchors=anchors,
+            priors=known, hinges=hinges or (),
         )  # fmt: skip
         self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore
         self.balance = FocalBalance() if balance == "focal" else None
@@ -102,12 +107,29 @@ class PoseModule(L.LightningModule):
         self.register_buffer("cam_from_hand", torch.tensor(rig.extrinsics, dtype=torch.float32))
         # Added to the network's log_std; set by `calibrate`.
         self.register_buffer("log_std_shift", torch.zeros(2 + hinges))
+        if self.two_stages:  # The same for the first stage alone.
+            self.register_buffer("first_log_std_shift", torch.zeros(2 + hinges))
 
     def forward(self, batch: dict[str, Tensor]) -> PoseOutput:
         """Estimates for a batch of `PoseDataModule`."""
-        output = self.network(batch["images"], self.intrinsics, self.cam_from_hand)
+        closely = self._windows(batch) if self.two_stages and "windows" in batch else ()
+        output = self.network(batch["images"], self.intrinsics, self.cam_from_hand, *closely)
         output.log_std = output.log_std + self.log_std_shift
         return output
+
+    def _windows(self, batch: dict[str, Tensor]) -> tuple[Windows, Near | None]:
+        """The windows of a batch and, in training, the true places of the crops."""
+        extent = batch["windows"].shape[2] / self.image_size
+        windows = Windows(batch["windows"], batch["corners"], extent)
+        if not self.training:
+            return windows, None
+        arm = quat_to_matrix(batch["quaternion"]) @ self.network.second.centroid  # pyright: ignore
+        return windows, Near(batch["position"] + arm, batch["landmarks"].mean(dim=2))
+
+    @property
+    def two_stages(self) -> bool:
+        """Whether crops are looked at too."""
+        return bool(self.hparams.get("crop_size"))
 
     @property
     def image_size(self) -> int:
@@ -124,25 +146,6 @@ class PoseModule(L.LightningModule):
         self.calibrated = CALIBRATED.items() <= checkpoint.items()
         stored = checkpoint["hyper_parameters"].get("priors")
         self.hparams["priors"] = PosePriors.from_dict(stored).to_dict()
-
-    def load_network(self, weights: dict[str, Tensor]) -> None:
-        """Loads trained weights with their priors; keypoints and anchors stay this module's.
-
-        Raises:
-            RuntimeError: the weights belong to another network.
-        """
-        own = self.network.state_dict()
-        kept = {name: own[name] for name in ("points", "anchors") if name in own}
-        self.network.load_state_dict(weights | kept)
-        self.hparams["priors"] |= prior_of(self.network).values()
-
-    def load_tower(self, weights: dict[str, Tensor]) -> None:
-        """Loads the image tower of another network, without its last layer: a map per landmark."""
-        named = {name.removeprefix("tower."): value for name, value in weights.items()
-                 if name.startswith("tower.")}  # fmt: skip
-        tower: Any = self.network.tower
-        own = {name: value for name, value in tower.state_dict().items() if "maps." in name}
-        tower.load_state_dict(named | own)
 
     @property
     def position_unit(self) -> float:

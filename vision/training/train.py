@@ -34,19 +34,24 @@ from opendactyl.vision.training.checkpoints import (
     last_checkpoint,
     load_module,
     resume_point,
-    start_from,
 )
 from opendactyl.vision.training.config import VisionConfig
-from opendactyl.vision.training.launch import launch_environment
+from opendactyl.vision.training.data_sizes import (
+    crop_size,
+    priors_of,
+    view_size,
+    window_size,
+    with_image_size,
+)
 from opendactyl.vision.training.module import CALIBRATED, PoseModule
-from opendactyl.vision.training.priors import priors_of
 from opendactyl.vision.training.provenance import (
     SEEDS_FILE,
     check_validation_seed,
     content_of_data,
     seeds_of_training,
 )
-from opendactyl.vision.training.trainer import build_trainer, count_devices
+from opendactyl.vision.training.trainer import build_trainer, count_devices, launch_environment
+from opendactyl.vision.training.warm_start import start_from
 
 if TYPE_CHECKING:
     from opendactyl.vision.training.hard_examples import FindSource
@@ -78,6 +83,7 @@ def train(config: VisionConfig, find_source: "FindSource | None" = None) -> Path
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
     keep_freed_memory()
     _check_present(*config.data, config.val_data)
+    config = with_image_size(config)
     if not exists(config.out / SEEDS_FILE):
         check_validation_seed(config)
     if config.mine is not None:
@@ -179,7 +185,7 @@ def _open(config: VisionConfig) -> Path:
     plain["data_hashes"] = content_of_data(config)
     path = config.out / CONFIG_NAME
     if config.resume and exists(path):
-        for name in {"data_hashes", "from_scratch"} - set(read_json(path)):
+        for name in {"data_hashes", "from_scratch", "coarse"} - set(read_json(path)):
             del plain[name]  # Older runs have none.
     run = open_run(config.out, plain, resume=config.resume)
     copy_described(config.val_data, run)
@@ -198,7 +204,8 @@ def _calibrate(run: Path, data: PoseDataModule) -> None:
     module, path = load_module(run), best_checkpoint(run)
     calibrate(module, data.val, data.limit_val)
     checkpoint = torch.load(path, weights_only=True)
-    checkpoint["state_dict"]["log_std_shift"] = module.log_std_shift
+    for name in ("log_std_shift", *(["first_log_std_shift"] if module.two_stages else [])):
+        checkpoint["state_dict"][name] = getattr(module, name)
     save_checkpoint(checkpoint | CALIBRATED, path)
 
 
@@ -207,13 +214,14 @@ def make_data(config: VisionConfig) -> PoseDataModule:
     data = PoseDataModule(
         config.data,
         config.val_data,
-        image_size=config.image_size,
+        image_size=view_size(config),
         views=config.views,
         batch_size=config.batch_size,
         workers=config.workers,
         seed=config.seed,
         augment=config.augment,
         cache=config.cache,
+        windows=window_size(config),
     )
     data.setup()
     return data
@@ -222,13 +230,14 @@ def make_data(config: VisionConfig) -> PoseDataModule:
 def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
     """An untrained network for the rig and the object of the data."""
     raw = data.val.raw_rig
+    manifests = [part.manifest for part in data.train]
     return PoseModule(
         model=config.model,
         head=config.head,
-        rig=data.rig,
+        rig=data.rig.resized(config.image_size),
         points=[list(point) for point in data.val.manifest.keypoints],
         anchors=data.val.manifest.load_static_landmarks().tolist(),
-        priors=priors_of([part.manifest for part in data.train]).to_dict(),
+        priors=priors_of(manifests).to_dict(),
         image_size=config.image_size,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
@@ -237,4 +246,5 @@ def build_module(config: VisionConfig, data: PoseDataModule) -> PoseModule:
         symmetry=data.val.manifest.symmetry,
         hinges=data.val.manifest.hinges,
         raw_rig=raw and raw.to_dict(),
+        crop_size=crop_size(config, manifests),
     )

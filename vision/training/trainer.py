@@ -1,13 +1,17 @@
-"""Construction of the Lightning trainer."""
+"""Construction of the Lightning trainer, and how its data-parallel processes are started."""
 
+import os
 from datetime import timedelta
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.core.errors import InputError
 from opendactyl.models.accelerator import check_accelerator
@@ -26,6 +30,7 @@ from opendactyl.vision.training.config import VisionConfig
 VALIDATIONS = 24
 """Number of validations in a run."""
 CHECKPOINT_MINUTES = 5.0
+_STEP, _STEP_TASKS, _TASKS = "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"
 
 
 def build_trainer(
@@ -104,3 +109,30 @@ def _precision(config: VisionConfig) -> str:
     if config.accelerator != "cpu" and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     return "bf16-mixed" if cpu_multiplies_bf16() else "32-true"
+
+
+def launch_environment(devices: int) -> ClusterEnvironment | None:
+    """The environment for Lightning's trainer; None lets Lightning take that of torchrun.
+
+    Lightning takes any variable of a scheduler for a job of its own. Such variables remain in
+    shells, batch scripts and containers that srun did not start, so only a step of srun counts.
+
+    Args:
+        devices: the number of data-parallel processes.
+
+    Raises:
+        InputError: srun started another number of processes.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        return None
+    tasks = os.environ.get(_STEP_TASKS) or os.environ.get(_TASKS, "")
+    if _STEP in os.environ and tasks not in ("", "1"):
+        if tasks != str(devices):
+            raise InputError(
+                f"srun started {tasks} processes ({_TASKS}), and --devices is {devices}; both must "
+                f"be equal: use srun --ntasks={devices}, or --devices {tasks}"
+            )
+        return SLURMEnvironment()
+    # Lightning has read the rank from the same variables; its own processes have LOCAL_RANK.
+    rank_zero_only.rank = int(os.environ.get("LOCAL_RANK", "0"))
+    return LightningEnvironment()

@@ -90,4 +90,5 @@ def test_short_soak():
 @pytest.mark.slow
 def test_ten_thousand_actions_at_constant_memory():
     sizes = soak(10_000)
-    assert max(sizes) - min(sizes) < 16e6, sizes
+    # The system may take pages back in between: only growth is a leak.
+    assert max(sizes) - sizes[0] < 16e6, sizes

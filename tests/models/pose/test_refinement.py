@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from opendactyl.geometry.rig import load_rig
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.models.pose.linalg import cayley_rotation, invert_3x3, invert_6x6
-from opendactyl.models.pose.observations import Observations, project, stabilize, undo_jitter
+from opendactyl.models.pose.observations import Observations, estimate_jitter, project, stabilize
 from opendactyl.models.pose.refinement import refine, split_covariance
 
 WEAK_PRIOR = torch.tensor([[1 / 0.05**2, 1.0]])
@@ -59,7 +59,7 @@ def test_cayley_rotation_is_orthogonal_and_near_the_exponential_map():
     torch.testing.assert_close(far @ far.mT, torch.eye(3)[None], atol=1e-5, rtol=0)
 
 
-def test_undo_jitter_inverts_a_similarity():
+def test_estimated_jitter_inverts_a_similarity():
     torch.manual_seed(0)
     observed, image_points = torch.rand(2, 3, 10, 2), torch.rand(2, 3, 14, 2)
     a, shift = torch.tensor([0.02, -0.01]), torch.tensor([0.01, -0.03])
@@ -76,9 +76,13 @@ def test_undo_jitter_inverts_a_similarity():
         return x + scaled + shift
 
     weight = torch.full((2, 3, 10), 1e8)
-    corrected = undo_jitter(observed, similarity(observed), weight, image_points)
+    corrected = estimate_jitter(observed, similarity(observed), weight).undone(image_points)
     torch.testing.assert_close(corrected, similarity(image_points), atol=1e-5, rtol=0)
-    unweighted = undo_jitter(observed, similarity(observed), weight * 1e-12, image_points)
+    jitter = estimate_jitter(observed, similarity(observed), weight)
+    torch.testing.assert_close(jitter.applied(corrected), image_points, atol=1e-5, rtol=0)
+    unweighted = estimate_jitter(observed, similarity(observed), weight * 1e-12).undone(
+        image_points
+    )
     torch.testing.assert_close(unweighted, image_points, atol=1e-5, rtol=0)
 
 
@@ -121,7 +125,7 @@ def test_most_of_the_jitter_of_true_cameras_is_undone():
                 )
             )  # fmt: skip
             weight = torch.full((1, 1, len(STATIC_LANDMARKS)), 1e6)
-            corrected = undo_jitter(observed, nominal[0], weight, image_point)
+            corrected = estimate_jitter(observed, nominal[0], weight).undone(image_point)
             truth = camera.project(point)[0][0] / size
             before.append(np.linalg.norm(image_point[0, 0, 0].numpy() - truth) * size)
             after.append(np.linalg.norm(corrected[0, 0, 0].numpy() - truth) * size)

@@ -78,7 +78,7 @@ def test_a_calibrated_covariance_is_valid_on_other_data(monkeypatch):
     """Errors are three times the predicted ones in position, and half of them in rotation."""
 
     class Module:
-        log_std_shift = torch.zeros(2)
+        log_std_shift, two_stages = torch.zeros(2), False
 
     def predictions(seed, count=4000):
         rng = np.random.default_rng(seed)

@@ -6,8 +6,8 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.core.errors import InputError
-from opendactyl.vision.training.launch import launch_environment
 from opendactyl.vision.training.train import train
+from opendactyl.vision.training.trainer import launch_environment
 
 
 @pytest.fixture(autouse=True)

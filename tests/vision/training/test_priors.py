@@ -21,10 +21,11 @@ from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.models.weights import load_weights, save_weights
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.vision.estimator import PoseEstimator
-from opendactyl.vision.training.checkpoints import best_checkpoint, load_module, start_from
+from opendactyl.vision.training.checkpoints import best_checkpoint, load_module
+from opendactyl.vision.training.data_sizes import priors_of
 from opendactyl.vision.training.losses import pose_loss
-from opendactyl.vision.training.priors import priors_of
 from opendactyl.vision.training.train import build_module, make_data, train
+from opendactyl.vision.training.warm_start import start_from
 
 SHIPPED = Path(__file__).parents[3] / "pretrained"
 WEIGHTS = SHIPPED / "weights" / "pose.safetensors"

@@ -19,7 +19,7 @@ from opendactyl.models.weights import about_weights, load_weights, save_weights
 from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.evaluate import evaluate
 from opendactyl.vision.training import provenance
-from opendactyl.vision.training.checkpoints import last_checkpoint, load_module, start_from
+from opendactyl.vision.training.checkpoints import last_checkpoint, load_module
 from opendactyl.vision.training.config import SHIPPED_WEIGHTS, VisionConfig
 from opendactyl.vision.training.provenance import (
     check_validation_seed,
@@ -27,6 +27,7 @@ from opendactyl.vision.training.provenance import (
     seeds_of_training,
 )
 from opendactyl.vision.training.train import build_module, make_data, train
+from opendactyl.vision.training.warm_start import start_from
 
 
 def test_a_warm_start_loads_weights_of_the_same_network_only(vision_run, tiny, tmp_path):

@@ -86,5 +86,6 @@ class LandmarkNetwork(nn.Module):
             )
             output = refined.output(self.spread(fused))
             output.keypoints, output.keypoints_log_std = keypoints, log_std
+            output.observations, output.information = observations, refined.information
             output.initial, output.tokens = initial, tokens
             return output

@@ -88,4 +88,5 @@ class KeypointNetwork(nn.Module):
         refined = refine(position, rotation, prior, observations, articulated=articulated)
         output = refined.output(self.log_scale)
         output.keypoints, output.keypoints_log_std = keypoints, log_std
+        output.observations, output.information = observations, refined.information
         return output

@@ -1,0 +1,148 @@
+"""Decoding of a dataset into memory-mapped files: views, and windows around the object."""
+
+import contextlib
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from filelock import FileLock
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from opendactyl.core.errors import file_error
+from opendactyl.core.optional_files import exists
+from opendactyl.datasets.format.manifest import Manifest, read_samples
+from opendactyl.datasets.format.shards import Sample
+
+IMAGES = ("images", "masks", "windows", "window_masks")
+"""Arrays that are memory-mapped: of the views, then of the windows."""
+
+
+class WindowSize(NamedTuple):
+    """Windows of frames around the object, which are cached beside whole, smaller views."""
+
+    frame: int
+    """Width and height of the frames in pixels."""
+    side: int
+    """Width and height of the windows in the same pixels."""
+
+
+def build_once(
+    folder: Path, manifest: Manifest, size: int, windows: WindowSize | None, cache: Path
+) -> None:
+    """Builds the cache in one of several processes; the others wait."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        # A soft lock would survive the death of its process.
+        with FileLock(cache / ".lock", fallback_to_soft=False):
+            if not exists(cache / "labels.npz"):
+                _build(folder, manifest, size, windows, cache)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            for leftover in cache.glob("*.tmp*"):
+                leftover.unlink(missing_ok=True)
+        raise file_error(
+            f"cannot decode {folder} into {cache}", error, "name a folder for it with --cache"
+        ) from error
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    array = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    # Reserve the space: on a full disk, a write to the map would kill the process by SIGBUS.
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _build(
+    folder: Path, manifest: Manifest, size: int, windows: WindowSize | None, cache: Path
+) -> None:
+    shape = (manifest.num_samples, len(manifest.rig["cameras"]))
+    sides = {"images": size} | ({"windows": windows.side} if windows else {})
+    arrays = {n: _new_array(cache / f"{n}.tmp", (*shape, s, s, 3)) for n, s in sides.items()}
+    if manifest.config.get("masks"):
+        names = {"images": "masks", "windows": "window_masks"}
+        arrays |= {names[n]: _new_array(cache / f"{names[n]}.tmp", (*shape, s, s))
+                   for n, s in sides.items()}  # fmt: skip
+    labels: dict[str, list[Any]] = {}
+    with tqdm(total=shape[0], unit="sample", desc=f"decoding {folder}", leave=False) as bar:
+        for shard in manifest.shards:
+            for sample in read_samples(folder, manifest, shard):
+                values = _labels(sample, manifest)
+                pixels = {"images": sample.images, "masks": sample.masks}
+                for name, views in views_and_windows(pixels, values, size, windows).items():
+                    arrays[name][sample.label.index] = views
+                for name, value in values.items():
+                    labels.setdefault(name, []).append(value)
+                bar.update()
+    for name, array in arrays.items():
+        array.flush()
+        os.replace(cache / f"{name}.tmp", cache / f"{name}.npy")
+    # The labels are written last: they mark a complete cache.
+    stacked: dict[str, Any] = {n: np.array(values, np.float32) for n, values in labels.items()}
+    np.savez(cache / "labels.tmp.npz", **stacked)
+    os.replace(cache / "labels.tmp.npz", cache / "labels.npz")
+
+
+def _labels(sample: Sample, manifest: Manifest) -> dict[str, NDArray[np.floating[Any]]]:
+    """The cached labels of a sample."""
+    label, symmetry = sample.label, manifest.load_symmetry()
+    if not symmetry.is_trivial:
+        label = dataclasses.replace(label, quaternion=symmetry.canonical(label.quaternion))
+    points = manifest.articulation.at(label.hinges)
+    return {
+        "position": label.position,
+        "quaternion": label.quaternion,
+        "hinges": label.hinges,
+        "visible_fraction": label.visible_fraction,
+        "landmarks": np.nan_to_num(label.project(points)),
+        "anchors": label.project_fixed(manifest.load_static_landmarks()),
+    }
+
+
+def views_and_windows(
+    found: dict[str, NDArray[np.uint8] | None],
+    labels: dict[str, NDArray[np.floating[Any]]],
+    size: int,
+    windows: WindowSize | None,
+) -> dict[str, NDArray[np.uint8]]:
+    """The images and masks of a sample that training needs.
+
+    Args:
+        found: `images` and `masks` of the sample (V, H, W, ...), if it has them.
+        labels: those of the sample, of which `landmarks` is needed; `corners` of windows is added.
+        size: width and height of the views.
+        windows: the windows to cut; None: none.
+    """
+    pixels: dict[str, NDArray[np.uint8]] = {}
+    if windows is not None:
+        free = windows.frame - windows.side
+        middle = labels["landmarks"].mean(axis=1) * windows.frame  # (V, 2)
+        corners = np.clip(np.rint(middle - windows.side / 2), 0, free).astype(int)
+        labels["corners"] = corners / windows.frame
+    for name, views in found.items():
+        if views is None:
+            continue
+        method = Image.Resampling.BOX if name == "images" else Image.Resampling.NEAREST
+        pixels[name] = resized(views, size, method)
+        if windows is not None:
+            frames = resized(views, windows.frame, method)
+            cut = [f[y : y + windows.side, x : x + windows.side]
+                   for f, (x, y) in zip(frames, corners, strict=True)]  # fmt: skip
+            pixels["windows" if name == "images" else "window_masks"] = np.stack(cut)
+    return pixels
+
+
+def resized(
+    images: NDArray[np.uint8], size: int, resampling: Image.Resampling = Image.Resampling.BOX
+) -> NDArray[np.uint8]:
+    """Images (V, H, W, ...) as images (V, size, size, ...)."""
+    if images.shape[1] == size:
+        return images
+    return np.stack(
+        [np.asarray(Image.fromarray(view).resize((size, size), resampling)) for view in images]
+    )

@@ -1,0 +1,1 @@
+"""The pose networks: from images to a `PoseOutput`."""

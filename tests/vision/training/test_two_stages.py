@@ -1,0 +1,148 @@
+"""Estimators with a second look at the object, from the data to the report."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from opendactyl.core.atomic_files import read_json
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.generation.config import DatasetConfig
+from opendactyl.datasets.generation.generate import generate
+from opendactyl.datasets.loading.cache import open_dataset
+from opendactyl.datasets.loading.decoding import WindowSize
+from opendactyl.models.weights import load_weights
+from opendactyl.vision.evaluation.config import EvalConfig
+from opendactyl.vision.evaluation.evaluate import evaluate
+from opendactyl.vision.measures.predictions import predict
+from opendactyl.vision.training.checkpoints import first_stage, load_module
+from opendactyl.vision.training.config import SHIPPED_WEIGHTS, VisionConfig
+from opendactyl.vision.training.data_sizes import (
+    crop_size,
+    has_two_stages,
+    window_size,
+    with_image_size,
+)
+from opendactyl.vision.training.train import build_module, make_data, train
+from opendactyl.vision.training.warm_start import load_network
+
+FRAME = 192
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """Training and validation data with frames for two stages."""
+    folder = tmp_path_factory.mktemp("frames")
+    for name, seed in (("train", 30), ("val", 31)):
+        settings = {"num_samples": 4, "seed": seed, "image_size": FRAME, "shard_size": 4}
+        generate(DatasetConfig(out=folder / name, workers=1, masks=name == "train", **settings))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(frames):
+    return VisionConfig(
+        data=(frames / "train",), val_data=frames / "val", out=frames / "run", image_size=FRAME,
+        batch_size=2, max_epochs=2, workers=0, accelerator="cpu", from_scratch=True,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(settings):
+    return train(settings)
+
+
+def test_windows_are_cut_from_the_frames_around_the_object(frames, settings):
+    windows = window_size(settings)
+    assert windows is not None and windows.frame == FRAME and windows.side < FRAME
+    data = open_dataset(frames / "train", FRAME // 3, windows=windows)
+    assert data.windows is not None and data.corners is not None and data.window_masks is not None
+    for i, views in enumerate(data.frames(FRAME, len(data))):
+        corners = np.rint(data.corners[i] * FRAME).astype(int)
+        for view, (x, y) in enumerate(corners):
+            cut = views[view, y : y + windows.side, x : x + windows.side]
+            np.testing.assert_array_equal(data.windows[i, view], cut)
+        middle = data.landmarks[i].mean(axis=1) - data.corners[i]
+        assert np.all(np.abs(middle * FRAME / windows.side - 0.5) < 0.1)
+        assert (data.window_masks[i] == 2).any(axis=(1, 2)).all()
+    assert open_dataset(frames / "train", FRAME // 3).windows is None
+    other = open_dataset(frames / "train", FRAME // 3, windows=WindowSize(FRAME, 40))
+    assert other.windows is not None and other.windows.shape[2:] == (40, 40, 3)
+
+
+def test_a_run_learns_both_stages(run, settings):
+    module = load_module(run)
+    assert module.two_stages and module.calibrated and module.image_size == FRAME
+    assert module.hparams["crop_size"] == 64
+    untrained = build_module(settings, make_data(settings)).network.state_dict()
+    for name, value in module.network.state_dict().items():
+        if name.endswith("conv.weight") or name in ("log_trust", "spread"):
+            assert not torch.equal(value, untrained[name]), name
+    assert module.first_log_std_shift.abs().sum() > 0
+    # A finished run resumes.
+    longer = dataclasses.replace(settings, max_epochs=3, resume=True)
+    assert train(longer) == run
+
+
+def test_the_stages_are_evaluated_together_or_the_first_alone(run, frames, tmp_path, capsys):
+    config = EvalConfig(model=run, data=frames / "val", out=tmp_path / "both")
+    both = evaluate(config)
+    assert read_json(tmp_path / "both/config.json")["stages"] == 2
+    first = evaluate(dataclasses.replace(config, coarse=True, out=tmp_path / "first"))
+    assert read_json(tmp_path / "first/config.json")["stages"] == 1
+    assert "the first stage alone, on images of 64 pixels" in capsys.readouterr().err
+    assert first["rotation_error_deg"] != both["rotation_error_deg"]
+    assert (tmp_path / "both/report.html").exists()
+    with pytest.raises(InputError, match="leave out --coarse"):
+        first_stage(first_stage(load_module(run)))
+
+
+def test_small_images_are_estimated_by_the_first_stage(run, val_dataset, tmp_path, capsys):
+    evaluate(EvalConfig(model=run, data=val_dataset, out=tmp_path / "small"))
+    assert read_json(tmp_path / "small/config.json")["stages"] == 1
+    assert "have 64" in capsys.readouterr().err
+
+
+def test_the_first_stage_alone_gives_the_first_estimate(run, frames):
+    module = load_module(run)
+    data = open_dataset(frames / "val", FRAME // 3)
+    images = torch.from_numpy(np.stack(list(data.frames(FRAME, 2))))
+    with torch.no_grad():
+        first = module({"images": images}).first
+    alone = predict(first_stage(module), data, 2)
+    # The cache's images are rounded.
+    np.testing.assert_allclose(alone.position, first.position, atol=1e-3)
+
+
+def test_weights_of_one_stage_become_the_first(settings):
+    data = make_data(settings)
+    module, weights = build_module(settings, data), load_weights(SHIPPED_WEIGHTS)
+    load_network(module, weights)
+    stored = module.network.state_dict()
+    for name in ("tower.stem.0.weight", "fuse.0.weight"):
+        torch.testing.assert_close(stored[f"first.{name}"], weights[name].float())
+    torch.testing.assert_close(
+        stored["second.tower.stem.0.weight"], weights["tower.stem.0.weight"].float()
+    )
+    other = build_module(settings, data)
+    load_network(other, stored)
+    assert torch.equal(other.network.state_dict()["second.tower.maps.weight"],
+                       stored["second.tower.maps.weight"])  # fmt: skip
+
+
+def test_the_data_decides_the_image_size(settings, dataset, val_dataset):
+    small = dataclasses.replace(settings, data=(dataset,), val_data=val_dataset, image_size=0)
+    assert with_image_size(small).image_size == 64
+    assert not has_two_stages(with_image_size(small))
+    medium = dataclasses.replace(settings, image_size=0)
+    assert with_image_size(medium).image_size == 128
+    assert with_image_size(settings) == settings
+    assert not has_two_stages(dataclasses.replace(settings, coarse=True))
+    assert not has_two_stages(dataclasses.replace(settings, image_size=200))
+    assert not has_two_stages(dataclasses.replace(settings, model="dactyl"))
+    manifests = [part.manifest for part in make_data(settings).train]
+    assert crop_size(dataclasses.replace(settings, coarse=True), manifests) == 0
+    unknown = [dataclasses.replace(manifests[0], statistics=None)]
+    with pytest.raises(InputError, match="--coarse"):
+        crop_size(settings, unknown)
