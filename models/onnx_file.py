@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
+import onnx_ir
 import torch
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
 from opendactyl.core.errors import file_errors
+
+LARGE = 4096
+"""Smallest size in bytes of weights that are stored in half of it."""
 
 
 def save_onnx(
@@ -13,7 +18,9 @@ def save_onnx(
 ) -> None:
     """Writes an exported program, simplified and without the exporter's stack traces.
 
-    Stack traces contain paths of the exporting machine, and take a tenth of the file.
+    Stack traces contain paths of the exporting machine, and take a tenth of the file. Weights that
+    are numbers of 16 bits (`round_weights`) are stored as such; onnxruntime converts them on
+    loading.
 
     Args:
         program: the program, exported with `optimize=False`: the exporter would also search for
@@ -24,6 +31,7 @@ def save_onnx(
     assert program is not None
     fold_constants(program.model)
     remove_unused_nodes(program.model)
+    _store_in_half(program.model.graph)
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()
     for value in program.model.graph.initializers.values():
@@ -32,3 +40,32 @@ def save_onnx(
     program.model.metadata_props.update(metadata or {})
     with file_errors(f"cannot write {path}", "name a folder that is writable"):
         program.save(str(path), external_data=False)
+
+
+@torch.no_grad()
+def round_weights(network: torch.nn.Module) -> None:
+    """Rounds the large weights of a network to 16 bits, in which `save_onnx` stores them."""
+    for weight in network.parameters():
+        if weight.nbytes >= LARGE:
+            weight.copy_(weight.half())
+
+
+def _store_in_half(graph: onnx_ir.Graph) -> None:
+    for value in list(graph.initializers.values()):
+        array = None if value.const_value is None else value.const_value.numpy()
+        if array is None or array.dtype != np.float32 or array.nbytes < LARGE:
+            continue
+        half = array.astype(np.float16)
+        if not np.array_equal(half, array):
+            continue
+        name = f"{value.name}.half"
+        stored = onnx_ir.Value(name=name, const_value=onnx_ir.tensor(half, name=name))
+        stored.dtype, stored.shape = onnx_ir.DataType.FLOAT16, value.shape
+        to = onnx_ir.AttrInt64("to", onnx_ir.DataType.FLOAT.value)
+        cast = onnx_ir.Node("", "Cast", [stored], [to], num_outputs=1)
+        cast.outputs[0].name = f"{value.name}.full"
+        cast.outputs[0].dtype, cast.outputs[0].shape = value.dtype, value.shape
+        onnx_ir.convenience.replace_all_uses_with(value, cast.outputs[0])
+        graph.insert_before(graph[0], cast)
+        del graph.initializers[value.name]
+        graph.register_initializer(stored)

@@ -15,7 +15,7 @@ from opendactyl.geometry.articulation import wrap_angle
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.geometry.torch_rotation import matrix_to_quat
-from opendactyl.models.onnx_file import save_onnx
+from opendactyl.models.onnx_file import round_weights, save_onnx
 from opendactyl.vision.estimator import (
     CAMERA_NAMES,
     CAMERAS,
@@ -73,7 +73,11 @@ class ExportedEstimator(nn.Module):
 
 
 def export_pose(module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
-    """Writes `pose.onnx`; returns its entry in the manifest of a bundle."""
+    """Writes `pose.onnx`; returns its entry in the manifest of a bundle.
+
+    The module's large weights are rounded to 16 bits, in which the file stores them.
+    """
+    round_weights(module)
     wrapper = ExportedEstimator(module, rig).eval()
     camera = rig.cameras[0]
     views: int | str = len(rig.cameras)

@@ -1,4 +1,4 @@
-"""A cup from its mesh to a bundle that runs elsewhere: it is hollow, and its convex pieces are stored."""
+"""A cup from its mesh to a bundle that runs elsewhere: hollow, with stored convex pieces."""
 
 import shutil
 import sys
