@@ -97,7 +97,7 @@ class RunProgressBar(TQDMProgressBar):
         done = 100 * min(pl_module.progress, 1.0)
         if self._first is None:  # Also of a resumed run, whose earlier part took no time here.
             self._first = now, trainer.global_step
-            bar.initial = done
+            bar.initial = bar.n = done
         if trainer.global_step % self.refresh_rate:
             return
         began, step = self._first

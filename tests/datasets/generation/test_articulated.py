@@ -46,8 +46,8 @@ def test_labels_have_the_angle_and_a_schema_of_their_own(chest, dataset):
     rigid = next(iterate_samples(dataset)).label
     assert load_manifest(dataset).schema == json.loads(rigid.to_json())["schema"] == 1
     assert "hinges" not in json.loads(rigid.to_json())
-    with pytest.raises(InputError, match="label schema 3, this version reads 1 and 2"):
-        Label.from_json(json.dumps(value | {"schema": 3}).encode(), "x")
+    with pytest.raises(InputError, match="label schema 4, this version reads 1, 2, 3"):
+        Label.from_json(json.dumps(value | {"schema": 4}).encode(), "x")
 
 
 def test_verification_compares_the_angle_with_the_corners(chest):

@@ -175,6 +175,7 @@ def test_the_progress_bar_is_that_of_the_run(tiny, tmp_path, capsys):
     bars = [line for line in shown if line.startswith("training: ")]
     percent = [int(line.split("%")[0].rsplit(" ", 1)[-1]) for line in bars]
     assert percent == sorted(percent) and percent[0] == 0 and percent[-1] == 100
+    assert not any(", -" in line for line in bars)  # a negative time left
     # After 20 of 24 steps; the progress is that of the step's beginning.
     assert any(
         value == 79 and "samples/s=" in line for value, line in zip(percent, bars, strict=True)
