@@ -1,6 +1,7 @@
 """Estimators with a second look at the object, from the data to the report."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -30,17 +31,20 @@ from opendactyl.vision.training.warm_start import load_network
 FRAME = 192
 
 
-@pytest.fixture(scope="module")
-def frames(tmp_path_factory):
+@pytest.fixture(scope="session")
+def frames(home, once):
     """Training and validation data with frames for two stages."""
-    folder = tmp_path_factory.mktemp("frames")
-    for name, seed in (("train", 30), ("val", 31)):
-        settings = {"num_samples": 4, "seed": seed, "image_size": FRAME, "shard_size": 4}
-        generate(DatasetConfig(out=folder / name, workers=1, masks=name == "train", **settings))
-    return folder
+
+    def make(folder):
+        for name, seed in (("train", 30), ("val", 31)):
+            settings = {"num_samples": 4, "seed": seed, "image_size": FRAME, "shard_size": 4}
+            generate(DatasetConfig(out=folder / name, workers=1, masks=name == "train", **settings))
+        return folder
+
+    return once(home / "frames", make)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def settings(frames):
     return VisionConfig(
         data=(frames / "train",), val_data=frames / "val", out=frames / "run", image_size=FRAME,
@@ -48,9 +52,9 @@ def settings(frames):
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def run(settings):
-    return train(settings)
+@pytest.fixture(scope="session")
+def run(settings, once):
+    return once(settings.out, lambda _: train(settings))
 
 
 def test_windows_are_cut_from_the_frames_around_the_object(frames, settings):
@@ -80,9 +84,12 @@ def test_a_run_learns_both_stages(run, settings):
         if name.endswith("conv.weight") or name in ("log_trust", "spread"):
             assert not torch.equal(value, untrained[name]), name
     assert module.first_log_std_shift.abs().sum() > 0
-    # A finished run resumes.
-    longer = dataclasses.replace(settings, max_epochs=3, resume=True)
-    assert train(longer) == run
+
+
+def test_a_finished_run_resumes(run, settings, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    longer = dataclasses.replace(settings, out=tmp_path / "run", max_epochs=3, resume=True)
+    assert load_module(train(longer)).two_stages
 
 
 @pytest.fixture
