@@ -123,7 +123,7 @@ def views_and_windows(
         free = windows.frame - windows.side
         middle = labels["landmarks"].mean(axis=1) * windows.frame  # (V, 2)
         corners = np.clip(np.rint(middle - windows.side / 2), 0, free).astype(int)
-        labels["corners"] = corners / windows.frame
+        labels["corners"] = (corners / windows.frame).astype(np.float32)
     for name, views in found.items():
         if views is None:
             continue
