@@ -24,7 +24,7 @@ def geom_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
 
 
 def _own_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
-    kind, size = model.geom_type[geom], model.geom_size[geom]
+    kind, size = _Geom(model.geom_type[geom]), model.geom_size[geom]
     if kind == _Geom.mjGEOM_BOX:
         return trimesh.creation.box(extents=2 * size)
     if kind == _Geom.mjGEOM_CYLINDER:

@@ -79,7 +79,7 @@ def work(request, tmp_path_factory):
             hand = str(mine / "claw.toml")
         else:
             patch.setenv("OPENDACTYL_ASSETS", str(unpacked(mine, *WHEELS[hand])))
-        hand_spec(hand).__dict__.pop("asset", None)  # found by an earlier test
+        forget_files(hand)  # which an earlier test found
         for name, seed in (("train", 0), ("val", 1), ("test", 2)):
             render(folder / name, hand, seed)
         train_vision(
@@ -94,12 +94,18 @@ def work(request, tmp_path_factory):
                 minibatches=2, epochs=1, max_actions=64, eval_episodes=1,
             )
         )  # fmt: skip
-        hand_spec(hand).__dict__.pop("asset", None)
+        forget_files(hand)
     shutil.rmtree(mine)
     export_bundle(
         ExportConfig(vision=folder / "vision", policy=folder / "policy", out=folder / "bundle")
     )
     return folder
+
+
+def forget_files(hand):
+    """Hands are loaded once; those found in this fixture's folder are removed with it."""
+    for name in ("asset", "checksums"):
+        hand_spec(hand).__dict__.pop(name, None)
 
 
 def unpacked(folder, wheel, models):
