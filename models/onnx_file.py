@@ -51,21 +51,21 @@ def round_weights(network: torch.nn.Module) -> None:
 
 
 def _store_in_half(graph: onnx_ir.Graph) -> None:
-    for value in list(graph.initializers.values()):
+    for name, value in list(graph.initializers.items()):
         array = None if value.const_value is None else value.const_value.numpy()
         if array is None or array.dtype != np.float32 or array.nbytes < LARGE:
             continue
         half = array.astype(np.float16)
         if not np.array_equal(half, array):
             continue
-        name = f"{value.name}.half"
-        stored = onnx_ir.Value(name=name, const_value=onnx_ir.tensor(half, name=name))
+        tensor = onnx_ir.tensor(half, name=f"{name}.half")
+        stored = onnx_ir.Value(name=tensor.name, const_value=tensor)
         stored.dtype, stored.shape = onnx_ir.DataType.FLOAT16, value.shape
         to = onnx_ir.AttrInt64("to", onnx_ir.DataType.FLOAT.value)
         cast = onnx_ir.Node("", "Cast", [stored], [to], num_outputs=1)
-        cast.outputs[0].name = f"{value.name}.full"
-        cast.outputs[0].dtype, cast.outputs[0].shape = value.dtype, value.shape
+        cast.outputs[0].name = f"{name}.full"
+        cast.outputs[0].dtype, cast.outputs[0].shape = onnx_ir.DataType.FLOAT, value.shape
         onnx_ir.convenience.replace_all_uses_with(value, cast.outputs[0])
         graph.insert_before(graph[0], cast)
-        del graph.initializers[value.name]
+        del graph.initializers[name]
         graph.register_initializer(stored)
