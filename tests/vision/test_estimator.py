@@ -21,16 +21,19 @@ from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rotation import (
     geodesic_angle,
 )
+from opendactyl.models.onnx_file import round_weights
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluation.evaluate import open_model
 from opendactyl.vision.export import export_pose
 from opendactyl.vision.measures.predictions import predict
+from opendactyl.vision.training.checkpoints import load_module
 from opendactyl.vision.training.train import build_module, make_data
 
 
 def test_onnxruntime_agrees_with_torch(vision_run, bundle, val_dataset):
     data = open_dataset(val_dataset, 64)
-    torch_run, exported = open_model(vision_run), open_model(bundle)
+    torch_run, exported = load_module(vision_run), open_model(bundle)
+    round_weights(torch_run)  # as export does
     a, b = (predict(model, data, len(data)) for model in (torch_run, exported))
     np.testing.assert_allclose(a.position, b.position, atol=1e-5)
     assert geodesic_angle(a.quaternion, b.quaternion).max() < 1e-3
