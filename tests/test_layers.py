@@ -43,7 +43,7 @@ LEVELS = {
                ("pose", "policy", "imitation")],
     "models/pose": [
         ("linalg", "blocks", "priors", "hinges"), ("observations",), ("outputs",),
-        ("heads", "refinement", "close_up"), ("networks",), ("registry",)],
+        ("heads", "refinement", "detector"), ("close_up",), ("networks",), ("registry",)],
     "models/pose/networks": [("landmark", "keypoint", "dactyl", "resnet"), ("two_stage",)],
     "datasets": [("format",), ("loading", "generation"), ("export",)],
     "vision": [

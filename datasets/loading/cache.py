@@ -125,10 +125,8 @@ def open_dataset(
     if not exists(decoded / "labels.npz"):
         build_once(folder, manifest, image_size, windows, decoded)
     first = slice(views or None)
-    masked = bool(manifest.config.get("masks"))
-    names = [name for name, there in zip(IMAGES, (True, masked) * 2, strict=True) if there]
-    arrays = {name: np.load(decoded / f"{name}.npy", mmap_mode="r")[:, first]
-              for name in names if windows or name in IMAGES[:2]}  # fmt: skip
+    arrays = {name: np.load(path, mmap_mode="r")[:, first]
+              for name in IMAGES if exists(path := decoded / f"{name}.npy")}  # fmt: skip
     with np.load(decoded / "labels.npz") as labels:
         return CachedDataset(
             folder=folder,

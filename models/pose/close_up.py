@@ -6,17 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from opendactyl.models.pose.blocks import (
-    CONTEXT,
-    Hourglass,
-    SpatialSoftmax,
-    channels_first,
-    normalize,
-)
-from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, CropOutput, Crops
+from opendactyl.models.pose.blocks import channels_first, normalize
+from opendactyl.models.pose.detector import Detector
+from opendactyl.models.pose.outputs import CropOutput, Crops
 
 MARGIN = 1.15
 """Side of a crop in diameters of the sphere around the object's keypoints."""
@@ -38,7 +33,7 @@ def crop_diameter(points: NDArray[np.floating[Any]]) -> float:
     return 2 * float(np.linalg.norm(points - points.mean(axis=0), axis=-1).max())
 
 
-class CloseUp(nn.Module):
+class CloseUp(Detector):
     """Detects the object's keypoints in crops, by an hourglass shared by the cameras."""
 
     centroid: Tensor
@@ -50,18 +45,11 @@ class CloseUp(nn.Module):
             points: keypoints of the object (K, 3), in metres, object frame.
             crop_size: width and height of the crops in pixels.
         """
-        super().__init__()
+        super().__init__(len(points), len(points))
         keypoints = torch.tensor(points, dtype=torch.float32)
         self.register_buffer("centroid", keypoints.mean(dim=0), persistent=False)
         self.diameter = crop_diameter(np.array(points))
         self.crop_size = crop_size
-        self.tower = Hourglass(len(points))
-        self.softmax = SpatialSoftmax(len(points))
-        self.certainty = nn.Sequential(
-            nn.Linear(CONTEXT + len(points), 128), nn.ReLU(), nn.Linear(128, len(points))
-        )
-        with torch.no_grad():
-            self.certainty[2].bias.fill_(-3.0)  # pyright: ignore
 
     def side(self, position: Tensor, cameras: Tensor) -> Tensor:
         """Sides (B, V) of crops around an object at a position (B, 3); see `projection_matrices`.
@@ -79,15 +67,11 @@ class CloseUp(nn.Module):
         """Detects the keypoints in crops of windows."""
         with torch.autocast(windows.images.device.type, enabled=False):
             images = normalize(self._cut(windows, crops))
-        maps, context = self.tower(images)
-        with torch.autocast(images.device.type, enabled=False):
-            keypoints, peaks = self.softmax(maps.float())
-            features = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
-            log_std = self.certainty(features).clamp(MIN_LOG_STD, MAX_LOG_STD)
-            # Not len(): it would fix the exported batch.
-            batch = crops.side.shape[0]
-            keypoints, log_std = (x.unflatten(0, (batch, -1)) for x in (keypoints, log_std))
-            return CropOutput(crops, keypoints, log_std)
+        keypoints, log_std, _ = self.detect(images)
+        # Not len(): it would fix the exported batch.
+        batch = crops.side.shape[0]
+        keypoints, log_std = (x.unflatten(0, (batch, -1)) for x in (keypoints, log_std))
+        return CropOutput(crops, keypoints, log_std)
 
     def _cut(self, windows: Windows, crops: Crops) -> Tensor:
         """Crops (B*V, 3, C, C), bilinear; what lies outside the windows is black."""

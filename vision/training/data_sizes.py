@@ -74,19 +74,18 @@ def crop_size(config: VisionConfig, manifests: Sequence[Manifest]) -> int:
 
 def _crop_sides(manifests: Sequence[Manifest]) -> list[tuple[float, float]]:
     """The smallest and the largest side of a crop, for each camera, as fractions of the view."""
-    found = [manifest.statistics for manifest in manifests if manifest.statistics]
-    if len(found) < len(manifests):
+    found = _pooled(manifests)
+    if found is None:
         raise InputError(
             "a dataset of an earlier version does not state how far away the object is; make it "
             "again, or train one stage with --coarse"
         )
-    depths = LabelStatistics.pooled(found).depth
     diameter = MARGIN * crop_diameter(np.array(manifests[0].keypoints))
     rig = manifests[0].load_rig()
     focal = {camera.name: camera.K[0, 0] / camera.width for camera in rig.cameras}
     return [
         (diameter * focal[name] / far, diameter * focal[name] / max(near, 1e-3))
-        for name, (near, far) in depths.items()
+        for name, (near, far) in found.depth.items()
     ]
 
 
@@ -96,13 +95,18 @@ def priors_of(manifests: Sequence[Manifest]) -> PosePriors:
     If one of them was made by a version that stored no statistics, they are the constants of that
     version.
     """
-    statistics = [manifest.statistics for manifest in manifests if manifest.statistics]
-    if len(statistics) < len(manifests):
+    found = _pooled(manifests)
+    if found is None:
         return FORMER
-    found = LabelStatistics.pooled(statistics)
     return PosePriors.of(
         found.position_mean,
         found.position_std,
         list(found.depth.values()),
         manifests[0].keypoints,
     )
+
+
+def _pooled(manifests: Sequence[Manifest]) -> LabelStatistics | None:
+    """The statistics of datasets together; None if an earlier version made one of them."""
+    found = [manifest.statistics for manifest in manifests if manifest.statistics]
+    return LabelStatistics.pooled(found) if len(found) == len(manifests) else None

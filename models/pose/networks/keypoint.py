@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
+from opendactyl.models.pose.blocks import standardize
+from opendactyl.models.pose.detector import Detector
 from opendactyl.models.pose.hinges import Hinges
 from opendactyl.models.pose.observations import align, projection_matrices, stabilize, triangulate
-from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
+from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.priors import FORMER, PosePriors, PositionPrior
 from opendactyl.models.pose.refinement import refine
 
@@ -24,7 +25,7 @@ PRIOR_ROTATION = 1.0
 radians. Wide, as is that of the position: `PosePriors.reach`."""
 
 
-class KeypointNetwork(nn.Module):
+class KeypointNetwork(Detector):
     """Hourglass shared by the cameras, then geometry."""
 
     any_cameras = True
@@ -43,29 +44,19 @@ class KeypointNetwork(nn.Module):
         hinges: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Builds the layers; see `build_pose_network`. `views` and `head` are unused."""
-        super().__init__()
+        landmarks = len(points) + len(anchors)
+        super().__init__(landmarks, landmarks)
         self.register_buffer("points", torch.tensor(points, dtype=torch.float32))
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32).reshape(-1, 3))
-        landmarks = len(points) + len(anchors)
-        self.tower = Hourglass(landmarks)
-        self.softmax = SpatialSoftmax(landmarks)
-        self.certainty = nn.Sequential(
-            nn.Linear(CONTEXT + landmarks, 128), nn.ReLU(), nn.Linear(128, landmarks)
-        )
         self.hinges = Hinges(points, hinges)
         self.log_scale = nn.Parameter(torch.zeros(2 + self.hinges.count))
         self.prior = PositionPrior(priors)
-        with torch.no_grad():
-            self.certainty[2].bias.fill_(-3.0)  # pyright: ignore
 
     def forward(self, images: Tensor, intrinsics: Tensor, cam_from_hand: Tensor) -> PoseOutput:
         """Poses from images uint8 (B, V, H, W, 3), nominal K (V, 3, 3), extrinsics (V, 4, 4)."""
         batch, size = images.shape[0], images.shape[2]
-        maps, context = self.tower(standardize(images))
+        keypoints, log_std, _ = self.detect(standardize(images))
         with torch.autocast(images.device.type, enabled=False):
-            keypoints, peaks = self.softmax(maps.float())
-            features = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
-            log_std = self.certainty(features).clamp(MIN_LOG_STD, MAX_LOG_STD)
             keypoints, log_std = (x.unflatten(0, (batch, -1)) for x in (keypoints, log_std))
             cameras = projection_matrices(intrinsics, cam_from_hand, size)
             return self._solve(keypoints, log_std, cameras)

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from opendactyl.models.pose.blocks import CONTEXT, Hourglass, SpatialSoftmax, standardize
+from opendactyl.models.pose.blocks import CONTEXT, standardize
+from opendactyl.models.pose.detector import Detector
 from opendactyl.models.pose.heads import PoseHead
 from opendactyl.models.pose.hinges import Hinges
 from opendactyl.models.pose.observations import projection_matrices, stabilize
-from opendactyl.models.pose.outputs import MAX_LOG_STD, MIN_LOG_STD, PoseOutput
+from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.priors import FORMER, PosePriors
 from opendactyl.models.pose.refinement import refine
 
@@ -24,7 +25,7 @@ FREE = 24
 """Landmarks without supervision."""
 
 
-class LandmarkNetwork(nn.Module):
+class LandmarkNetwork(Detector):
     """Hourglass shared by the cameras, spatial softmax, dense initial pose, refinement."""
 
     points: Tensor
@@ -41,22 +42,17 @@ class LandmarkNetwork(nn.Module):
         hinges: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Builds a network for `views` cameras in a fixed order; see `build_pose_network`."""
-        super().__init__()
+        supervised = len(points) + len(anchors)
+        landmarks = supervised + FREE
+        super().__init__(landmarks, supervised)
         self.register_buffer("points", torch.tensor(points, dtype=torch.float32))
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32).reshape(-1, 3))
-        self.supervised = len(points) + len(anchors)
-        landmarks = self.supervised + FREE
-        self.tower = Hourglass(landmarks)
-        self.softmax = SpatialSoftmax(landmarks)
-        self.certainty = nn.Sequential(
-            nn.Linear(CONTEXT + landmarks, 128), nn.ReLU(), nn.Linear(128, self.supervised)
-        )
+        self.supervised = supervised
         self.fuse = nn.Sequential(nn.Linear(views * (3 * landmarks + CONTEXT), 320), nn.ReLU())
         self.hinges = Hinges(points, hinges)
         self.head = PoseHead(320, head, priors, hinges=self.hinges.count)
         self.spread = nn.Linear(320, 2 + self.hinges.count)
         with torch.no_grad():
-            self.certainty[2].bias.fill_(-3.0)  # pyright: ignore
             self.spread.weight.zero_()
             self.spread.bias.zero_()
 
@@ -64,11 +60,8 @@ class LandmarkNetwork(nn.Module):
         """Poses from images uint8 (B, V, H, W, 3), nominal K (V, 3, 3), extrinsics (V, 4, 4)."""
         # Not len(): the exported network takes any batch size.
         batch, size = images.shape[0], images.shape[2]
-        maps, context = self.tower(standardize(images))
+        keypoints, log_std, confidence = self.detect(standardize(images))
         with torch.autocast(images.device.type, enabled=False):
-            keypoints, peaks = self.softmax(maps.float())
-            confidence = torch.cat([torch.log(peaks + 1e-6), context.float()], dim=1)
-            log_std = self.certainty(confidence).clamp(MIN_LOG_STD, MAX_LOG_STD)
             features = torch.cat([keypoints.flatten(1) * 2 - 1, confidence], dim=1)
             tokens = features.unflatten(0, (batch, -1))
             fused = self.fuse(tokens.flatten(1))
