@@ -50,7 +50,7 @@ def draw_hand(name: str) -> Image.Image:
         data = mujoco.MjData(scene.model)
         scene.set_state(data, state)
         tips = scene.fingertips(data.site_xpos)
-        fixed = landmarks(scene.hand, load_rig("dactyl"))
+        fixed = landmarks(scene.hand, load_rig("dactyl-200"))
         images = renderer.render(state, appearance)
         for number, (title, image) in enumerate(zip(VIEWS, images, strict=True)):
             sheet.paste(_panel(image, rig.cameras[number], title, tips, fixed), (number * PANEL, 0))

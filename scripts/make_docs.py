@@ -53,7 +53,7 @@ def contact_sheet(kind: str, preset: str, object_name: str = "block") -> bytes:
     from opendactyl.sim.objects.shipped import object_spec
     from opendactyl.sim.scene import load_scene
 
-    rig, scene, obj = load_rig("dactyl"), load_scene(object_name), object_spec(object_name)
+    rig, scene, obj = load_rig("dactyl-200"), load_scene(object_name), object_spec(object_name)
     rows = []
     with make_renderer(kind, rig=rig, object_name=object_name, image_size=IMAGE_SIZE) as renderer:
         for number in range(SAMPLES):

@@ -114,7 +114,7 @@ def requirements(name):
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory, scene):
     """A folder of pictures of each camera, at the size of real frames, and the object's poses."""
-    folder, rig = tmp_path_factory.mktemp("recorded"), load_rig("dactyl")
+    folder, rig = tmp_path_factory.mktemp("recorded"), load_rig("dactyl-200")
     rng = np.random.default_rng(3)
     states = [settled_state(scene, rng) for _ in range(3)]
     appearance = sample_appearance(

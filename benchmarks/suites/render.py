@@ -42,7 +42,7 @@ Sample = tuple[State, Appearance]
 
 def run(budget: Budget) -> list[Row]:
     """Measures; images a second unless a row says otherwise."""
-    rig = load_rig("dactyl").resized(IMAGE_SIZE)
+    rig = load_rig("dactyl-200").resized(IMAGE_SIZE)
     samples = draw_samples(rig, SAMPLES)
     rows = [
         _against_peer(Setting(rig=rig, workers=workers), samples, budget.seconds, f"render/{name}")
@@ -182,7 +182,7 @@ def _quality(rig: Rig, samples: list[Sample]) -> dict[str, Any]:
 
 def _curves(samples: list[Sample], seconds: float) -> list[Row]:
     """Speed over workers, pixels and cameras; each point against the same peer."""
-    rig = load_rig("dactyl")
+    rig = load_rig("dactyl-200")
     settings = {
         f"workers_{count}": Setting(rig=rig.resized(IMAGE_SIZE), workers=count)
         for count in _doublings(cores())

@@ -42,7 +42,7 @@ def main() -> None:
     from opendactyl.sim.objects.shipped import object_spec
 
     torch.set_num_threads(cores())
-    rig = load_rig("dactyl").resized(SIZE)
+    rig = load_rig("dactyl-200").resized(SIZE)
     points = object_spec("block").keypoints.tolist()
     network = build_pose_network(
         POSE_NETWORKS[0], views=3, head="9d", points=points, anchors=STATIC_LANDMARKS.tolist()

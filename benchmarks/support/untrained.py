@@ -27,7 +27,7 @@ def untrained_bundle(folder: Path) -> Path:
     """Writes a bundle with the default networks of `train-vision` and `train-policy`."""
     folder.mkdir(parents=True)
     vision = VisionConfig()
-    rig = load_rig("dactyl").views(FRAME_SIZE)
+    rig = load_rig("dactyl-200").views(FRAME_SIZE)
     obj = object_spec("block")
     module = PoseModule(
         model=vision.model,

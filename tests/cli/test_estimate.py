@@ -22,7 +22,7 @@ from opendactyl.geometry.rig_import.rig_toml import write_rig
 from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.geometry.undistortion import undistort_image
 
-RIG = load_rig("dactyl")
+RIG = load_rig("dactyl-200")
 SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient"
 SIZE = 200
 BLOCKED = ("torch", "lightning", "mujoco", "scipy", "gymnasium", "tqdm", "matplotlib", "cv2", "av",

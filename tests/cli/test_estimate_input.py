@@ -12,7 +12,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rig_import.rig_toml import write_rig
 
-RIG = load_rig("dactyl")
+RIG = load_rig("dactyl-200")
 SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient"
 
 

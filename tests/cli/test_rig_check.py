@@ -10,7 +10,7 @@ from PIL import Image
 from opendactyl.cli.main import main
 from opendactyl.geometry.rig import load_rig
 
-RIG = load_rig("dactyl")
+RIG = load_rig("dactyl-200")
 SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient"
 SIZE = 200
 

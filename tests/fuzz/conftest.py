@@ -153,7 +153,7 @@ def play(folder, files):
     for camera, name, data in files:
         (folder / camera).mkdir(exist_ok=True)
         (folder / camera / name).write_bytes(data)
-    cameras = RecordedCameras(folder, load_rig("dactyl").resized(8))
+    cameras = RecordedCameras(folder, load_rig("dactyl-200").resized(8))
     with suppress(EndOfRecording):
         for _ in range(10):
             cameras.read()

@@ -41,7 +41,7 @@ def _world_from_hand():
 
 @pytest.mark.parametrize("number", range(3))
 def test_dactyl_cameras_have_the_poses_of_orrb(number):
-    rig = load_rig("dactyl")
+    rig = load_rig("dactyl-200")
     name, position, quat, fovy, distance, elevation = ORRB[number]
     camera = rig.cameras[number]
     assert camera.name == name
@@ -60,7 +60,7 @@ def test_dactyl_cameras_have_the_poses_of_orrb(number):
 
 
 def test_dactyl_cameras_have_the_palm_near_the_image_centre():
-    for camera in load_rig("dactyl").cameras:
+    for camera in load_rig("dactyl-200").cameras:
         pixels, depth = camera.project([0.0, 0.0, 0.03])
         assert depth > 0.6
         assert np.all(np.abs(pixels - 100) < 45), camera.name

@@ -39,7 +39,7 @@ def test_shipped_rig_is_found_from_any_working_directory(tmp_path):
         env={**os.environ, "PYTHONPATH": ""},
     )  # fmt: skip
     assert out.stdout.split() == ["left", "right", "top"], out.stderr
-    assert rig_names() == ["dactyl"]
+    assert rig_names() == ["dactyl", "dactyl-200"]
 
 
 def test_shipped_rigs_are_package_data():
@@ -55,7 +55,7 @@ def test_shipped_rigs_are_package_data():
 
 
 def test_dict_round_trip_through_json():
-    rig = load_rig("dactyl").resized(96)
+    rig = load_rig("dactyl-200").resized(96)
     back = Rig.from_dict(json.loads(json.dumps(rig.to_dict())))
     assert back.name == rig.name
     assert back.names == rig.names
@@ -66,7 +66,7 @@ def test_dict_round_trip_through_json():
 
 
 def test_resizing_scales_pixels():
-    rig = load_rig("dactyl")
+    rig = load_rig("dactyl-200")
     point = [0.01, 0.02, 0.03]
     for full, half in zip(rig.cameras, rig.resized(100).cameras, strict=True):
         np.testing.assert_allclose(half.project(point)[0], full.project(point)[0] / 2)
@@ -168,13 +168,13 @@ def test_invalid_rig_files_are_explained_in_one_line(tmp_path, case):
 
 
 def test_duplicate_camera_names_are_rejected():
-    rig = load_rig("dactyl")
+    rig = load_rig("dactyl-200")
     with pytest.raises(InputError, match="two cameras of one name: left, left"):
         Rig("x", (rig.cameras[0], rig.cameras[0]))
 
 
 def test_extrinsics_must_be_rigid():
-    value = load_rig("dactyl").to_dict()
+    value = load_rig("dactyl-200").to_dict()
     for matrix in (
         2.0 * np.eye(4),
         np.diag([1.0, 1.0, -1.0, 1.0]),
@@ -212,7 +212,7 @@ def test_text_that_is_not_utf8_is_named(tmp_path):
 
 
 def test_from_dict_keeps_the_reason_of_an_invalid_camera():
-    value = load_rig("dactyl").to_dict()
+    value = load_rig("dactyl-200").to_dict()
     value["cameras"][0]["width"] = 0
     with pytest.raises(InputError, match=r"^camera 'left' has an image of 0×200 pixels"):
         Rig.from_dict(value)

@@ -41,7 +41,7 @@ def test_distortion_and_region_survive_files_and_dictionaries(tmp_path):
 def test_the_content_of_a_pinhole_rig_has_no_new_keys(tmp_path):
     """Hashes of datasets and bundles depend on it."""
     plain = load_rig(_write(tmp_path, 'distortion = { model = "none" }'))
-    for rig in (load_rig("dactyl"), plain):
+    for rig in (load_rig("dactyl-200"), plain):
         expected = {
             "name": rig.name,
             "cameras": [

@@ -106,10 +106,10 @@ def test_resolution_at_the_centre_of_the_volume():
 
 
 def test_a_rig_that_does_not_see_the_volume_is_refused_in_one_line():
-    rig = load_rig("dactyl")
+    rig = load_rig("dactyl-200")
     check_volume(rig, box_corners([-0.03, -0.03, 0.0], [0.05, 0.03, 0.08]))
     with pytest.raises(
-        InputError, match=r"no camera of rig 'dactyl' \(left, right, top\)"
+        InputError, match=r"no camera of rig 'dactyl-200' \(left, right, top\)"
     ) as caught:
         check_volume(rig, box_corners([5, 5, 5], [6, 6, 6]))
     assert "\n" not in str(caught.value) and "hand_from_world" in str(caught.value)
@@ -152,7 +152,7 @@ def test_a_region_knows_the_frame_that_it_is_a_part_of():
 
 
 def test_the_picture_shows_every_camera_with_its_region():
-    rig = Rig("r", (_camera(roi=(180, 130, 40, 40)), *load_rig("dactyl").cameras))
+    rig = Rig("r", (_camera(roi=(180, 130, 40, 40)), *load_rig("dactyl-200").cameras))
     image = draw_rig(rig, _box(0, 0))
     columns = image.size[0] / 3
     assert image.size[0] > 3 * PANEL and image.size[1] > 2 * 300

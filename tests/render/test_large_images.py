@@ -11,7 +11,7 @@ from opendactyl.render.factory import make_renderer
 from opendactyl.sim.initial_states import settled_state
 from opendactyl.sim.objects.shipped import object_spec
 
-RIG = load_rig("dactyl")
+RIG = load_rig("dactyl-200")
 
 
 @pytest.fixture(scope="module")

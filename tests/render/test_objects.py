@@ -36,7 +36,7 @@ def seen(object_folder, scene):
         state = State(
             np.clip(0.0, *scene.joint_range.T), np.array([0.0, 0.0, 0.1]), matrix_to_quat(rotation)
         )
-        rig = Rig("top", (load_rig("dactyl").cameras[2],))
+        rig = Rig("top", (load_rig("dactyl-200").cameras[2],))
         with make_renderer(kind, rig=rig, object_name=obj.reference, image_size=96) as renderer:
             image = renderer.render(state, appearance)[0]
             mask = renderer.segment()[0] == OBJECT

@@ -34,7 +34,7 @@ def sample(preset="dactyl", seed=0):
 
 @pytest.fixture(scope="module")
 def renderer():
-    with make_renderer(rig=load_rig("dactyl"), image_size=96) as renderer:
+    with make_renderer(rig=load_rig("dactyl-200"), image_size=96) as renderer:
         yield renderer
 
 
@@ -64,7 +64,7 @@ def test_images_are_exposed_and_differ_between_views(renderer, states):
 @pytest.mark.parametrize("kind", ["classic", "filament"])
 def test_projected_corners_bound_the_mask_within_half_a_pixel(kind, states):
     fine = 3  # masks of 200-pixel views, at a resolution of a third of a pixel
-    with make_renderer(kind, rig=load_rig("dactyl"), image_size=200 * fine) as renderer:
+    with make_renderer(kind, rig=load_rig("dactyl-200"), image_size=200 * fine) as renderer:
         for seed, state in enumerate(states[: 1 if kind == "filament" else 2]):
             appearance = sample(seed=seed)
             renderer.render(state, appearance)
@@ -82,7 +82,7 @@ def test_projected_corners_bound_the_mask_within_half_a_pixel(kind, states):
 
 @pytest.mark.parametrize("kind", ["classic", "filament"])
 def test_principal_point_offset_shifts_the_image(kind, states):
-    rig = load_rig("dactyl").resized(128)
+    rig = load_rig("dactyl-200").resized(128)
     offset = Rig(rig.name, tuple(shifted(camera) for camera in rig.cameras))
     masks = []
     for cameras in (rig, offset):
@@ -162,7 +162,7 @@ from opendactyl.sim.initial_states import settled_state
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import load_scene
 
-rng, rig = np.random.default_rng(0), load_rig("dactyl")
+rng, rig = np.random.default_rng(0), load_rig("dactyl-200")
 state = settled_state(load_scene(), rng)
 appearance = sample_appearance(rng, PRESETS["dactyl"], views=3, obj=object_spec("block"))
 
@@ -190,7 +190,7 @@ def test_renderers_do_not_leak_memory_or_files(times):
 
 
 def test_closed_renderer_raises(states):
-    renderer = make_renderer(rig=load_rig("dactyl"), image_size=32)
+    renderer = make_renderer(rig=load_rig("dactyl-200"), image_size=32)
     renderer.close()
     renderer.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -199,7 +199,7 @@ def test_closed_renderer_raises(states):
 
 def test_unknown_renderer_lists_the_known_ones():
     with pytest.raises(InputError, match="classic"):
-        make_renderer("raytraced", rig=load_rig("dactyl"))
+        make_renderer("raytraced", rig=load_rig("dactyl-200"))
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ LOG_DETERMINANT_OF_NOISE = -15.890
 def test_another_order_of_cameras_is_refused():
     path, names = SHIPPED / "pose.onnx", ("left", "right", "top")
     assert PoseEstimator(path, cameras=names).camera_names == names
-    rig = load_rig("dactyl").resized(128)
+    rig = load_rig("dactyl-200").resized(128)
     assert PoseEstimator(path, cameras=list(names), rig=rig).camera_names == names
     with pytest.raises(InputError, match="left, right, top, in this order; given another order"):
         PoseEstimator(path, cameras=("right", "left", "top"))
@@ -175,7 +175,7 @@ def test_a_file_without_camera_names_needs_a_rig(tmp_path):
     assert PoseEstimator(tmp_path / "old.onnx").camera_names is None
     with pytest.raises(InputError, match="does not state the order of its cameras"):
         PoseEstimator(tmp_path / "old.onnx", cameras=("left", "right", "top"))
-    rig = load_rig("dactyl").resized(128)
+    rig = load_rig("dactyl-200").resized(128)
     with pytest.raises(InputError, match="in this order"):
         PoseEstimator(tmp_path / "old.onnx", cameras=("top", "right", "left"), rig=rig)
 

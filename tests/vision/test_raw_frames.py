@@ -16,7 +16,7 @@ from opendactyl.geometry.undistortion import undistort_image
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.raw_frames import RawFrames, check_raw_rig
 
-RIG = load_rig("dactyl")
+RIG = load_rig("dactyl-200")
 SIZE = 384
 SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient" / "pose.onnx"
 LENSES = {

@@ -129,7 +129,7 @@ def test_both_renderers_render_the_same_image():
     from opendactyl.benchmarks.support.similarity import psnr
     from opendactyl.render.factory import make_renderer
 
-    rig = load_rig("dactyl").resized(96)
+    rig = load_rig("dactyl-200").resized(96)
     samples = draw_samples(rig, 2)
     with PlainRenderer(rig) as plain:
         peer = [plain.render(*sample) for sample in samples]

@@ -25,7 +25,7 @@ POSE = np.array([0.01, 0.0, 0.03]), np.array([0.8, 0.6, 0.0, 0.0])
 @pytest.fixture
 def cube_bundle(tmp_path):
     def make(hinges):
-        rig = load_rig("dactyl").resized(200)
+        rig = load_rig("dactyl-200").resized(200)
         manifest = {"pose": {"keypoints": CUBE.keypoints.tolist(), "hinges": hinges}}
         return PoseBundle(tmp_path, manifest, None, rig, None)
 

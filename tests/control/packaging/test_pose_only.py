@@ -79,7 +79,7 @@ def test_keypoints_are_exported_with_their_deviations(bundle):
 def lens_bundle(copy):
     """The toy bundle with raw frames of 100×80 pixels through a lens."""
     lens = Distortion("brown-conrady", (-2.0, 0.0, 0.0, 0.0))
-    cameras = [replace(c.scaled(100, 80), distortion=lens) for c in load_rig("dactyl").cameras]
+    cameras = [replace(c.scaled(100, 80), distortion=lens) for c in load_rig("dactyl-200").cameras]
     manifest = read_json(copy / "manifest.json")
     write_json(copy / "manifest.json", manifest | {"raw_rig": Rig("raw", tuple(cameras)).to_dict()})
     return copy
@@ -131,7 +131,7 @@ def test_the_loop_takes_raw_frames(lens_bundle, bundle):
 
 @pytest.mark.slow
 def test_export_stores_the_rig_of_raw_frames(vision_run, tmp_path):
-    write_rig(load_rig("dactyl").resized(640), tmp_path / "raw.toml", "")
+    write_rig(load_rig("dactyl-200").resized(640), tmp_path / "raw.toml", "")
     config = ExportConfig(vision=vision_run, policy=NO_POLICY, out=tmp_path / "a",
                           rig=str(tmp_path / "raw.toml"))  # fmt: skip
     manifest = load_pose_bundle(export_bundle(config)).manifest
@@ -141,7 +141,7 @@ def test_export_stores_the_rig_of_raw_frames(vision_run, tmp_path):
 
 
 def test_export_refuses_the_rig_of_other_cameras(vision_run, tmp_path):
-    rig = Rig("two", load_rig("dactyl").cameras[:2])
+    rig = Rig("two", load_rig("dactyl-200").cameras[:2])
     write_rig(rig, tmp_path / "two.toml", "")
     config = ExportConfig(vision=vision_run, policy=NO_POLICY, out=tmp_path / "a",
                           rig=str(tmp_path / "two.toml"))  # fmt: skip

@@ -24,7 +24,7 @@ def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     for name, seed in (("train", 30), ("val", 31)):
         settings = {"num_samples": 4, "seed": seed, "image_size": FRAME, "shard_size": 4}
-        generate(DatasetConfig(out=folder / name, workers=1, **settings))
+        generate(DatasetConfig(out=folder / name, workers=1, rig="dactyl-200", **settings))
     return train(
         VisionConfig(
             data=(folder / "train",), val_data=folder / "val", out=folder / "run",

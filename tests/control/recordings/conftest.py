@@ -23,7 +23,7 @@ def frames() -> Callable[..., np.ndarray]:
 @pytest.fixture
 def folders(tmp_path: Path, frames: Callable[..., np.ndarray]) -> Path:
     """A folder with a folder of pictures for each camera of the rig `dactyl`."""
-    for number, camera in enumerate(load_rig("dactyl").names):
+    for number, camera in enumerate(load_rig("dactyl-200").names):
         (tmp_path / camera).mkdir()
         for k, frame in enumerate(frames(number)):
             Image.fromarray(frame).save(tmp_path / camera / f"{k:06d}.png")

@@ -12,7 +12,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig, load_rig
 
 FRAMES = 4
-RIG = load_rig("dactyl").resized(48)
+RIG = load_rig("dactyl-200").resized(48)
 WIDER = np.array([[0, 0, 8], [0, 0, 0], [0, 0, 0]])
 """Moves the principal point to the middle of an image that is 16 pixels wider."""
 

@@ -16,7 +16,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import load_rig
 
 FRAMES = 4
-RIG = load_rig("dactyl").resized(48)
+RIG = load_rig("dactyl-200").resized(48)
 
 
 def test_pictures_are_played_together_to_the_end(folders, frames):
@@ -135,7 +135,7 @@ sys.modules["av"] = None
 from opendactyl.control.recordings.cameras import RecordedCameras
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import load_rig
-rig = load_rig("dactyl").resized(48)
+rig = load_rig("dactyl-200").resized(48)
 assert len(RecordedCameras(sys.argv[1], rig).read()) == 3
 for name in rig.names:
     for picture in __import__("pathlib").Path(sys.argv[1], name).iterdir():

@@ -14,7 +14,7 @@ from opendactyl.control.runtime.interfaces import EndOfRecording
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import load_rig
 
-RIG = load_rig("dactyl").resized(48)
+RIG = load_rig("dactyl-200").resized(48)
 
 
 def write_video(path, levels, times, unit=Fraction(1, 1000)):

@@ -22,7 +22,7 @@ SAMPLES = 3
 @pytest.fixture(scope="module")
 def bop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("single")
-    write_rig(Rig("one", load_rig("dactyl").cameras[:1]), folder / "one.toml", "")
+    write_rig(Rig("one", load_rig("dactyl-200").cameras[:1]), folder / "one.toml", "")
     data = generate(
         DatasetConfig(out=folder / "data", num_samples=SAMPLES, image_size=SIZE, workers=1,
                       rig=str(folder / "one.toml"))

@@ -84,7 +84,7 @@ def hull_mask(points, size):
 @pytest.mark.parametrize("kind", ["classic", "filament"])
 def test_bodies_are_drawn_at_their_poses(chest, object_folder, kind):
     obj = object_spec(str(object_folder / "chest.toml"))
-    size, rig = 160, load_rig("dactyl")
+    size, rig = 160, load_rig("dactyl-200")
     with make_renderer(kind, rig=rig, object_name=obj.reference, image_size=size) as renderer:
         for label in (sample.label for sample in list(iterate_samples(chest))[:2]):
             appearance = Appearance.from_dict(label.appearance)

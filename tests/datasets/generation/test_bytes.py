@@ -45,7 +45,12 @@ def shards(folder):
     sums = {}
     for name, options in CASES.items():
         config = DatasetConfig(
-            out=folder / name, num_samples=3, shard_size=3, image_size=64, **options
+            out=folder / name,
+            num_samples=3,
+            shard_size=3,
+            image_size=64,
+            rig="dactyl-200",
+            **options,
         )
         maker = ShardMaker(ResolvedConfig.resolve(config), None)
         sums[name] = maker.write(0, lambda: None).sha256

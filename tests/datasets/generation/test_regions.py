@@ -28,7 +28,7 @@ LENS = Distortion(BROWN_CONRADY, (-0.3, 0.1, 0.0, 0.0))
 
 @pytest.fixture(scope="module")
 def rig():
-    cameras = zip(load_rig("dactyl").cameras, REGIONS, strict=True)
+    cameras = zip(load_rig("dactyl-200").cameras, REGIONS, strict=True)
     return Rig("regions", tuple(replace(c.scaled(FRAME, FRAME), roi=r) for c, r in cameras))
 
 
@@ -111,10 +111,10 @@ def test_a_dataset_with_regions_is_repaired_with_the_same_bytes(data):
 
 
 def test_settings_of_a_rig_without_regions_are_unchanged():
-    config = DatasetConfig(image_size=SIZE)
+    config = DatasetConfig(image_size=SIZE, rig="dactyl-200")
     content = ResolvedConfig.resolve(config).content()
     assert "raw_rig" not in content
-    assert content["rig"] == load_rig("dactyl").resized(SIZE).to_dict()
+    assert content["rig"] == load_rig("dactyl-200").resized(SIZE).to_dict()
 
 
 def test_images_of_episodes_show_the_regions(rig_file, data):

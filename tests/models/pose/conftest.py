@@ -21,7 +21,7 @@ def points():
 @pytest.fixture
 def cameras():
     """Projection matrices (3, 3, 4) to normalised image points."""
-    rig = load_rig("dactyl").resized(SIZE)
+    rig = load_rig("dactyl-200").resized(SIZE)
     intrinsics, extrinsics = (
         torch.tensor(x, dtype=torch.float32) for x in (rig.intrinsics, rig.extrinsics)
     )

@@ -81,7 +81,7 @@ def test_variances_of_the_angles_match_their_errors(observe_cube, hinges, poses)
 @pytest.mark.parametrize("name", [n for n in POSE_NETWORKS if not n.startswith("resnet")])
 def test_networks_estimate_the_angles(name):
     torch.manual_seed(0)
-    rig = load_rig("dactyl").resized(64)
+    rig = load_rig("dactyl-200").resized(64)
     network = build_pose_network(
         name, views=3, points=CUBE.keypoints.tolist(), anchors=[[0, 0, 0.1]], hinges=HINGES
     )

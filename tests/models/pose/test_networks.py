@@ -18,7 +18,7 @@ from opendactyl.sim.objects.shipped import object_spec
 @pytest.mark.parametrize("name", POSE_NETWORKS)
 @pytest.mark.parametrize("head", HEADS)
 def test_networks_return_poses(name, head, anchors):
-    obj, rig = object_spec("block"), load_rig("dactyl").resized(64)
+    obj, rig = object_spec("block"), load_rig("dactyl-200").resized(64)
     network = build_pose_network(
         name, views=3, head=head, points=obj.keypoints.tolist(), anchors=anchors
     ).eval()
@@ -44,7 +44,7 @@ def test_networks_return_poses(name, head, anchors):
 
 @pytest.mark.parametrize("name", POSE_NETWORKS)
 def test_geometry_stays_in_single_precision_under_autocast(name):
-    obj, rig = object_spec("block"), load_rig("dactyl").resized(64)
+    obj, rig = object_spec("block"), load_rig("dactyl-200").resized(64)
     network = build_pose_network(
         name, views=3, head="9d", points=obj.keypoints.tolist(), anchors=STATIC_LANDMARKS.tolist()
     ).eval()

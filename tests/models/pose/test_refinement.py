@@ -29,7 +29,7 @@ def test_project_agrees_with_the_cameras(cameras, points, poses):
     position, rotation = poses(1)
     in_hand = rotation[0] @ points.T + position[0][:, None]
     image_points, jacobian = project(in_hand.T[None], cameras)
-    for view, camera in enumerate(load_rig("dactyl").resized(128).cameras):
+    for view, camera in enumerate(load_rig("dactyl-200").resized(128).cameras):
         pixels, _ = camera.project(in_hand.T.numpy())
         np.testing.assert_allclose(image_points[0, view].numpy() * 128, pixels, atol=1e-2)
     step = 1e-3
@@ -108,7 +108,7 @@ def test_anchors_outside_the_image_are_ignored():
 def test_most_of_the_jitter_of_true_cameras_is_undone():
     rng = np.random.default_rng(0)
     size = 128
-    rig = load_rig("dactyl").resized(size)
+    rig = load_rig("dactyl-200").resized(size)
     before, after = [], []
     for _ in range(50):
         for camera in rig.cameras:

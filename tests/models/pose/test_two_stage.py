@@ -14,7 +14,7 @@ from opendactyl.models.pose.registry import build_pose_network
 from opendactyl.sim.objects.shipped import object_spec
 
 SIZE, CROP = 192, 48
-RIG = load_rig("dactyl").resized(SIZE)
+RIG = load_rig("dactyl-200").resized(SIZE)
 
 
 def network(name="landmark", anchors=STATIC_LANDMARKS):

@@ -35,7 +35,7 @@ def sample(preset="dactyl", seed=0):
 
 @pytest.fixture(scope="module")
 def pair():
-    rig = load_rig("dactyl")
+    rig = load_rig("dactyl-200")
     with (
         make_renderer("classic", rig=rig, image_size=128) as classic,
         make_renderer("filament", rig=rig, image_size=128) as filament,
@@ -88,7 +88,7 @@ def test_images_are_independent_of_previous_ones(pair, states):
 def test_second_renderer_gives_the_same_labels_and_nearly_the_same_images(pair, states):
     _, filament = pair
     first, segment = filament.render(states[0], sample()), filament.segment()
-    with make_renderer("filament", rig=load_rig("dactyl"), image_size=128) as other:
+    with make_renderer("filament", rig=load_rig("dactyl-200"), image_size=128) as other:
         second = other.render(states[0], sample())
         np.testing.assert_array_equal(other.segment(), segment)
     assert np.mean(first != second) < 1e-3
@@ -106,7 +106,7 @@ def test_images_correlate_with_classic_but_differ(pair, states):
 
 
 def test_closed_renderer_raises(states):
-    renderer = make_renderer("filament", rig=load_rig("dactyl"), image_size=32)
+    renderer = make_renderer("filament", rig=load_rig("dactyl-200"), image_size=32)
     renderer.close()
     renderer.close()
     with pytest.raises(RuntimeError, match="closed"):

@@ -27,7 +27,7 @@ def test_internal_faces_are_not_visible():
 
 def test_faces_towards_the_cameras_are_visible():
     corners, count = nested_spheres()
-    rig = load_rig("dactyl")
+    rig = load_rig("dactyl-200")
     visible = visible_from_rig(rig, corners)
     assert not visible[count:].any()
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:count]
@@ -42,12 +42,12 @@ def test_faces_towards_the_cameras_are_visible():
 
 def test_faces_outside_the_views_are_not_visible():
     corners, _ = nested_spheres()
-    assert not visible_from_rig(load_rig("dactyl"), corners + [0.0, 0.0, 3.0]).any()
+    assert not visible_from_rig(load_rig("dactyl-200"), corners + [0.0, 0.0, 3.0]).any()
 
 
 @pytest.mark.parametrize("preset", ["dactyl", "wide"])
 def test_simplified_hand_has_nearly_the_same_masks(scene, preset):
-    rig = load_rig("dactyl").resized(128)
+    rig = load_rig("dactyl-200").resized(128)
     with ClassicRenderer(rig) as simple, ClassicRenderer(rig, full_meshes=True) as full:
         assert (
             simple.render_scene.model.mesh_facenum.sum()

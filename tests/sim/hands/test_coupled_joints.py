@@ -86,7 +86,7 @@ def test_pictures_show_followers_where_their_leaders_put_them(kind):
     appearance = sample_appearance(
         np.random.default_rng(0), PRESETS["calibrated"], views=1, obj=object_spec("block")
     )
-    rig, away = Rig("one", load_rig("dactyl").cameras[:1]), np.array([0.0, 0.0, -5.0])
+    rig, away = Rig("one", load_rig("dactyl-200").cameras[:1]), np.array([0.0, 0.0, -5.0])
     with make_renderer(kind, rig=rig, hand=GRIPPER, image_size=48) as renderer:
         images = [
             renderer.render(State(np.array(joints), away, UPRIGHT), appearance)

@@ -90,7 +90,7 @@ def test_geoms_are_shown_or_hidden_and_share_a_material():
 
 
 def test_landmarks_are_chosen_on_static_bodies_or_given(claw_copy):
-    hand, rig = hand_spec(CLAW), load_rig("dactyl")
+    hand, rig = hand_spec(CLAW), load_rig("dactyl-200")
     points = landmarks(hand, rig)
     assert points.shape == (10, 3)
     np.testing.assert_array_equal(points, landmarks(hand, rig))

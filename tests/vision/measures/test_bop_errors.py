@@ -37,7 +37,7 @@ def test_mssd_is_the_largest_distance_of_a_point():
 
 
 def test_mspd_is_in_pixels_of_each_view():
-    rig = load_rig("dactyl").resized(200)
+    rig = load_rig("dactyl-200").resized(200)
     found = mspd(one((0.004, 0.0, 0.03)), POINTS, NO_SYMMETRY, rig)
     assert found.shape == (1, 3)
     for view, camera in enumerate(rig.cameras):
@@ -50,7 +50,9 @@ def test_recall_is_the_mean_over_the_limits():
 
 
 def test_metrics_contain_both():
-    metrics = compute_metrics(one((0.003, 0.0, 0.034)), POINTS, rig=load_rig("dactyl").resized(200))
+    metrics = compute_metrics(
+        one((0.003, 0.0, 0.034)), POINTS, rig=load_rig("dactyl-200").resized(200)
+    )
     assert metrics["mssd_mm"]["mean"] == pytest.approx(5.0)
     # 5 mm is 5.06 % of the diameter, sqrt(3) · 57 mm: within nine of the ten limits.
     assert metrics["mssd_recall"] == pytest.approx(0.9)

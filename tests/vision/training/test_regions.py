@@ -29,7 +29,7 @@ REGION = (32, 48, 128, 128)
 
 @pytest.mark.slow
 def test_an_estimator_of_regions_takes_whole_frames(tiny, val_dataset, tmp_path):
-    cameras = (c.scaled(FRAME, FRAME) for c in load_rig("dactyl").cameras)
+    cameras = (c.scaled(FRAME, FRAME) for c in load_rig("dactyl-200").cameras)
     rig = Rig("regions", tuple(replace(camera, roi=REGION) for camera in cameras))
     write_rig(rig, tmp_path / "rig.toml", "the test")
     folders = [
