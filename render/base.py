@@ -76,14 +76,16 @@ class Renderer(Protocol):
         """Frees the graphics context."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         value: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 def geom_classes(scene: Scene) -> NDArray[np.uint8]:

@@ -32,8 +32,8 @@ DEPTH_TOLERANCE = 0.03
 class _WithoutHand(ClassicRenderer):
     """Renders the object alone."""
 
-    def _draw(self, *, hide_hand: bool, ids: bool = False) -> Iterator[int]:
-        return super()._draw(hide_hand=True, ids=ids)
+    def _draw(self, *, hide_hand: bool, scale: int, ids: bool = False) -> Iterator[int]:
+        return super()._draw(hide_hand=True, scale=scale, ids=ids)
 
 
 def draw_object(name: str) -> Image.Image:

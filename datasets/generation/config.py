@@ -31,7 +31,7 @@ from opendactyl.sim.scenery.reference import reference_of, surroundings
 IMAGE_FORMATS = ("jpeg", "png")
 RUN_SETTINGS = ("out", "workers", "resume", "ray", "upload")
 """Settings that do not change the bytes of a shard."""
-GENERATION_VERSION = 1
+GENERATION_VERSION = 2
 """Incremented when the same settings give other bytes. An unfinished dataset of another version is
 refused: its shards would come from two versions."""
 LIBRARIES = ("opendactyl", "mujoco", "gymnasium-robotics", "fast-simplification", "numpy", "pillow")

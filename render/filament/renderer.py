@@ -7,8 +7,7 @@ images of an independent renderer. No window system is needed.
 import atexit
 import functools
 import weakref
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -21,6 +20,7 @@ from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.base import (
     MAX_FRAMEBUFFER,
     OBJECT,
+    Renderer,
     body_numbers,
     geom_classes,
     mask_ratio,
@@ -51,7 +51,7 @@ def _close_all() -> None:
         renderer.close()
 
 
-class FilamentRenderer:
+class FilamentRenderer(Renderer):
     """Renders with Filament; the interface and the labels are those of `ClassicRenderer`."""
 
     def __init__(
@@ -177,17 +177,6 @@ class FilamentRenderer:
             return
         self._open = False
         self._filament_scene.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _tone_map(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:

@@ -1,8 +1,7 @@
 """MuJoCo's OpenGL renderer, headless: all views in one framebuffer, read back once."""
 
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -16,9 +15,9 @@ from opendactyl.render.appearance.config import Appearance
 from opendactyl.render.base import (
     MAX_FRAMEBUFFER,
     OBJECT,
+    Renderer,
     body_numbers,
     geom_classes,
-    mask_ratio,
     outside_frames,
     shown_alone,
 )
@@ -34,9 +33,11 @@ SUPERSAMPLING = 2
 
 On a CPU it is faster than MuJoCo's default multisampling, and it also smooths shading and textures.
 """
+DEPTH_TOLERANCE = 1e-4
+"""Relative difference of the depths of one surface in two passes."""
 
 
-class ClassicRenderer:
+class ClassicRenderer(Renderer):
     """Renders with MuJoCo's OpenGL; `MUJOCO_GL` selects the backend."""
 
     def __init__(
@@ -65,6 +66,8 @@ class ClassicRenderer:
             raise InputError("all cameras of a rig must have the same image size")
         self._context: mujoco.MjrContext | None = None
         self._gl: Any = None
+        self._drawn = 0
+        """Views of the last frame that the framebuffer holds, if it holds all of them."""
         self.rig = rig
         self.render_scene = build_render_scene(rig, object_name, hand, full_meshes=full_meshes)
         self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
@@ -97,10 +100,11 @@ class ClassicRenderer:
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
         rows = []
-        for views in self._draw(hide_hand=False):
+        for views in self._draw(hide_hand=False, scale=self._scale):
             framebuffer = Image.fromarray(self._read_framebuffer(views, self._scale))
             rows.append(self._split(np.asarray(framebuffer.reduce(self._scale))))
         pixels = np.concatenate(rows) if len(rows) > 1 else rows[0]
+        self._drawn = len(pixels) if len(rows) == 1 else 0
         pixels[self._outside] = 0
         if out is None:
             return pixels
@@ -113,8 +117,17 @@ class ClassicRenderer:
         return self._classes[self._ids(hide_hand=False)]
 
     def visible_fraction(self) -> NDArray[np.float64]:
-        """Ratio (V,) of the object's visible pixels to those of its unoccluded mask."""
-        return mask_ratio(self.segment(), self.unoccluded_mask())
+        """Ratio (V,) of the object's visible pixels to those of its unoccluded mask.
+
+        Cheapest right after `render`, whose depths it compares with those of the object alone.
+        """
+        self._make_current()
+        scale, drawn = self._scale, self._drawn
+        frame = self._read_depth(drawn, scale) if drawn else self._depths(scale, hide_hand=False)
+        alone = self._depths(scale, hide_hand=True)
+        mask = (alone > 0) & ~self._outside
+        visible = mask & (frame <= alone * (1 + DEPTH_TOLERANCE))
+        return visible.sum(axis=(1, 2)) / np.maximum(mask.sum(axis=(1, 2)), 1)
 
     def segment_bodies(self) -> NDArray[np.uint8]:
         """The object's bodies (V, H, W) in the last rendered frame, from 1; 0 is all else."""
@@ -131,16 +144,10 @@ class ClassicRenderer:
         It is 0 beyond the frame of a region of interest.
         """
         self._make_current()
-        rows = []
-        for views in self._draw(hide_hand=False, ids=True):
-            row = np.empty((self._height, self._width * views), dtype=np.float32)
-            mujoco.mjr_readPixels(None, row, self._viewport(views, 1), self._context)
-            rows.append(self._split(row))
-        buffer = np.concatenate(rows)
+        buffer = self._depths(1, hide_hand=False)
         model = self.render_scene.model
         near = model.vis.map.znear * model.stat.extent
         far = model.vis.map.zfar * model.stat.extent
-        # Reversed depth: 1 at the near plane, 0 at the far plane.
         metres = near * far / (near + buffer.astype(np.float64) * (far - near))
         return np.where(self._outside, 0, metres).astype(np.float32)
 
@@ -163,8 +170,9 @@ class ClassicRenderer:
     def _viewport(self, views: int, scale: int) -> mujoco.MjrRect:
         return mujoco.MjrRect(0, 0, self._width * views * scale, self._height * scale)
 
-    def _draw(self, *, hide_hand: bool, ids: bool = False) -> Iterator[int]:
+    def _draw(self, *, hide_hand: bool, scale: int, ids: bool = False) -> Iterator[int]:
         """Draws rows of views, as many as the framebuffer holds; yields each row's length."""
+        self._drawn = 0
         model, scene = self.render_scene.model, self._scene
         option = mujoco.MjvOption()
         option.geomgroup[:] = 0
@@ -182,7 +190,6 @@ class ClassicRenderer:
             scene.flags[flag] = ids
         scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = not ids
         scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-        scale = 1 if ids else self._scale
         width, height = self._width * scale, self._height * scale
         for start in range(0, len(self.rig.cameras), self._columns):
             row = self.rig.cameras[start : start + self._columns]
@@ -205,12 +212,24 @@ class ClassicRenderer:
         views = framebuffer[::-1].reshape(self._height, -1, self._width, *framebuffer.shape[2:])
         return np.ascontiguousarray(np.swapaxes(views, 0, 1))
 
+    def _depths(self, scale: int, *, hide_hand: bool) -> NDArray[np.float32]:
+        """Depths (V, H, W) of the last state, drawn `scale` times larger; see `_read_depth`."""
+        rows = self._draw(hide_hand=hide_hand, scale=scale, ids=True)
+        return np.concatenate([self._read_depth(views, scale) for views in rows])
+
+    def _read_depth(self, views: int, scale: int) -> NDArray[np.float32]:
+        """Depths of every `scale`th pixel: 1 at the near plane, 0 at the far plane."""
+        viewport = self._viewport(views, scale)
+        row = np.empty((viewport.height, viewport.width), dtype=np.float32)
+        mujoco.mjr_readPixels(None, row, viewport, self._context)
+        return self._split(row[::scale, ::scale])
+
     def _ids(self, *, hide_hand: bool) -> NDArray[np.int64]:
         """Geom ids (V, H, W) of the last rendered state; -1 is the background."""
         self._make_current()
         rows = [
             self._split(self._read_framebuffer(views, 1))
-            for views in self._draw(hide_hand=hide_hand, ids=True)
+            for views in self._draw(hide_hand=hide_hand, scale=1, ids=True)
         ]
         pixels = np.concatenate(rows).astype(np.int64)
         codes = pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)
@@ -228,14 +247,3 @@ class ClassicRenderer:
         if self._gl is not None:
             self._gl.free()
         self._context = self._gl = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
