@@ -55,6 +55,30 @@ class PlainRenderer:
             views.append(self._reduced(self._renderer.render()))
         return np.stack(views)
 
+    def visible_fraction(self) -> NDArray[np.float64]:
+        """Visible part (V,) of the object, by segmentation with the hand and without."""
+        self._renderer.enable_segmentation_rendering()
+        shown = self._object_pixels()
+        self._option.geomgroup[[0, HAND_GROUP]] = 0
+        alone = self._object_pixels()
+        self._option.geomgroup[[0, HAND_GROUP]] = 1
+        self._renderer.disable_segmentation_rendering()
+        return shown / np.maximum(alone, 1)
+
+    def _object_pixels(self) -> NDArray[np.int64]:
+        model = self._render_scene.model
+        geoms = np.flatnonzero(np.isin(model.geom_bodyid, self._render_scene.scene.object_bodies))
+        counts = []
+        for camera in self._rig.cameras:
+            self._renderer.update_scene(self._data, camera.name, scene_option=self._option)
+            ids, kinds = np.moveaxis(self._renderer.render(), -1, 0)
+            counts.append(np.sum(np.isin(ids, geoms) & (kinds == int(mujoco.mjtObj.mjOBJ_GEOM))))
+        return np.array(counts)
+
+    def close(self) -> None:
+        """Frees the renderer."""
+        self._renderer.close()
+
     def _reduced(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._scale == 1:
             return pixels
@@ -69,4 +93,4 @@ class PlainRenderer:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._renderer.close()
+        self.close()

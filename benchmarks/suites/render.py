@@ -12,6 +12,7 @@ import numpy as np
 
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
 from opendactyl.benchmarks.peers.mujoco_renderer import PlainRenderer
+from opendactyl.benchmarks.suites.dataset_speed import dataset_speed
 from opendactyl.benchmarks.support.similarity import psnr, ssim
 from opendactyl.core.cpu import cores
 from opendactyl.geometry.rig import Rig, load_rig
@@ -49,6 +50,7 @@ def run(budget: Budget) -> list[Row]:
         for name, workers in (("images_per_second", 0), ("images_per_second_one_process", 1))
     ]
     rows[0].extra.update(_quality(rig, samples[:COMPARED]))
+    rows.append(dataset_speed(budget.seconds))
     if budget.full:
         rows += _curves(samples, budget.seconds / 3)
         rows.append(_steadiness(rig, samples))
