@@ -89,8 +89,7 @@ class PoseEstimator:
             if rig is None:
                 raise InputError(f"{path} takes any cameras; load it with their rig")
             shape[0] = len(rig.cameras)
-            matrices = zip(CAMERAS, (rig.intrinsics, rig.extrinsics), strict=True)
-            self.cameras = {name: value.astype(np.float32) for name, value in matrices}
+            self.cameras = _camera_inputs(rig)
         self.shape: tuple[int, ...] = tuple(shape)
         """Views, height, width and channels of the network's images."""
         self.camera_names = _camera_names(self._session, path)
@@ -140,6 +139,11 @@ class PoseEstimator:
         return self.shape[0]
 
     @property
+    def any_cameras(self) -> bool:
+        """Whether the network takes cameras as inputs."""
+        return bool(self.cameras)
+
+    @property
     def has_image_points(self) -> bool:
         """Whether the network detects the object's keypoints in the images."""
         return bool(self._points)
@@ -149,25 +153,39 @@ class PoseEstimator:
         """Whether the network estimates angles of hinges."""
         return self._estimates != OUTPUTS
 
-    def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], ...]:
+    def estimate_batch(
+        self, images: NDArray[np.uint8], rig: Rig | None = None
+    ) -> tuple[NDArray[np.float64], ...]:
         """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3).
 
         With hinges, also their angles and the standard deviations of these (B, H).
+
+        Args:
+            images: images of the network's size.
+            rig: their cameras, if the network takes any; None: those that it was loaded with.
         """
-        return tuple(self._run(images, self._estimates))
+        return tuple(self._run(images, self._estimates, rig))
 
     def _run(
-        self, images: NDArray[np.uint8], outputs: tuple[str, ...]
+        self, images: NDArray[np.uint8], outputs: tuple[str, ...], rig: Rig | None = None
     ) -> list[NDArray[np.float64]]:
-        if images.dtype != np.uint8 or images.shape[1:] != self.shape:
-            views, height, width, channels = self.shape
+        cameras = self.cameras if rig is None else _camera_inputs(rig)
+        views, height, width, channels = self.shape
+        views = len(cameras[CAMERAS[0]]) if cameras else views
+        if images.dtype != np.uint8 or images.shape[1:] != (views, height, width, channels):
             raise InputError(
                 f"the images have type {images.dtype} and shape {images.shape[1:]}; this estimator "
                 f"takes uint8 ({views}, {height}, {width}, {channels}): views in the rig's order, "
                 "RGB"
             )
-        inputs = {"images": np.ascontiguousarray(images), **self.cameras}
+        inputs = {"images": np.ascontiguousarray(images), **cameras}
         return [np.asarray(o, dtype=np.float64) for o in self._session.run(outputs, inputs)]
+
+
+def _camera_inputs(rig: Rig) -> dict[str, NDArray[np.float32]]:
+    """The cameras as inputs of a network that takes any."""
+    matrices = zip(CAMERAS, (rig.intrinsics, rig.extrinsics), strict=True)
+    return {name: value.astype(np.float32) for name, value in matrices}
 
 
 def _open_session(path: str | Path, threads: int) -> onnxruntime.InferenceSession:

@@ -14,7 +14,6 @@ from opendactyl.datasets.loading.cache import CachedDataset
 from opendactyl.geometry.articulation import wrap_angle
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import geodesic_angle
-from opendactyl.geometry.torch_rotation import matrix_to_quat
 from opendactyl.models.onnx_file import round_weights, save_onnx
 from opendactyl.vision.estimator import (
     CAMERA_NAMES,
@@ -62,9 +61,7 @@ class ExportedEstimator(nn.Module):
         cam_from_hand = self.cam_from_hand if cam_from_hand is None else cam_from_hand
         output = self.network(images, intrinsics, cam_from_hand)
         output.log_std = output.log_std + self.log_std_shift
-        pose = (output.position, matrix_to_quat(output.rotation), output.covariance())
-        if output.angles is not None:
-            pose += (output.angles, torch.exp(output.log_std[:, 2:]))
+        pose = output.estimates()
         if output.keypoints is None:
             return pose
         std = torch.exp(output.keypoints_log_std[:, :, : self.keypoints])

@@ -128,8 +128,10 @@ def _vision(metrics: dict[str, Any]) -> list[str]:
     ]
     for row in metrics["sight"]:
         rotation, position = row["rotation_error_deg"], row["position_error_mm"]
+        # Data of other software has neither renderer nor seed.
+        renderer, seed = ("–" if row[k] is None else row[k] for k in ("renderer", "seed"))
         rows.append(
-            f"| {_states(row['states'])} | {row['renderer']} | {row['seed']} | {row['n']} "
+            f"| {_states(row['states'])} | {renderer} | {seed} | {row['n']} "
             f"| {rotation['mean']:.2f} | {rotation['median']:.2f} | {position['mean']:.2f} "
             f"| {position['median']:.2f} | {_coverage(row, 'rotation')}, "
             f"{_coverage(row, 'position')} |"

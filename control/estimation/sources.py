@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from opendactyl.control.recordings.cameras import VIDEOS, Recording, open_recording
-from opendactyl.control.recordings.pictures import PICTURES, pictures_in
 from opendactyl.control.runtime.interfaces import Views
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.core.optional_files import exists
+from opendactyl.datasets.foreign.pictures import PICTURES, pictures_in
 
 SHOWN = 8
 """Largest number of files that a message names."""

@@ -21,7 +21,7 @@ from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.sim.assets.storage import stored_name
 from opendactyl.sim.objects.shipped import object_of
-from opendactyl.vision.evaluation.evaluate import check_cameras
+from opendactyl.vision.evaluation.data import check_cameras
 from opendactyl.vision.export import export_pose, measure_agreement
 from opendactyl.vision.measures.predictions import cached_size
 from opendactyl.vision.quantize import quantize

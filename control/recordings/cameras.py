@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.control.recordings.pictures import (
+from opendactyl.control.recordings.videos import match_videos, play_video
+from opendactyl.control.runtime.interfaces import EndOfRecording, Views
+from opendactyl.core.errors import InputError
+from opendactyl.datasets.foreign.pictures import (
     PICTURES,
+    Frames,
     match_pictures,
     pictures_in,
     play_pictures,
 )
-from opendactyl.control.recordings.videos import Frames, match_videos, play_video
-from opendactyl.control.runtime.interfaces import EndOfRecording, Views
-from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.vision.raw_frames import RawFrames

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.core.errors import InputError, file_error
+from opendactyl.datasets.foreign.pictures import Frames
 from opendactyl.geometry.rotation import Array
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-
-Frames = Generator[NDArray[np.uint8] | None, None, None]
-"""One camera's frames in order; None for a frame that is missing or damaged."""
 
 
 def match_videos(videos: Sequence[Path]) -> tuple[list[list[int | None]], list[float]]:

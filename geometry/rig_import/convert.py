@@ -50,7 +50,7 @@ def to_rig(calibration: Calibration, name: str, options: ImportOptions) -> tuple
     names = _names(calibration, options.names)
     cameras, lines = [], []
     for camera, label in zip(calibration.cameras, names, strict=True):
-        cam_from_world, change = _exact(camera)
+        cam_from_world, change = exact_pose(camera)
         cam_from_world[:3, 3] *= METRES[unit]
         K = camera.K.copy()
         K[:2, 2] += calibration.pixel_shift
@@ -109,7 +109,7 @@ def _names(calibration: Calibration, given: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _exact(camera: FoundCamera) -> tuple[Array, float]:
+def exact_pose(camera: FoundCamera) -> tuple[Array, float]:
     """The pose with the nearest rotation, and the largest change of an axis in degrees.
 
     Raises:
@@ -168,7 +168,7 @@ def _hand_from_world(path: Path | None) -> tuple[Array, str]:
         key = "hand_from_world"
     where = f"{path}: {key}"
     pose = named_pose(required(content, (key, "world_from_hand"), str(path)), where)
-    exact, _ = _exact(FoundCamera("hand", where, None, np.eye(3), pose))
+    exact, _ = exact_pose(FoundCamera("hand", where, None, np.eye(3), pose))
     if np.linalg.norm(exact[:3, 3]) > MAX_METRES:
         raise InputError(f"{where} has a translation of more than {MAX_METRES} m; it is in metres")
     return (exact if key == "hand_from_world" else invert_pose(exact)), f"{key} of {path}"

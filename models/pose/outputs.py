@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from opendactyl.geometry.torch_rotation import matrix_to_quat
 from opendactyl.models.pose.observations import Observations
 
 MIN_LOG_STD, MAX_LOG_STD = -7.0, -1.0
@@ -76,6 +77,16 @@ class PoseOutput:
     """The estimate from whole views, where crops were looked at too."""
     second: CropOutput | None = None
     """What was found in the crops."""
+
+    def estimates(self) -> tuple[Tensor, ...]:
+        """Positions (B, 3), quaternions (B, 4) and covariances (B, 6, 6).
+
+        With hinges, also their angles and the standard deviations of these (B, H).
+        """
+        pose = (self.position, matrix_to_quat(self.rotation), self.covariance())
+        if self.angles is None:
+            return pose
+        return (*pose, self.angles, torch.exp(self.log_std[:, 2:]))
 
     def covariance(self) -> Tensor:
         """Covariance (B, 6, 6): position (m), then rotation vector (rad), hand frame."""

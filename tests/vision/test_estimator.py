@@ -23,7 +23,7 @@ from opendactyl.geometry.rotation import (
 )
 from opendactyl.models.onnx_file import round_weights
 from opendactyl.vision.estimator import PoseEstimator
-from opendactyl.vision.evaluation.evaluate import open_model
+from opendactyl.vision.evaluation.models import open_model
 from opendactyl.vision.export import export_pose
 from opendactyl.vision.measures.predictions import predict
 from opendactyl.vision.training.checkpoints import load_module

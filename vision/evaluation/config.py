@@ -11,7 +11,12 @@ class EvalConfig:
     model: Path = Path("runs/vision")
     """A run of `train-vision`, or a bundle."""
     data: Path = Path("data/val")
-    """The dataset to evaluate on; for a run of --model keypoint, with any cameras."""
+    """The dataset to evaluate on. A run or bundle of --model keypoint takes any cameras, and also
+    data of other software: bop:DIR or bop:DIR:SPLIT, a BOP dataset, or a folder with
+    CAMERA/0000.png … and the poses.json of `estimate` as the truth."""
+    rig: str | None = None
+    """Rig file of such pictures; by default the rig.toml in their folder, or the cameras of
+    training. For a BOP dataset: poses of cameras that it lacks, and regions of interest."""
     out: Path = Path("runs/eval-vision")
     """Folder for metrics.json and report.html."""
     cache: Path | None = None

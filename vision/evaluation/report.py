@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from opendactyl.core.cpu import cores
 from opendactyl.core.html_report import HtmlReport
-from opendactyl.datasets.loading.cache import CachedDataset
+from opendactyl.datasets.foreign.samples import ForeignManifest
+from opendactyl.datasets.format.manifest import Manifest
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import nearest_symmetry, rotations_of
 from opendactyl.vision.measures.gallery import draw_worst
@@ -24,7 +25,7 @@ from opendactyl.vision.measures.metrics import (
     visible_bin,
     within_thresholds,
 )
-from opendactyl.vision.measures.predictions import Predictions
+from opendactyl.vision.measures.predictions import Data, Predictions
 
 WORST = 24
 
@@ -43,16 +44,16 @@ def write_report(
     path: Path,
     p: Predictions,
     metrics: dict[str, Any],
-    data: CachedDataset,
+    data: Data,
     context: ReportContext,
 ) -> None:
     """Writes `report.html`: errors with intervals, distributions, and the worst samples."""
     report = HtmlReport("Pose estimation report")
     report.text(_heading(metrics["n"], data, context))
     _numbers(report, p, metrics)
-    angle, distance = p.rotation_error_deg, p.position_error_mm
-    report.figure(_distributions(angle, distance), "Fraction of samples below an error.")
-    report.figure(_against_visibility(p), "Error by the visible fraction of the object.")
+    report.figure(_distributions(p), "Fraction of samples below an error.")
+    if metrics["by_visibility"]:
+        report.figure(_against_visibility(p), "Error by the visible fraction of the object.")
     report.figure(_calibration(p), "Fraction of true poses inside the predicted regions.")
     corners = data.manifest.keypoints[: data.manifest.num_corners]
     symmetries = rotations_of(corners[data.manifest.articulation.own])
@@ -64,13 +65,10 @@ def write_report(
     report.write(path)
 
 
-def _heading(n: int, data: CachedDataset, context: ReportContext) -> str:
-    config = data.manifest.config
+def _heading(n: int, data: Data, context: ReportContext) -> str:
     views = len(data.rig.cameras)
     text = (
-        f"n = {n} samples of seed {data.manifest.seed}: states {config['states']}, "
-        f"renderer {config['renderer']}, object {data.manifest.object}; the estimator uses "
-        f"the nominal cameras. One pose from {views} view{'s' * (views > 1)}: "
+        f"n = {n} samples {_origin(data.manifest)}. One pose from {views} view{'s' * (views > 1)}: "
         f"{np.median(context.latency_ms):.1f} ms (median of {len(context.latency_ms)}; 99 % within "
         f"{np.percentile(context.latency_ms, 99):.1f} ms) with {cores()} cores."
     )
@@ -85,6 +83,17 @@ def _heading(n: int, data: CachedDataset, context: ReportContext) -> str:
             "another seed are a little larger, and 90 % regions contain 90 % here by construction."
         )
     return text
+
+
+def _origin(manifest: Manifest | ForeignManifest) -> str:
+    """The data in words, and the cameras that the estimator is given."""
+    if isinstance(manifest, ForeignManifest):
+        return f"of {manifest.name}; the estimator uses the cameras that the data states"
+    config = manifest.config
+    return (
+        f"of seed {manifest.seed}: states {config['states']}, renderer {config['renderer']}, "
+        f"object {manifest.object}; the estimator uses the nominal cameras"
+    )
 
 
 def _numbers(report: HtmlReport, p: Predictions, metrics: dict[str, Any]) -> None:
@@ -148,12 +157,12 @@ def _interval(values: Array | NDArray[np.bool_], form: str) -> str:
     return f"{low:{form}} to {high:{form}}"
 
 
-def _distributions(angle: Array, distance: Array) -> Figure:
+def _distributions(p: Predictions) -> Figure:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
-    fraction = np.arange(1, len(angle) + 1) / len(angle)
+    fraction = np.arange(1, len(p.position) + 1) / len(p.position)
     for axes, values, label in zip(
         figure.subplots(1, 2, sharey=True),
-        (angle, distance),
+        (p.rotation_error_deg, p.position_error_mm),
         ("rotation error (°)", "position error (mm)"),
         strict=True,
     ):
@@ -168,12 +177,13 @@ def _distributions(angle: Array, distance: Array) -> Figure:
 def _against_visibility(p: Predictions) -> Figure:
     """Mean errors with 95 % intervals, in the bins of `metrics.json`."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
-    number = visible_bin(p.visible_fraction.mean(axis=1))
+    visible = p.visible_fraction.mean(axis=1)
+    number = visible_bin(visible[known := np.isfinite(visible)])
     bins = np.unique(number)
     names = [f"{k / VISIBLE_BINS:.0%}\nn = {np.sum(number == k)}" for k in bins]
     for axes, values, label in zip(
         figure.subplots(1, 2),
-        (p.rotation_error_deg, p.position_error_mm),
+        (p.rotation_error_deg[known], p.position_error_mm[known]),
         ("mean rotation error (°)", "mean position error (mm)"),
         strict=True,
     ):

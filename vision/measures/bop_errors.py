@@ -4,7 +4,8 @@ Hodaň et al., arXiv 2009.07378. The maxima are over the points of the object th
 the corners of a box or prism, for which they are exact, and the keypoints of other objects.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,17 +43,21 @@ def mssd(p: Predictions, points: Array, group: SymmetryGroup) -> Array:
     )
 
 
-def mspd(p: Predictions, points: Array, group: SymmetryGroup, rig: Rig) -> Array:
+def mspd(p: Predictions, points: Array, group: SymmetryGroup, rig: Rig | Sequence[Rig]) -> Array:
     """The largest distance (N, V) of a point from its true projection by the nominal cameras.
 
-    As `mssd`, in pixels of the cameras' images.
+    As `mssd`, in pixels of the cameras' images. If the cameras differ between samples, `rig` is
+    the rig of each.
     """
-    return np.concatenate(
-        [
-            np.stack([_projection_gaps(c, placed, true) for c in rig.cameras], axis=-1)
-            for placed, true in _placed_points(p, points, group)
-        ]
-    )
+    rigs = itertools.repeat(rig) if isinstance(rig, Rig) else iter(rig)
+    gaps = []
+    for placed, true in _placed_points(p, points, group):
+        chunk = zip(itertools.islice(rigs, len(placed)), range(len(placed)), strict=True)
+        for cameras, pairs in itertools.groupby(chunk, key=lambda pair: pair[0]):
+            some = [number for _, number in pairs]
+            of_views = [_projection_gaps(c, placed[some], true[some]) for c in cameras.cameras]
+            gaps.append(np.stack(of_views, axis=-1))
+    return np.concatenate(gaps)
 
 
 def _projection_gaps(camera: Camera, placed: Array, true: Array) -> Array:

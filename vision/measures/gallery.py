@@ -6,20 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from opendactyl.datasets.loading.cache import CachedDataset
 from opendactyl.geometry.drawing import draw_pose
-from opendactyl.vision.measures.predictions import Predictions
+from opendactyl.vision.measures.foreign import ForeignDataset
+from opendactyl.vision.measures.predictions import Data, Predictions
 
 ZOOM = 2
 
 
-def draw_worst(p: Predictions, data: CachedDataset, count: int) -> NDArray[np.uint8]:
+def draw_worst(p: Predictions, data: Data, count: int) -> NDArray[np.uint8]:
     """The samples with the largest rotation errors, two samples per row."""
     return draw_samples(p, data, np.argsort(-p.rotation_error_deg)[:count])
 
 
 def draw_samples(
-    p: Predictions, data: CachedDataset, indices: Iterable[int | np.integer]
+    p: Predictions, data: Data, indices: Iterable[int | np.integer]
 ) -> NDArray[np.uint8]:
     """Samples by index, all views, two samples per row: true axes thin, estimated axes thick."""
     tiles = [_tile(p, data, int(index)) for index in indices]
@@ -29,9 +29,13 @@ def draw_samples(
     return np.concatenate(rows, axis=0)
 
 
-def _tile(p: Predictions, data: CachedDataset, index: int) -> NDArray[np.uint8]:
+def _tile(p: Predictions, data: Data, index: int) -> NDArray[np.uint8]:
+    if isinstance(data, ForeignDataset):
+        rig, images = data.rigs[index], data.views(index)
+    else:
+        rig, images = data.rig, data.images[index]
     views = []
-    for camera, pixels in zip(data.rig.cameras, data.images[index], strict=True):
+    for camera, pixels in zip(rig.cameras, images, strict=True):
         size = (camera.width * ZOOM, camera.height * ZOOM)
         image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
         truth = (p.true_position[index], p.true_quaternion[index])

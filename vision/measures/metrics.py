@@ -1,5 +1,6 @@
 """Pose errors and their statistics."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def compute_metrics(
     p: Predictions,
     points: Array,
     symmetry: SymmetryGroup = NO_SYMMETRY,
-    rig: Rig | None = None,
+    rig: Rig | Sequence[Rig] | None = None,
 ) -> dict[str, Any]:
     """The contents of `metrics.json`.
 
@@ -68,7 +69,7 @@ def compute_metrics(
         points: corners of the object's body (K, 3) in metres, for ADD (average distance of the
             points) and for the rotational symmetries of the solid.
         symmetry: the object's symmetry, which the true orientations respect already.
-        rig: nominal cameras, for MSPD.
+        rig: nominal cameras, for MSPD; a rig for each sample if they differ.
     """
     angle, distance = p.rotation_error_deg, p.position_error_mm
     axes = np.abs(p.position - p.true_position).mean(axis=0) * 1000
@@ -110,7 +111,7 @@ def inside_hinges(hinges: HingePredictions) -> NDArray[np.bool_]:
 
 
 def _bop_entries(
-    p: Predictions, points: Array, symmetry: SymmetryGroup, rig: Rig | None
+    p: Predictions, points: Array, symmetry: SymmetryGroup, rig: Rig | Sequence[Rig] | None
 ) -> dict[str, Any]:
     """BOP's errors; MSPD needs the cameras."""
     surface = mssd(p, points, symmetry)
@@ -121,7 +122,8 @@ def _bop_entries(
     }
     if rig is not None:
         pixels = mspd(p, points, symmetry, rig)
-        scale = IMAGE_WIDTH / np.array([camera.width for camera in rig.cameras])
+        first = rig if isinstance(rig, Rig) else rig[0]
+        scale = IMAGE_WIDTH / np.array([camera.width for camera in first.cameras])
         entries["mspd_px"] = summarize(pixels.ravel())
         entries["mspd_recall"] = average_recall(pixels * scale, PIXEL_LIMITS)
     return entries
@@ -131,11 +133,13 @@ def by_visibility(visible: Array, degrees: Array, millimetres: Array) -> list[di
     """Mean errors in each occupied bin of the visible fraction, in ascending order.
 
     Args:
-        visible: visible fraction of the object, mean over the cameras (N,).
+        visible: visible fraction of the object, mean over the cameras (N,); samples for which it
+            is NaN, unknown, are left out.
         degrees: rotation errors (N,).
         millimetres: position errors (N,).
     """
-    number = visible_bin(visible)
+    known = np.isfinite(visible)
+    number, degrees, millimetres = visible_bin(visible[known]), degrees[known], millimetres[known]
     return [
         {
             "visible_from": k / VISIBLE_BINS,

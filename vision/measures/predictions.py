@@ -13,11 +13,12 @@ from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.core.run_dir import Forecast
 from opendactyl.datasets.loading.cache import CachedDataset
 from opendactyl.geometry.articulation import wrap_angle
+from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array, geodesic_angle
 from opendactyl.models.pose.networks.two_stage import REDUCTION
+from opendactyl.vision.measures.foreign import BATCH, ForeignDataset
 
-BATCH = 32
-"""Batch size of inference."""
+Data = CachedDataset | ForeignDataset
 LARGEST_VIEW = 200
 """Images above this size, in pixels, are decoded when they are needed, not cached."""
 
@@ -61,14 +62,14 @@ class Predictions:
     true_quaternion: Array
     """(N, 4); of a symmetric object, the equivalent that is nearest to the estimate."""
     visible_fraction: Array
-    """Fraction of the object's outline that is visible in each view (N, V)."""
+    """Fraction of the object's outline that is visible in each view (N, V); NaN if unknown."""
     hinges: HingePredictions | None = None
     """Angles of the object's hinges, if there are any."""
 
     @classmethod
     def of(
         cls,
-        data: CachedDataset,
+        data: Data,
         position: Array,
         quaternion: Array,
         covariance: Array,
@@ -81,7 +82,7 @@ class Predictions:
         true_position, truth, visible = (v[:count].astype(np.float64) for v in labels)
         quaternion = quaternion.astype(np.float64)
         hinges = None
-        if angles is not None and angles_std is not None:
+        if angles is not None and angles_std is not None and data.hinges.shape[1]:
             names = tuple(hinge.name for hinge in data.manifest.articulation.hinges)
             hinges = HingePredictions(
                 names, angles, angles_std, data.hinges[:count].astype(np.float64)
@@ -111,6 +112,11 @@ class BatchEstimator(Protocol):
     """Estimates poses from images (B, V, H, W, 3)."""
 
     @property
+    def any_cameras(self) -> bool:
+        """Whether it works with other cameras than those of training."""
+        ...
+
+    @property
     def image_size(self) -> int:
         """Width and height of the input images."""
         ...
@@ -120,10 +126,16 @@ class BatchEstimator(Protocol):
         """Number of cameras."""
         ...
 
-    def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+    def estimate_batch(
+        self, images: NDArray[np.uint8], rig: Rig | None = None
+    ) -> tuple[NDArray[Any], ...]:
         """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6).
 
         Of an object with hinges, also their angles and the standard deviations of these (B, H).
+
+        Args:
+            images: the images.
+            rig: their cameras, if it works with any; None: those that it was opened with.
         """
         ...
 
@@ -150,8 +162,15 @@ def views_of(
             yield np.stack(some)
 
 
+def batches_of(data: Data, size: int, count: int) -> Iterator[tuple[NDArray[np.uint8], Rig | None]]:
+    """As `views_of`, with the cameras of each batch where they are those of the samples."""
+    if isinstance(data, ForeignDataset):
+        return data.batches(size, count)
+    return ((images, None) for images in views_of(data, size, count))
+
+
 def predict(
-    model: BatchEstimator, data: CachedDataset, count: int, forecast: Forecast | None = None
+    model: BatchEstimator, data: Data, count: int, forecast: Forecast | None = None
 ) -> Predictions:
     """Estimates the first `count` samples of a dataset.
 
@@ -166,8 +185,8 @@ def predict(
     """
     batches = []
     with tqdm(total=count, unit="sample", desc="evaluating", leave=False) as bar:
-        for images in views_of(data, model.image_size, count):
-            batches.append(model.estimate_batch(images))
+        for images, rig in batches_of(data, model.image_size, count):
+            batches.append(model.estimate_batch(images, rig))
             bar.update(len(images))
             if forecast is not None:
                 forecast.update(bar.n)

@@ -14,7 +14,7 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.geometry.symmetry import SymmetryGroup
-from opendactyl.geometry.torch_rotation import matrix_to_quat, quat_to_matrix
+from opendactyl.geometry.torch_rotation import quat_to_matrix
 from opendactyl.geometry.working_volume import box_corners, check_volume
 from opendactyl.models.pose.close_up import Windows
 from opendactyl.models.pose.networks.two_stage import Near
@@ -171,30 +171,31 @@ class PoseModule(L.LightningModule):
                 f"model {self.hparams['model']!r} works with the cameras it was trained on only; "
                 "train --model keypoint, or train with this rig"
             )
-        priors = PosePriors.from_dict(self.hparams["priors"])
-        check_volume(rig, box_corners(*priors.box()))
+        check_volume(rig, box_corners(*PosePriors.from_dict(self.hparams["priors"]).box()))
+        self._place(rig)
+        self.hparams.update(rig=rig.resized(self.image_size).to_dict(), raw_rig=None)
+
+    def _place(self, rig: Rig) -> None:
         rig = rig.resized(self.image_size)
         self.intrinsics = torch.tensor(rig.intrinsics, dtype=torch.float32, device=self.device)
         self.cam_from_hand = torch.tensor(rig.extrinsics, dtype=torch.float32, device=self.device)
-        self.hparams.update(rig=rig.to_dict(), raw_rig=None)
 
     @torch.inference_mode()
-    def estimate_batch(self, images: NDArray[np.uint8]) -> tuple[Array, ...]:
-        """Positions (B, 3), quaternions (B, 4), covariances (B, 6, 6) of images (B, V, H, W, 3).
-
-        With hinges, also their angles and the standard deviations of these (B, H).
+    def estimate_batch(
+        self, images: NDArray[np.uint8], rig: Rig | None = None
+    ) -> tuple[Array, ...]:
+        """`PoseOutput.estimates` for images (B, V, H, W, 3); `rig` replaces the nominal cameras.
 
         Raises:
             InputError: the number of views is wrong.
         """
+        if rig is not None:
+            self._place(rig)
         if images.shape[1] != self.views:
             raise InputError(f"images of {images.shape[1]} cameras were given, not {self.views}")
         output = self({"images": torch.from_numpy(images).to(self.device)})
-        quaternion = matrix_to_quat(output.rotation.double())
-        arrays = (output.position, quaternion, output.covariance())
-        if output.angles is not None:
-            arrays += (output.angles, torch.exp(output.log_std[:, 2:]))
-        return tuple(array.cpu().numpy() for array in arrays)
+        output.rotation = output.rotation.double()
+        return tuple(array.cpu().numpy() for array in output.estimates())
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch."""
@@ -238,10 +239,7 @@ class PoseModule(L.LightningModule):
             self.parameters(), lr=hyper["learning_rate"], weight_decay=hyper["weight_decay"]
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _learning_rate_factor(self, step: int) -> float:
         warm_up = min(1.0, max((step + 1) / WARM_UP, self.progress / WARM_UP_FRACTION))

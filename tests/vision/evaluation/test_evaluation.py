@@ -17,7 +17,8 @@ from opendactyl.geometry.rotation import (
     rotvec_to_quat,
 )
 from opendactyl.vision.evaluation.config import EvalConfig
-from opendactyl.vision.evaluation.evaluate import evaluate, open_model
+from opendactyl.vision.evaluation.evaluate import evaluate
+from opendactyl.vision.evaluation.models import open_model
 from opendactyl.vision.measures.metrics import CHI2_90_3, squared_distances
 from opendactyl.vision.measures.predictions import Predictions, predict
 from opendactyl.vision.training.calibration import calibrate

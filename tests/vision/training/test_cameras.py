@@ -3,12 +3,16 @@
 import json
 import shutil
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import NO_POLICY, ExportConfig
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
+from opendactyl.datasets.export.bop import export_bop
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rig import Rig, load_rig
@@ -83,3 +87,17 @@ def test_a_network_specific_to_its_cameras_refuses_others(vision_run):
     module = load_module(vision_run)
     with pytest.raises(InputError, match="train --model keypoint"):
         module.set_cameras(Rig.from_dict(module.hparams["rig"]))
+
+
+@pytest.mark.slow
+def test_a_bundle_for_any_cameras_is_evaluated_on_a_bop_dataset(tiny, val_dataset, tmp_path):
+    run = train(tiny(tmp_path / "run", model="keypoint"))
+    bundle = export_bundle(ExportConfig(vision=run, policy=NO_POLICY, out=tmp_path / "bundle"))
+    bop = f"bop:{export_bop(val_dataset, tmp_path / 'bop')}"
+    found, expected = (
+        evaluate(EvalConfig(model=model, data=Path(bop), out=tmp_path / model.name / "report"))
+        for model in (bundle, run)
+    )
+    assert found["n"] == 12
+    for name in ("rotation_error_deg", "position_error_mm", "mspd_px"):
+        assert found[name]["mean"] == pytest.approx(expected[name]["mean"], rel=0.01)

@@ -2,17 +2,20 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from opendactyl.control.recordings.videos import Frames
 from opendactyl.core.errors import InputError, file_error
 
 log = logging.getLogger(__name__)
+
+Frames = Generator[NDArray[np.uint8] | None, None, None]
+"""One camera's frames in order; None for a frame that is missing or damaged."""
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
@@ -113,26 +116,32 @@ def _frame_positions(cameras: Sequence[Sequence[Numbers]]) -> Sequence[int]:
 
 
 def play_pictures(pictures: Sequence[Path | None]) -> Frames:
-    """Yields the pictures, rotated as their EXIF tag says; None for one missing or damaged.
+    """Yields the pictures, as `read_picture` does; None for one missing or damaged.
 
     Raises:
         InputError: a picture has more than 8 bits per colour, which would be clipped.
     """
     for picture in pictures:
-        frame = None
-        if picture is not None:
-            try:
-                with Image.open(picture) as image:
-                    if image.mode not in EIGHT_BITS:
-                        raise InputError(
-                            f"{picture} has Pillow's mode {image.mode}, 16 bits or floats without "
-                            "colours (a depth image?); frames are RGB with 8 bits per colour"
-                        )
-                    upright = ImageOps.exif_transpose(image)
-                    frame = np.asarray(upright.convert("RGB"))
-            except InputError:
-                raise
-            except Exception:
-                # Pillow raises many types for damaged files; the next picture may be intact.
-                log.warning("cannot read %s", picture)
-        yield frame
+        yield None if picture is None else read_picture(picture)
+
+
+def read_picture(picture: Path) -> NDArray[np.uint8] | None:
+    """A picture (H, W, 3), RGB, rotated as its EXIF tag says; None if it is missing or damaged.
+
+    Raises:
+        InputError: it has more than 8 bits per colour, which would be clipped.
+    """
+    try:
+        with Image.open(picture) as image:
+            if image.mode not in EIGHT_BITS:
+                raise InputError(
+                    f"{picture} has Pillow's mode {image.mode}, 16 bits or floats without "
+                    "colours (a depth image?); frames are RGB with 8 bits per colour"
+                )
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except InputError:
+        raise
+    except Exception:
+        # Pillow raises many types for damaged files; the next picture may be intact.
+        log.warning("cannot read %s", picture)
+        return None

@@ -1,0 +1,1 @@
+"""Samples of other software: BOP datasets, and pictures of known poses."""
