@@ -26,6 +26,12 @@ fit          calibrate the simulated hand by logs of the robot
 `opendactyl hand fit --help` lists the options."""
 
 
+FIT_FILE = "fit.json"
+FIT_SECONDS = 0.15
+"""Time of a fit for each joint and second of the log, on two cores: twins of the Shadow hand."""
+FIT_BYTES = 5e6
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShowConfig:
     """Settings of `hand show`."""
@@ -110,7 +116,7 @@ def fit(options: list[str]) -> None:
         "Fits gains, damping, friction, offsets, delays and backlash of a hand to logs of it.",
     )  # fmt: skip
     prepare_backend(options, renders=False)
-    from opendactyl.core.run_dir import new_folder
+    from opendactyl.core.run_dir import announce, removed_on_failure
     from opendactyl.policy.calibration.calibrate import calibrate
     from opendactyl.policy.calibration.log import join, read_log
     from opendactyl.policy.calibration.outputs import write_fit, write_hand, write_ranges
@@ -119,11 +125,13 @@ def fit(options: list[str]) -> None:
 
     scene = empty_scene(config.hand)
     log = join([read_log(path, scene) for path in config.log])
-    out = new_folder(config.out)
-    calibration = calibrate(log, config.hand, threads=config.threads)
+    out = fit_folder(config.out)
     report, ranges = out / "report.html", out / "ranges.toml"
-    write_fit(calibration, out / "fit.json")
-    write_report(calibration, report)
+    with removed_on_failure(out, lambda: False):
+        announce(out, FIT_SECONDS * log.joints.shape[1] * log.seconds, FIT_BYTES)
+        calibration = calibrate(log, config.hand, threads=config.threads)
+        write_report(calibration, report)
+        write_fit(calibration, out / FIT_FILE)
     if calibration.refusal:
         raise InputError(
             f"the fit of hand {config.hand} is refused: {calibration.refusal}; see {report}, and "
@@ -165,3 +173,20 @@ def describe(scene: "Scene") -> list[tuple[str, str]]:
         ("backlash", "not calibrated" if hand.backlash_exponents is None else "calibrated"),
         ("files", f"{len(hand.checksums.paths)}, with checksums in datasets and bundles"),
     ]
+
+
+def fit_folder(out: Path) -> Path:
+    """The folder of a fit, without the outputs of an earlier one that was refused.
+
+    Raises:
+        InputError: it is not empty.
+    """
+    from opendactyl.core.atomic_files import read_json
+    from opendactyl.core.optional_files import exists
+    from opendactyl.core.run_dir import new_folder
+
+    earlier = out / FIT_FILE
+    if exists(earlier) and read_json(earlier).get("accepted") is False:
+        for path in (earlier, out / "report.html"):
+            path.unlink(missing_ok=True)
+    return new_folder(out)

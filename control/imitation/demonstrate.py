@@ -18,7 +18,7 @@ from opendactyl.control.imitation.goal_rollout import make_goal_env, run_goal_ep
 from opendactyl.core.atomic_files import write_text
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import Forecast, new_folder
+from opendactyl.core.run_dir import Forecast, new_folder, removed_on_failure
 from opendactyl.policy.imitation.predicate import satisfied, waypoints
 from opendactyl.policy.imitation.programs import Program, check_object, load_program
 from opendactyl.policy.imitation.tracks import Track
@@ -72,12 +72,14 @@ def demonstrate(config: DemonstrateConfig) -> Path:
     """
     program, bundle = load_program(config.program), load_bundle(config.bundle)
     check_object(bundle.object_name)
-    out = new_folder(config.out)
-    states = perform(bundle, program, config.seed)
-    _render(config, bundle, states, load_appearance(config.appearance), out)
-    steps = ", ".join(f'"{step}"' for step in program.steps)
-    write_text(out / PROGRAM_FILE, f"steps = [{steps}]\n")
-    estimate(EstimateConfig(bundle=config.bundle, images=(out,), out=out))
+    out = config.out
+    with removed_on_failure(out, lambda: False):
+        new_folder(out)
+        states = perform(bundle, program, config.seed)
+        _render(config, bundle, states, load_appearance(config.appearance), out)
+        steps = ", ".join(f'"{step}"' for step in program.steps)
+        write_text(out / PROGRAM_FILE, f"steps = [{steps}]\n")
+        estimate(EstimateConfig(bundle=config.bundle, images=(out,), out=out))
     return out
 
 

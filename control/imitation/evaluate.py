@@ -28,7 +28,7 @@ from opendactyl.control.imitation.goal_rollout import (
 from opendactyl.control.runtime.imitated_goals import ImitatedGoals
 from opendactyl.core.atomic_files import json_hash, read_json, write_json
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import Forecast, open_run
+from opendactyl.core.run_dir import Forecast, open_run, removed_on_failure
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.imitation.predicate import completed, satisfied
 from opendactyl.policy.imitation.programs import Program, check_object
@@ -86,24 +86,33 @@ def evaluate_imitation(config: EvaluateConfig, demonstration: Path) -> dict[str,
     network = load_imitation(bundle)
     program = recorded_program(demonstration)
     track = recorded_orientations(demonstration)
-    out = open_run(config.out, _settings(config, bundle, track), resume=config.resume)
-    path = out / "episodes.json"
-    records: list[dict[str, Any]] = read_json(path) if exists(path) else []
-    forecast = Forecast(out, config.episodes, after=0, written=RESULT_BYTES)
+    out, path = config.out, config.out / "episodes.json"
+    with removed_on_failure(out, lambda: exists(path)):
+        open_run(out, _settings(config, bundle, track), resume=config.resume)
+        records: list[dict[str, Any]] = read_json(path) if exists(path) else []
+        _imitate(config, bundle, (network, track), program, records)
+    results = summarize(records[: config.episodes]) | {"program": program and str(program)}
+    write_json(out / "results.json", results)
+    return results
+
+
+def _imitate(
+    config: EvaluateConfig, bundle: Bundle, demonstrated: tuple[ImitationSession, Array],
+    program: Program | None, records: list[dict[str, Any]],
+) -> None:  # fmt: skip
+    """Adds the records of the episodes that are missing, and writes them."""
+    forecast = Forecast(config.out, config.episodes, after=0, written=RESULT_BYTES)
     with tqdm(total=config.episodes, initial=len(records), unit="episode") as bar:
         while (first := len(records)) < config.episodes:
             count = min(BATCH, config.episodes - first)
-            goals = [ImitatedGoals(network, track, seed=first + i) for i in range(count)]
+            goals = [ImitatedGoals(*demonstrated, seed=first + i) for i in range(count)]
             for goal, episode in zip(
                 goals, run_with_goals(config, bundle, goals, first), strict=True
             ):
                 records.append(record(episode, program) | {"goals": goal.reached})
-            write_json(path, records)
+            write_json(config.out / "episodes.json", records)
             bar.update(count)
             forecast.update(len(records))
-    results = summarize(records[: config.episodes]) | {"program": program and str(program)}
-    write_json(out / "results.json", results)
-    return results
 
 
 def record(episode: Episode, program: Program | None) -> dict[str, Any]:

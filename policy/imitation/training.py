@@ -15,7 +15,7 @@ from opendactyl.core.atomic_files import open_atomic
 from opendactyl.core.csv_log import append_row, trim
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import announce, open_run
+from opendactyl.core.run_dir import announce, open_run, removed_on_failure
 from opendactyl.core.signals import sigterm_interrupts
 from opendactyl.geometry.rotation import Array
 from opendactyl.models.imitation.network import ImitationNetwork
@@ -75,10 +75,11 @@ def train(
         InputError: the settings, or an existing run, cannot be used.
         EnvironmentFailure: the disk failed.
     """
-    run = open_run(config.out, config.lasting(), resume=config.resume)
-    announce(run, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
-    trainer = Trainer(config, run)
-    with sigterm_interrupts():
+    run = config.out
+    with removed_on_failure(run, lambda: exists(run / CHECKPOINT)), sigterm_interrupts():
+        open_run(run, config.lasting(), resume=config.resume)
+        announce(run, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
+        trainer = Trainer(config, run)
         tracks = trainer.record(demonstrate)
         trainer.fit([*tracks, *recorded], noise)
     return run

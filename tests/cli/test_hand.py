@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from opendactyl.cli.main import main
+from opendactyl.cli.verbs.hand import fit_folder
+from opendactyl.core.errors import InputError
 
 CLAW = Path(__file__).parents[1] / "hands/claw.toml"
 
@@ -69,6 +71,17 @@ def test_a_log_of_another_hand_is_refused_in_one_line(capsys, tmp_path):
     status, _, stderr = run(capsys, "hand", "fit", "--hand", CLAW, "--log", log, "--out", out)
     assert status == 2 and len(stderr.splitlines()) == 1 and not out.exists()
     assert "has no column 'target_m1'" in stderr and "is of another hand" in stderr
+
+
+def test_a_refused_fit_does_not_block_the_next_one(tmp_path):
+    outputs = [tmp_path / "fit.json", tmp_path / "report.html"]
+    for path in outputs:
+        path.write_text('{"accepted": true}')
+    with pytest.raises(InputError, match="is not empty"):
+        fit_folder(tmp_path)
+    for path in outputs:
+        path.write_text('{"accepted": false}')
+    assert fit_folder(tmp_path) == tmp_path and not list(tmp_path.iterdir())
 
 
 def test_actions_that_do_not_exist_are_refused(capsys):

@@ -136,7 +136,9 @@ def test_a_bundle_without_a_network_names_the_remedy(bundle):
         load_imitation(load_bundle(bundle, threads=1))
 
 
-def test_imitations_are_counted_and_resumed(imitation_bundle, write_recording, tmp_path):
+def test_imitations_are_counted_and_resumed(
+    imitation_bundle, write_recording, tmp_path, monkeypatch
+):
     turn = [yaw_quat(a) for a in np.append(np.linspace(0, np.pi / 2, 20), [np.pi / 2] * 20)]
     recording = write_recording(turn, program='steps = ["yaw 90"]')
     config = EvaluateConfig(bundle=imitation_bundle, out=tmp_path / "out", episodes=1, seed=31)
@@ -151,6 +153,16 @@ def test_imitations_are_counted_and_resumed(imitation_bundle, write_recording, t
     other = write_recording([quat_multiply(yaw_quat(1.0), q) for q in turn])
     with pytest.raises(InputError, match="demonstration"):
         evaluate_imitation(more, other)
+
+    class FailingCameras:
+        def __init__(self, *_):
+            raise InputError("no cameras")
+
+    monkeypatch.setattr("opendactyl.control.imitation.evaluate.make_source", FailingCameras)
+    failing = dataclasses.replace(config, out=tmp_path / "failed")
+    with pytest.raises(InputError, match="no cameras"):
+        evaluate_imitation(failing, recording)
+    assert not failing.out.exists()
 
 
 @pytest.mark.parametrize("last", [False, pytest.param(True, marks=pytest.mark.slow)])
