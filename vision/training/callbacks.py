@@ -1,6 +1,7 @@
 """Callbacks of estimator training."""
 
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ import lightning as L
 from lightning.pytorch.callbacks import Timer, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+from tqdm import tqdm
 
 from opendactyl.core.csv_log import append_row, trim
 from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.datasets.loading.datamodule import PoseDataModule
 from opendactyl.vision.measures.gallery import draw_samples
+from opendactyl.vision.measures.measured_runs import expectation
 from opendactyl.vision.measures.predictions import predict
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.module import PoseModule
@@ -62,6 +64,43 @@ class Progress(L.Callback):
         )
         # The learning rate must be equal in all processes; their clocks differ.
         pl_module.progress = trainer.strategy.broadcast(progress)
+
+
+class Expectation(L.Callback):
+    """Says, after the first steps of a run, how many samples it will see and what that gives."""
+
+    SKIPPED, SECONDS = 3, 10.0
+    """Steps before the measurement, which are slower, and its duration."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        """Describes a run with these settings."""
+        self._config = config
+        self._first: tuple[float, int, float] | None = None
+        self._steps = 0
+        self._announced = False
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Announces once."""
+        assert isinstance(pl_module, PoseModule)
+        self._steps += 1
+        if self._announced or self._steps < self.SKIPPED or not trainer.is_global_zero:
+            return
+        now, step, done = time.monotonic(), trainer.global_step, pl_module.progress
+        if self._first is None:
+            self._first = now, step, done
+            return
+        began, first, before = self._first
+        if now - began < self.SECONDS or done <= before:
+            return
+        self._announced = True
+        batch = self._config.batch_size * trainer.world_size
+        # The progress is that at the start of a step.
+        steps = step - 1 + (step - first) * max(1 - done, 0) / (done - before)
+        speed, trained = (step - first) * batch / (now - began), self._config.warm_start is not None
+        tqdm.write(f"expected: {expectation(speed, round(steps * batch), trained=trained)}",
+                   file=sys.stderr)  # fmt: skip
 
 
 class RunProgressBar(TQDMProgressBar):
@@ -171,29 +210,6 @@ class Pictures(L.Callback):
         logger.experiment.add_image(
             "val/estimates", picture, trainer.global_step, dataformats="HWC"
         )
-
-
-class Interrupted(L.Callback):
-    """Saves a checkpoint when a run is interrupted or terminated."""
-
-    def __init__(self, path: Path) -> None:
-        """Saves to `path`."""
-        self._path = path
-
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
-        """Saves, in a single process only.
-
-        Data-parallel processes cannot save together once one of them has stopped; they have the
-        last periodic checkpoint.
-        """
-        # SIGTERM ends a run by Lightning's kind of SystemExit, or by that of another library.
-        stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
-        # The validation after training uses the average, and `last.ckpt` is written by then.
-        training = trainer.state.fn == TrainerFn.FITTING
-        if stopped and training and trainer.world_size == 1:
-            trainer.save_checkpoint(self._path)
 
 
 class LearningCurve(L.Callback):

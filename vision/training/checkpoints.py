@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
 
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.core.optional_files import exists
@@ -76,6 +78,29 @@ class AtomicCheckpoints(TorchCheckpointIO):
     ) -> None:
         """Writes a checkpoint, complete or not at all."""
         save_checkpoint(checkpoint, Path(path))
+
+
+class Interrupted(L.Callback):
+    """Saves a checkpoint when a run is interrupted or terminated."""
+
+    def __init__(self, path: Path) -> None:
+        """Saves to `path`."""
+        self._path = path
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Saves, in a single process only.
+
+        Data-parallel processes cannot save together once one of them has stopped; they have the
+        last periodic checkpoint.
+        """
+        # SIGTERM ends a run by Lightning's kind of SystemExit, or by that of another library.
+        stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
+        # The validation after training uses the average, and `last.ckpt` is written by then.
+        training = trainer.state.fn == TrainerFn.FITTING
+        if stopped and training and trainer.world_size == 1:
+            trainer.save_checkpoint(self._path)
 
 
 def resume_point(run: Path, module: PoseModule) -> Path | None:

@@ -18,13 +18,13 @@ from opendactyl.models.accelerator import check_accelerator
 from opendactyl.models.precision import cpu_multiplies_bf16
 from opendactyl.vision.training.callbacks import (
     Averaging,
-    Interrupted,
+    Expectation,
     LearningCurve,
     Pictures,
     Progress,
     RunProgressBar,
 )
-from opendactyl.vision.training.checkpoints import AtomicCheckpoints
+from opendactyl.vision.training.checkpoints import AtomicCheckpoints, Interrupted
 from opendactyl.vision.training.config import VisionConfig
 
 VALIDATIONS = 24
@@ -54,6 +54,7 @@ def build_trainer(
         callbacks=[
             timer,
             Progress(timer, config),
+            Expectation(config),
             # First of those at a validation, as it ends a run that diverged.
             LearningCurve(run / "metrics.csv", timer, config.batch_size),
             # Before the averaging, which restores the weights at the end of a validation.

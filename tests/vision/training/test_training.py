@@ -3,6 +3,7 @@
 import csv
 import errno
 import multiprocessing
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from opendactyl.core.csv_log import append_row
 from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.models.weights import load_weights
-from opendactyl.vision.training.callbacks import Averaging, Progress
+from opendactyl.vision.training.callbacks import Averaging, Expectation, Progress
 from opendactyl.vision.training.checkpoints import AtomicCheckpoints, load_module
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.module import PoseModule
@@ -169,9 +170,15 @@ def test_an_unreadable_checkpoint_is_not_a_wrong_one(vision_run, monkeypatch):
         load_weights(vision_run / "checkpoints" / "last.ckpt")
 
 
-def test_the_progress_bar_is_that_of_the_run(tiny, tmp_path, capsys):
+def test_the_progress_bar_and_the_expectation_are_those_of_the_run(
+    tiny, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(Expectation, "SECONDS", 0.0)
     train(tiny(tmp_path / "run", max_epochs=8))
     shown = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    (expected,) = (line for line in shown if line.startswith("expected: "))
+    # 24 steps of 4 samples.
+    assert re.search(r" samples/s, 96 samples by the end: probably too few .* of 51,200", expected)
     bars = [line for line in shown if line.startswith("training: ")]
     percent = [int(line.split("%")[0].rsplit(" ", 1)[-1]) for line in bars]
     assert percent == sorted(percent) and percent[0] == 0 and percent[-1] == 100
