@@ -31,7 +31,7 @@ def save_onnx(
     assert program is not None
     fold_constants(program.model)
     remove_unused_nodes(program.model)
-    _store_in_half(program.model.graph)
+    store_in_half(program.model.graph)
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()
     for value in program.model.graph.initializers.values():
@@ -50,7 +50,8 @@ def round_weights(network: torch.nn.Module) -> None:
             weight.copy_(weight.half())
 
 
-def _store_in_half(graph: onnx_ir.Graph) -> None:
+def store_in_half(graph: onnx_ir.Graph) -> None:
+    """Stores the large weights that are numbers of 16 bits as such."""
     for name, value in list(graph.initializers.items()):
         array = None if value.const_value is None else value.const_value.numpy()
         if array is None or array.dtype != np.float32 or array.nbytes < LARGE:

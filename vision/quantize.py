@@ -6,6 +6,7 @@ from typing import Any
 
 from opendactyl.core.atomic_files import write_bytes
 from opendactyl.datasets.loading.cache import CachedDataset
+from opendactyl.models.onnx_file import store_in_half
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.measures.predictions import views_of
 
@@ -24,7 +25,7 @@ def quantize(path: Path, data: CachedDataset, size: int) -> None:
         data: a dataset of the same rig; the first `SAMPLES` calibrate the ranges.
         size: the estimator's image size.
     """
-    import onnx
+    import onnx_ir
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -41,11 +42,11 @@ def quantize(path: Path, data: CachedDataset, size: int) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        model = onnx.load(small)
+        model = onnx_ir.load(small)
+        store_in_half(model.graph)
         # The quantizer may drop the metadata.
-        metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-        onnx.helper.set_model_props(model, metadata)
-        write_bytes(path, model.SerializeToString())
+        model.metadata_props.update(onnx_ir.load(path).metadata_props)
+        write_bytes(path, onnx_ir.to_proto(model).SerializeToString())
 
 
 class _CalibrationReader:

@@ -43,6 +43,12 @@ def read_foreign(config: EvalConfig, model: BatchEstimator) -> ForeignData | Non
     data = _read_bop(config, facts) if is_bop else _read_pictures(config, facts)
     for note in data.notes:
         print(f"opendactyl: {config.data}: {note}", file=sys.stderr)
+    views = len(data.samples[0].rig.cameras)
+    if views != model.views:
+        raise InputError(
+            f"a sample of {config.data} has {views} views, {config.model} was trained with "
+            f"{model.views}; train with --views {views}, or evaluate a model of {views} cameras"
+        )
     if facts.priors is not None:
         check_volume(data.samples[0].rig, box_corners(*PosePriors.from_dict(facts.priors).box()))
     return data

@@ -58,6 +58,11 @@ def wrong_world(bop):
         change(path, lambda entry: entry.update(cam_t_w2c=[0, 0, 900]))
 
 
+def two_views(bop):
+    for path in (bop / "test").glob("*/scene_*_top.json"):
+        path.unlink()
+
+
 def two_splits(bop):
     (bop / "test").rename(bop / "val")
     shutil.copytree(bop / "val", bop / "train")
@@ -69,6 +74,7 @@ def two_splits(bop):
         (moved_models, "no object of .*models_info.json is the estimator's, the block of 57×57×57"),
         (second_instance, "image 0 shows object 1 2 times"),
         (lost_sensor, r"differ in their views \(left, right and left, right, top\)"),
+        (two_views, "has 2 views, .* was trained with 3; train with --views 2"),
         (lost_image, "no image 000001 in rgb_left or gray_left"),
         (lost_cameras, "no camera of that name; give the poses of the cameras with --rig"),
         (wrong_world, "mm apart; cam_R_w2c and cam_t_w2c must map one world"),
