@@ -55,15 +55,19 @@ def _load(path: Path, load: Callable[[dict[str, Tensor]], Any]) -> None:
 def load_network(module: PoseModule, weights: dict[str, Tensor]) -> None:
     """Loads trained weights with their priors; keypoints and anchors stay the module's.
 
-    Weights of one stage become the first stage of a module with two; the second gets the tower.
+    Weights of one stage become the first stage of a module with two; the second gets the tower. A
+    module with one stage takes the first of two.
 
     Raises:
         RuntimeError: the weights belong to another network.
     """
     network: Any = module.network
-    if module.two_stages and not _part(weights, "first"):
+    first = _part(weights, "first")
+    if module.two_stages and not first:
         load_towers(module, weights)
         network = network.first
+    elif not module.two_stages:
+        weights = first or weights
     own = network.state_dict()
     kept = {name: own[name] for name in own if name.split(".")[-1] in ("points", "anchors")}
     network.load_state_dict(weights | kept)

@@ -13,12 +13,11 @@ from opendactyl.datasets.generation.config import DatasetConfig
 from opendactyl.datasets.generation.generate import generate
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.datasets.loading.decoding import WindowSize
-from opendactyl.models.weights import load_weights
 from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.evaluate import evaluate
 from opendactyl.vision.measures.predictions import predict
 from opendactyl.vision.training.checkpoints import first_stage, load_module
-from opendactyl.vision.training.config import SHIPPED_WEIGHTS, VisionConfig
+from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.data_sizes import (
     crop_size,
     has_two_stages,
@@ -134,20 +133,22 @@ def test_the_first_stage_alone_gives_the_first_estimate(run, frames):
     np.testing.assert_allclose(alone.position, first.position, atol=1e-3)
 
 
-def test_weights_of_one_stage_become_the_first(settings):
-    data = make_data(settings)
-    module, weights = build_module(settings, data), load_weights(SHIPPED_WEIGHTS)
-    load_network(module, weights)
-    stored = module.network.state_dict()
+def test_weights_of_one_stage_become_the_first_and_the_reverse(settings):
+    coarse = dataclasses.replace(settings, coarse=True, image_size=FRAME // 3)
+    one, two = (build_module(config, make_data(config)) for config in (coarse, settings))
+    weights = {name: weight.clone() for name, weight in one.network.state_dict().items()}
+    load_network(two, weights)
+    stored = two.network.state_dict()
     for name in ("tower.stem.0.weight", "fuse.0.weight"):
-        torch.testing.assert_close(stored[f"first.{name}"], weights[name].float())
-    torch.testing.assert_close(
-        stored["second.tower.stem.0.weight"], weights["tower.stem.0.weight"].float()
-    )
-    other = build_module(settings, data)
+        assert torch.equal(stored[f"first.{name}"], weights[name])
+    assert torch.equal(stored["second.tower.stem.0.weight"], weights["tower.stem.0.weight"])
+    other = build_module(settings, make_data(settings))
     load_network(other, stored)
     assert torch.equal(other.network.state_dict()["second.tower.maps.weight"],
                        stored["second.tower.maps.weight"])  # fmt: skip
+    again = build_module(coarse, make_data(coarse))
+    load_network(again, stored)
+    assert torch.equal(again.network.state_dict()["fuse.0.weight"], weights["fuse.0.weight"])
 
 
 def test_the_data_decides_the_image_size(settings, dataset, val_dataset):
