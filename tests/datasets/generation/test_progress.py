@@ -25,6 +25,7 @@ GL = ("gl_vendor", "gl_renderer", "gl_version")
 
 def config(out, **options):
     settings = {"num_samples": 12, "seed": 0, "shard_size": 4, "image_size": 64, "workers": 1}
+    settings["rig"] = "dactyl-200"
     return DatasetConfig(out=out, resume=True, **settings | options)
 
 
@@ -130,8 +131,10 @@ def test_damaged_progress_means_no_finished_shard(dataset, unfinished):
     assert load_manifest(folder) == load_manifest(dataset)
 
 
-def test_a_finished_dataset_of_an_earlier_version_stays_usable(dataset, copy):
-    """Its files have neither a generation nor a driver."""
+def test_a_finished_dataset_of_an_earlier_version_stays_usable(dataset, copy, monkeypatch):
+    """Its files have neither a generation, which means the first, nor a driver."""
+    for module in ("progress", "finished_manifest"):
+        monkeypatch.setattr(f"opendactyl.datasets.generation.{module}.GENERATION_VERSION", 1)
     manifest = read_json(copy / "manifest.json")
     for key in (*GL, "generation"):
         del manifest["made_with"][key]

@@ -17,6 +17,7 @@ ray = pytest.importorskip("ray")
 
 def config(out, **options):
     settings = {"num_samples": 12, "seed": 0, "shard_size": 4, "image_size": 64}
+    settings["rig"] = "dactyl-200"
     return DatasetConfig(out=out, **settings | options)
 
 

@@ -27,6 +27,7 @@ SHARDS = ("shard-000000.tar", "shard-000001.tar", "shard-000002.tar")
 
 def config(out, **options):
     settings = {"num_samples": 12, "seed": 0, "shard_size": 4, "image_size": 64, "workers": 1}
+    settings["rig"] = "dactyl-200"
     return DatasetConfig(out=out, **settings | options)
 
 

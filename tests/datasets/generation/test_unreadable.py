@@ -21,6 +21,7 @@ SHARD = "shard-000001.tar"
 
 def config(out, **options):
     settings = {"num_samples": 12, "seed": 0, "shard_size": 4, "image_size": 64, "workers": 1}
+    settings["rig"] = "dactyl-200"
     return DatasetConfig(out=out, resume=True, **settings | options)
 
 
