@@ -188,18 +188,9 @@ def python(fork_servers) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def _small(out: Path, seed: int) -> Path:
-    return generate(
-        DatasetConfig(
-            out=out,
-            num_samples=SAMPLES,
-            seed=seed,
-            shard_size=4,
-            image_size=64,
-            workers=1,
-            rig="dactyl-200",
-        ),
-        write_card=write_card,
-    )
+    settings = {"num_samples": SAMPLES, "shard_size": 4, "image_size": 64, "rig": "dactyl-200"}
+    config = DatasetConfig(out=out, seed=seed, workers=1, **settings)
+    return generate(config, write_card=write_card)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from opendactyl.datasets.loading.datamodule import PoseDataModule
 
 def config(out, **options):
     settings = {"num_samples": 12, "seed": 0, "shard_size": 4, "image_size": 64, "workers": 1}
+    settings["rig"] = "dactyl-200"
     return DatasetConfig(out=out, resume=True, **settings | options)
 
 

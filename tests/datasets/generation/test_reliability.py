@@ -187,7 +187,8 @@ def test_workers_that_keep_dying_are_a_failure_of_the_environment(tmp_path, monk
 
 def test_ctrl_c_leaves_a_folder_that_resumes(dataset, tmp_path):
     out = tmp_path / "data"
-    words = "dataset --num-samples 12 --seed 0 --shard-size 4 --image-size 64 --workers 1 --out"
+    words = "dataset --num-samples 12 --seed 0 --shard-size 4 --image-size 64 --rig dactyl-200"
+    words += " --workers 1 --out"
     process = subprocess.Popen(
         [sys.executable, "-m", "opendactyl.cli.main", *words.split(), str(out)],
         stderr=subprocess.PIPE,

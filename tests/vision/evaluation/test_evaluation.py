@@ -119,6 +119,19 @@ def test_estimates_of_a_diverged_network_are_an_environment_failure(vision_run, 
         predict(module, data, len(data))
 
 
+def test_a_failed_evaluation_does_not_block_the_next(
+    vision_run, val_dataset, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise EnvironmentFailure("no space left")
+
+    monkeypatch.setattr("opendactyl.vision.evaluation.evaluate.predict", full)
+    out = tmp_path / "out"
+    with pytest.raises(EnvironmentFailure, match="no space"):
+        evaluate(EvalConfig(model=vision_run, data=val_dataset, out=out))
+    assert not out.exists()
+
+
 def test_a_missing_model_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(InputError, match="make train-vision"):
         open_model(tmp_path)

@@ -29,6 +29,9 @@ from opendactyl.vision.training.provenance import (
 from opendactyl.vision.training.train import build_module, make_data, train
 from opendactyl.vision.training.warm_start import start_from
 
+RIG = "dactyl-200"
+"""That of the tests' datasets."""
+
 
 def test_a_warm_start_loads_weights_of_the_same_network_only(vision_run, tiny, tmp_path):
     module = load_module(vision_run)
@@ -80,7 +83,7 @@ def test_a_run_is_not_resumed_on_regenerated_data(dataset, tiny, tmp_path):
     config = tiny(tmp_path / "run", data=(data,))
     train(config)
     shutil.rmtree(data)
-    generate(DatasetConfig(out=data, num_samples=4, seed=77, image_size=64, workers=1))
+    generate(DatasetConfig(out=data, num_samples=4, seed=77, image_size=64, workers=1, rig=RIG))
     with pytest.raises(InputError, match="data_hashes"):
         train(dataclasses.replace(config, max_epochs=2, resume=True))
 
@@ -170,7 +173,9 @@ def test_a_backbone_is_loaded_from_a_file(tiny, tmp_path):
 @pytest.mark.parametrize("samples", [0, 1])
 def test_too_few_samples_are_refused(vision_run, tiny, tmp_path, samples):
     data = generate(
-        DatasetConfig(out=tmp_path / "data", num_samples=1, seed=5, image_size=64, workers=1)
+        DatasetConfig(
+            out=tmp_path / "data", num_samples=1, seed=5, image_size=64, workers=1, rig=RIG
+        )
     )
     if not samples:
         manifest = read_json(data / "manifest.json") | {"num_samples": 0, "shards": []}
