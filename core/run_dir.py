@@ -123,14 +123,17 @@ class Forecast:
 
 
 @contextmanager
-def removed_on_failure(out: Path, has_results: Callable[[], bool]) -> Iterator[None]:
+def removed_on_failure(
+    out: Path, has_results: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """Removes what the block added to a folder if it fails before it has results.
 
     So that the corrected command can be started again without --resume.
 
     Args:
         out: the folder; it is removed as well if it was absent before.
-        has_results: whether the folder has results that --resume can continue from.
+        has_results: whether the folder has results that --resume can continue from; by default it
+            has none.
     """
     existed = exists(out)
     before = set(out.iterdir()) if existed else set()

@@ -73,7 +73,7 @@ def demonstrate(config: DemonstrateConfig) -> Path:
     program, bundle = load_program(config.program), load_bundle(config.bundle)
     check_object(bundle.object_name)
     out = config.out
-    with removed_on_failure(out, lambda: False):
+    with removed_on_failure(out):
         new_folder(out)
         states = perform(bundle, program, config.seed)
         _render(config, bundle, states, load_appearance(config.appearance), out)

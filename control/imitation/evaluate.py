@@ -17,7 +17,7 @@ from opendactyl.control.evaluation.episodes import (
     make_source,
     open_renderer,
 )
-from opendactyl.control.evaluation.evaluate import EvaluateConfig
+from opendactyl.control.evaluation.evaluate import EPISODES_FILE, EvaluateConfig
 from opendactyl.control.imitation.demonstrate import recorded_program
 from opendactyl.control.imitation.goal_rollout import (
     EndingGoals,
@@ -86,7 +86,7 @@ def evaluate_imitation(config: EvaluateConfig, demonstration: Path) -> dict[str,
     network = load_imitation(bundle)
     program = recorded_program(demonstration)
     track = recorded_orientations(demonstration)
-    out, path = config.out, config.out / "episodes.json"
+    out, path = config.out, config.out / EPISODES_FILE
     with removed_on_failure(out, lambda: exists(path)):
         open_run(out, _settings(config, bundle, track), resume=config.resume)
         records: list[dict[str, Any]] = read_json(path) if exists(path) else []
@@ -110,7 +110,7 @@ def _imitate(
                 goals, run_with_goals(config, bundle, goals, first), strict=True
             ):
                 records.append(record(episode, program) | {"goals": goal.reached})
-            write_json(config.out / "episodes.json", records)
+            write_json(config.out / EPISODES_FILE, records)
             bar.update(count)
             forecast.update(len(records))
 

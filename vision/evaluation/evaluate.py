@@ -41,7 +41,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         raise InputError(f"--max-samples is {config.max_samples}; 0 uses all")
     _check_out(config.out)
     model, data = open_data(config, open_model(config.model))
-    with removed_on_failure(config.out, lambda: False):
+    with removed_on_failure(config.out):
         out = new_folder(config.out, resume=config.resume)
         return _measure(config, model, data, out)
 
