@@ -1,22 +1,18 @@
 """Where overlays are written: a picture, a video, or, without PyAV, a folder of pictures."""
 
 import io
-import os
-from fractions import Fraction
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
+from opendactyl.control.recordings.video_writer import VideoWriter
 from opendactyl.core.atomic_files import write_bytes
-from opendactyl.core.errors import file_errors
 
 PICTURE, VIDEO, FOLDER = "overlay.png", "overlay.mp4", "overlay"
 FRAME_RATE = 10
 """Frames per second of recordings without times."""
-_UNIT = Fraction(1, 1000)
 
 
 class OverlayFile(Protocol):
@@ -63,38 +59,15 @@ class _Pictures:
 class _Video:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
-        self._writing = partial(file_errors, f"cannot write {path}", "name another --out")
-        self._container: Any = None
-        self._last = -1
+        self._writer = VideoWriter(path, "name another --out")
+        self._start: float | None = None
+        self._time = -1 / FRAME_RATE
 
     def add(self, overlay: Image.Image, seconds: float | None) -> None:
-        import av
-
-        with self._writing():
-            if self._container is None:
-                self._container = av.open(str(self._temporary), "w")
-                self._stream = self._container.add_stream("libx264", rate=30)
-                self._stream.width, self._stream.height = overlay.size
-                self._stream.pix_fmt = "yuv420p"
-                self._stream.codec_context.time_base = _UNIT
-                self._start = seconds or 0.0
-            after = self._last + 1000 // FRAME_RATE if self._last >= 0 else 0
-            stamp = after if seconds is None else round((seconds - self._start) / float(_UNIT))
-            # Encoders take ascending time stamps only.
-            self._last = max(stamp, self._last + 1)
-            frame = av.VideoFrame.from_ndarray(np.asarray(overlay), format="rgb24")
-            frame.pts, frame.time_base = self._last, _UNIT
-            self._container.mux(self._stream.encode(frame))
+        if self._start is None:
+            self._start = seconds or 0.0
+        self._time = self._time + 1 / FRAME_RATE if seconds is None else seconds - self._start
+        self._writer.add(np.asarray(overlay), self._time)
 
     def close(self, *, keep: bool) -> None:
-        try:
-            with self._writing():
-                if self._container is not None:
-                    if keep:
-                        self._container.mux(self._stream.encode())
-                    self._container.close()
-                    if keep:
-                        self._temporary.replace(self.path)
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        self._writer.close(keep=keep)

@@ -1,19 +1,17 @@
 """Video files: MP4, and animated WebP, which browsers show as pictures."""
 
 import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from itertools import count
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from opendactyl.control.recordings.video_writer import VideoWriter
 from opendactyl.core.atomic_files import write_bytes
-from opendactyl.core.errors import file_errors
 
 FORMATS = (".mp4", ".webp")
 """Suffixes of the formats."""
@@ -56,25 +54,10 @@ def _open_webp(path: Path, seconds: float) -> Iterator[Append]:
 
 @contextmanager
 def _open_mp4(path: Path, seconds: float) -> Iterator[Append]:
-    temporary = path.with_suffix(f".{os.getpid()}.part.mp4")
-    remedy = "name a file in a folder that is writable"
-    writing = partial(file_errors, f"cannot write {path}", remedy)
-
-    def append(frame: NDArray[np.uint8]) -> None:
-        with writing():
-            video.write_frame(frame)  # pyright: ignore
-
+    writer, frames = VideoWriter(path, "name a file in a folder that is writable"), count()
+    keep = False
     try:
-        with writing():
-            video = iio.imopen(temporary, "w", plugin="pyav")
-        try:
-            with writing():
-                video.init_video_stream("libx264", fps=1 / seconds)  # pyright: ignore
-            yield append
-        finally:
-            with writing():
-                video.close()
-        with writing():
-            temporary.replace(path)
+        yield lambda frame: writer.add(frame, next(frames) * seconds)
+        keep = True
     finally:
-        temporary.unlink(missing_ok=True)
+        writer.close(keep=keep)

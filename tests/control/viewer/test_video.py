@@ -15,10 +15,10 @@ def test_a_video_that_cannot_be_written_is_refused(bundle, tmp_path, monkeypatch
     with pytest.raises(InputError, match="is a folder"):
         RunConfig(bundle=bundle, video=tmp_path / "video.mp4")
 
-    def full(self, frame):
+    def full(self, container, frame):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("imageio.plugins.pyav.PyAVPlugin.write_frame", full)
+    monkeypatch.setattr("opendactyl.control.recordings.video_writer.VideoWriter._open", full)
     with pytest.raises(EnvironmentFailure, match=r"cannot write .*a\.mp4: No space left"):
         record_video(RunConfig(bundle=bundle, seconds=0.1, video=tmp_path / "a.mp4"))
     assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
