@@ -30,13 +30,18 @@ class PoseDataset(Dataset[Item]):
     """Samples by (epoch, index); the epoch is a part of the augmentation's seed."""
 
     def __init__(
-        self, datasets: Sequence[CachedDataset], augment: AugmentConfig | None, seed: int
+        self,
+        datasets: Sequence[CachedDataset],
+        augment: AugmentConfig | None,
+        seed: int,
+        *,
+        masks: bool = False,
     ) -> None:
-        """Concatenates `datasets`; augments if `augment` is given."""
+        """Concatenates `datasets`; augments if `augment` is given; `masks` adds stored masks."""
         self._datasets = datasets
         self._ends = np.cumsum([len(data) for data in datasets])
         self._augmentation = Augmentation(augment) if augment else None
-        self._seed = seed
+        self._seed, self._masks = seed, masks
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -53,6 +58,9 @@ class PoseDataset(Dataset[Item]):
         if data.windows is not None and data.corners is not None:
             item["windows"] = self._augmented(data.windows[i], data.window_masks, i, rng)
             item["corners"] = data.corners[i]
+        if self._masks:
+            stored = {"masks": data.masks, "window_masks": data.window_masks}
+            item |= {name: np.array(m[i]) for name, m in stored.items() if m is not None}
         return item | {
             "position": data.position[i],
             "quaternion": data.quaternion[i],
@@ -93,6 +101,7 @@ class PoseDataModule(L.LightningDataModule):
         limit_val: int = 2000,
         cache: Path | None = None,
         windows: WindowSize | None = None,
+        augment_on_device: bool = False,
     ) -> None:
         """Stores the settings; `setup` opens the datasets.
 
@@ -108,6 +117,7 @@ class PoseDataModule(L.LightningDataModule):
             limit_val: largest number of validation samples.
             cache: folder of the decoded images; by default in each dataset's folder.
             windows: also give windows of frames around the object.
+            augment_on_device: augment batches on the device that trains, not samples in the loader.
         """
         super().__init__()
         self._folders = (*data, val_data)
@@ -115,7 +125,12 @@ class PoseDataModule(L.LightningDataModule):
         self.batch_size = batch_size
         self._workers = workers
         self._seed = seed
-        self._augment = augment
+        self._augment, self._batch_augmentation = augment, None
+        if augment is not None and augment_on_device:
+            # Loading Kornia takes seconds.
+            from opendactyl.datasets.loading.device_augmentation import DeviceAugmentation
+
+            self._augment, self._batch_augmentation = None, DeviceAugmentation(augment, seed)
         self.limit_val = limit_val
         self._cache, self._windows = cache, windows
         self.train: list[CachedDataset] = []
@@ -160,10 +175,23 @@ class PoseDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Shuffled and augmented batches."""
-        dataset = PoseDataset(self.train, self._augment, self._seed)
+        masks = self._batch_augmentation is not None
+        dataset = PoseDataset(self.train, self._augment, self._seed, masks=masks)
         sampler = self._sampler(len(dataset), shuffle=True)
         full = sampler.num_samples >= self.batch_size
         return self._loader(dataset, sampler, drop_last=full)
+
+    def on_after_batch_transfer(self, batch: Item, dataloader_idx: int) -> Item:
+        """Augments a batch of the training on its device, if that is asked for."""
+        trainer = self.trainer
+        if self._batch_augmentation is None or trainer is None or not trainer.training:
+            return batch
+        number = 2 * (trainer.global_step * trainer.world_size + trainer.global_rank)
+        masks = [batch.pop(name, None) for name in ("masks", "window_masks")]
+        for offset, name in enumerate(("images", "windows")):
+            if name in batch:
+                batch[name] = self._batch_augmentation(batch[name], number + offset, masks[offset])
+        return batch
 
     def _position(self, samples: int) -> tuple[int, int]:
         """The epoch of the next batch, and the number of its samples already trained on.

@@ -15,6 +15,7 @@ CHOICES = {
     "balance": ("fixed", "focal"),
     "schedule": ("cosine", "halving"),
     "accelerator": ACCELERATORS,
+    "augment_on": ("auto", "loader", "device"),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
 }
 """Allowed values."""
@@ -80,6 +81,9 @@ class VisionConfig:
     """auto is bf16 where the hardware multiplies it natively, otherwise 32 bits."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Ranges of the augmentation."""
+    augment_on: str = "auto"
+    """Where images are augmented: loader (Albumentations, on the CPU) or device (Kornia, whole
+    batches); auto is the device if it is a GPU of CUDA."""
     warm_start: Path | None = None
     """Weights to start from: a run of the same network, or a .safetensors file; by default, models
     landmark and keypoint take the image tower of the shipped estimator."""
@@ -115,7 +119,7 @@ class VisionConfig:
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
-                raise InputError(f"--{name} is {value!r}; choose from {', '.join(allowed)}")
+                raise InputError(f"{_option(name)} is {value!r}; choose from {', '.join(allowed)}")
         if self.backbone is not None and not self.model.startswith("resnet"):
             raise InputError(f"--backbone is for resnet18 and resnet50, not for {self.model}")
         if self.model == "keypoint" and self.head != VisionConfig.head:
@@ -134,19 +138,21 @@ class VisionConfig:
         ):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
-                option = name.replace("_", "-")
-                raise InputError(f"--{option} is {value}; it must not be negative")
+                raise InputError(f"{_option(name)} is {value}; it must not be negative")
         for name in ("learning_rate", "average"):
             value = getattr(self, name)
             if not 0 < value < 1:
-                option = name.replace("_", "-")
-                raise InputError(f"--{option} is {value}; it must be between 0 and 1")
+                raise InputError(f"{_option(name)} is {value}; it must be between 0 and 1")
         if self.batch_size < 2:
             raise InputError(f"--batch-size is {self.batch_size}; it must be at least 2")
         if self.mine_samples < 1:
             raise InputError(f"--mine-samples is {self.mine_samples}; it must be at least 1")
         if not 0 < self.max_minutes < math.inf or self.max_epochs < 1:
             raise InputError("--max-minutes and --max-epochs must be positive")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 PRESETS = {

@@ -1,8 +1,6 @@
 """Estimator training under Lightning: time-limited and resumable."""
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.core.cpu import cores
-from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import (
     CONFIG_NAME,
@@ -22,7 +20,7 @@ from opendactyl.core.run_dir import (
     open_run,
     removed_on_failure,
     to_plain,
-)
+)  # fmt: skip
 from opendactyl.datasets.format.hand_check import copy_described
 from opendactyl.datasets.format.manifest import MANIFEST_NAME
 from opendactyl.datasets.loading.datamodule import PoseDataModule
@@ -50,7 +48,13 @@ from opendactyl.vision.training.provenance import (
     content_of_data,
     seeds_of_training,
 )
-from opendactyl.vision.training.trainer import build_trainer, count_devices, launch_environment
+from opendactyl.vision.training.trainer import (
+    augments_on_device,
+    build_trainer,
+    count_devices,
+    launch_environment,
+    translated_errors,
+)
 from opendactyl.vision.training.warm_start import start_from
 
 if TYPE_CHECKING:
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
 
 MAY_CHANGE = (
     "out", "resume", "max_minutes", "max_epochs", "max_steps", "workers", "accelerator", "cache",
+    "augment_on",
 )  # fmt: skip
 """Settings that may change when a run is resumed."""
 WRITTEN = 12
@@ -120,32 +125,13 @@ def _fit(
 ) -> Path:
     """Trains from the last checkpoint, if there is one, to the end, and keeps the best weights."""
     run = config.out
-    with _translated_errors():
+    with translated_errors():
         trainer.fit(module, data, ckpt_path=resume_point(run, module), weights_only=True)
         (final,) = trainer.validate(module, data, verbose=False)
     if best.best_model_score is None or final["val/score"] <= best.best_model_score:
         trainer.save_checkpoint(best_checkpoint(run))
     trainer.strategy.barrier()
     return run
-
-
-@contextmanager
-def _translated_errors() -> Iterator[None]:
-    """Raises torch's and Lightning's errors under the types that the command line reports."""
-    try:
-        yield
-    except SystemExit as stop:  # Lightning's reaction to Ctrl-C.
-        raise KeyboardInterrupt from stop
-    except torch.OutOfMemoryError as error:
-        raise EnvironmentFailure(f"{error}; use a smaller --batch-size") from error
-    except RuntimeError as error:
-        if "DataLoader" not in str(error):
-            raise
-        raise EnvironmentFailure(
-            f"a process of the data loader died or stopped ({error}), often for lack of memory or "
-            "of shared memory (/dev/shm); try again, with --resume if there is a checkpoint, and "
-            "with fewer --workers"
-        ) from error
 
 
 def _check_present(*folders: Path) -> None:
@@ -222,6 +208,7 @@ def make_data(config: VisionConfig) -> PoseDataModule:
         augment=config.augment,
         cache=config.cache,
         windows=window_size(config),
+        augment_on_device=augments_on_device(config),
     )
     data.setup()
     return data

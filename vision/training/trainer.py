@@ -1,6 +1,8 @@
 """Construction of the Lightning trainer, and how its data-parallel processes are started."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +15,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from opendactyl.core.errors import InputError
-from opendactyl.models.accelerator import check_accelerator
+from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.models.accelerator import check_accelerator, training_device
 from opendactyl.models.precision import cpu_multiplies_bf16
 from opendactyl.vision.training.callbacks import (
     Averaging,
@@ -74,6 +76,32 @@ def build_trainer(
         log_every_n_steps=20,
     )
     return trainer, best
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raises torch's and Lightning's errors under the types that the command line reports."""
+    try:
+        yield
+    except SystemExit as stop:  # Lightning's reaction to Ctrl-C.
+        raise KeyboardInterrupt from stop
+    except torch.OutOfMemoryError as error:
+        raise EnvironmentFailure(f"{error}; use a smaller --batch-size") from error
+    except RuntimeError as error:
+        if "DataLoader" not in str(error):
+            raise
+        raise EnvironmentFailure(
+            f"a process of the data loader died or stopped ({error}), often for lack of memory or "
+            "of shared memory (/dev/shm); try again, with --resume if there is a checkpoint, and "
+            "with fewer --workers"
+        ) from error
+
+
+def augments_on_device(config: VisionConfig) -> bool:
+    """Whether batches are augmented on the device that trains, not samples in the loader."""
+    if config.augment_on == "auto":
+        return training_device(config.accelerator).type == "cuda"
+    return config.augment_on == "device"
 
 
 def count_devices(config: VisionConfig) -> int:

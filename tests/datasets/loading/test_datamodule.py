@@ -37,10 +37,11 @@ class Recorder(L.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def train(dataset, val_dataset, folder, max_steps, checkpoint=None):
+def train(dataset, val_dataset, folder, max_steps, checkpoint=None, on_device=False):
     data = PoseDataModule(
-        [dataset], val_dataset, image_size=32, batch_size=2, workers=0, augment=AugmentConfig()
-    )
+        [dataset], val_dataset, image_size=32, batch_size=2, workers=0, augment=AugmentConfig(),
+        augment_on_device=on_device,
+    )  # fmt: skip
     trainer = L.Trainer(
         max_steps=max_steps, accelerator="cpu", logger=False,
         callbacks=[ModelCheckpoint(folder, "{step}", save_top_k=-1, every_n_train_steps=1)],
@@ -53,14 +54,19 @@ def train(dataset, val_dataset, folder, max_steps, checkpoint=None):
     return recorder.batches
 
 
-@pytest.mark.parametrize("steps", [4, 6, 9])
-def test_training_resumes_in_the_middle_of_an_epoch(dataset, val_dataset, tmp_path, steps):
+@pytest.mark.parametrize(("steps", "on_device"), [(4, False), (6, False), (9, False), (4, True)])
+def test_training_resumes_in_the_middle_of_an_epoch(
+    dataset, val_dataset, tmp_path, steps, on_device
+):
     """An epoch has six batches: its middle, its end, the middle of the next."""
-    whole = train(dataset, val_dataset, tmp_path / "a", 12)
+    whole = train(dataset, val_dataset, tmp_path / "a", 12, on_device=on_device)
     # Stopped by a limit after `steps`, or killed some time after a checkpoint of that step.
-    assert train(dataset, val_dataset, tmp_path / "b", steps) == whole[:steps]
+    start = train(dataset, val_dataset, tmp_path / "b", steps, on_device=on_device)
+    assert start == whole[:steps]
     for checkpoint in ("b/stopped.ckpt", f"a/step={steps}.ckpt"):
-        rest = train(dataset, val_dataset, tmp_path / "c", 12, tmp_path / checkpoint)
+        rest = train(
+            dataset, val_dataset, tmp_path / "c", 12, tmp_path / checkpoint, on_device=on_device
+        )
         assert rest == whole[steps:]
     for epoch in (whole[:6], whole[6:]):
         assert sorted(index for batch, _ in epoch for index in batch) == list(range(12))

@@ -13,6 +13,7 @@ from opendactyl.datasets.generation.config import DatasetConfig
 from opendactyl.datasets.generation.generate import generate
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.datasets.loading.decoding import WindowSize
+from opendactyl.datasets.loading.device_augmentation import DeviceAugmentation
 from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.evaluate import evaluate
 from opendactyl.vision.measures.predictions import predict
@@ -166,3 +167,24 @@ def test_the_data_decides_the_image_size(settings, dataset, val_dataset):
     unknown = [dataclasses.replace(manifests[0], statistics=None)]
     with pytest.raises(InputError, match="--coarse"):
         crop_size(settings, unknown)
+
+
+def test_batches_are_augmented_on_the_device(settings, run, tmp_path, monkeypatch):
+    """The data has masks, which the augmentation takes; validation is not augmented."""
+    seen = []
+    augment = DeviceAugmentation.__call__
+
+    def record(self, images, number, masks=None):
+        seen.append((images.shape[2], number, masks is not None))
+        return augment(self, images, number, masks)
+
+    monkeypatch.setattr(DeviceAugmentation, "__call__", record)
+    chosen = dataclasses.replace(settings, out=tmp_path / "run", augment_on="device", max_epochs=1)
+    train(chosen)
+    window = window_size(settings).side
+    assert seen == [(64, 0, True), (window, 1, True), (64, 2, True), (window, 3, True)]
+    # A run on another machine may go on with the other augmentation.
+    train(dataclasses.replace(chosen, augment_on="auto", max_epochs=2, resume=True))
+    assert len(seen) == 4
+    with pytest.raises(InputError, match="--augment-on is 'cpu'; choose from auto, loader, device"):
+        dataclasses.replace(chosen, augment_on="cpu").check()
