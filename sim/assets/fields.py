@@ -75,7 +75,7 @@ class Fields:
     def choice(self, key: str, options: Collection[str], default: str | None = None) -> str:
         """One of a set of strings."""
         value = self._table.get(key, default)
-        if value not in options:
+        if not isinstance(value, str) or value not in options:
             raise self.wrong(key, f"one of {', '.join(options)}")
         return str(value)
 

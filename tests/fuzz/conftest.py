@@ -6,6 +6,7 @@ import json
 import os
 import tomllib
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -186,47 +187,90 @@ def run_command(folder, command):
 
 
 @pytest.fixture(scope="session")
-def kinds(dataset):
-    """For each kind, a strategy of malformed inputs and what reads them in a folder."""
+def documents(dataset):
+    """Valid files of each kind, parsed."""
     label = next(iter(read_labels(dataset / "shard-000000.tar"))).to_json()
-    objects, hands = (
-        [tomllib.loads(p.read_text()) for p in sorted((ROOT / "configs" / folder).glob("*.toml"))]
-        for folder in ("objects", "hands")
-    )
-    table = tomllib.loads((ROOT / "tests/scenes/table.toml").read_text())
+    table = parsed("tests/scenes/table.toml")
     table["model"][0]["file"] = str(ROOT / "tests/scenes/arm.urdf")
-    ranges = {"preset": "none"} | tomllib.loads(to_toml(RandomizationConfig(), "none"))
-    looks = tomllib.loads(to_toml(AppearanceConfig(), "dactyl"))
-    rig = tomllib.loads((ROOT / "configs/rigs/dactyl.toml").read_text())
-    manifest = json.loads((dataset / "manifest.json").read_text())
     bundle = json.loads((ROOT / "pretrained/spin/manifest.json").read_text())
+    described = {
+        kind: [tomllib.loads(p.read_text()) for p in sorted((ROOT / "configs" / folder).glob("*"))]
+        for kind, folder in (("object", "objects"), ("hand", "hands"))
+    }
+    return described | {
+        "rig": [parsed("configs/rigs/dactyl.toml")],
+        "physics": [{"preset": "none"} | tomllib.loads(to_toml(RandomizationConfig(), "none"))],
+        "appearance": [tomllib.loads(to_toml(AppearanceConfig(), "dactyl"))],
+        "scene": [table],
+        "manifest": [json.loads((dataset / "manifest.json").read_text())],
+        "label": [json.loads(label)],
+        "bundle": [bundle],
+    }
+
+
+def parsed(path):
+    return tomllib.loads((ROOT / path).read_text())
+
+
+READERS = {
+    "rig": read_file(load_rig, "rig.toml"),
+    "physics": read_file(lambda path: load_randomization(str(path)), "physics.toml"),
+    "appearance": read_file(lambda path: load_appearance(str(path)), "appearance.toml"),
+    "object": read_file(lambda path: object_spec(str(path)), "object.toml"),
+    "hand": read_file(lambda path: hand_spec(str(path)), "hand.toml"),
+    "scene": read_file(scenery, "scene.toml"),
+    "manifest": read_manifest,
+    "label": lambda _, data: Label.from_json(data, "a label"),
+    "bundle": read_bundle,
+}
+JSON_KINDS = ("manifest", "label", "bundle")
+
+
+def dump_of(kind):
+    return json_file if kind in JSON_KINDS else toml_file
+
+
+def retyped(document, path=()):
+    """Copies of a document with one value of another type each, and where it is."""
+    node = document
+    for key in path:
+        node = node[key]
+    for value in ([1], {"a": 1}, -1.5, True, "text") if path else ():
+        changed = copy.deepcopy(document)
+        parent = changed
+        for key in path[:-1]:
+            parent = parent[key]
+        parent[path[-1]] = value
+        yield f"{path} = {value!r}", changed
+    if isinstance(node, dict | list):
+        # The first entries of a list stand for the others.
+        keys = list(node) if isinstance(node, dict) else range(min(len(node), 2))
+        for key in keys:
+            yield from retyped(document, (*path, key))
+
+
+@pytest.fixture(scope="session")
+def retypings(documents):
+    """Readings of the files of a kind with one value of another type each."""
+
+    def readings(kind, folder):
+        for document in documents[kind]:
+            for what, changed in retyped(document):
+                yield what, partial(READERS[kind], folder, dump_of(kind)(changed))
+
+    return readings
+
+
+@pytest.fixture(scope="session")
+def kinds(dataset, documents):
+    """For each kind, a strategy of malformed inputs and what reads them in a folder."""
     shard = (dataset / "shard-000000.tar").read_bytes()
-    return {
-        "rig": (text_or_bytes(rig, toml_file), read_file(load_rig, "rig.toml")),
-        "physics": (
-            text_or_bytes(ranges, toml_file),
-            read_file(lambda path: load_randomization(str(path)), "physics.toml"),
-        ),
-        "appearance": (
-            text_or_bytes(looks, toml_file),
-            read_file(lambda path: load_appearance(str(path)), "appearance.toml"),
-        ),
-        "object": (
-            st.one_of([text_or_bytes(document, toml_file) for document in objects]),
-            read_file(lambda path: object_spec(str(path)), "object.toml"),
-        ),
-        "hand": (
-            st.one_of([text_or_bytes(document, toml_file) for document in hands]),
-            read_file(lambda path: hand_spec(str(path)), "hand.toml"),
-        ),
-        "scene": (text_or_bytes(table, toml_file), read_file(scenery, "scene.toml")),
-        "manifest": (text_or_bytes(manifest, json_file), read_manifest),
-        "label": (
-            text_or_bytes(json.loads(label), json_file),
-            lambda _, data: Label.from_json(data, "a label"),
-        ),
+    files = {
+        kind: (st.one_of([text_or_bytes(d, dump_of(kind)) for d in documents[kind]]), read)
+        for kind, read in READERS.items()
+    }
+    return files | {
         "shard": (damaged(shard), read_file(lambda path: list(read_shard(path)), "s.tar")),
-        "bundle": (text_or_bytes(bundle, json_file), read_bundle),
         "recording": (RECORDINGS, play),
         "command": (COMMANDS, run_command),
     }

@@ -14,8 +14,8 @@ TOTAL, SHARE = int(os.environ.get("OPENDACTYL_FUZZ", 10_000)), 200
 """Inputs of the slow test and of the default one, over all kinds."""
 SECONDS = 120
 """Time after which one input counts as a hang."""
-KINDS = ("rig", "physics", "appearance", "object", "hand", "scene", "manifest", "label", "shard",
-         "bundle", "recording", "command")  # fmt: skip
+KINDS = ("rig", "physics", "appearance", "object", "hand", "scene", "manifest", "label", "bundle",
+         "shard", "recording", "command")  # fmt: skip
 
 
 @contextmanager
@@ -66,3 +66,18 @@ def test_malformed_inputs_are_refused(kind, kinds, tmp_path, monkeypatch):
 def test_many_malformed_inputs_are_refused(kind, kinds, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     check(kind, kinds, tmp_path, math.ceil(TOTAL / len(KINDS)), repeatable=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS[:9])
+def test_values_of_every_other_type_are_refused(kind, retypings, tmp_path, monkeypatch):
+    """Each value of a valid file in turn, replaced by some of every type."""
+    monkeypatch.chdir(tmp_path)
+    failed = {}
+    for what, read in retypings(kind, tmp_path):
+        try:
+            with no_hang(), suppress(OpenDactylError):
+                read()
+        except Exception as error:
+            failed[what] = repr(error)
+    assert not failed
