@@ -146,7 +146,9 @@ def test_the_wheel_holds_real_files_in_place_of_links(wheel):
 def test_the_wheel_holds_code_and_data_of_the_package_alone(wheel):
     names = wheel.namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"opendactyl"}
-    for name in ("vision/py.typed", "configs/rigs/dactyl.toml"):
+    stored = ("pose.onnx", "LICENSE", "scene/trifinger.toml", "object/cube.toml")
+    bundle = [f"pretrained/trifinger/{name}" for name in stored]
+    for name in ("vision/py.typed", "configs/rigs/dactyl.toml", *bundle):
         assert f"opendactyl/{name}" in names
     assert not [name for name in names if "/tests/" in name]
 

@@ -6,7 +6,6 @@ import json
 import os
 import tomllib
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -230,35 +229,10 @@ def dump_of(kind):
     return json_file if kind in JSON_KINDS else toml_file
 
 
-def retyped(document, path=()):
-    """Copies of a document with one value of another type each, and where it is."""
-    node = document
-    for key in path:
-        node = node[key]
-    for value in ([1], {"a": 1}, -1.5, True, "text") if path else ():
-        changed = copy.deepcopy(document)
-        parent = changed
-        for key in path[:-1]:
-            parent = parent[key]
-        parent[path[-1]] = value
-        yield f"{path} = {value!r}", changed
-    if isinstance(node, dict | list):
-        # The first entries of a list stand for the others.
-        keys = list(node) if isinstance(node, dict) else range(min(len(node), 2))
-        for key in keys:
-            yield from retyped(document, (*path, key))
-
-
 @pytest.fixture(scope="session")
-def retypings(documents):
-    """Readings of the files of a kind with one value of another type each."""
-
-    def readings(kind, folder):
-        for document in documents[kind]:
-            for what, changed in retyped(document):
-                yield what, partial(READERS[kind], folder, dump_of(kind)(changed))
-
-    return readings
+def read_document():
+    """Writes a document of a kind into a folder and reads it."""
+    return lambda kind, folder, document: READERS[kind](folder, dump_of(kind)(document))
 
 
 @pytest.fixture(scope="session")
