@@ -27,7 +27,7 @@ MAY_IMPORT = {
 }
 LEVELS = {
     "geometry": [
-        ("rotation", "torch_rotation", "static_landmarks"),
+        ("rotation", "torch_ops", "static_landmarks"),
         ("transforms", "symmetry", "distortion", "articulation"), ("camera",),
         ("rig", "drawing", "undistortion"), ("working_volume",), ("rig_drawing",), ("rig_import",),
     ],

@@ -20,7 +20,7 @@ from opendactyl.datasets.format.manifest import (
 from opendactyl.datasets.loading.decoding import IMAGES, WindowSize, build_once, resized
 from opendactyl.geometry.rig import Rig
 
-CACHE_VERSION = 5
+CACHE_VERSION = 6
 """Incremented when the content of the cache changes; older caches are rebuilt."""
 PER_VIEW = ("landmarks", "anchors", "visible_fraction", "corners")
 """Labels with a view axis."""
@@ -63,6 +63,10 @@ class CachedDataset:
     """Their pixel classes (N, V, W, W)."""
     corners: NDArray[np.float32] | None = None
     """Left and upper borders of the windows (N, V, 2), from 0 to 1 across the frame."""
+    anchor_crops: NDArray[np.uint8] | None = None
+    """Memory-mapped crops around the anchors (N, V, C, C, 3)."""
+    anchor_masks: NDArray[np.uint8] | None = None
+    """Their pixel classes (N, V, C, C)."""
 
     @property
     def raw_rig(self) -> Rig | None:

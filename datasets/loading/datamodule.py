@@ -16,7 +16,7 @@ from opendactyl.datasets.format.label import unseeing_cameras
 from opendactyl.datasets.loading.augmentation import Augmentation
 from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
-from opendactyl.datasets.loading.decoding import WindowSize
+from opendactyl.datasets.loading.decoding import MASKS, WindowSize
 from opendactyl.datasets.loading.sampler import EpochSampler, ResumableLoader
 from opendactyl.geometry.rig import Rig
 
@@ -58,8 +58,10 @@ class PoseDataset(Dataset[Item]):
         if data.windows is not None and data.corners is not None:
             item["windows"] = self._augmented(data.windows[i], data.window_masks, i, rng)
             item["corners"] = data.corners[i]
+        if data.anchor_crops is not None:
+            item["anchor_crops"] = self._augmented(data.anchor_crops[i], data.anchor_masks, i, rng)
         if self._masks:
-            stored = {"masks": data.masks, "window_masks": data.window_masks}
+            stored = {name: getattr(data, name) for name in MASKS.values()}
             item |= {name: np.array(m[i]) for name, m in stored.items() if m is not None}
         return item | {
             "position": data.position[i],
@@ -186,11 +188,11 @@ class PoseDataModule(L.LightningDataModule):
         trainer = self.trainer
         if self._batch_augmentation is None or trainer is None or not trainer.training:
             return batch
-        number = 2 * (trainer.global_step * trainer.world_size + trainer.global_rank)
-        masks = [batch.pop(name, None) for name in ("masks", "window_masks")]
-        for offset, name in enumerate(("images", "windows")):
+        number = len(MASKS) * (trainer.global_step * trainer.world_size + trainer.global_rank)
+        for offset, (name, mask) in enumerate(MASKS.items()):
+            masks = batch.pop(mask, None)
             if name in batch:
-                batch[name] = self._batch_augmentation(batch[name], number + offset, masks[offset])
+                batch[name] = self._batch_augmentation(batch[name], number + offset, masks)
         return batch
 
     def _position(self, samples: int) -> tuple[int, int]:

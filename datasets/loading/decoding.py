@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from filelock import FileLock
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
@@ -17,9 +18,11 @@ from opendactyl.core.errors import file_error
 from opendactyl.core.optional_files import exists
 from opendactyl.datasets.format.manifest import Manifest, read_samples
 from opendactyl.datasets.format.shards import Sample
+from opendactyl.geometry.torch_ops.crops import cut_squares
 
-IMAGES = ("images", "masks", "windows", "window_masks")
-"""Arrays that are memory-mapped: of the views, then of the windows."""
+IMAGES = ("images", "masks", "windows", "window_masks", "anchor_crops", "anchor_masks")
+"""Arrays that are memory-mapped: of the views, the windows, and the crops around anchors."""
+MASKS = {"images": "masks", "windows": "window_masks", "anchor_crops": "anchor_masks"}
 
 
 class WindowSize(NamedTuple):
@@ -29,6 +32,11 @@ class WindowSize(NamedTuple):
     """Width and height of the frames in pixels."""
     side: int
     """Width and height of the windows in the same pixels."""
+    anchor_squares: tuple[tuple[float, float, float], ...] = ()
+    """Squares around the anchors, the same for all samples: centre and side for each camera, 0 to 1
+    across the frame."""
+    anchor_size: int = 0
+    """Width and height of the crops of these squares in pixels."""
 
 
 def build_once(
@@ -63,10 +71,10 @@ def _build(
 ) -> None:
     shape = (manifest.num_samples, len(manifest.rig["cameras"]))
     sides = {"images": size} | ({"windows": windows.side} if windows else {})
+    sides |= {"anchor_crops": windows.anchor_size} if windows and windows.anchor_squares else {}
     arrays = {n: _new_array(cache / f"{n}.tmp", (*shape, s, s, 3)) for n, s in sides.items()}
     if manifest.config.get("masks"):
-        names = {"images": "masks", "windows": "window_masks"}
-        arrays |= {names[n]: _new_array(cache / f"{names[n]}.tmp", (*shape, s, s))
+        arrays |= {MASKS[n]: _new_array(cache / f"{MASKS[n]}.tmp", (*shape, s, s))
                    for n, s in sides.items()}  # fmt: skip
     labels: dict[str, list[Any]] = {}
     with tqdm(total=shape[0], unit="sample", desc=f"decoding {folder}", leave=False) as bar:
@@ -134,7 +142,22 @@ def views_and_windows(
             cut = [f[y : y + windows.side, x : x + windows.side]
                    for f, (x, y) in zip(frames, corners, strict=True)]  # fmt: skip
             pixels["windows" if name == "images" else "window_masks"] = np.stack(cut)
+            if windows.anchor_squares:
+                mode = "bilinear" if name == "images" else "nearest"
+                pixels["anchor_crops" if name == "images" else "anchor_masks"] = _anchor_crops(
+                    frames, windows, mode
+                )
     return pixels
+
+
+def _anchor_crops(frames: NDArray[np.uint8], windows: WindowSize, mode: str) -> NDArray[np.uint8]:
+    """The crops around the anchors (V, C, C, ...) of frames (V, F, F, ...)."""
+    channels = torch.from_numpy(frames.reshape(*frames.shape[:3], -1))
+    squares = torch.tensor(windows.anchor_squares[: len(frames)])
+    images = channels.permute(0, 3, 1, 2).float()
+    crops = cut_squares(images, squares[:, :2], squares[:, 2], windows.anchor_size, mode)
+    found = crops.round().byte().permute(0, 2, 3, 1).numpy()
+    return found.reshape(*found.shape[:3], *frames.shape[3:])
 
 
 def resized(

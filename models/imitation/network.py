@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from opendactyl.geometry.torch_rotation import matrix_from_6d, matrix_to_quat
+from opendactyl.geometry.torch_ops.rotation import matrix_from_6d, matrix_to_quat
 
 HEADS = 4
 BLOCKS = 4

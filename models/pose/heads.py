@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from opendactyl.geometry.torch_rotation import matrix_from_6d, orthogonalize, quat_to_matrix
+from opendactyl.geometry.torch_ops.rotation import matrix_from_6d, orthogonalize, quat_to_matrix
 from opendactyl.models.choices import HEADS
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.models.pose.priors import PosePriors, PositionPrior

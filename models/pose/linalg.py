@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from opendactyl.geometry.torch_rotation import skew
+from opendactyl.geometry.torch_ops.rotation import skew
 
 
 def cayley_rotation(w: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from opendactyl.geometry.torch_rotation import orthogonalize
+from opendactyl.geometry.torch_ops.rotation import orthogonalize
 from opendactyl.models.pose.linalg import invert_3x3
 
 SCALE_STD, SHIFT_STD = 0.03, 0.04
@@ -80,11 +80,23 @@ def stabilize(
     count, weight = len(points), torch.exp(-2 * log_std)
     if not len(anchors):
         return Observations(keypoints, weight, points, cameras)
-    (nominal,), _ = project(anchors[None], cameras)
-    inside = ((nominal > 0) & (nominal < 1)).all(dim=-1)
-    jitter = estimate_jitter(keypoints[:, :, count:], nominal, weight[:, :, count:] * inside)
+    jitter = anchors_jitter(keypoints[:, :, count:], weight[:, :, count:], anchors, cameras)
     corrected = jitter.undone(keypoints[:, :, :count])
     return Observations(corrected, weight[:, :, :count], points, cameras, jitter)
+
+
+def anchors_jitter(observed: Tensor, weight: Tensor, anchors: Tensor, cameras: Tensor) -> Jitter:
+    """The jitter that anchors show; those outside the image of a nominal camera are ignored.
+
+    Args:
+        observed: their image points (B, V, M, 2).
+        weight: inverse variances (B, V, M) of these.
+        anchors: points (M, 3) fixed in the hand frame.
+        cameras: projection matrices (V, 3, 4) of the nominal cameras.
+    """
+    (nominal,), _ = project(anchors[None], cameras)
+    inside = ((nominal > 0) & (nominal < 1)).all(dim=-1)
+    return estimate_jitter(observed, nominal, weight * inside)
 
 
 def projection_matrices(intrinsics: Tensor, cam_from_hand: Tensor, size: int) -> Tensor:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from opendactyl.geometry.torch_rotation import matrix_to_quat
+from opendactyl.geometry.torch_ops.rotation import matrix_to_quat
 from opendactyl.models.pose.observations import Observations
 
 MIN_LOG_STD, MAX_LOG_STD = -7.0, -1.0
@@ -38,6 +38,13 @@ class CropOutput(NamedTuple):
     """Image points (B, V, K, 2) of the object's keypoints, 0 to 1 across the crop."""
     log_std: Tensor
     """Their log standard deviations (B, V, K), per axis."""
+    anchors: "CropOutput | None" = None
+    """Likewise the anchors, in crops that are the same for all samples."""
+
+    def in_view(self) -> tuple[Tensor, Tensor]:
+        """Normalised image points (B, V, K, 2), and their inverse variances (B, V, K)."""
+        weight = torch.exp(-2 * self.log_std) / self.crops.side[..., None] ** 2
+        return self.crops.outside(self.keypoints), weight
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from opendactyl.geometry.torch_rotation import skew, unskew
+from opendactyl.geometry.torch_ops.rotation import skew, unskew
 from opendactyl.models.pose.hinges import Hinges, wrap_angle
 from opendactyl.models.pose.linalg import cayley_rotation, invert_6x6
 from opendactyl.models.pose.observations import Observations, project

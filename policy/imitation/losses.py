@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from opendactyl.geometry.torch_rotation import geodesic_angle
+from opendactyl.geometry.torch_ops.rotation import geodesic_angle
 from opendactyl.models.imitation.network import ImitationNetwork
 from opendactyl.policy.imitation import codes
 from opendactyl.policy.imitation.dataset import Examples

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.manifest import Manifest, load_manifest
 from opendactyl.datasets.format.statistics import LabelStatistics
 from opendactyl.datasets.loading.decoding import WindowSize
-from opendactyl.models.pose.close_up import MARGIN, crop_diameter
+from opendactyl.models.pose.close_up import MARGIN, anchor_squares, crop_diameter
 from opendactyl.models.pose.networks.two_stage import NOISE, REDUCTION
+from opendactyl.models.pose.observations import project, projection_matrices
 from opendactyl.models.pose.priors import FORMER, PosePriors
 from opendactyl.vision.training.config import SAME_TOWER, VisionConfig
 
@@ -58,9 +60,27 @@ def window_size(config: VisionConfig) -> WindowSize | None:
     """The size of the windows in which crops are cut in training; None without a second stage."""
     if not has_two_stages(config):
         return None
-    sides = _crop_sides([load_manifest(folder) for folder in (*config.data, config.val_data)])
-    pixels = config.image_size * max(far for _, far in sides) * (1 + 4 * NOISE)
-    return WindowSize(config.image_size, min(8 * int(np.ceil(pixels / 8)), config.image_size))
+    manifests = [load_manifest(folder) for folder in (*config.data, config.val_data)]
+    pixels = config.image_size * max(far for _, far in _crop_sides(manifests)) * (1 + 4 * NOISE)
+    side = min(8 * int(np.ceil(pixels / 8)), config.image_size)
+    squares = _anchor_squares(manifests[0], config.image_size)
+    size = crop_size(config, manifests[:-1]) if squares else 0
+    return WindowSize(config.image_size, side, squares, size)
+
+
+def _anchor_squares(manifest: Manifest, size: int) -> tuple[tuple[float, float, float], ...]:
+    """Centre and side of the crop around the anchors of each camera; none without anchors."""
+    anchors = torch.tensor(manifest.load_static_landmarks(), dtype=torch.float32)
+    if not len(anchors):
+        return ()
+    rig = manifest.load_rig().resized(size)
+    intrinsics, extrinsics = (
+        torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics)
+    )
+    nominal, _ = project(anchors[None], projection_matrices(intrinsics, extrinsics, size))
+    crops = anchor_squares(nominal[0])
+    squares = torch.cat([crops.centre[0], crops.side[0][:, None]], dim=-1).tolist()
+    return tuple((x, y, side) for x, y, side in squares)
 
 
 def crop_size(config: VisionConfig, manifests: Sequence[Manifest]) -> int:

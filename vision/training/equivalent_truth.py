@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from opendactyl.geometry.symmetry import SymmetryGroup
-from opendactyl.geometry.torch_rotation import matrix_to_quat, quat_to_matrix
+from opendactyl.geometry.torch_ops.rotation import matrix_to_quat, quat_to_matrix
 from opendactyl.models.pose.outputs import PoseOutput
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from opendactyl.geometry.torch_rotation import geodesic_angle, quat_to_matrix
+from opendactyl.geometry.torch_ops.rotation import geodesic_angle, quat_to_matrix
 from opendactyl.models.pose.hinges import wrap_angle
 from opendactyl.models.pose.outputs import CropOutput, PoseOutput
 from opendactyl.models.pose.priors import FORMER
@@ -110,12 +110,20 @@ def keypoint_losses(
 
 
 def crop_losses(found: CropOutput, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Like `keypoint_losses`, for the keypoints in crops; in sides of the crops.
+    """Like `keypoint_losses`, for the keypoints and anchors in crops; in sides of the crops.
 
     Keypoints outside the crop train their standard deviation only.
     """
-    truth = found.crops.inside(batch["landmarks"])
     visible = batch["visible_fraction"].clamp_min(LEAST_VISIBLE)[..., None]
+    error, likelihood = _crop_losses(found, batch["landmarks"], visible)
+    if found.anchors is None:
+        return error, likelihood
+    more = _crop_losses(found.anchors, batch["anchors"], torch.ones_like(visible))
+    return error + more[0], likelihood + more[1]
+
+
+def _crop_losses(found: CropOutput, points: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    truth = found.crops.inside(points)
     weight = visible * ((truth > 0) & (truth < 1)).all(dim=-1)
     return _point_losses(found.keypoints, found.log_std, truth.clamp(*NEAR_VIEW), weight)
 

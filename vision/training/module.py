@@ -14,7 +14,7 @@ from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.geometry.symmetry import SymmetryGroup
-from opendactyl.geometry.torch_rotation import quat_to_matrix
+from opendactyl.geometry.torch_ops.rotation import quat_to_matrix
 from opendactyl.geometry.working_volume import box_corners, check_volume
 from opendactyl.models.pose.close_up import Windows
 from opendactyl.models.pose.networks.two_stage import Near
@@ -120,7 +120,7 @@ class PoseModule(L.LightningModule):
     def _windows(self, batch: dict[str, Tensor]) -> tuple[Windows, Near | None]:
         """The windows of a batch and, in training, the true places of the crops."""
         extent = batch["windows"].shape[2] / self.image_size
-        windows = Windows(batch["windows"], batch["corners"], extent)
+        windows = Windows(batch["windows"], batch["corners"], extent, batch.get("anchor_crops"))
         if not self.training:
             return windows, None
         arm = quat_to_matrix(batch["quaternion"]) @ self.network.second.centroid  # pyright: ignore

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
@@ -55,23 +55,28 @@ def _load(path: Path, load: Callable[[dict[str, Tensor]], Any]) -> None:
 def load_network(module: PoseModule, weights: dict[str, Tensor]) -> None:
     """Loads trained weights with their priors; keypoints and anchors stay the module's.
 
-    Weights of one stage become the first stage of a module with two; the second gets the tower. A
-    module with one stage takes the first of two.
+    Weights of one stage become the first stage of a module with two; the second gets the tower, and
+    so it does if theirs has other landmarks. A module with one stage takes the first of two.
 
     Raises:
         RuntimeError: the weights belong to another network.
     """
     network: Any = module.network
-    first = _part(weights, "first")
-    if module.two_stages and not first:
+    first, second = _part(weights, "first"), _part(weights, "second")
+    if module.two_stages and not _same_landmarks(second, network.second):
         load_towers(module, weights)
-        network = network.first
+        network, weights = network.first, first or weights
     elif not module.two_stages:
         weights = first or weights
     own = network.state_dict()
     kept = {name: own[name] for name in own if name.split(".")[-1] in ("points", "anchors")}
     network.load_state_dict(weights | kept)
     module.hparams["priors"] |= prior_of(network).values()
+
+
+def _same_landmarks(weights: dict[str, Tensor], stage: nn.Module) -> bool:
+    name = "tower.maps.weight"
+    return name in weights and weights[name].shape == stage.state_dict()[name].shape
 
 
 def load_towers(module: PoseModule, weights: dict[str, Tensor]) -> None:

@@ -11,10 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from opendactyl.models.pose.blocks import channels_first
-from opendactyl.models.pose.close_up import CloseUp, Windows
+from opendactyl.models.pose.close_up import CloseUp, Windows, anchor_squares
 from opendactyl.models.pose.networks.keypoint import KeypointNetwork
 from opendactyl.models.pose.networks.landmark import LandmarkNetwork
-from opendactyl.models.pose.observations import Observations, project, projection_matrices
+from opendactyl.models.pose.observations import (
+    Observations,
+    anchors_jitter,
+    project,
+    projection_matrices,
+)
 from opendactyl.models.pose.outputs import CropOutput, Crops, PoseOutput
 from opendactyl.models.pose.refinement import refine
 
@@ -44,7 +49,7 @@ class TwoStageNetwork(nn.Module):
         super().__init__()
         self.first = first
         self.any_cameras = getattr(first, "any_cameras", False)
-        self.second = CloseUp(first.points.tolist(), crop_size)
+        self.second = CloseUp(first.points.tolist(), len(first.anchors), crop_size)
         self.spread = nn.Parameter(torch.zeros(2 + first.hinges.count))
         self.log_trust = nn.Parameter(torch.zeros(()))
         """Logarithm of the weight of the first estimate: its errors are not independent."""
@@ -79,7 +84,8 @@ class TwoStageNetwork(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             cameras = projection_matrices(intrinsics, cam_from_hand, size)
             crops = self._crops(first, cameras, near)
-        return self._second(first, self.second(windows, crops), cameras)
+            squares = self._anchor_squares(cameras, crops)
+        return self._second(first, self.second(windows, crops, squares), cameras)
 
     def _crops(self, first: PoseOutput, cameras: Tensor, near: Near | None) -> Crops:
         if near is not None:
@@ -94,15 +100,24 @@ class TwoStageNetwork(nn.Module):
         centre = centre if jitter is None else jitter.applied(centre)
         return Crops(centre[:, :, 0].detach(), self.second.side(position, cameras))
 
+    def _anchor_squares(self, cameras: Tensor, crops: Crops) -> Crops | None:
+        """Where the anchors are, if there are any; as many as `crops`."""
+        anchors = self.first.anchors
+        if not len(anchors):
+            return None
+        centre, side = anchor_squares(project(anchors[None], cameras)[0][0])
+        return Crops(centre.expand_as(crops.centre), side.expand_as(crops.side))
+
     def _second(self, first: PoseOutput, found: CropOutput, cameras: Tensor) -> PoseOutput:
         with torch.autocast(cameras.device.type, enabled=False):
             seen = first.observations
             assert seen is not None and first.information is not None
-            image_points = found.crops.outside(found.keypoints)
-            if seen.jitter is not None:
-                image_points = seen.jitter.undone(image_points)
-            weight = torch.exp(-2 * found.log_std) / found.crops.side[..., None] ** 2
-            observations = Observations(image_points, weight, seen.points, cameras)
+            (image_points, weight), jitter = found.in_view(), seen.jitter
+            if found.anchors is not None:
+                jitter = anchors_jitter(*found.anchors.in_view(), self.first.anchors, cameras)
+            if jitter is not None:
+                image_points = jitter.undone(image_points)
+            observations = Observations(image_points, weight, seen.points, cameras, jitter)
             angles = None if first.angles is None else first.angles.detach()
             refined = refine(
                 first.position.detach(),

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from opendactyl.geometry.rig import load_rig
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
-from opendactyl.models.pose.close_up import MARGIN, CloseUp, Windows
+from opendactyl.models.pose.close_up import MARGIN, ROOM, CloseUp, Windows, anchor_squares
 from opendactyl.models.pose.networks.two_stage import REDUCTION, Near
 from opendactyl.models.pose.observations import project, projection_matrices
 from opendactyl.models.pose.outputs import CropOutput, Crops
@@ -45,7 +45,7 @@ def test_points_of_crops_and_of_views_are_inverse():
 
 
 def test_a_crop_holds_the_object(poses, points):
-    close = CloseUp(points.tolist(), CROP)
+    close = CloseUp(points.tolist(), 0, CROP)
     cameras = projection_matrices(*matrices(), SIZE)
     position, rotation = poses(20)
     side = close.side(position, cameras)
@@ -58,7 +58,7 @@ def test_a_crop_holds_the_object(poses, points):
 
 
 def test_crops_are_the_pixels_of_the_frame(points):
-    close = CloseUp(points.tolist(), CROP)
+    close = CloseUp(points.tolist(), 0, CROP)
     images = frames(1)
     # Pixels 32 to 80 of x and 64 to 112 of y, one for one.
     crops = Crops(
@@ -99,28 +99,66 @@ def scaled():
     return intrinsics * torch.tensor([1 / REDUCTION, 1 / REDUCTION, 1])[:, None], extrinsics
 
 
-@pytest.mark.parametrize("jittered", [False, True])
-def test_exact_points_in_crops_give_the_exact_pose(jittered, poses, points, monkeypatch):
-    """Whatever the untrained first stage says; with the jitter that its anchors show."""
-    net = network(anchors=STATIC_LANDMARKS if jittered else STATIC_LANDMARKS[:0])
+@pytest.mark.parametrize("anchors", [STATIC_LANDMARKS, STATIC_LANDMARKS[:0]])
+def test_exact_points_in_crops_give_the_exact_pose(anchors, poses, points, monkeypatch):
+    """Whatever the untrained first stage says of pose and cameras."""
+    net = network(anchors=anchors)
     position, rotation = poses(2)
     in_hand = torch.einsum("bij,kj->bki", rotation, points) + position[:, None]
-    nominal, _ = project(in_hand, projection_matrices(*matrices(), SIZE))
+    cameras = projection_matrices(*matrices(), SIZE)
+    observed, observed_anchors = (
+        project(x, cameras)[0] for x in (in_hand, net.first.anchors.expand(2, -1, 3))
+    )
+
+    def second(windows, crops, squares):
+        def exact(crops, points):
+            return CropOutput(crops, crops.inside(points), torch.full(points.shape[:-1], -7.0))
+
+        anchors = None if squares is None else exact(squares, observed_anchors)
+        return exact(crops, observed)._replace(anchors=anchors)
+
     with torch.no_grad():
         first = net(frames(), *matrices()).first
-        jitter = first.observations.jitter
-        observed = nominal if jitter is None else jitter.applied(nominal)
-
-        def second(windows, crops):
-            exact = crops.inside(observed)
-            return CropOutput(crops, exact, torch.full_like(exact[..., 0], -7.0))
-
         first.position, first.rotation = position + 0.004, rotation
         monkeypatch.setattr(net.first, "forward", lambda *_: first)
         monkeypatch.setattr(net.second, "forward", second)
         output = net(frames(), *matrices())
     assert (output.position - position).abs().max() < 2e-4
     assert (output.rotation - rotation).abs().max() < 2e-3
+
+
+def test_anchors_are_looked_for_in_crops_that_hold_them():
+    net, cameras = network(), projection_matrices(*matrices(), SIZE)
+    nominal, _ = project(net.first.anchors[None], cameras)
+    crops = anchor_squares(nominal[0])
+    inside = ((nominal > 0) & (nominal < 1)).all(dim=-1)
+    assert inside.any(dim=-1).all()
+    found = crops.inside(nominal)[inside]
+    room = (ROOM / crops.side).max()
+    assert found.min() > 0 and found.max() < 1
+    assert min(found.min(), 1 - found.max()) > room * 0.5
+    whole = anchor_squares(nominal[0] + 2)
+    assert torch.isfinite(whole.centre).all() and (whole.side > 0).all()
+
+
+@pytest.mark.parametrize("name", ["landmark", "keypoint"])
+def test_cached_crops_of_anchors_give_what_whole_frames_give(name):
+    net, images = network(name), frames()
+    cameras = projection_matrices(*matrices(), SIZE)
+    crops = anchor_squares(project(net.first.anchors[None], cameras)[0][0])
+    whole = Windows(images, torch.zeros(2, 3, 2), 1.0)
+    both = Crops(crops.centre.expand(2, -1, -1), crops.side.expand(2, -1))
+    anchor_crops = net.second._cut(whole, both).round().byte().unflatten(0, (2, 3))
+    cached = whole._replace(anchor_crops=anchor_crops.permute(0, 1, 3, 4, 2))
+    views = functional.avg_pool2d(images.flatten(0, 1).permute(0, 3, 1, 2).float(), REDUCTION)
+    views = views.permute(0, 2, 3, 1).unflatten(0, (2, 3))
+    with torch.no_grad():
+        a, b = (net(views, *matrices(), windows) for windows in (whole, cached))
+    assert a.second.anchors.keypoints.shape == (2, 3, 10, 2)
+    torch.testing.assert_close(
+        a.second.anchors.keypoints, b.second.anchors.keypoints, atol=2e-3, rtol=0
+    )
+    torch.testing.assert_close(a.position, b.position, atol=1e-4, rtol=0)
 
 
 def test_training_looks_near_the_truth():

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from opendactyl.geometry.rotation import (
     random_quat,
 )
-from opendactyl.geometry.torch_rotation import quat_to_matrix
+from opendactyl.geometry.torch_ops.rotation import quat_to_matrix
 from opendactyl.models.pose.heads import rotation_from_raw
 from opendactyl.models.pose.outputs import PoseOutput
 from opendactyl.vision.training.losses import (

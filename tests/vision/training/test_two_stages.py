@@ -9,11 +9,15 @@ import torch
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
+from opendactyl.datasets.format.manifest import load_manifest
 from opendactyl.datasets.generation.config import DatasetConfig
 from opendactyl.datasets.generation.generate import generate
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.datasets.loading.decoding import WindowSize
 from opendactyl.datasets.loading.device_augmentation import DeviceAugmentation
+from opendactyl.models.pose.close_up import Windows, anchor_squares
+from opendactyl.models.pose.observations import project, projection_matrices
+from opendactyl.models.pose.outputs import Crops
 from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.evaluate import evaluate
 from opendactyl.vision.measures.predictions import predict
@@ -182,9 +186,34 @@ def test_batches_are_augmented_on_the_device(settings, run, tmp_path, monkeypatc
     chosen = dataclasses.replace(settings, out=tmp_path / "run", augment_on="device", max_epochs=1)
     train(chosen)
     window = window_size(settings).side
-    assert seen == [(64, 0, True), (window, 1, True), (64, 2, True), (window, 3, True)]
+    crop = crop_size(settings, [load_manifest(settings.data[0])])
+    sizes = (64, window, crop)
+    assert seen == [(size, number, True) for number, size in enumerate(2 * sizes)]
     # A run on another machine may go on with the other augmentation.
     train(dataclasses.replace(chosen, augment_on="auto", max_epochs=2, resume=True))
-    assert len(seen) == 4
+    assert len(seen) == 6
     with pytest.raises(InputError, match="--augment-on is 'cpu'; choose from auto, loader, device"):
         dataclasses.replace(chosen, augment_on="cpu").check()
+
+
+def test_crops_of_the_anchors_are_cached_as_the_network_cuts_them(frames, settings):
+    manifest = load_manifest(frames / "train")
+    windows = window_size(settings)
+    assert (len(windows.anchor_squares), windows.anchor_size) == (
+        3,
+        crop_size(settings, [manifest]),
+    )
+    cached = open_dataset(frames / "train", FRAME // 3, windows=windows)
+    assert cached.anchor_crops.shape == (4, 3, *2 * (windows.anchor_size,), 3)
+    assert cached.anchor_masks.shape == cached.anchor_crops.shape[:-1]
+    network = build_module(settings, make_data(settings)).network
+    rig = manifest.load_rig().resized(FRAME)
+    matrices = (torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics))
+    whole = torch.from_numpy(np.stack(list(cached.frames(FRAME, 4))))
+    crops = anchor_squares(
+        project(network.first.anchors[None], projection_matrices(*matrices, FRAME))[0][0]
+    )
+    crops = Crops(crops.centre.expand(4, -1, -1), crops.side.expand(4, -1))
+    cut = network.second._cut(Windows(whole, torch.zeros(4, 3, 2), 1.0), crops)
+    cut = cut.unflatten(0, (4, 3)).permute(0, 1, 3, 4, 2)
+    assert (cut - torch.from_numpy(np.array(cached.anchor_crops))).abs().max() < 0.51

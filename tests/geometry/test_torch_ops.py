@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from opendactyl.geometry import rotation as rot
-from opendactyl.geometry import torch_rotation as rott
+from opendactyl.geometry.torch_ops import rotation as rott
+from opendactyl.geometry.torch_ops.crops import cut_squares
 
 SHAPES = [(), (1,), (3, 1, 2)]
 
@@ -82,3 +83,13 @@ def test_rotations_by_pi_become_quaternions():
     q = rott.matrix_to_quat(m)
     torch.testing.assert_close(q[:, 1:].abs(), axes)
     torch.testing.assert_close(q[:, 0], torch.zeros(3, dtype=torch.float64))
+
+
+def test_crops_are_the_pixels_of_a_square():
+    images = torch.arange(2 * 3 * 8 * 8, dtype=torch.float32).reshape(2, 3, 8, 8)
+    centre, side = torch.tensor([[4.0, 3.0], [5.0, 5.0]]) / 8, torch.tensor([4.0, 2.0]) / 8
+    for mode in ("bilinear", "nearest"):
+        crops = cut_squares(images, centre, side, 4, mode)
+        torch.testing.assert_close(crops[0], images[0, :, 1:5, 2:6], atol=1e-3, rtol=0)
+    assert (cut_squares(images, centre, side, 2)[1] - images[1, :, 4:6, 4:6]).abs().max() < 1e-3
+    assert not cut_squares(images, centre + 2, side, 4).any()

@@ -1,0 +1,1 @@
+"""Geometry in torch, for training and export: operations that ONNX has."""
