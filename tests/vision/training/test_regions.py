@@ -46,7 +46,7 @@ def test_an_estimator_of_regions_takes_whole_frames(tiny, val_dataset, tmp_path)
     assert module.hparams["raw_rig"]["cameras"][0]["roi"] == list(REGION)
     metrics = evaluate(EvalConfig(model=run, data=folders[1], out=tmp_path / "report"))
     assert np.isfinite(metrics["rotation_error_deg"]["mean"])
-    with pytest.raises(InputError, match="camera 'left' of the dataset's rig dactyl differs"):
+    with pytest.raises(InputError, match="camera 'left' of the dataset's rig dactyl-200 differs"):
         evaluate(EvalConfig(model=run, data=val_dataset, out=tmp_path / "other"))
     exported = export_bundle(ExportConfig(vision=run, policy=NO_POLICY, out=tmp_path / "bundle"))
     bundle = load_pose_bundle(exported)
