@@ -40,7 +40,7 @@ def work(request, object_folder, succeeds, tmp_path_factory):
         succeeds(
             "dataset", "--object", f"{name}.toml", "--num-samples", 6, "--shard-size", 3,
             "--image-size", 64, "--workers", 1, "--states", "random", "--seed", seed, "--out", out,
-            cwd=folder,
+            "--rig", "dactyl-200", cwd=folder,
         )  # fmt: skip
     succeeds(
         "train-vision", "--data", "train", "--val-data", "val", "--out", "vision", "--model",

@@ -28,11 +28,10 @@ PLACEHOLDERS = {
 }  # fmt: skip
 PROGRAM_OF_TARGET = {"ablation": "opendactyl.benchmarks.studies.ablations"}
 RUN_ELSEWHERE = {
-    "allegro": "tests/control/packaging/test_hands.py needs its model and runs the chain",
-    "bench": "tests/benchmarks/peers/test_peers.py runs every suite",
-    "claw.toml": "tests/control/packaging/test_hands.py runs the chain with such a hand",
+    **dict.fromkeys(("allegro", "claw.toml"), "tests/control/packaging/test_hands.py runs a chain"),
+    "runs/keypoint": "tests/vision/evaluation/test_foreign_data.py evaluates such a run",
     **dict.fromkeys(("record-plan", "fit", "runs/hand/ranges.toml"), "tests/policy/calibration"),
-    "demo": "tests/cli/test_demo.py runs it at toy size",
+    **dict.fromkeys(("bench", "demo"), "tests/benchmarks/peers and tests/cli/test_demo.py run it"),
     **dict.fromkeys(("mug.toml", "runs/mug"), "tests/cli/test_object.py uses an object's file"),
     **dict.fromkeys(("my-frames", "some-seconds"), "tests/cli/test_estimate.py, test_rig_check.py"),
     "my-rig.toml": "tests/cli/test_rig.py imports a calibration",
@@ -50,7 +49,8 @@ RUN_ELSEWHERE = {
 }
 """Words whose commands are parsed only, with the reason."""
 SIZES = {
-    "dataset": {"--num-samples": 20, "--shard-size": 10, "--image-size": 64, "--workers": 1},
+    "dataset": {"--num-samples": 20, "--shard-size": 10, "--image-size": 64, "--workers": 1,
+                "--rig": "dactyl-200"},
     "train-vision": {
         "--image-size": 64, "--batch-size": 4, "--max-epochs": 1, "--max-minutes": 5,
         "--workers": 0, "--accelerator": "cpu",
