@@ -23,6 +23,7 @@ from opendactyl.geometry.torch_ops.crops import cut_squares
 IMAGES = ("images", "masks", "windows", "window_masks", "anchor_crops", "anchor_masks")
 """Arrays that are memory-mapped: of the views, the windows, and the crops around anchors."""
 MASKS = {"images": "masks", "windows": "window_masks", "anchor_crops": "anchor_masks"}
+"""The array of the masks that belong to each array of images."""
 
 
 class WindowSize(NamedTuple):
@@ -132,21 +133,22 @@ def views_and_windows(
         middle = labels["landmarks"].mean(axis=1) * windows.frame  # (V, 2)
         corners = np.clip(np.rint(middle - windows.side / 2), 0, free).astype(int)
         labels["corners"] = (corners / windows.frame).astype(np.float32)
-    for name, views in found.items():
+    names = {"images": dict(zip(MASKS, MASKS, strict=True)), "masks": MASKS}
+    for kind, views in found.items():
         if views is None:
             continue
-        method = Image.Resampling.BOX if name == "images" else Image.Resampling.NEAREST
-        pixels[name] = resized(views, size, method)
-        if windows is not None:
-            frames = resized(views, windows.frame, method)
-            cut = [f[y : y + windows.side, x : x + windows.side]
-                   for f, (x, y) in zip(frames, corners, strict=True)]  # fmt: skip
-            pixels["windows" if name == "images" else "window_masks"] = np.stack(cut)
-            if windows.anchor_squares:
-                mode = "bilinear" if name == "images" else "nearest"
-                pixels["anchor_crops" if name == "images" else "anchor_masks"] = _anchor_crops(
-                    frames, windows, mode
-                )
+        name, images = names[kind], kind == "images"
+        method = Image.Resampling.BOX if images else Image.Resampling.NEAREST
+        pixels[kind] = resized(views, size, method)
+        if windows is None:
+            continue
+        frames = resized(views, windows.frame, method)
+        cut = [f[y : y + windows.side, x : x + windows.side]
+               for f, (x, y) in zip(frames, corners, strict=True)]  # fmt: skip
+        pixels[name["windows"]] = np.stack(cut)
+        if windows.anchor_squares:
+            mode = "bilinear" if images else "nearest"
+            pixels[name["anchor_crops"]] = _anchor_crops(frames, windows, mode)
     return pixels
 
 

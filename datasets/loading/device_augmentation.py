@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from opendactyl.datasets.loading.augmentation_config import AugmentConfig, Range
 
-BLUR_SIGMA = (0.5, 1.5)
-"""Standard deviation of the blur in pixels; the kernel is 3 pixels wide."""
+BLUR_SIGMA = (0.5, 3.0)
+"""Standard deviation of the blur in pixels, that of Albumentations; the kernel is 3 pixels wide."""
 
 
 class DeviceAugmentation:
