@@ -192,3 +192,16 @@ def _angles(estimate: ArrayLike, truth: ArrayLike, rotations: Array) -> Array:
     estimate, truth = np.asarray(estimate, dtype=float), np.asarray(truth, dtype=float)
     images = quat_multiply(truth[..., None, :], rotations)
     return geodesic_angle(estimate[..., None, :], images)
+
+
+def rotation_name(quat: Array) -> str:
+    """A rotation as text: degrees, and the axis in the object's frame."""
+    angle = 2 * np.arccos(np.clip(quat[0], -1, 1))
+    if angle < 1e-6:
+        return "none"
+    axis = quat[1:] / np.abs(quat[1:]).max()
+    if np.abs(axis - axis.round()).max() > 0.01:
+        return f"{np.rad2deg(angle):.0f}° ({', '.join(f'{x:.1f}' for x in axis)})"
+    axis, signs = axis.round().astype(int), {-1: "−", 1: ""}
+    names = [signs[sign] + name for sign, name in zip(axis, "xyz", strict=True) if sign]
+    return f"{np.rad2deg(angle):.0f}° {' '.join(names)}"

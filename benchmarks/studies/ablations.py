@@ -22,12 +22,15 @@ from opendactyl.core.atomic_files import read_json, write_text
 from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
 from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.datasets.generation.config import DatasetConfig
+from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.render.opengl.backend import choose_backend
 
 TRAIN_SEED, VAL_SEED = 3000, 3001
 VAL_SAMPLES = 500
 MOST_MINUTES = 24 * 60.0
 """Longer than any variant takes: `--steps` ends the training."""
+CONTINUED = 6e-4
+"""Learning rate of variants that start from the shipped weights."""
 DONE = "tested"
 """The file that marks a variant as trained and tested."""
 
@@ -42,6 +45,9 @@ class Variant:
     """Appearance preset of the training data."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `VisionConfig` that differ."""
+    augment: Mapping[str, float] | None = None
+    """Fields of the augmentation that differ. Such a variant starts from the shipped weights, and
+    is tested on images with such effects."""
 
 
 VARIANTS = {
@@ -56,8 +62,14 @@ VARIANTS = {
     "head-quaternion": Variant(settings={"head": "quaternion"}),
     "model-keypoint": Variant(settings={"model": "keypoint"}),
     "model-dactyl": Variant(settings={"model": "dactyl"}),
+    "effects-base": Variant(augment={}),
+    "effects-noise": Variant(augment={"blur": 0.5, "noisy": 1.0}),
+    "effects-defocus": Variant(augment={"defocus": 0.3}),
+    "effects-motion-blur": Variant(augment={"motion_blur": 0.3}),
+    "effects-exposure": Variant(augment={"exposure": 0.3}),
+    "effects-demosaicing": Variant(augment={"demosaicing": 0.3}),
 }
-"""Each differs from `base` in one setting."""
+"""Each differs from `base`, or `effects-base`, in one setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +80,8 @@ class TestSet:
     samples: int
     states: str = "settled"
     renderer: str = "classic"
+    augment: Mapping[str, float] = field(default_factory=dict)
+    """Probabilities of effects that are added to its images."""
 
 
 TESTS = {
@@ -76,6 +90,17 @@ TESTS = {
     "filament, settled": TestSet(seed=3004, samples=300, renderer="filament"),
 }
 """The columns of the table."""
+POLICY = TESTS["classic, policy"]
+EFFECT_TESTS = {
+    "no effect": POLICY,
+    "noise": dataclasses.replace(POLICY, augment={"noisy": 1.0, "blur": 1.0}),
+    "defocus": dataclasses.replace(POLICY, augment={"defocus": 1.0}),
+    "motion blur": dataclasses.replace(POLICY, augment={"motion_blur": 1.0}),
+    "exposure": dataclasses.replace(POLICY, augment={"exposure": 1.0}),
+    "demosaicing": dataclasses.replace(POLICY, augment={"demosaicing": 1.0}),
+    "filament": dataclasses.replace(TESTS["filament, settled"], seed=3005, states="policy"),
+}
+"""The columns of the table of effects."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +141,12 @@ def run(config: AblationConfig) -> str:
         if (config.out / name / DONE).exists():
             continue
         folder = _train(config, VARIANTS[name], config.out / name)
-        for test, spec in TESTS.items():
+        for test, spec in tests_of(name).items():
             data = _dataset(config, spec.states, seed=spec.seed, samples=spec.samples,
                             renderer=spec.renderer)  # fmt: skip
-            out = folder / test.replace(", ", "-")
-            evaluate(EvalConfig(model=folder, data=data, out=out, resume=True))
+            effects = dataclasses.replace(AugmentConfig.none(), **spec.augment)
+            out = folder / _file_name(test)
+            evaluate(EvalConfig(model=folder, data=data, out=out, augment=effects, resume=True))
         (config.out / name / DONE).touch()
     table = make_table(config.out)
     write_text(config.out / "table.md", table)
@@ -128,7 +154,7 @@ def run(config: AblationConfig) -> str:
 
 
 def _train(config: AblationConfig, variant: Variant, folder: Path) -> Path:
-    from opendactyl.vision.training.config import VisionConfig  # slow to import
+    from opendactyl.vision.training.config import SHIPPED_WEIGHTS, VisionConfig  # slow to import
     from opendactyl.vision.training.train import train
 
     training = _dataset(config, variant.states, seed=TRAIN_SEED, samples=config.samples,
@@ -140,7 +166,21 @@ def _train(config: AblationConfig, variant: Variant, folder: Path) -> Path:
         data=(training,), val_data=val, out=folder, image_size=config.image_size,
         max_steps=config.steps, max_minutes=MOST_MINUTES, resume=True, from_scratch=True,
     )  # fmt: skip
+    if variant.augment is not None:
+        settings = dataclasses.replace(
+            settings, augment=dataclasses.replace(settings.augment, **variant.augment),
+            from_scratch=False, warm_start=SHIPPED_WEIGHTS, learning_rate=CONTINUED,
+        )  # fmt: skip
     return train(dataclasses.replace(settings, **variant.settings))
+
+
+def tests_of(name: str) -> dict[str, TestSet]:
+    """The tests of a variant, by name."""
+    return TESTS if VARIANTS[name].augment is None else EFFECT_TESTS
+
+
+def _file_name(test: str) -> str:
+    return test.replace(", ", "-").replace(" ", "-")
 
 
 def _dataset(config: AblationConfig, states: str, **settings: Any) -> Path:
@@ -159,19 +199,25 @@ def _dataset(config: AblationConfig, states: str, **settings: Any) -> Path:
 
 
 def make_table(out: Path) -> str:
-    """A Markdown table of mean errors, degrees and millimetres, of every variant tested."""
-    lines = [f"| variant | {' | '.join(TESTS)} |", "|---" * (len(TESTS) + 1) + "|"]
-    for name in VARIANTS:
-        if not (out / name / DONE).exists():
-            continue
-        cells = []
-        for test in TESTS:
-            metrics = read_json(out / name / test.replace(", ", "-") / "metrics.json")
-            degrees = metrics["rotation_error_deg"]["mean"]
-            millimetres = metrics["position_error_mm"]["mean"]
-            cells.append(f"{degrees:.2f}°, {millimetres:.2f} mm")
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    """Markdown tables of mean errors, degrees and millimetres, of every variant tested."""
+    tables = []
+    for tests in (TESTS, EFFECT_TESTS):
+        rows = [
+            f"| `{name}` | {' | '.join(_mean(out / name / _file_name(test)) for test in tests)} |"
+            for name in VARIANTS
+            if tests_of(name) is tests and (out / name / DONE).exists()
+        ]
+        if rows:
+            head = [f"| variant | {' | '.join(tests)} |", "|---" * (len(tests) + 1) + "|"]
+            tables.append("\n".join([*head, *rows]) + "\n")
+    return "\n".join(tables)
+
+
+def _mean(evaluation: Path) -> str:
+    metrics = read_json(evaluation / "metrics.json")
+    keys = ("rotation_error_deg", "position_error_mm")
+    degrees, millimetres = (metrics[key]["mean"] for key in keys)
+    return f"{degrees:.2f}°, {millimetres:.2f} mm"
 
 
 if __name__ == "__main__":

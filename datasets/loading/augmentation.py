@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from opendactyl.datasets.loading.augmentation_config import AugmentConfig, Range
+from opendactyl.datasets.loading.sensor_effects import Demosaicing, Exposure
 
 
 class Augmentation:
@@ -22,11 +23,10 @@ class Augmentation:
     def __init__(self, config: AugmentConfig) -> None:
         """Builds the pipeline."""
         self._config = config
-        first, last = config.rectangles
         self._pipeline = A.Compose(
             [
                 A.CoarseDropout(
-                    num_holes_range=(round(first), round(last)),
+                    num_holes_range=_whole(config.rectangles),
                     hole_height_range=config.rectangle,
                     hole_width_range=config.rectangle,
                     fill="random_uniform",
@@ -41,11 +41,17 @@ class Augmentation:
                 ),
                 A.PlanckianJitter(p=config.white_balance),
                 A.GaussianBlur(blur_limit=(3, 3), p=config.blur),
-                A.GaussNoise(std_range=config.noise, p=config.noisy),
-                A.ImageCompression(
-                    quality_range=(round(config.jpeg_quality[0]), round(config.jpeg_quality[1])),
-                    p=config.jpeg,
+                A.Defocus(radius=_whole(config.defocus_radius), p=config.defocus),
+                A.MotionBlur(
+                    blur_limit=_whole(config.motion_blur_length),
+                    allow_shifted=False,
+                    direction_range=(0, 0),
+                    p=config.motion_blur,
                 ),
+                Exposure(config.stops, p=config.exposure),
+                A.GaussNoise(std_range=config.noise, p=config.noisy),
+                Demosaicing(p=config.demosaicing),
+                A.ImageCompression(quality_range=_whole(config.jpeg_quality), p=config.jpeg),
             ]
         )
 
@@ -91,6 +97,10 @@ class Augmentation:
         # would decide alike whether to apply. Here, they consume one stream in turn.
         self._pipeline.set_random_state(rng, random.Random(int(rng.integers(2**63))))
         return self._pipeline(image=image)["image"]
+
+
+def _whole(values: Range) -> tuple[int, int]:
+    return round(values[0]), round(values[1])
 
 
 def with_patch(

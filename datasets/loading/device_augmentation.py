@@ -6,10 +6,12 @@ images differ. No transform moves pixels.
 
 import kornia.augmentation as K
 import torch
+from kornia.color import CFA, raw_to_rgb, rgb_to_raw
 from torch import Tensor
 from torch.nn import functional
 
 from opendactyl.datasets.loading.augmentation_config import AugmentConfig, Range
+from opendactyl.datasets.loading.sensor_effects import GAMMA
 
 BLUR_SIGMA = (0.5, 3.0)
 """Standard deviation of the blur in pixels, that of Albumentations; the kernel is 3 pixels wide."""
@@ -30,6 +32,12 @@ class DeviceAugmentation:
             K.RandomPlanckianJitter(p=config.white_balance),
             K.RandomGaussianBlur((3, 3), BLUR_SIGMA, p=config.blur),
         )  # fmt: skip
+        first, last = (round(x) for x in config.motion_blur_length)
+        # All images of a batch that move do so by the same length, in directions of their own.
+        self._motion = K.RandomMotionBlur(
+            (first, last), 180.0, 0.0, border_type="reflect", resample="bilinear",
+            p=config.motion_blur,
+        )  # fmt: skip
         self._compression = K.RandomJPEG(config.jpeg_quality, p=config.jpeg)
 
     @torch.no_grad()
@@ -48,8 +56,10 @@ class DeviceAugmentation:
             if masks is not None:
                 pixels = self._with_backgrounds(pixels, masks.flatten(0, 1) == 0)
             pixels = self._with_patches(pixels, images.shape[1])
-            pixels = self._with_noise(self._camera(self._with_rectangles(pixels)))
-            pixels = self._compression(pixels.clamp(0, 1))
+            pixels = self._camera(self._with_rectangles(pixels))
+            pixels = self._exposed(self._motion(self._defocused(pixels)))
+            pixels = self._mosaicked(self._with_noise(pixels).clamp(0, 1))
+            pixels = self._compression(pixels)
         augmented = (pixels * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
         return augmented.unflatten(0, images.shape[:2]).contiguous()
 
@@ -86,6 +96,33 @@ class DeviceAugmentation:
             covered = inside[:, number, None] & (number < count)[..., None, None] & chosen
             images = torch.where(covered, colour, images)
         return images
+
+    def _defocused(self, images: Tensor) -> Tensor:
+        """Points become discs."""
+        count, colours = images.shape[:2]
+        low, high = self._config.defocus_radius
+        radius = low + (high - low) * torch.rand(count, 1, 1, device=images.device)
+        reach = round(high)
+        place = torch.arange(-reach, reach + 1, device=images.device).float()
+        disc = (radius + 0.5 - torch.hypot(place[:, None], place)).clamp(0, 1)
+        disc = disc / disc.sum(dim=(1, 2), keepdim=True)
+        padded = functional.pad(images, [reach] * 4, mode="reflect").flatten(0, 1)
+        kernels = disc.repeat_interleave(colours, dim=0)[:, None]
+        blurred = functional.conv2d(padded[None], kernels, groups=count * colours)
+        return torch.where(_chosen(images, self._config.defocus), blurred.view_as(images), images)
+
+    def _exposed(self, images: Tensor) -> Tensor:
+        stops = self._config.stops * (
+            2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1
+        )
+        exposed = (images * 2 ** (stops / GAMMA)).clamp(0, 1)
+        return torch.where(_chosen(images, self._config.exposure), exposed, images)
+
+    def _mosaicked(self, images: Tensor) -> Tensor:
+        """A colour of each pixel is kept, the rest interpolated; one mosaic for the batch."""
+        mosaic = tuple(CFA)[int(torch.randint(len(CFA), ()))]
+        interpolated = raw_to_rgb(rgb_to_raw(images, mosaic), mosaic)
+        return torch.where(_chosen(images, self._config.demosaicing), interpolated, images)
 
     def _with_noise(self, images: Tensor) -> Tensor:
         low, high = self._config.noise

@@ -1,7 +1,9 @@
 """Settings of `eval-vision`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,5 +27,7 @@ class EvalConfig:
     """Measure the first stage of a run alone, as `export --coarse` would export it."""
     max_samples: int = 0
     """Use only the first N samples; 0 uses all."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig.none)
+    """Effects that are added to the images, each with its probability; none by default."""
     resume: bool = False
     """Allow a folder that is not empty."""

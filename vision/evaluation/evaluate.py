@@ -1,17 +1,27 @@
 """Evaluation of an estimator on held-out data: `metrics.json` and `report.html`."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import CONFIG_NAME, Forecast, new_folder, removed_on_failure
+from opendactyl.core.run_dir import (
+    CONFIG_NAME,
+    Forecast,
+    new_folder,
+    removed_on_failure,
+    to_plain,
+)
 from opendactyl.datasets.foreign.samples import ForeignManifest
 from opendactyl.datasets.format.manifest import Manifest
+from opendactyl.datasets.loading.augmentation import Augmentation
+from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.datasets.loading.cache import CachedDataset
 from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.data import open_data
@@ -54,16 +64,25 @@ def _measure(config: EvalConfig, model: BatchEstimator, data: Data, out: Path) -
     subject = _subject(config, model, data)
     write_json(out / CONFIG_NAME, subject)
     count = min(len(data), config.max_samples or len(data))
-    predictions = predict(model, data, count, Forecast(out, count, written=REPORT_BYTES))
+    forecast = Forecast(out, count, written=REPORT_BYTES)
+    predictions = predict(model, data, count, forecast, _effects(config.augment))
     points = np.array(data.manifest.keypoints[: data.manifest.num_corners])
     rig = data.rig if isinstance(data, CachedDataset) else data.rigs
     metrics = compute_metrics(
         predictions, points[data.manifest.articulation.own], data.manifest.load_symmetry(), rig
     )
     write_json(out / "metrics.json", metrics)
-    context = ReportContext(_latency(model, data), subject["chosen_by"])
+    context = ReportContext(_latency(model, data), subject["chosen_by"], config.augment)
     write_report(out / "report.html", predictions, metrics, data, context)
     return metrics
+
+
+def _effects(config: AugmentConfig) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None:
+    """What `--augment` does to a batch of images; None if nothing."""
+    if config == AugmentConfig.none():
+        return None
+    augmentation, rng = Augmentation(config), np.random.default_rng(0)
+    return lambda images: np.stack([augmentation(sample, rng) for sample in images])
 
 
 def _check_out(out: Path) -> None:
@@ -99,6 +118,7 @@ def _subject(config: EvalConfig, model: BatchEstimator, data: Data) -> dict[str,
         "data": config.data.name,
         "config_hash": manifest.config_hash,
         "stages": 2 if crops else 1,
+        **({} if config.augment == AugmentConfig.none() else {"augment": to_plain(config.augment)}),
         **_origin(config.model, manifest),
     }
 

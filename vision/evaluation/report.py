@@ -12,8 +12,9 @@ from opendactyl.core.cpu import cores
 from opendactyl.core.html_report import HtmlReport
 from opendactyl.datasets.foreign.samples import ForeignManifest
 from opendactyl.datasets.format.manifest import Manifest
+from opendactyl.datasets.loading.augmentation_config import PROBABILITIES, AugmentConfig
 from opendactyl.geometry.rotation import Array
-from opendactyl.geometry.symmetry import nearest_symmetry, rotations_of
+from opendactyl.geometry.symmetry import nearest_symmetry, rotation_name, rotations_of
 from opendactyl.vision.measures.gallery import draw_worst
 from opendactyl.vision.measures.metrics import (
     CHI2_90_3,
@@ -38,6 +39,8 @@ class ReportContext:
     """Times of single estimates, in milliseconds."""
     chosen_by: bool
     """Whether the data chose the checkpoint and calibrated its covariance."""
+    augment: AugmentConfig
+    """The effects that were added to the images."""
 
 
 def write_report(
@@ -77,6 +80,9 @@ def _heading(n: int, data: Data, context: ReportContext) -> str:
             " The object is symmetric: errors are to the nearest equivalent orientation (about an "
             "axis of revolution, they are the angle between the axes)."
         )
+    used = ((name, getattr(context.augment, name)) for name in PROBABILITIES)
+    if effects := ", ".join(f"{name} {value:.0%}" for name, value in used if value):
+        text += f" Effects were added to the images: {effects}."
     if context.chosen_by:
         text += (
             " **This data chose the checkpoint and calibrated its covariance:** errors on data of "
@@ -232,19 +238,6 @@ def _confusion(p: Predictions, symmetries: Array) -> Figure:
     axes.bar_label(bars, fontsize=7)
     axes.set_yscale("symlog")
     axes.set_ylim(0, 3 * len(nearest))
-    axes.set_xticks(range(len(counts)), [_rotation_name(q) for q in symmetries], rotation=90)
+    axes.set_xticks(range(len(counts)), [rotation_name(q) for q in symmetries], rotation=90)
     axes.set_ylabel("samples")
     return figure
-
-
-def _rotation_name(quat: Array) -> str:
-    """A rotation as text: degrees, and the axis in the object's frame."""
-    angle = 2 * np.arccos(np.clip(quat[0], -1, 1))
-    if angle < 1e-6:
-        return "none"
-    axis = quat[1:] / np.abs(quat[1:]).max()
-    if np.abs(axis - axis.round()).max() > 0.01:
-        return f"{np.rad2deg(angle):.0f}° ({', '.join(f'{x:.1f}' for x in axis)})"
-    axis, signs = axis.round().astype(int), {-1: "−", 1: ""}
-    names = [signs[sign] + name for sign, name in zip(axis, "xyz", strict=True) if sign]
-    return f"{np.rad2deg(angle):.0f}° {' '.join(names)}"

@@ -1,7 +1,7 @@
 """Estimates and true poses of a dataset's samples."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -170,7 +170,11 @@ def batches_of(data: Data, size: int, count: int) -> Iterator[tuple[NDArray[np.u
 
 
 def predict(
-    model: BatchEstimator, data: Data, count: int, forecast: Forecast | None = None
+    model: BatchEstimator,
+    data: Data,
+    count: int,
+    forecast: Forecast | None = None,
+    effects: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
 ) -> Predictions:
     """Estimates the first `count` samples of a dataset.
 
@@ -179,6 +183,7 @@ def predict(
         data: the dataset.
         count: number of samples.
         forecast: announces the time.
+        effects: changes images (B, V, H, W, 3) before they are estimated.
 
     Raises:
         EnvironmentFailure: an estimate is not finite: the training of the network diverged.
@@ -186,7 +191,8 @@ def predict(
     batches = []
     with tqdm(total=count, unit="sample", desc="evaluating", leave=False) as bar:
         for images, rig in batches_of(data, model.image_size, count):
-            batches.append(model.estimate_batch(images, rig))
+            changed = images if effects is None else effects(images)
+            batches.append(model.estimate_batch(changed, rig))
             bar.update(len(images))
             if forecast is not None:
                 forecast.update(bar.n)

@@ -1,20 +1,17 @@
 """Augmentation: ranges, effects, and independence of its random numbers."""
 
-import dataclasses
-
 import albumentations as A
 import numpy as np
 import pytest
 
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.loading.augmentation import Augmentation, with_patch
-from opendactyl.datasets.loading.augmentation_config import AugmentConfig
+from opendactyl.datasets.loading.augmentation_config import PROBABILITIES, AugmentConfig
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.datasets.loading.datamodule import PoseDataset
 
-DISABLED = dict(
-    colours=0.0, white_balance=0.0, blur=0.0, noisy=0.0, jpeg=0.0, occluder=0.0, background=0.0
-)
+DISABLED = dict.fromkeys(PROBABILITIES, 0.0)
+LENS = dict(defocus=0.5, motion_blur=0.5, exposure=0.5, demosaicing=0.5)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +32,7 @@ def test_augmentation_is_reproducible_and_moves_no_pixel(dataset):
     picture = np.zeros((1, 64, 64, 3), np.uint8)
     picture[:, 20:40, 24:44] = 255
     augment = Augmentation(
-        dataclasses.replace(AugmentConfig(), noise=(0.0, 0.02), occluder=0.0, contrast=0.3)
+        AugmentConfig(noise=(0.0, 0.02), occluder=0.0, contrast=0.3, stops=0.3, **LENS)
     )
     for seed in range(10):
         grey = augment(picture, np.random.default_rng(seed))[0].astype(float).mean(axis=-1)
@@ -77,6 +74,51 @@ def test_effect_of_each_augmentation(only):
     else:  # grey takes a cast
         casts = [image[0, 0, 0] - image[0, 0, 2] for image in results]
         assert min(casts) < -3 < 3 < max(casts)
+
+
+def lens(picture, **only):
+    """What an effect makes of a picture (H, W, 3), with 60 random numbers (60, H, W, 3)."""
+    augment = Augmentation(AugmentConfig(**DISABLED | only))
+    return np.stack([augment(picture[None], np.random.default_rng(n))[0] for n in range(60)])
+
+
+def test_points_become_discs_out_of_focus_and_lines_in_motion():
+    point = np.zeros((33, 33, 3), np.uint8)
+    point[16, 16] = 255
+    discs = lens(point, defocus=1.0, defocus_radius=(3.0, 3.0)).astype(float)[..., 0]
+    lines = lens(point, motion_blur=1.0, motion_blur_length=(7.0, 7.0)).astype(float)[..., 0]
+    place = np.arange(33) - 16
+    for image in (*discs, *lines):  # nothing is moved, and no light lost
+        assert image.sum() == pytest.approx(255, rel=0.15)
+        assert abs((image * place).sum() / image.sum()) < 0.15
+        assert abs((image * place[:, None]).sum() / image.sum()) < 0.15
+    reach = np.hypot(place, place[:, None])
+    assert all(reach[image > 2].max() < 5 for image in discs)
+    assert all(np.sum(image > 2) >= 21 for image in discs)
+    assert all(5 <= np.sum(image > 2) <= 16 for image in lines)
+    angles = [np.argwhere(image == image.max())[0] for image in lines]
+    assert len({tuple(angle) for angle in angles}) > 3
+
+
+def test_an_overexposed_picture_loses_what_is_brighter_than_white():
+    picture = np.full((8, 8, 3), 60, np.uint8)
+    picture[:, 4:] = 200
+    exposed = lens(picture, exposure=1.0, stops=2.0)
+    dark, bright = exposed[:, 0, 0, 0].astype(float), exposed[:, 0, -1, 0]
+    light = (dark / 60) ** 2.2  # twice the light a stop
+    assert 0.23 < light.min() < 0.4 and 2.5 < light.max() < 4.2
+    assert (bright[dark > 60 * 255 / 200 + 1] == 255).all()
+    np.testing.assert_allclose(bright[dark < 60] / dark[dark < 60], 200 / 60, rtol=0.03)
+
+
+def test_a_mosaic_of_colours_changes_edges_alone():
+    picture = np.full((32, 32, 3), 30, np.uint8)
+    picture[:, 16:] = (200, 120, 60)
+    results = lens(picture, demosaicing=1.0).astype(int)
+    changed = np.abs(results - picture).max(axis=(0, 1, 3))
+    assert changed[15:17].max() > 20
+    assert not changed[:14].any() and not changed[18:].any()
+    assert len({image.tobytes() for image in results}) == 4  # places of the first red pixel
 
 
 def test_a_patch_of_another_view_covers_a_small_part():
@@ -134,7 +176,7 @@ def applied(monkeypatch):
 
 
 def test_transforms_are_applied_independently_of_each_other_and_of_the_view(applied):
-    found, probabilities = applied(AugmentConfig(), 1500)
+    found, probabilities = applied(AugmentConfig(**LENS), 1500)
     np.testing.assert_allclose(found.mean(axis=(0, 1)), probabilities, atol=0.03)
     correlation = np.corrcoef(found.reshape(1500, -1).T)
     np.testing.assert_allclose(correlation, np.eye(len(correlation)), atol=0.12)

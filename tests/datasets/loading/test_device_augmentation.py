@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from opendactyl.datasets.loading.augmentation_config import AugmentConfig
+from opendactyl.datasets.loading.augmentation_config import PROBABILITIES, AugmentConfig
 from opendactyl.datasets.loading.device_augmentation import DeviceAugmentation
 
-DISABLED = dict(
-    colours=0.0, white_balance=0.0, blur=0.0, noisy=0.0, jpeg=0.0, occluder=0.0, background=0.0
-)
+DISABLED = dict.fromkeys(PROBABILITIES, 0.0)
 CONSTANT = dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
 TWO_COLOURS = torch.full((30, 2, 48, 48, 3), 60, dtype=torch.uint8)
 TWO_COLOURS[..., 24:, :] = torch.tensor([140, 100, 100], dtype=torch.uint8)
@@ -37,7 +35,8 @@ def test_batches_are_reproducible_and_nothing_else_is_drawn_from():
 def test_no_pixel_is_moved():
     picture = torch.zeros(10, 3, 64, 64, 3, dtype=torch.uint8)
     picture[:, :, 20:40, 24:44] = 255
-    config = AugmentConfig(noise=(0.0, 0.02), occluder=0.0, contrast=0.3)
+    often = dict(defocus=0.5, motion_blur=0.5, exposure=0.5, demosaicing=0.5)
+    config = AugmentConfig(noise=(0.0, 0.02), occluder=0.0, contrast=0.3, stops=0.3, **often)
     for image in floats(DeviceAugmentation(config, seed=0)(picture, 0)):
         grey = image.mean(axis=-1)
         rows, columns = np.nonzero(grey > (grey.max() + grey.min()) / 2)
@@ -70,6 +69,32 @@ def test_noise_is_a_tenth_of_white_at_most_and_each_pixel_has_its_own():
     assert 0.1 < np.mean(deviations == 0) < 0.55
     noisy = max(left, key=np.std) - 60
     assert abs(np.mean(noisy[:, 1:] * noisy[:, :-1])) < 0.1 * noisy.var()
+
+
+def test_points_become_discs_out_of_focus_and_lines_in_motion():
+    points = torch.zeros(20, 2, 32, 32, 3, dtype=torch.uint8)
+    points[:, :, 16, 16] = 255
+    discs = floats(augment(points, defocus=1.0, defocus_radius=(2.0, 3.0)))[..., 0]
+    lines = floats(augment(points, motion_blur=1.0, motion_blur_length=(7.0, 7.0)))[..., 0]
+    place = np.arange(32) - 16
+    for image in (*discs, *lines):  # nothing is moved, and no light lost
+        assert image.sum() == pytest.approx(255, rel=0.15)
+        assert abs((image * place).sum() / image.sum()) < 0.2
+        assert abs((image * place[:, None]).sum() / image.sum()) < 0.2
+    reach = np.hypot(place, place[:, None])
+    assert all(2 <= reach[image > 2].max() < 4 for image in discs)
+    assert len({image.tobytes() for image in lines}) > 3
+
+
+def test_exposure_and_mosaic_change_what_they_should():
+    exposed = floats(augment(exposure=1.0, stops=2.0))[:, 0]
+    light = (exposed[:, 0, 0] / 60) ** 2.2
+    assert 0.23 < light.min() < 0.5 and 2 < light.max() < 4.3
+    bright = exposed[:, -1, 0]
+    assert (bright[light > 4.0] == 255).all() and bright.max() <= 255
+    changed = np.abs(floats(augment(demosaicing=1.0)) - floats(TWO_COLOURS)).max(axis=(0, 1, 3))
+    assert changed[23:25].max() > 8
+    assert changed[3:22].max() <= 1 and changed[27:-3].max() <= 1
 
 
 def test_occluders_cover_little_of_some_views():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
+from opendactyl.datasets.loading.augmentation_config import PROBABILITIES, AugmentConfig
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rotation import (
     quat_multiply,
@@ -37,6 +39,18 @@ def test_evaluation_writes_metrics_and_a_report(vision_run, val_dataset, tmp_pat
     assert "One pose from 3 views" in report
     assert read_json(out / "config.json")["states"] == "settled"
     assert "http://" not in report
+
+
+def test_effects_are_added_to_the_images_on_demand(vision_run, val_dataset, tmp_path):
+    plain, again, noisy = (tmp_path / name for name in ("plain", "again", "noisy"))
+    config = EvalConfig(model=vision_run, data=val_dataset, out=plain)
+    before = evaluate(config)
+    assert "augment" not in read_json(plain / "config.json")
+    effects = AugmentConfig(**dict.fromkeys(PROBABILITIES, 0.0) | {"noisy": 1.0})
+    after = [evaluate(replace(config, out=out, augment=effects)) for out in (noisy, again)]
+    assert after[0] == after[1] != before
+    assert read_json(noisy / "config.json")["augment"]["noisy"] == 1.0
+    assert "Effects were added to the images: noisy 100%." in (noisy / "report.html").read_text()
 
 
 def test_a_negative_number_of_samples_is_refused(vision_run, val_dataset, tmp_path):
