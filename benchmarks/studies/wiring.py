@@ -19,16 +19,17 @@ from typing import Any
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from tqdm import tqdm
+from tqdm import tqdm, trange
 
 from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.estimation.rig_check import find_mistakes
 from opendactyl.control.runtime.interfaces import Fault, HandReading, Views
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.control.runtime.wiring import Mistake, mistakes
-from opendactyl.core.atomic_files import write_json, write_text
+from opendactyl.core.atomic_files import read_json, write_json, write_text
 from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
-from opendactyl.core.run_dir import to_plain
+from opendactyl.core.optional_files import exists
+from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.render.opengl.backend import choose_backend
 
 CHOSEN_ON = (7001, 7002)
@@ -61,6 +62,8 @@ class WiringConfig:
     """Seed of episodes and appearances."""
     out: Path = Path("runs/wiring")
     """Folder for table.md and results.json."""
+    resume: bool = False
+    """Keep the recordings that an interrupted study has measured, and go on."""
 
     def __post_init__(self) -> None:
         """Raises an `InputError` for values out of range."""
@@ -80,15 +83,20 @@ def run(config: WiringConfig) -> dict[str, Any]:
     from opendactyl.benchmarks.support.episode_frames import EpisodeFrames  # imports MuJoCo
 
     bundle = load_bundle(config.bundle)
-    measured: dict[str, Any] = {}
+    settings = {k: v for k, v in to_plain(config).items() if k not in ("out", "resume")}
+    results = open_run(config.out, settings, resume=config.resume) / "results.json"
+    measured: dict[str, Any] = read_json(results)["measured"] if exists(results) else {}
     for kind in config.renderers:
-        rows = measured[kind] = []
+        rows = measured.setdefault(kind, [])
+        first, loop = (rows[-1]["recording"] + 1 if rows else 0), f"{kind}, loop"
+        if loop in measured:
+            continue
         with EpisodeFrames(bundle, kind, config.appearance, config.seed) as frames:
-            for number in tqdm(range(config.recordings), desc=kind, unit="recording"):
+            for number in trange(first, config.recordings, desc=kind, unit="recording"):
                 rows += _measure_recording(config, bundle, frames.since(number), number)
                 _write(config, measured)
-            stream = frames.since(LOOP_EPISODE)
-            measured[f"{kind}, loop"] = _measure_loop(config, bundle, stream)
+            measured[loop] = _measure_loop(config, bundle, frames.since(LOOP_EPISODE))
+            _write(config, measured)
     return _write(config, measured)
 
 
