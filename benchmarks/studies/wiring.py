@@ -21,6 +21,7 @@ import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm, trange
 
+from opendactyl.control.bundle.hand import HandInterface
 from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.estimation.rig_check import find_mistakes
 from opendactyl.control.runtime.interfaces import Fault, HandReading, Views
@@ -174,15 +175,15 @@ def _seconds_to_fault(bundle: Bundle, recording: Sequence[Moment]) -> float | No
     """The time from the first action to the first fault `wiring` of the loop's pose source."""
     source = VisionPose(bundle, _Played(recording))
     for action in range(len(recording)):
-        if _wiring_fault(source):
+        if _wiring_fault(source, bundle.hand):
             return (action + 1) * bundle.period
     return None
 
 
-def _wiring_fault(source: VisionPose) -> str:
+def _wiring_fault(source: VisionPose, hand: HandInterface) -> str:
     try:
         # The hand is taken to be at rest, so that equal frames are no fault.
-        source.pose(HandReading(np.zeros(24), np.zeros((5, 3))))
+        source.pose(HandReading(np.zeros(len(hand.joints)), np.zeros((len(hand.fingertips), 3))))
     except Fault as fault:
         return str(fault) if fault.component == "wiring" else ""
     return ""
@@ -192,9 +193,11 @@ def _measure_loop(config: WiringConfig, bundle: Bundle, stream: Iterator[Moment]
     actions = round(config.minutes * 60 / bundle.period)
     source, faults = VisionPose(bundle, _Played(stream)), []
     for _ in tqdm(range(actions), desc=RIGHT, unit="action"):
-        if text := _wiring_fault(source):
+        if text := _wiring_fault(source, bundle.hand):
             faults.append(text)
-    return {"actions": actions, "faults": len(faults), "texts": sorted(set(faults))}
+    minutes = actions * bundle.period / 60
+    return {"actions": actions, "minutes": minutes, "faults": len(faults),
+            "texts": sorted(set(faults))}  # fmt: skip
 
 
 def _write(config: WiringConfig, measured: dict[str, Any]) -> dict[str, Any]:
@@ -212,10 +215,8 @@ def make_table(measured: dict[str, Any]) -> str:
     ]
     for renderer, rows in measured.items():
         if isinstance(rows, dict):
-            minutes = rows["actions"] * 0.08 / 60
-            lines.append(
-                f"| {renderer} | {RIGHT}, {minutes:.1f} min | 1 | | {rows['faults']} faults | | |"
-            )
+            what = f"{RIGHT}, {rows['minutes']:.1f} min"
+            lines.append(f"| {renderer} | {what} | 1 | | {rows['faults']} faults | | |")
             continue
         for kind in dict.fromkeys(row["kind"] for row in rows):
             lines.append(_line(renderer, kind, [row for row in rows if row["kind"] == kind]))

@@ -217,7 +217,7 @@ class WiringMonitor:
     def _confirm(self, suspect: Mistake, frames: Frames, pose: Pose) -> None:
         self._confirmations.append(self._gain(suspect, frames, pose))
         gain = float(np.mean(self._confirmations[-CONFIRMATIONS:]))
-        if not gain > MIN_GAIN:
+        if not gain > suspect.min_gain:
             self._suspects, self._confirmations = self._suspects[1:], []
         elif len(self._confirmations) >= CONFIRMATIONS:
             raise Fault(

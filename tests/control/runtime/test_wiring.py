@@ -177,6 +177,30 @@ def test_the_loop_accepts_right_wiring(estimator_bundle, moments):
     assert not any(faults(VisionPose(estimator_bundle, Played(moments)), 60))
 
 
+def with_entropy(value):
+    return Pose(np.zeros(3), np.array([1.0, 0, 0, 0]), np.eye(6) * np.exp(value / 3))
+
+
+@pytest.mark.parametrize(("gain", "reported"), [(0.7, False), (1.3, True)])
+def test_a_camera_that_has_moved_a_little_is_no_mistake_of_the_wiring(gain, reported):
+    """A wrong correction of the geometry may gain something then, though less than a right one."""
+    frames = [np.full((6, 8, 3), k, np.uint8) for k in range(3)]
+    mirrored = the("right is mirrored", [frame.shape for frame in frames])
+    monitor = WiringMonitor(NAMES, lambda _: with_entropy(1.0))
+    rng, faulty = np.random.default_rng(0), False
+    for _ in range(60):
+        moving = [rng.integers(0, 256, frame.shape, dtype=np.uint8) for frame in frames]
+        right = [frame.tobytes() for frame in mirrored.corrected(moving)]
+        monitor.estimate = lambda shown, right=right: with_entropy(
+            -gain if [frame.tobytes() for frame in shown] == right else 1.0
+        )
+        try:
+            monitor.update(moving, with_entropy(0.0))
+        except Fault:
+            faulty = True
+    assert faulty == reported
+
+
 def test_a_false_suspect_does_not_hide_the_mistake():
     """A correction that gained most by luck is rejected, and the next one confirmed."""
     frames = [np.full((6, 8, 3), k, np.uint8) for k in range(3)]
@@ -189,9 +213,6 @@ def test_a_false_suspect_does_not_hide_the_mistake():
         is_real = calls[-1] == [frame.tobytes() for frame in real.corrected(moving)]
         lucky = len(calls) == known.index(lucky_one) + 1
         return with_entropy(-9.0 if lucky else -5.0 if is_real else 1.0)
-
-    def with_entropy(value):
-        return Pose(np.zeros(3), np.array([1.0, 0, 0, 0]), np.eye(6) * np.exp(value / 3))
 
     monitor, rng = WiringMonitor(NAMES, estimate), np.random.default_rng(0)
     for action in range(len(known) + 1 + CONFIRMATIONS):
