@@ -208,4 +208,16 @@ def source_name(config: dict[str, Any]) -> str:
     words = [config["pose"]]
     if config["pose"] == "vision":
         words += [config["renderer"], config["appearance"]]
+    delay = config.get("action_delay", 0)
+    words += [f"actions {delay} late"] if delay else []
     return ", ".join([*words, *(["fused"] if config["fuse"] else [])])
+
+
+def training_seeds(manifest: dict[str, Any]) -> tuple[list[int], bool]:
+    """The training seeds of a bundle's policy and its ancestors, and whether all are known.
+
+    Earlier manifests have the seed of the policy's last run only.
+    """
+    about = manifest.get("training", {}).get("policy", {})
+    seeds = about.get("seeds", [about["seed"]] if "seed" in about else [])
+    return list(seeds), bool(about.get("seeds_complete", False))

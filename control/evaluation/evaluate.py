@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from opendactyl.control.bundle.load import Bundle, load_bundle
+from opendactyl.control.bundle.manifest import training_seeds
 from opendactyl.control.evaluation.episode_runner import run_episodes
 from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.control.evaluation.goal_statistics import compare_paired, load_paired, summarize
@@ -104,16 +105,6 @@ def _refuse_training_seed(config: EvaluateConfig, bundle: Bundle) -> None:
             f"{config.seed} may be one of them",
             file=sys.stderr,
         )
-
-
-def training_seeds(manifest: dict[str, Any]) -> tuple[list[int], bool]:
-    """The training seeds of a bundle's policy and its ancestors, and whether all are known.
-
-    Earlier manifests have the seed of the policy's last run only.
-    """
-    about = manifest.get("training", {}).get("policy", {})
-    seeds = about.get("seeds", [about["seed"]] if "seed" in about else [])
-    return list(seeds), bool(about.get("seeds_complete", False))
 
 
 def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]:

@@ -17,6 +17,8 @@ RESAMPLES = 10_000
 """Bootstrap resamples per confidence interval."""
 _MAY_DIFFER = ("pose", "fuse", "renderer", "appearance", "appearance_sha256")
 """Settings that may differ between paired evaluations."""
+_LEFT_OUT = {"action_delay": 0}
+"""Settings that `config.json` leaves out while they have these values."""
 
 
 def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
@@ -106,9 +108,10 @@ def load_paired(folder: Path, config: dict[str, Any]) -> tuple[str, list[int]]:
     """
     theirs, results = read_json(folder / "config.json"), read_json(folder / "results.json")
     try:
+        theirs = _LEFT_OUT | theirs
         differing = [
             f"{name}: {theirs[name]!r} there, {value!r} here"
-            for name, value in config.items()
+            for name, value in (_LEFT_OUT | config).items()
             if name not in _MAY_DIFFER and theirs[name] != value
         ]
         others = (source_name(theirs), list(results["consecutive_successes"]["values"]))

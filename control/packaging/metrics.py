@@ -54,8 +54,14 @@ def record(bundle: Path, folders: Sequence[Path]) -> None:
                 f"{folder} holds an evaluation on the samples that selected the estimator's "
                 "checkpoint; evaluate it on a dataset with another --seed"
             )
-        settings = _LOOP if kind == "loop" else _VISION
-        rows = [r for r in metrics.get(kind, []) if any(r[name] != row[name] for name in settings)]
+        if "augment" in config:
+            raise InputError(
+                f"{folder} holds an evaluation on images with added effects; evaluate it without "
+                "--augment"
+            )
+        settings = (*_LOOP, "action_delay") if kind == "loop" else _VISION
+        rows = [r for r in metrics.get(kind, [])
+                if any(r.get(name) != row.get(name) for name in settings)]  # fmt: skip
         metrics[kind] = [*rows, row]
     write_json(bundle / MANIFEST_FILE, manifest)
     write_text(bundle / CARD_FILE, model_card(manifest))
@@ -64,17 +70,19 @@ def record(bundle: Path, folders: Sequence[Path]) -> None:
 def metrics_of_run(run: Path) -> dict[str, Any]:
     """The metrics in the report of an estimator's run, for a manifest.
 
-    A run that was resumed may hold the report of its earlier weights, which is left out.
+    A run that was resumed may hold the report of its earlier weights, which is left out, and so is
+    one of other data than the validation's.
     """
     report = run / "report"
     if not exists(report / "metrics.json"):
         return {}
-    about = report / CONFIG_NAME
-    measured = read_json(about).get("checkpoint_sha256") if exists(about) else None
-    if measured != sha256(best_checkpoint(run)):
+    about = read_json(report / CONFIG_NAME) if exists(report / CONFIG_NAME) else {}
+    own = about.get("chosen_by", True) and "augment" not in about
+    if not own or about.get("checkpoint_sha256") != sha256(best_checkpoint(run)):
         print(
-            f"opendactyl: left out the metrics in {report}, which may be of other weights; renew "
-            f"them with eval-vision --out {report} --resume",
+            f"opendactyl: left out the metrics in {report}, which may be of other weights or data; "
+            f"renew them with eval-vision --model {run} --data (the validation data) --out "
+            f"{report} --resume",
             file=sys.stderr,
         )
         return {}
@@ -89,6 +97,7 @@ def _row(folder: Path, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             results = read_json(folder / "results.json")
             goals = results["consecutive_successes"]
             row = {name: config[name] for name in _LOOP} | {n: results.get(n) for n in _GOALS}
+            row |= {name: config[name] for name in ("action_delay",) if name in config}
             return "loop", row | {name: goals[name] for name in ("mean", "std", "median")}
         errors = read_json(folder / "metrics.json")
         row = {name: config[name] for name in _VISION} | {name: errors[name] for name in _ERRORS}

@@ -49,6 +49,8 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     """
     if config.max_samples < 0:
         raise InputError(f"--max-samples is {config.max_samples}; 0 uses all")
+    if config.augment.background:
+        raise InputError("--augment.background needs masks of the images, which no estimator sees")
     _check_out(config.out)
     model, data = open_data(config, open_model(config.model))
     with removed_on_failure(config.out):

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.bundle.manifest import training_seeds
 from opendactyl.control.evaluation import episode_runner
 from opendactyl.control.evaluation.episode_runner import split_batches
-from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate, training_seeds
+from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
 from opendactyl.core import worker_process
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import EnvironmentFailure, InputError

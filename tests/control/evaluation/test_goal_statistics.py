@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from opendactyl.control.evaluation.goal_statistics import compare_paired, summarize
+from opendactyl.control.evaluation.goal_statistics import compare_paired, load_paired, summarize
+from opendactyl.core.atomic_files import write_json
+from opendactyl.core.errors import InputError
 from opendactyl.vision.measures.metrics import by_visibility
 
 
@@ -45,3 +47,16 @@ def test_errors_are_grouped_by_visibility():
     assert [(row["visible_from"], row["n"]) for row in rows] == [(0.1, 2), (0.95, 1)]
     assert rows[0]["rotation_error_deg"] == pytest.approx(2.0)
     assert rows[0]["position_error_mm"] == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("ours", [0, 3])
+def test_episodes_with_another_delay_are_no_pairs(tmp_path, ours):
+    """The settings leave out a delay of zero, as those of earlier versions do."""
+    settings = {"pose": "sim", "fuse": False, "seed": 1000}
+    mine = settings | ({"action_delay": ours} if ours else {})
+    write_json(tmp_path / "results.json", {"consecutive_successes": {"values": [1, 2]}})
+    write_json(tmp_path / "config.json", mine)
+    assert load_paired(tmp_path, mine)[1] == [1, 2]
+    other = settings if ours else settings | {"action_delay": 3}
+    with pytest.raises(InputError, match=f"action_delay: {ours} there, {3 - ours} here"):
+        load_paired(tmp_path, other)

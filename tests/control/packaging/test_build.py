@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from opendactyl.control.bundle.load import load_bundle
-from opendactyl.control.evaluation.evaluate import training_seeds
+from opendactyl.control.bundle.manifest import training_seeds
 from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.control.packaging.metrics import metrics_of_run, record
@@ -52,6 +52,11 @@ def test_metrics_of_other_weights_are_left_out(copied, val_dataset, capsys):
     report = copied / "report"
     measured = evaluate(EvalConfig(model=copied, data=val_dataset, out=report, resume=True))
     assert metrics_of_run(copied)["vision"]["n"] == measured["n"] == 12
+    about = read_json(report / "config.json")
+    for other in ({"chosen_by": False}, {"augment": {"blur": 1.0}}):
+        write_json(report / "config.json", about | other)
+        assert metrics_of_run(copied) == {}
+    write_json(report / "config.json", about)
     best = copied / "checkpoints" / "best.ckpt"
     checkpoint = torch.load(best, weights_only=True)
     checkpoint["state_dict"]["log_std_shift"] += 1

@@ -55,10 +55,19 @@ def test_measurements_are_added_to_the_manifest_and_the_card(
     write_json(vision / "config.json", read_json(vision / "config.json") | {"states": "policy:a/b"})
     record(copy, [vision])
     assert "| policy of b | classic | 9 | 3 |" in (copy / "README.md").read_text()
+    # A delay is another setting, and images with effects are no test of the estimator.
+    evaluate(settings(copy, tmp_path / "late", episodes=2, action_delay=2))
+    record(copy, [tmp_path / "late"])
+    rows = load_bundle(copy).manifest["metrics"]["loop"]
+    assert [row.get("action_delay") for row in rows] == [None, 2]
+    assert "| spin | sim, actions 2 late | none |" in (copy / "README.md").read_text()
+    write_json(vision / "config.json", read_json(vision / "config.json") | {"augment": {"blur": 1}})
+    with pytest.raises(InputError, match="images with added effects"):
+        record(copy, [vision])
     # The same settings replace the earlier row; the evaluation still resumes.
     evaluate(settings(copy, sim, episodes=3, resume=True))
     record(copy, [sim])
-    assert [row["n"] for row in load_bundle(copy).manifest["metrics"]["loop"]] == [3]
+    assert [row["n"] for row in load_bundle(copy).manifest["metrics"]["loop"]] == [2, 3]
     chosen = EvalConfig(model=copy, data=val_dataset, out=tmp_path / "chosen")
     evaluate_vision(chosen)
     with pytest.raises(InputError, match="that selected the estimator"):

@@ -53,6 +53,15 @@ def test_effects_are_added_to_the_images_on_demand(vision_run, val_dataset, tmp_
     assert "Effects were added to the images: noisy 100%." in (noisy / "report.html").read_text()
 
 
+def test_a_background_cannot_be_replaced_without_masks(vision_run, val_dataset, tmp_path):
+    effects = replace(AugmentConfig.none(), background=0.5)
+    with pytest.raises(InputError, match=r"--augment\.background needs masks"):
+        evaluate(
+            EvalConfig(model=vision_run, data=val_dataset, out=tmp_path / "a", augment=effects)
+        )
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_negative_number_of_samples_is_refused(vision_run, val_dataset, tmp_path):
     with pytest.raises(InputError, match="--max-samples is -5"):
         evaluate(EvalConfig(model=vision_run, data=val_dataset, out=tmp_path / "a", max_samples=-5))
