@@ -143,16 +143,6 @@ class PoseEstimator:
         """Whether the network takes cameras as inputs."""
         return bool(self.cameras)
 
-    @property
-    def has_image_points(self) -> bool:
-        """Whether the network detects the object's keypoints in the images."""
-        return bool(self._points)
-
-    @property
-    def has_hinges(self) -> bool:
-        """Whether the network estimates angles of hinges."""
-        return self._estimates != OUTPUTS
-
     def estimate_batch(
         self, images: NDArray[np.uint8], rig: Rig | None = None
     ) -> tuple[NDArray[np.float64], ...]:

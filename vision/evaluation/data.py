@@ -10,6 +10,7 @@ from opendactyl.datasets.format.hand_check import check_hand
 from opendactyl.datasets.format.manifest import Manifest, load_manifest
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
 from opendactyl.geometry.rig import Rig
+from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.foreign import read_foreign, smallest_side
 from opendactyl.vision.evaluation.models import chosen_stages, trained_rig
@@ -37,21 +38,24 @@ def open_data(config: EvalConfig, model: BatchEstimator) -> tuple[BatchEstimator
         raise InputError(f"--rig is for data of other software; {config.data} has its cameras")
     native = load_manifest(config.data).rig["cameras"][0]["width"]
     model = chosen_stages(config, model, native)
-    data = _open(config, model)
+    model, data = _open(config, model)
     _check_held_out(config.model, data)
     return model, data
 
 
-def _open(config: EvalConfig, model: BatchEstimator) -> CachedDataset:
+def _open(config: EvalConfig, model: BatchEstimator) -> tuple[BatchEstimator, CachedDataset]:
     _check_object(config, model)
     check_hand(config.model, load_manifest(config.data), config.data)
-    if isinstance(model, PoseModule) and model.any_cameras:
+    if model.any_cameras:
         data = open_dataset(config.data, cached_size(model), cache=config.cache)
-        model.set_cameras(data.rig)
-        return data
+        if isinstance(model, PoseModule):
+            model.set_cameras(data.rig)
+            return model, data
+        rig = data.rig.resized(model.image_size)
+        return PoseEstimator(config.model / "pose.onnx", rig=rig), data
     data = open_dataset(config.data, cached_size(model), model.views, config.cache)
     check_cameras(config.model, trained_rig(config.model, model), data)
-    return data
+    return model, data
 
 
 def _check_object(config: EvalConfig, model: BatchEstimator) -> None:

@@ -101,3 +101,20 @@ def test_a_bundle_for_any_cameras_is_evaluated_on_a_bop_dataset(tiny, val_datase
     assert found["n"] == 12
     for name in ("rotation_error_deg", "position_error_mm", "mspd_px"):
         assert found[name]["mean"] == pytest.approx(expected[name]["mean"], rel=0.01)
+    other = generate(
+        DatasetConfig(
+            out=tmp_path / "other",
+            num_samples=3,
+            seed=8,
+            rig="dactyl-200",
+            image_size=64,
+            workers=1,
+        )
+    )
+    found, expected = (
+        evaluate(EvalConfig(model=model, data=other, out=tmp_path / model.name / "other"))
+        for model in (bundle, run)
+    )
+    assert found["rotation_error_deg"]["mean"] == pytest.approx(
+        expected["rotation_error_deg"]["mean"], rel=0.01
+    )
