@@ -99,6 +99,8 @@ class DeviceAugmentation:
 
     def _defocused(self, images: Tensor) -> Tensor:
         """Points become discs."""
+        if not self._config.defocus:
+            return images
         count, colours = images.shape[:2]
         low, high = self._config.defocus_radius
         radius = low + (high - low) * torch.rand(count, 1, 1, device=images.device)
@@ -112,16 +114,21 @@ class DeviceAugmentation:
         return torch.where(_chosen(images, self._config.defocus), blurred.view_as(images), images)
 
     def _exposed(self, images: Tensor) -> Tensor:
-        stops = self._config.stops * (
-            2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1
-        )
+        if not self._config.exposure:
+            return images
+        more = 2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1
+        stops = self._config.stops * more
         exposed = (images * 2 ** (stops / GAMMA)).clamp(0, 1)
         return torch.where(_chosen(images, self._config.exposure), exposed, images)
 
     def _mosaicked(self, images: Tensor) -> Tensor:
         """A colour of each pixel is kept, the rest interpolated; one mosaic for the batch."""
+        if not self._config.demosaicing:
+            return images
+        height, width = images.shape[2:]
         mosaic = tuple(CFA)[int(torch.randint(len(CFA), ()))]
-        interpolated = raw_to_rgb(rgb_to_raw(images, mosaic), mosaic)
+        even = functional.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
+        interpolated = raw_to_rgb(rgb_to_raw(even, mosaic), mosaic)[..., :height, :width]
         return torch.where(_chosen(images, self._config.demosaicing), interpolated, images)
 
     def _with_noise(self, images: Tensor) -> Tensor:

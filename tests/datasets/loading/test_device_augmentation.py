@@ -97,6 +97,12 @@ def test_exposure_and_mosaic_change_what_they_should():
     assert changed[3:22].max() <= 1 and changed[27:-3].max() <= 1
 
 
+def test_images_of_an_odd_size_have_a_mosaic_too():
+    odd = TWO_COLOURS[:2, :, :45, :47].contiguous()
+    changed = augment(odd, demosaicing=1.0)
+    assert changed.shape == odd.shape and not torch.equal(changed, odd)
+
+
 def test_occluders_cover_little_of_some_views():
     images = torch.zeros(40, 2, 40, 60, 3, dtype=torch.uint8)
     images[:, 1] = 255
