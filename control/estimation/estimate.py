@@ -84,7 +84,8 @@ def estimate(config: EstimateConfig) -> Results:
         _remove_earlier(out)
         count = min(frames.count or config.frames, config.frames or frames.count or 0) or None
         overlay = open_overlay(out, still=frames.still or config.frames == 1)
-        results = _run(bundle, _counted(frames, count, out), overlay)
+        sets = _counted(frames, count, out)
+        results = _run(bundle, sets, overlay, endless=isinstance(frames, LiveFrames))
         print("".join(f"{note}\n" for note in frames.notes[printed:]), end="")
     for skipped in results.skipped:
         print(f"no pose of frame {skipped['frame']}: {skipped['reason']}")
@@ -129,8 +130,10 @@ def _counted(
             forecast.update(number + 1)
 
 
-def _run(bundle: PoseBundle, frames: Iterator[FrameSet], overlay: OverlayFile) -> Results:
-    """Estimates until the frames end or Ctrl-C."""
+def _run(
+    bundle: PoseBundle, frames: Iterator[FrameSet], overlay: OverlayFile, *, endless: bool
+) -> Results:
+    """Estimates until the frames end, or, where they have no end, until Ctrl-C."""
     results, drawing, done = Results(), Overlay(bundle), False
     try:
         for frame in frames:
@@ -146,7 +149,9 @@ def _run(bundle: PoseBundle, frames: Iterator[FrameSet], overlay: OverlayFile) -
             _step(bundle, frame, results, drawing, overlay)
         done = True
     except KeyboardInterrupt:
-        done = True
+        done = endless
+        if not endless:
+            raise
     finally:
         overlay.close(keep=done)
     return results

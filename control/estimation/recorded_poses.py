@@ -1,6 +1,7 @@
 """The poses of a recording, as `opendactyl estimate` writes them."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ SHORTEST = 2 * FRAME_PERIOD
 def recorded_orientations(folder: Path) -> Array:
     """The orientations (T, 4) in a recording's poses.csv, one every `FRAME_PERIOD`.
 
-    Pictures have no times: they count as taken at that period.
+    Pictures have no times: they count as taken at that period, in which a picture without a pose
+    leaves a gap if they are numbered.
 
     Raises:
         InputError: there is no such file, or it holds no poses in the order of time.
@@ -34,10 +36,21 @@ def recorded_orientations(folder: Path) -> Array:
     try:
         rows = list(csv.DictReader(content.decode().splitlines()))
         quaternions = [[float(row[f"quaternion_{axis}"]) for axis in "wxyz"] for row in rows]
-        times = np.array([float(row["seconds"] or i * FRAME_PERIOD) for i, row in enumerate(rows)])
+        times = _times(rows)
         found = quat_canonical(np.reshape(quaternions, (-1, 4)))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} holds no poses ({error!r}); make it again") from error
     if len(times) < 2 or times[-1] - times[0] < SHORTEST or not (np.diff(times) > 0).all():
         raise InputError(f"{path} must hold poses of at least {SHORTEST:g} s, in the order of time")
     return resample(times, found)
+
+
+def _times(rows: Sequence[Mapping[str, str]]) -> Array:
+    """Times (T,) of the rows in seconds."""
+    if all(row["seconds"] for row in rows):
+        return np.array([float(row["seconds"]) for row in rows])
+    if len(rows) > 1 and all(row["frame"].isdecimal() for row in rows):
+        numbers = np.array([int(row["frame"]) for row in rows])
+        step = max(np.diff(numbers).min(), 1)
+        return ((numbers - numbers[0]) / step * FRAME_PERIOD).astype(np.float64)
+    return np.arange(len(rows), dtype=np.float64) * FRAME_PERIOD

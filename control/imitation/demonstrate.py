@@ -74,7 +74,7 @@ def demonstrate(config: DemonstrateConfig) -> Path:
     check_object(bundle.object_name)
     out = config.out
     with removed_on_failure(out):
-        new_folder(out)
+        new_folder(out, resume=None)
         states = perform(bundle, program, config.seed)
         _render(config, bundle, states, load_appearance(config.appearance), out)
         steps = ", ".join(f'"{step}"' for step in program.steps)

@@ -1,5 +1,6 @@
 """Imitation in closed loop, from other starts than the demonstration's."""
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,12 +28,18 @@ from opendactyl.control.imitation.goal_rollout import (
 )
 from opendactyl.control.runtime.imitated_goals import ImitatedGoals
 from opendactyl.core.atomic_files import json_hash, read_json, write_json
+from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import Forecast, open_run, removed_on_failure
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.imitation.predicate import completed, satisfied
 from opendactyl.policy.imitation.programs import Program, check_object
 
+UNUSED = (
+    "task", "randomization", "seconds_per_goal", "action_delay", "against", "workers",
+    "video_seconds",
+)  # fmt: skip
+"""Settings of `evaluate` and `run` that an imitation does not have."""
 BATCH = 16
 """Episodes that run together."""
 RESULT_BYTES = 1e5
@@ -46,6 +53,17 @@ def imitated_goals(folder: Path, network: ImitationSession, seed: int) -> Imitat
         InputError: the recording has no poses.
     """
     return ImitatedGoals(network, recorded_orientations(folder), seed=seed)
+
+
+def refuse_unused(config: EpisodeConfig) -> None:
+    """Raises an `InputError` for options that have no effect on an imitation."""
+    given = [
+        f"--{field.name.replace('_', '-')}"
+        for field in dataclasses.fields(config)
+        if field.name in UNUSED and getattr(config, field.name) != field.default
+    ]
+    if given:
+        raise InputError(f"{', '.join(given)} cannot be combined with --imitate; leave it out")
 
 
 def run_with_goals(
@@ -81,6 +99,7 @@ def evaluate_imitation(config: EvaluateConfig, demonstration: Path) -> dict[str,
         InputError: the bundle or the recording cannot be used.
         EnvironmentFailure: the disk or the renderer failed.
     """
+    refuse_unused(config)
     bundle = load_bundle(config.bundle)
     check_object(bundle.object_name)
     network = load_imitation(bundle)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.imitation_session import load_imitation
-from opendactyl.control.imitation.evaluate import imitated_goals
+from opendactyl.control.imitation.evaluate import imitated_goals, refuse_unused
 from opendactyl.control.imitation.goal_rollout import DirectedPose, make_goal_env
 from opendactyl.control.runtime.interfaces import PoseSource
 from opendactyl.control.viewer.video import RunConfig, VideoRecorder
@@ -17,6 +17,7 @@ class ImitationRecorder(VideoRecorder):
 
     def _make_env(self, config: RunConfig) -> HandEnv:
         assert config.imitate is not None
+        refuse_unused(config)
         check_object(self.bundle.object_name)
         self._goals = imitated_goals(config.imitate, load_imitation(self.bundle), config.seed)
         return make_goal_env(self.bundle, 1, config.seed, first=config.episode)

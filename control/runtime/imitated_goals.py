@@ -55,9 +55,10 @@ class HeldGoals(ABC):
         return self._near >= HOLD
 
     def _advance(self, quaternion: Array) -> None:
-        self.waypoints.append(quaternion.copy())
-        self._near = 0
-        following = self._next(np.array(self.waypoints))
+        # A source that fails is asked again for the same waypoint.
+        waypoints = [*self.waypoints, quaternion.copy()]
+        following = self._next(np.array(waypoints))
+        self.waypoints, self._near = waypoints, 0
         if following is None:
             self.done = True
         else:

@@ -47,12 +47,18 @@ class TrackStore:
         """Makes the next shard; returns its file.
 
         Raises:
-            InputError: the folder cannot be written to.
+            InputError: no demonstration succeeded, or the folder cannot be written to.
             EnvironmentFailure: the disk failed.
         """
         number = len(self.shards)
         path = self._folder / f"tracks-{number:05d}.npz"
-        write_tracks(path, demonstrate(self._seed * 1_000_000 + number, count))
+        tracks = demonstrate(self._seed * 1_000_000 + number, count)
+        if not tracks:
+            raise InputError(
+                f"none of {count} demonstrations carried out its program; use a --bundle of task "
+                "reorient, or raise --tracks"
+            )
+        write_tracks(path, tracks)
         return path
 
     def load(self) -> list[Track]:

@@ -100,6 +100,8 @@ class Trainer:
             self.network.parameters(), lr=config.learning_rate, weight_decay=0.01
         )
         self._step, self._seconds, self._loss = 0, 0.0, math.nan
+        self._began: float | None = None
+        """Seconds of the run at which the training began, after the tracks."""
         if exists(run / CHECKPOINT):
             self._restore(load_checkpoint(run))
             trim(run / "metrics.csv", "step", self._step)
@@ -120,7 +122,8 @@ class Trainer:
         shards = math.ceil(self._config.tracks / SHARD)
         with tqdm(total=shards, initial=len(store.shards), unit="shard", desc="tracks") as bar:
             while len(store.shards) < shards:
-                store.add(demonstrate, min(SHARD, self._config.tracks))
+                missing = self._config.tracks - SHARD * len(store.shards)
+                store.add(demonstrate, min(SHARD, missing))
                 bar.update()
                 self._save()
         return store.load()
@@ -131,11 +134,15 @@ class Trainer:
         forms = encode_programs(training_forms(config.seed))
         last_only = config.keyframes == "last"
         kept = [t for i, t in enumerate(tracks) if i % VALIDATION_MOTIONS]
+        if not kept:
+            raise InputError(f"{self._run} has {len(tracks)} track; 2 are needed, raise --tracks")
         train, test = (
             Composer(Motions(some), forms, noise, last_only=last_only)
             for some in (kept, tracks[::VALIDATION_MOTIONS])
         )
-        began, saved = self.seconds, time.monotonic()
+        if self._began is None:
+            self._began = self.seconds
+        began, saved = self._began, time.monotonic()
         with tqdm(total=round(self._limit - began), unit="s", desc="training") as bar:
             while True:
                 self._epoch(train, began)
@@ -196,6 +203,7 @@ class Trainer:
                     "optimizer": self._optimizer.state_dict(),
                     "step": self._step,
                     "seconds": self.seconds,
+                    "began": self._began,
                 },
                 file,
             )
@@ -205,6 +213,7 @@ class Trainer:
         self.averaged.load_state_dict(value["averaged"])
         self._optimizer.load_state_dict(value["optimizer"])
         self._step, self._seconds = value["step"], value["seconds"]
+        self._began = value.get("began")
 
 
 def load_checkpoint(run: Path) -> dict[str, Any]:

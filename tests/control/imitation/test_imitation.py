@@ -28,6 +28,7 @@ from opendactyl.control.imitation.evaluate import evaluate_imitation, run_with_g
 from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.control.runtime.imitated_goals import HOLD, HeldGoals, ImitatedGoals
+from opendactyl.control.runtime.interfaces import Fault
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, quat_multiply, random_quat, yaw_quat
 from opendactyl.policy.imitation.forms import held_out
@@ -64,6 +65,49 @@ def test_a_goal_is_due_when_the_one_before_was_held():
     np.testing.assert_array_equal(goals.goal(pose(yaw_quat(0.0))), yaw_quat(3.0))
     goals.restart()
     assert goals.reached == 0 and not goals.done
+
+
+def test_a_goal_source_that_fails_is_asked_again():
+    class Failing(TwoGoals):
+        failures = 2
+
+        def _next(self, waypoints):
+            self.failures -= 1
+            if self.failures >= 0:
+                raise Fault("goal", "not finite")
+            return super()._next(waypoints)
+
+    goals = Failing()
+    for _ in range(2):
+        with pytest.raises(Fault):
+            goals.goal(pose(yaw_quat(0.2)))
+    np.testing.assert_array_equal(goals.goal(pose(yaw_quat(0.3))), yaw_quat(1.5))
+    assert goals.reached == 0 and len(goals.waypoints) == 1
+
+
+def test_options_without_effect_on_an_imitation_are_refused(imitation_bundle, tmp_path):
+    config = EvaluateConfig(
+        bundle=imitation_bundle, randomization="dactyl", workers=2, out=tmp_path / "out"
+    )
+    with pytest.raises(InputError, match="--randomization, --workers cannot be combined"):
+        evaluate_imitation(config, tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_without_a_pose_take_their_time(tmp_path):
+    """Of pictures every 80 ms, those from the third to the sixth gave no pose."""
+    names = ("frame", "seconds", *(f"quaternion_{axis}" for axis in "wxyz"))
+    angles = 0.1 * np.arange(30)
+    rows = [
+        ",".join([f"{2 * i:04d}", "", *(f"{v:.8f}" for v in yaw_quat(angles[i]))])
+        for i in range(30)
+        if not 2 <= i < 6
+    ]
+    (tmp_path / "poses.csv").write_text("\n".join([",".join(names), *rows]) + "\n")
+    track = recorded_orientations(tmp_path)
+    assert len(track) == 30
+    error = geodesic_angle(track, yaw_quat(angles))
+    assert error[[*range(2), *range(6, 30)]].max() < 1e-3 and error.max() < 0.21
 
 
 def test_the_resting_orientations_are_found():

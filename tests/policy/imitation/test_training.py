@@ -18,6 +18,7 @@ from opendactyl.policy.imitation.programs import Program
 from opendactyl.policy.imitation.segments import Motions
 from opendactyl.policy.imitation.tracks import Track, TrackStore, read_tracks, write_tracks
 from opendactyl.policy.imitation.training import (
+    Trainer,
     load_checkpoint,
     load_network,
     make_network,
@@ -171,6 +172,43 @@ def test_a_run_is_resumed_and_learns(run):
     assert len(TrackStore(run / "tracks", 4).load()) == 40
     with pytest.raises(InputError, match="other settings"):
         train(ImitationConfig(out=run, tracks=1, seed=5, resume=True), tracks, NOISE)
+
+
+def test_the_learning_rate_falls_over_a_run_with_interruptions(run, tmp_path):
+    """The share of the time is that of the whole run, not of what is left after a stop."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    value = load_checkpoint(copy)
+    began, seconds = value["began"], value["seconds"]
+    assert 0 <= began < seconds
+    minutes = (seconds + 1) / 60
+    config = ImitationConfig(out=copy, tracks=40, batch_size=8, seed=4, max_minutes=minutes)
+    trainer, rates = Trainer(config, copy), []
+    for group in trainer._optimizer.param_groups:
+        group["lr"] = 1.0
+    trainer._optimizer.register_step_post_hook(
+        lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"])
+    )
+    trainer.fit(tracks(4, 40), NOISE)
+    assert 0 < max(rates) < 1.5 * config.learning_rate / (seconds + 1 - began)
+
+
+def test_a_run_needs_tracks(tmp_path):
+    with pytest.raises(InputError, match="has 1 track; 2 are needed"):
+        train(ImitationConfig(out=tmp_path / "a", tracks=1, seed=4), tracks, NOISE)
+    with pytest.raises(InputError, match="none of 5 demonstrations carried out its program"):
+        train(ImitationConfig(out=tmp_path / "b", tracks=5, seed=4), lambda *_: [], NOISE)
+
+
+def test_the_last_shard_has_the_rest(tmp_path):
+    counts = []
+
+    def demonstrate(seed, count):
+        counts.append(count)
+        return tracks(seed, 1)
+
+    config = ImitationConfig(out=tmp_path, tracks=200, seed=4)
+    Trainer(config, tmp_path).record(demonstrate)
+    assert counts == [128, 72]
 
 
 def test_the_network_learns_an_action_from_a_demonstration(composer):
