@@ -160,7 +160,7 @@ def rotations_of(corners: ArrayLike) -> Array:
     corners = np.asarray(corners, dtype=float)
     tolerance = 1e-6 * np.abs(corners).max()
     # The images of two corners that are not collinear with the origin determine a rotation.
-    a = corners[0]
+    a = corners[np.argmax(np.linalg.norm(corners, axis=-1))]
     b = corners[np.argmax(np.linalg.norm(np.cross(a, corners), axis=-1))]
     frame = np.linalg.inv(np.stack([a, b, np.cross(a, b)], axis=-1))
     found = []

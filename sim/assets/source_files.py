@@ -1,11 +1,14 @@
 """The files that an object, a hand or a scene was read from, and their checksums."""
 
 import hashlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from opendactyl.core.atomic_files import sha256
+from opendactyl.core.errors import InputError
 
 Kind = Literal["object", "hand", "scene"]
 """What is described by files."""
@@ -46,3 +49,22 @@ def relative_name(file: Path, root: Path, model: Path) -> str:
         if file.resolve().is_relative_to(base):
             return file.resolve().relative_to(base).as_posix()
     return file.name
+
+
+def name_in_copy(file: Path, root: Path, model: Path, where: str) -> str:
+    """The name of a model's file in a copy, which keeps the folders below `root`.
+
+    Raises:
+        InputError: the file is outside of that folder, so that the copied model would not find it.
+    """
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise InputError(
+            f"{where}: model {model} refers to {file}, which is outside of {root}; name the model "
+            f"relative to {common_folder([file, model])}, and add that folder to OPENDACTYL_ASSETS"
+        )
+    return relative_name(file, root, model)
+
+
+def common_folder(files: Sequence[Path]) -> Path:
+    """The folder that holds all files."""
+    return Path(os.path.commonpath([path.resolve().parent for path in files]))

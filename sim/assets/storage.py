@@ -137,5 +137,7 @@ def check_stored(folder: Path, kind: Kind, identity: dict[str, Any] | None, wher
 
 def is_same(first: Described, second: Described) -> bool:
     """Whether two objects, hands or scenes were read from equal files."""
+    if first.name != second.name:
+        return False
     files = [(item.identity or {}).get("files") for item in (first, second)]
-    return first.name == second.name and files[0] == files[1]
+    return files[0] == files[1]

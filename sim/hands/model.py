@@ -8,6 +8,7 @@ import numpy as np
 from opendactyl.core.errors import InputError
 from opendactyl.sim.assets.joint_ranges import joint_limits
 from opendactyl.sim.assets.model import load_model, one_line
+from opendactyl.sim.assets.references import is_urdf, parse_xml
 from opendactyl.sim.hands.spec import MOUNT, HandSpec
 
 HAND_GROUP, HIDDEN_GROUP = 1, 4
@@ -35,7 +36,8 @@ def hand_model(hand: HandSpec) -> mujoco.MjSpec:
     for first, second in hand.model.exclude:
         spec.add_exclude(bodyname1=first, bodyname2=second)
     if hand.model.mount is not None:
-        set_groups(spec, is_urdf=hand.asset.path.suffix.lower() != ".xml")
+        path = hand.asset.path
+        set_groups(spec, is_urdf=is_urdf(path, parse_xml(path)))
         spec = _mounted(spec, hand)
     _set_material(spec)
     return spec

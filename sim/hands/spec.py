@@ -10,7 +10,7 @@ from opendactyl.sim.assets.fields import Pose, Triple
 from opendactyl.sim.assets.lookup import Asset, find_asset
 from opendactyl.sim.assets.mesh_formats import converted_with
 from opendactyl.sim.assets.references import referenced_files
-from opendactyl.sim.assets.source_files import Kind, SourceFiles, relative_name
+from opendactyl.sim.assets.source_files import Kind, SourceFiles, name_in_copy
 from opendactyl.sim.hands.frame import HandFrame
 from opendactyl.sim.hands.log_columns import LogColumns
 from opendactyl.sim.hands.parameters import PhysicalParameters
@@ -147,7 +147,7 @@ class HandSpec:
         root, path = self.asset
         files = referenced_files(path)
         licences = sorted(path.parent.glob("LICENSE*"))
-        paths = {relative_name(file, root, path): file for file in (*files, *licences)}
+        paths = {name_in_copy(f, root, path, self.where): f for f in (*files, *licences)}
         return SourceFiles.of(
             self.path, {f"{self.name}.toml": self.path} | paths, converted_with(files)
         )

@@ -23,6 +23,8 @@ DAMPING, FRICTION = 2e-4, 1e-3
 """Default damping (N m s/rad) and dry friction (N m) of a hinge."""
 OFF_AXIS = 1e-3
 """Distance in metres from a hinge's axis that a keypoint of its part must exceed."""
+LINE = 1e-3
+"""Keypoints are on one line if they spread across it by less than this fraction of its length."""
 SYMMETRY_TOLERANCE = 0.01
 """Largest distance from a rotated vertex to the surface, as a fraction of the diameter."""
 CHECKED_SPINS, CHECKED_VERTICES = 7, 2000
@@ -46,6 +48,9 @@ def load_object(path: Path) -> ObjectSpec:
     values = body_values(fields, unit, reader)
     symmetry = _symmetry(fields)
     body = ObjectSpec(name=name, **values, symmetry=symmetry)
+    spread = np.linalg.svd(body.keypoints - body.keypoints.mean(axis=0), compute_uv=False)
+    if spread[1] < LINE * spread[0]:
+        raise fields.wrong("keypoints", "points that do not lie on one line, which has no pose")
     _check_symmetry(symmetry, body.triangles, fields)
     return replace(body, attached=_attached(body, fields, unit, reader), files=reader.files())
 

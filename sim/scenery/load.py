@@ -11,6 +11,7 @@ import numpy as np
 from opendactyl.core.errors import InputError
 from opendactyl.sim.assets.fields import Fields, Triple, is_vector, read_toml
 from opendactyl.sim.assets.references import referenced_files
+from opendactyl.sim.assets.source_files import common_folder
 from opendactyl.sim.hands.frame import HandFrame
 from opendactyl.sim.hands.spec import ModelFile
 from opendactyl.sim.scenery.places import load_mixture, load_volume
@@ -22,7 +23,6 @@ from opendactyl.sim.scenery.spec import (
     Range,
     SceneModel,
     Scenery,
-    common_folder,
 )
 
 KEYS = ("name", "model", "occluder", "colour", "floor", "volume", "states", "backgrounds",

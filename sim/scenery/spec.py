@@ -4,21 +4,18 @@ What uses a hand takes a `Scenery` as a hand without actuators and fingertips, w
 that moves in the scene. Poses are in the world frame of the rig.
 """
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
 from opendactyl.sim.assets.fields import Pose, Triple
 from opendactyl.sim.assets.lookup import Asset, find_asset
 from opendactyl.sim.assets.mesh_formats import converted_with
 from opendactyl.sim.assets.references import referenced_files
-from opendactyl.sim.assets.source_files import Kind, SourceFiles, relative_name
+from opendactyl.sim.assets.source_files import Kind, SourceFiles, name_in_copy, relative_name
 from opendactyl.sim.hands.spec import HandSpec
 
 Range = tuple[float, float]
@@ -164,20 +161,11 @@ class Scenery(HandSpec):
             files = referenced_files(path)
             used += files
             for file in (*files, *sorted(path.parent.glob("LICENSE*"))):
-                paths[self._name_in_copy(file, root, path)] = file
+                paths[name_in_copy(file, root, path, self.where)] = file
         for picture in self.pictures:
             paths[relative_name(picture, self.path.parent, self.path)] = picture
         texts = {f"{self.name}.toml": self.text}
         return SourceFiles.of(self.given, paths, converted_with(used), texts)
-
-    def _name_in_copy(self, file: Path, root: Path, model: Path) -> str:
-        if not file.resolve().is_relative_to(root.resolve()):
-            raise InputError(
-                f"{self.where}: model {model} refers to {file}, which is outside of {root}; name "
-                f"the model relative to {common_folder([file, model])}, and add that folder to "
-                "OPENDACTYL_ASSETS"
-            )
-        return relative_name(file, root, model)
 
     @property
     def files(self) -> SourceFiles:
@@ -188,8 +176,3 @@ class Scenery(HandSpec):
     def is_default(self) -> bool:
         """Never: no scene is shipped."""
         return False
-
-
-def common_folder(files: Sequence[Path]) -> Path:
-    """The folder that holds all files."""
-    return Path(os.path.commonpath([path.resolve().parent for path in files]))

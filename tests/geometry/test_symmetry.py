@@ -63,6 +63,11 @@ def test_symmetric_angle_is_at_most_the_geodesic_angle():
     assert symmetric.max() < np.deg2rad(62.81)
 
 
+def test_rotations_of_points_of_which_one_is_the_origin():
+    square = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]], dtype=float)
+    assert len(rotations_of(square)) == 8
+
+
 def test_rotations_of_shipped_solids():
     cube = rotations_of(object_spec("block").corners)
     assert len(cube) == 24

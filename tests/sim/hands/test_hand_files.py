@@ -1,11 +1,13 @@
 """Hands from TOML files: names, orders, servos, couplings, frames, identity."""
 
+import re
 import shutil
 from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
+import trimesh
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import load_rig
@@ -126,3 +128,28 @@ def test_a_changed_file_is_another_hand(claw_copy):
     model = claw_copy.with_suffix(".xml")
     model.write_text(model.read_text().replace('kp="2"', 'kp="3"'))
     assert load_hand(claw_copy).identity != identity
+
+
+def test_a_hand_whose_files_a_copy_would_not_find_is_refused(tmp_path):
+    """`hand.toml` beside a URDF that refers to meshes above it."""
+    for folder in ("urdf", "meshes"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(HANDS_OF_TESTS / "gripper.toml", tmp_path / "urdf")
+    trimesh.creation.box([0.01] * 3).export(tmp_path / "meshes/box.stl")
+    model, shape = tmp_path / "urdf/gripper.urdf", re.compile(r"<geometry>.*?</geometry>", re.S)
+    mesh = '<geometry><mesh filename="../meshes/box.stl"/></geometry>'
+    model.write_text(shape.sub(mesh, (HANDS_OF_TESTS / "gripper.urdf").read_text(), count=1))
+    hand = load_hand(tmp_path / "urdf/gripper.toml")
+    with pytest.raises(InputError, match=r"box\.stl, which is outside of .*OPENDACTYL_ASSETS"):
+        _ = hand.identity
+
+
+def test_a_urdf_is_known_by_its_content(tmp_path):
+    """Its geoms have other groups than those of an MJCF, whatever the file's suffix."""
+    for name in ("gripper.toml", "gripper.urdf"):
+        shutil.copy(HANDS_OF_TESTS / name, tmp_path)
+    model, toml = tmp_path / "gripper.xml", tmp_path / "gripper.toml"
+    (tmp_path / "gripper.urdf").rename(model)
+    toml.write_text(toml.read_text().replace("gripper.urdf", "gripper.xml"))
+    renamed, original = (load_scene("block", str(p)) for p in (toml, HANDS_OF_TESTS / toml.name))
+    np.testing.assert_array_equal(renamed.model.geom_group, original.model.geom_group)

@@ -48,6 +48,7 @@ def refused(tmp_path):
         (BOX + '[[face]]\nside = "+x"\nup = "-x"\n', "up is '-x'; it must be an axis in the plane"),
         (BOX + '[[face]]\nside = "+x"\nup = "+z"\ntexture = "no.png"\n', "no.png: No such file"),
         (BOX + "keypoints = [[0, 0, 0]]\n", "it must be 4 to 64 points [x, y, z], or their number"),
+        (BOX + "keypoints = [[0, 0, 0], [1, 1, 0], [2, 2, 0], [3, 3, 0]]\n", "not lie on one line"),
         (BOX + "[symmetry]\naxis = [0, 0, 1]\n", "its symmetry is wrong: rotated by"),
         (BOX + "[symmetry]\naxis = [0, 0, 0]\n", "is not an axis of three numbers"),
         (BOX + CUBE["rotations"].replace("90", "31.7"), "generate more than 120 rotations"),
