@@ -1,5 +1,6 @@
 """A plan of safe motions that tell the parameters of a hand."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,8 @@ def make_plan(hand: str, config: PlanConfig) -> Array:
     links of the simulated hand closer than `CLEARANCE` are replaced by smaller ones.
 
     Raises:
-        InputError: the hand collides with itself while it does not move.
+        InputError: the hand collides with itself while it does not move, or the time is too short
+            for every actuator to move.
     """
     scene = empty_scene(hand)
     simulated = _SimulatedHand(scene)
@@ -70,10 +72,23 @@ def make_plan(hand: str, config: PlanConfig) -> Array:
             f"{scene.hand.where} collides with itself in its start position; set [start] joints"
         )
     rng, step = np.random.default_rng(config.seed), config.max_speed * CONTROL_PERIOD
+    phases = list(_phases(scene, round(config.seconds / CONTROL_PERIOD)))
+    _check_lengths(hand, config, [actions for _, actions in phases])
     plan = [rest[None]]
-    for moving, actions in _phases(scene, round(config.seconds / CONTROL_PERIOD)):
+    for moving, actions in phases:
         plan.append(_motion(rng, simulated, moving, actions, (rest, low, high), step))
     return np.concatenate(plan)
+
+
+def _check_lengths(hand: str, config: PlanConfig, lengths: Sequence[int]) -> None:
+    """Raises an `InputError` if a motion of so many actions would be over before it began."""
+    shortest, needed = min(lengths), round((REST + HOLDS[0]) / CONTROL_PERIOD)
+    if shortest < needed:
+        seconds = math.ceil(config.seconds * needed / max(shortest, 1))
+        raise InputError(
+            f"--seconds is {config.seconds:g}, too short for each actuator of {hand} to move alone "
+            f"and return to rest; give about {seconds}"
+        )
 
 
 def write_plan(plan: Array, hand: str, path: Path) -> None:

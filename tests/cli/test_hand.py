@@ -57,7 +57,7 @@ def test_missing_models_are_one_line(refused, monkeypatch, verb):
 def test_a_plan_is_written_for_the_robot(capsys, tmp_path):
     out = tmp_path / "plan.csv"
     status, text, _ = run(
-        capsys, "hand", "record-plan", "--hand", CLAW, "--out", out, "--seconds", 12
+        capsys, "hand", "record-plan", "--hand", CLAW, "--out", out, "--seconds", 14
     )
     assert status == 0 and "rows of targets" in text
     lines = out.read_text().splitlines()

@@ -35,7 +35,7 @@ def test_the_study_writes_errors_and_coverage(hand, tmp_path, monkeypatch):
 
 
 def test_twins_are_logged_with_noise_jitter_and_missing_samples(hand):
-    plan = make_plan(hand, PlanConfig(seconds=12))
+    plan = make_plan(hand, PlanConfig(seconds=14))
     logs = [
         Twin(TwinConfig(hand=hand, seed=5, encoder_noise=noise, dropped=0.1)).play(plan)
         for noise in (0.0, 0.01)
@@ -49,7 +49,7 @@ def test_twins_are_logged_with_noise_jitter_and_missing_samples(hand):
 
 
 def test_other_physics_is_another_motion(hand):
-    plan = make_plan(hand, PlanConfig(seconds=12))
+    plan = make_plan(hand, PlanConfig(seconds=14))
     same, other = (
         Twin(TwinConfig(hand=hand, seed=5, other_physics=value)).play(plan) for value in (0, 1)
     )

@@ -53,13 +53,18 @@ def test_actuators_move_alone_then_together():
 
 
 def test_a_plan_depends_on_its_seed_alone():
-    plans = [make_plan(CLAW, PlanConfig(seconds=12, seed=seed)) for seed in (0, 0, 1)]
+    plans = [make_plan(CLAW, PlanConfig(seconds=14, seed=seed)) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(plans[0], plans[1])
     assert not np.array_equal(plans[0], plans[2])
 
 
+def test_a_plan_in_which_an_actuator_could_not_move_is_refused():
+    with pytest.raises(InputError, match=r"--seconds is 30, too short .* give about 65"):
+        make_plan("shadow", PlanConfig(seconds=30))
+
+
 def test_the_file_has_the_columns_of_the_logs(tmp_path):
-    plan = make_plan(CLAW, PlanConfig(seconds=12))
+    plan = make_plan(CLAW, PlanConfig(seconds=14))
     write_plan(plan, CLAW, tmp_path / "plan.csv")
     rows = list(csv.reader((tmp_path / "plan.csv").read_text().splitlines()))
     assert rows[0] == ["time", "target_m1", "target_m2", "target_m3", "target_m4"]
