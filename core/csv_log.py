@@ -13,7 +13,7 @@ from opendactyl.core.optional_files import exists
 
 def append_row(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:
     """Appends a row to a CSV file, after a header if the file is new; missing values stay empty."""
-    fresh = not exists(path)
+    fresh = not exists(path) or not path.stat().st_size
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
         if fresh:
@@ -30,7 +30,9 @@ def trim(path: Path, column: str, limit: float) -> None:
         return
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
-        rows, columns = list(reader), reader.fieldnames or ()
+        rows, columns = list(reader), reader.fieldnames
+    if columns is None:
+        return
     kept = [row for row in rows if _number(row[column]) <= limit]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns)

@@ -20,8 +20,12 @@ LOCK_NAME = ".lock"
 """A lock file, which is no content of a folder: it stays when a command fails."""
 
 
-def new_folder(out: str | Path, *, resume: bool = False) -> Path:
+def new_folder(out: str | Path, *, resume: bool | None = False) -> Path:
     """Creates the folder `out`, or accepts it when it is empty or `resume` is set.
+
+    Args:
+        out: the folder.
+        resume: whether it may have contents; None: no, and the command has no option for it.
 
     Raises:
         InputError: `out` is a file, cannot be created, or is not empty and `resume` is not set.
@@ -34,9 +38,9 @@ def new_folder(out: str | Path, *, resume: bool = False) -> Path:
     except OSError as error:
         raise file_error(f"cannot use the folder {out}", error, "name another") from error
     if not resume and not empty:
+        how = "" if resume is None else "continue it with --resume, "
         raise InputError(
-            f"{out} exists and is not empty; continue it with --resume, name another folder, "
-            "or delete it first"
+            f"{out} exists and is not empty; {how}name another folder, or delete it first"
         )
     return out
 

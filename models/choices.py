@@ -9,7 +9,7 @@ DRIVERS = ("recurrent", "msat")
 MEMORIES = ("lstm", "none", "frames")
 """Kinds of memory of a policy."""
 FRAMES = 4
-"""Number of observations that a policy with memory `frames` sees."""
+"""Observations that a policy with memory `frames` and the planners of action chunks see."""
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 """auto is bf16-mixed where that is faster."""

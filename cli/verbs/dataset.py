@@ -64,7 +64,7 @@ def _render(command: DatasetCommand, argv: list[str]) -> None:
     if not config.scene:
         make_source = rollout_source(config.states, config.object, config.hand)
     if is_given("--out", argv):
-        generate(config, make_source, write_card)
+        print(f"dataset in {generate(config, make_source, write_card)}")
         return
     val = dataclasses.replace(
         config,

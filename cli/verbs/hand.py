@@ -190,4 +190,4 @@ def fit_folder(out: Path) -> Path:
     if exists(earlier) and read_json(earlier).get("accepted") is False:
         for path in (earlier, out / "report.html"):
             path.unlink(missing_ok=True)
-    return new_folder(out)
+    return new_folder(out, resume=None)

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import MANIFEST_FILE, Bundle, load_bundle
+from opendactyl.control.bundle.manifest import training_seeds
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.export import load_policy_run
-from opendactyl.policy.interface.observations import LAYOUTS
+from opendactyl.policy.interface.observations import HINGE_FIELDS, LAYOUTS
 from opendactyl.policy.interface.policy import Policy
 from opendactyl.policy.msat.teacher import Teacher
 from opendactyl.policy.training.provenance import known_seeds
@@ -50,11 +51,15 @@ def load_policy(path: Path, task: str = "", layout: str = "default") -> tuple[Po
     if not exists(path / MANIFEST_FILE):
         return load_policy_run(path, task, layout)
     bundle = load_bundle(path)
+    fields = tuple(field for field in bundle.layout if field not in HINGE_FIELDS)
+    known = next((name for name, those in LAYOUTS.items() if those == fields), None)
+    if known is None:
+        raise InputError(f"the policy of {path} observes {', '.join(fields)}, which is no --layout")
     environment = EnvConfig(
         task=task or bundle.task,
         object=bundle.object,
         hand=bundle.hand_reference,
-        layout=next(name for name, fields in LAYOUTS.items() if fields == bundle.layout),
+        layout=known,
         action=bundle.decoder().config,
     )
     return BundlePolicy(bundle), environment
@@ -74,7 +79,5 @@ def load_teacher(path: Path) -> Teacher:
     policy, environment = load_policy(path)
     if not exists(path / MANIFEST_FILE):
         return Teacher(path, policy, environment, known_seeds(path))
-    about = read_json(path / MANIFEST_FILE).get("training", {}).get("policy", {})
-    seeds = about.get("seeds", [about["seed"]] if "seed" in about else [])
-    complete = bool(about.get("seeds_complete", False))
+    seeds, complete = training_seeds(read_json(path / MANIFEST_FILE))
     return Teacher(path, policy, environment, {"seeds": seeds, "seeds_complete": complete})

@@ -15,6 +15,9 @@ from opendactyl.policy.env.env import HandEnv
 from opendactyl.render.appearance.config import load_appearance
 from opendactyl.render.base import Renderer
 from opendactyl.render.factory import make_renderer
+from opendactyl.sim.assets.storage import is_same
+from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.objects.shipped import object_spec
 
 APPEARANCE_SEED_OFFSET = 700_000
 """Added to the environment's seed for the appearances."""
@@ -51,11 +54,11 @@ class ObserverFactory:
             InputError: the estimator is of another object or hand.
         """
         bundle, config = self._bundle, env.config
-        for kind, theirs, own in (
-            ("object", bundle.object, config.object),
-            ("hand", bundle.hand_reference, config.hand),
+        for kind, describe, theirs, own in (
+            ("object", object_spec, bundle.object, config.object),
+            ("hand", hand_spec, bundle.hand_reference, config.hand),
         ):
-            if theirs != own:
+            if not is_same(describe(theirs), describe(own)):
                 raise InputError(
                     f"the estimator of {bundle.path} is of {kind} {theirs}, the policy of {own}"
                 )

@@ -54,7 +54,7 @@ def export_bop(folder: Path, out: Path, *, depth: bool = False) -> Path:
     resolved = ResolvedConfig.from_content(manifest.config, DatasetConfig(out=folder))
     depth = depth or resolved.config.depth
     with removed_on_failure(out):
-        new_folder(out)
+        new_folder(out, resume=None)
         targets = _write_scenes(folder, out, manifest, resolved, depth=depth)
         write_models(out / "models", resolved.obj.bodies)
         cameras = manifest.load_rig().cameras

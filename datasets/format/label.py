@@ -40,7 +40,7 @@ class Label:
     joints: NDArray[np.float64]
     """Joint angles (J,) in radians."""
     source: str
-    """The source of the state: `settled`, `random`, `policy` or `mined`."""
+    """The source of the state: `settled`, `random`, `policy`, `mined` or `scene`."""
     cameras: tuple[Camera, ...]
     """The nominal cameras, as in the rig file."""
     true_cameras: tuple[Camera, ...]

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from opendactyl.models.policy.chunks import FRAMES, ChunkNetwork, Chunks, Observed, masked_mean
+from opendactyl.models.choices import FRAMES
+from opendactyl.models.policy.chunks import ChunkNetwork, Chunks, Observed, masked_mean
 
 
 class ChunkMLP(ChunkNetwork):

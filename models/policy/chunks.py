@@ -10,10 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from opendactyl.models.choices import FRAMES
 from opendactyl.models.policy.normalizer import Normalizer
 
-FRAMES = 4
-"""Observations of a driver, the current one last."""
 PHYSICS = ("touch", "forces")
 """Fields of the physics stream; NaN where a hand does not measure them."""
 MEMORY = ("past", "chunk", "step")

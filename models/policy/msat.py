@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from opendactyl.models.policy.chunks import FRAMES, ChunkNetwork, Chunks, Observed, masked_mean
+from opendactyl.models.choices import FRAMES
+from opendactyl.models.policy.chunks import ChunkNetwork, Chunks, Observed, masked_mean
 from opendactyl.models.policy.msat_blocks import JointBlock, time_features
 
 WIDTH = 128

@@ -60,6 +60,6 @@ class JointBlock(nn.Module):
 
 def time_features(time: Tensor, width: int) -> Tensor:
     """Sines and cosines (B, width) of flow times (B,) from 0 to 1."""
-    periods = torch.logspace(0, 2, width // 2, device=time.device)
-    angles = time[:, None] * periods
+    frequencies = torch.logspace(0, 2, width // 2, device=time.device)
+    angles = time[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -16,7 +16,9 @@ from opendactyl.policy.interface.observations import LAYOUTS, HandSize, layout_s
 from opendactyl.policy.interface.policy import Policy
 from opendactyl.policy.msat.config import MsatConfig
 from opendactyl.policy.training.provenance import SeedRecord
+from opendactyl.sim.assets.storage import is_same
 from opendactyl.sim.hands.shipped import hand_spec
+from opendactyl.sim.objects.shipped import object_spec
 
 TEACHER_LAYOUT, LAYOUT = "default", "physics"
 """Layouts of the teacher and of the driver, which begins with the teacher's."""
@@ -62,9 +64,11 @@ class Teacher:
 def check_teacher(config: MsatConfig, teacher: Teacher) -> None:
     """Raises an `InputError` if the teacher is not one of the settings' task, hand or object."""
     environment = teacher.environment
-    for name in ("task", "hand", "object"):
+    for name, describe in (("task", None), ("hand", hand_spec), ("object", object_spec)):
         wanted, found = getattr(config, name), getattr(environment, name)
-        if wanted and wanted != found:
+        if not wanted or wanted == found:
+            continue
+        if describe is None or not is_same(describe(wanted), describe(found)):
             raise InputError(
                 f"{teacher.source} was trained with --{name} {found}, and --{name} is {wanted}; "
                 f"leave it out, or name a teacher of {wanted}"

@@ -9,7 +9,7 @@ import torch
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import CONFIG_NAME
+from opendactyl.core.run_dir import CONFIG_NAME, to_plain
 from opendactyl.models.weights import load_weights
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.env.episode_types import Difficulty
@@ -105,7 +105,7 @@ def _reached(config: PolicyConfig, value: dict[str, Any], run: Path) -> Difficul
     settings = read_json(run / CONFIG_NAME)
     if settings["task"] != config.task:
         return None
-    same = settings["randomization"] == config.randomization
+    same = settings.get("distributions") == to_plain(config.ranges)
     return Difficulty(float(value["max_angle"]), float(value.get("strength", 0)) if same else 0.0)
 
 

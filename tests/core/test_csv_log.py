@@ -24,6 +24,15 @@ def test_rows_after_the_checkpoint_are_dropped(tmp_path):
     assert [row["loss"] for row in rows] == ["", "", "3"]
 
 
+def test_an_empty_file_gets_its_header(tmp_path):
+    """A full disk may leave one."""
+    path = tmp_path / "metrics.csv"
+    path.touch()
+    trim(path, "seconds", 1.0)
+    append_row(path, ("seconds", "loss"), {"seconds": 0.5, "loss": 2})
+    assert path.read_text().splitlines() == ["seconds,loss", "0.5,2"]
+
+
 def test_a_file_that_cannot_be_accessed_is_not_a_new_one(tmp_path, monkeypatch):
     path = tmp_path / "metrics.csv"
     append_row(path, ("seconds",), {"seconds": 1.0})
