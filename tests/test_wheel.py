@@ -15,11 +15,11 @@ import pytest
 from packaging.requirements import Requirement
 from PIL import Image
 
-from opendactyl.geometry.rig import load_rig
+from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.imitation.demonstrate import rendered_frames
 from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.render.appearance.config import PRESETS
 from opendactyl.render.appearance.sampling import sample_appearance
-from opendactyl.render.factory import make_renderer
 from opendactyl.sim.initial_states import settled_state
 from opendactyl.sim.objects.shipped import object_spec
 
@@ -44,7 +44,7 @@ class Hand:
         assert targets.shape == (20,)
 
 bundle = load_bundle(Path(opendactyl.pretrained.__file__).parent / "spin")
-source = VisionPose(bundle, RecordedCameras(sys.argv[1], bundle.rig))
+source = VisionPose(bundle, RecordedCameras(sys.argv[1], bundle.raw_rig), raw=True)
 loop = RobotLoop(bundle, Hand(), source, TaskGoals(bundle.task), sleep=lambda _: None)
 states = [status.state for status in loop.run()]
 source.close()
@@ -114,17 +114,14 @@ def requirements(name):
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory, scene):
     """A folder of pictures of each camera, at the size of real frames, and the object's poses."""
-    folder, rig = tmp_path_factory.mktemp("recorded"), load_rig("dactyl-200")
+    folder, bundle = tmp_path_factory.mktemp("recorded"), load_bundle(ROOT / "pretrained/spin")
     rng = np.random.default_rng(3)
     states = [settled_state(scene, rng) for _ in range(3)]
-    appearance = sample_appearance(
-        rng, PRESETS["calibrated"], views=len(rig.cameras), obj=object_spec("block")
-    )
-    with make_renderer("classic", rig=rig, object_name="block", image_size=200) as renderer:
-        for number, state in enumerate(states):
-            for name, view in zip(rig.names, renderer.render(state, appearance), strict=True):
-                (folder / name).mkdir(exist_ok=True)
-                Image.fromarray(view).save(folder / name / f"{number:04d}.png")
+    look = sample_appearance(rng, PRESETS["calibrated"], views=3, obj=object_spec("block"))
+    for number, views in enumerate(rendered_frames(bundle, states, look)):
+        for name, view in zip(bundle.rig.names, views, strict=True):
+            (folder / name).mkdir(exist_ok=True)
+            Image.fromarray(view).save(folder / name / f"{number:04d}.png")
     return folder, states
 
 

@@ -9,7 +9,12 @@ from PIL import Image
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.undistortion import OUTSIDE, Undistortion, undistortion_map
+from opendactyl.geometry.undistortion import (
+    OUTSIDE,
+    Undistortion,
+    undistort_image,
+    undistortion_map,
+)
 
 _SAME = 1e-3
 """Largest difference of two cameras that count as the same: relative, and in metres."""
@@ -99,6 +104,23 @@ class RawFrames:
                 self._samplers[key] = _Resampler(raw, view)
             images.append(self._samplers[key](np.asarray(frame)))
         return np.stack(images)
+
+
+def raw_frame(image: NDArray[np.uint8], view: Camera, raw: Camera) -> NDArray[np.uint8]:
+    """A raw frame (h, w, 3) through the camera's lens, from an image (H, W, 3) of the view in it.
+
+    It is black where the view does not reach.
+
+    Args:
+        image: a rendered image, for example.
+        view: the pinhole camera of the image, at its size.
+        raw: the camera of the raw frame.
+    """
+    columns, rows = np.meshgrid(np.arange(raw.width) + 0.5, np.arange(raw.height) + 0.5)
+    pixels = np.stack([columns, rows], axis=-1)
+    points = raw.distortion.undistort((pixels - raw.K[:2, 2]) / np.diag(raw.K)[:2])
+    seen = np.nan_to_num(points * np.diag(view.K)[:2] + view.K[:2, 2], nan=OUTSIDE)
+    return undistort_image(image, seen.astype(np.float32))
 
 
 class _Resampler:

@@ -81,9 +81,9 @@ def run(config: WiringConfig) -> dict[str, Any]:
         InputError: the bundle cannot be used.
         EnvironmentFailure: the renderer failed.
     """
-    from opendactyl.benchmarks.support.episode_frames import EpisodeFrames  # imports MuJoCo
+    from opendactyl.benchmarks.support.episode_frames import EpisodeFrames, of_views  # slow
 
-    bundle = load_bundle(config.bundle)
+    bundle = of_views(load_bundle(config.bundle))
     settings = {k: v for k, v in to_plain(config).items() if k not in ("out", "resume")}
     results = open_run(config.out, settings, resume=config.resume) / "results.json"
     measured: dict[str, Any] = read_json(results)["measured"] if exists(results) else {}

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.control.bundle.load import Bundle
+from opendactyl.control.bundle.load import POSE_FILE, Bundle
 from opendactyl.control.evaluation.batched_loop import BatchedLoop
 from opendactyl.control.evaluation.episodes import (
     EpisodeConfig,
@@ -15,9 +16,16 @@ from opendactyl.control.evaluation.episodes import (
     open_renderer,
 )
 from opendactyl.control.evaluation.sim_adapters import SimPose
+from opendactyl.vision.estimator import PoseEstimator
 
 WARM_UP = 40
 """Largest number of actions before the first frames of an episode."""
+
+
+def of_views(bundle: Bundle) -> Bundle:
+    """The bundle with an estimator of the views that are rendered here, not of raw frames."""
+    estimator = PoseEstimator(bundle.path / POSE_FILE, rig=bundle.rig)
+    return replace(bundle, estimator=estimator, raw_rig=None)
 
 
 class EpisodeFrames(AbstractContextManager["EpisodeFrames"]):

@@ -99,7 +99,7 @@ _DECISIONS = {"mean": "mean of the distribution over bins", "likeliest": "likeli
 
 
 def _ports(ports: dict[str, Any]) -> str:
-    return "; ".join(f"`{name}` {tuple(shape)}" for name, shape in ports.items())
+    return "; ".join(f"`{name}` {tuple(shape)}" for name, shape in sorted(ports.items()))
 
 
 def _agreement(measured: dict[str, float] | None) -> str:

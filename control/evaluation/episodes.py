@@ -103,14 +103,14 @@ def make_env(
     return HandEnv(settings, count, seed=config.seed, first_episode=first, threads=threads)
 
 
-def open_renderer(kind: str, bundle: Bundle) -> Renderer:
-    """Opens a renderer of the bundle's cameras at its estimator's image size."""
+def open_renderer(kind: str, bundle: Bundle, image_size: int = 0) -> Renderer:
+    """Opens a renderer of the bundle's cameras at a size, by default that of its estimator."""
     return make_renderer(
         kind,
         rig=bundle.rig,
         object_name=bundle.object,
         hand=bundle.hand_reference,
-        image_size=bundle.estimator.image_size,
+        image_size=image_size or bundle.estimator.image_size,
     )
 
 

@@ -1,10 +1,12 @@
 """Records a demonstration in simulation: `opendactyl demonstrate`."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
@@ -22,12 +24,13 @@ from opendactyl.core.run_dir import Forecast, new_folder, removed_on_failure
 from opendactyl.policy.imitation.predicate import satisfied, waypoints
 from opendactyl.policy.imitation.programs import Program, check_object, load_program
 from opendactyl.policy.imitation.tracks import Track
-from opendactyl.render.appearance.config import AppearanceConfig, load_appearance
+from opendactyl.render.appearance.config import Appearance, AppearanceConfig, load_appearance
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.base import RENDERERS
 from opendactyl.render.episode_views import APPEARANCE_STREAM
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.state import State
+from opendactyl.vision.raw_frames import raw_frame
 
 PROGRAM_FILE = "program.toml"
 """In a recording whose program is known; the imitation network does not read it."""
@@ -123,15 +126,36 @@ def _render(
     for name in names:
         (out / name).mkdir()
     rng = np.random.default_rng([config.seed, APPEARANCE_STREAM])
-    spec = object_spec(bundle.object)
-    look = sample_appearance(rng, appearance, views=len(names), obj=spec)
-    raw = sum(3 * camera.width * camera.height for camera in bundle.rig.cameras)
-    forecast = Forecast(out, len(states), written=len(states) * raw)  # PNG needs less
-    with open_renderer(config.renderer, bundle) as renderer:
-        for number, state in enumerate(tqdm(states, unit="frame", desc="rendering")):
-            for name, image in zip(names, renderer.render(state, look), strict=True):
-                Image.fromarray(image).save(out / name / f"{number:04d}.png")
-            forecast.update(number + 1)
+    look = sample_appearance(rng, appearance, views=len(names), obj=object_spec(bundle.object))
+    cameras = (bundle.raw_rig or bundle.rig).cameras
+    pixels = sum(3 * camera.width * camera.height for camera in cameras)
+    forecast = Forecast(out, len(states), written=len(states) * pixels)  # PNG needs less
+    frames = rendered_frames(bundle, states, look, config.renderer)
+    for number, views in enumerate(tqdm(frames, unit="frame", desc="rendering", total=len(states))):
+        for name, image in zip(names, views, strict=True):
+            Image.fromarray(image).save(out / name / f"{number:04d}.png")
+        forecast.update(number + 1)
+
+
+def rendered_frames(
+    bundle: Bundle, states: Sequence[State], look: Appearance, renderer: str = "classic"
+) -> Iterator[list[NDArray[np.uint8]]]:
+    """Frames of the cameras of a bundle, as `estimate` takes them: raw ones, if it states them.
+
+    Raw frames are black where the estimator does not look.
+    """
+    raw, size = bundle.raw_rig, bundle.estimator.image_size
+    if raw is not None:
+        pairs = zip(raw.cameras, bundle.rig.cameras, strict=True)
+        size = math.ceil(size * max(camera.K[0, 0] / view.K[0, 0] for camera, view in pairs))
+    rig = bundle.rig.resized(size)
+    with open_renderer(renderer, bundle, size) as opened:
+        for state in states:
+            views = [image.copy() for image in opened.render(state, look)]
+            if raw is not None:
+                cameras = zip(views, rig.cameras, raw.cameras, strict=True)
+                views = [raw_frame(*camera) for camera in cameras]
+            yield views
 
 
 def recorded_program(folder: Path) -> Program | None:

@@ -13,46 +13,51 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.estimation.estimate import EstimateConfig, estimate
+from opendactyl.control.imitation.demonstrate import rendered_frames
 from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import NO_POLICY, ExportConfig
+from opendactyl.datasets.generation.state_sources import state_source
 from opendactyl.geometry.distortion import Distortion
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rig_import.rig_toml import write_rig
 from opendactyl.geometry.rotation import geodesic_angle
 from opendactyl.geometry.undistortion import undistort_image
+from opendactyl.render.appearance.config import PRESETS
+from opendactyl.render.appearance.sampling import sample_appearance
+from opendactyl.render.factory import make_renderer
+from opendactyl.sim.objects.shipped import object_spec
 
-RIG = load_rig("dactyl-200")
+RIG, SMALL_RIG = load_rig("dactyl"), load_rig("dactyl-200")
 SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient"
 SIZE = 200
 BLOCKED = ("torch", "lightning", "mujoco", "scipy", "gymnasium", "tqdm", "matplotlib", "cv2", "av",
            "imageio", "pydantic", "filelock")  # fmt: skip
 
 
-def render(states):
-    """Images (N, V, H, W, 3) of states at the rig's full size."""
-    from opendactyl.render.appearance.config import PRESETS
-    from opendactyl.render.appearance.sampling import sample_appearance
-    from opendactyl.render.factory import make_renderer
-    from opendactyl.sim.objects.shipped import object_spec
+@pytest.fixture(scope="module")
+def look():
+    rng = np.random.default_rng(0)
+    return sample_appearance(rng, PRESETS["calibrated"], views=3, obj=object_spec("block"))
 
-    appearance = sample_appearance(
-        np.random.default_rng(0), PRESETS["calibrated"], views=3, obj=object_spec("block")
-    )
-    with make_renderer("classic", rig=RIG, object_name="block", image_size=SIZE) as renderer:
-        return np.stack([renderer.render(state, appearance).copy() for state in states])
+
+@pytest.fixture(scope="module")
+def renders(states, look):
+    """Images (N, V, H, W, 3) of states at the full size of the rig of the tests' bundle."""
+    with make_renderer("classic", rig=SMALL_RIG, object_name="block", image_size=SIZE) as renderer:
+        return np.stack([renderer.render(state, look).copy() for state in states])
 
 
 @pytest.fixture(scope="module")
 def states():
-    from opendactyl.datasets.generation.state_sources import state_source
-
     return list(state_source("settled", "block").states(5, 0, 2))
 
 
 @pytest.fixture(scope="module")
-def renders(states):
-    return render(states)
+def frames(states, look):
+    """Frames (V, H, W, 3) of the first state, for the shipped bundle."""
+    return next(rendered_frames(load_bundle(SHIPPED), states, look))
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +100,8 @@ def error_deg(pose, state):
     return np.rad2deg(geodesic_angle(pose["quaternion"], state.quaternion))
 
 
-def test_stills_give_a_pose_and_other_files_are_named(states, renders, tmp_path, capsys):
-    folder = write_stills(tmp_path / "in", renders[0])
+def test_stills_give_a_pose_and_other_files_are_named(states, frames, tmp_path, capsys):
+    folder = write_stills(tmp_path / "in", frames)
     Image.new("L", (SIZE, SIZE)).save(folder / "mask_left.png")
     (folder / "notes.txt").write_text("cloudy")
     found = run(SHIPPED, tmp_path / "out", images=(folder,))
@@ -113,21 +118,21 @@ def test_stills_give_a_pose_and_other_files_are_named(states, renders, tmp_path,
         "overlay.png", "poses.csv", "poses.json",
     ]  # fmt: skip
     overlay = np.asarray(Image.open(tmp_path / "out/overlay.png"))
-    assert overlay.shape == (SIZE, 3 * SIZE, 3)
-    drawn = np.any(overlay != np.concatenate(list(renders[0]), axis=1), axis=-1)
+    assert overlay.shape == (480, 3 * 640, 3)
+    drawn = np.any(overlay != np.concatenate(list(frames), axis=1), axis=-1)
     camera = RIG.cameras[0]
     column, row = camera.project(states[0].position)[0].astype(int)
-    assert drawn[row - 25 : row + 25, column - 25 : column + 25].any()
-    assert 0.005 < drawn.mean() < 0.1
+    assert drawn[row - 60 : row + 60, column - 60 : column + 60].any()
+    assert 0.001 < drawn.mean() < 0.1
 
 
-def test_raw_frames_through_a_lens_have_the_pose_of_undistorted_ones(renders, tmp_path):
+def test_raw_frames_through_a_lens_have_the_pose_of_undistorted_ones(frames, tmp_path):
     lens = Distortion("brown-conrady", (-1.0, 0.5, 0.01, -0.01))
     rig = Rig("lens", tuple(replace(c, distortion=lens) for c in RIG.cameras))
     write_rig(rig, tmp_path / "lens.toml", "")
     raw = []
-    for image, camera in zip(renders[0], rig.cameras, strict=True):
-        u, v = np.meshgrid(np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5)
+    for image, camera in zip(frames, rig.cameras, strict=True):
+        u, v = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
         focal, centre = np.diag(camera.K)[:2], camera.K[:2, 2]
         points = lens.undistort((np.stack([u, v], axis=-1) - centre) / focal) * focal + centre
         raw.append(undistort_image(image, np.nan_to_num(points, nan=-1).astype(np.float32)))
@@ -136,7 +141,7 @@ def test_raw_frames_through_a_lens_have_the_pose_of_undistorted_ones(renders, tm
         "rig": str(tmp_path / "lens.toml"),
     }
     (undone,) = run(SHIPPED, tmp_path / "a", **settings)["poses"]
-    straight = write_stills(tmp_path / "straight", renders[0])
+    straight = write_stills(tmp_path / "straight", frames)
     (reference,) = run(SHIPPED, tmp_path / "b", images=(straight,))["poses"]
     # At the size of the render, undistortion blurs more than at a camera's resolution.
     assert np.rad2deg(geodesic_angle(undone["quaternion"], reference["quaternion"])) < 0.7
@@ -224,7 +229,7 @@ def test_a_keypoint_estimator_takes_any_rig(renders, tmp_path, dataset, val_data
         )
     )  # fmt: skip
     out = export_bundle(ExportConfig(vision=vision, policy=NO_POLICY, out=tmp_path / "bundle"))
-    two = Rig("two", RIG.cameras[:2])
+    two = Rig("two", SMALL_RIG.cameras[:2])
     write_rig(two, tmp_path / "two.toml", "")
     folder = write_stills(tmp_path / "in", renders[0])
     found = run(out, tmp_path / "two", images=(folder,), rig=str(tmp_path / "two.toml"))

@@ -12,7 +12,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rig_import.rig_toml import write_rig
 
-RIG = load_rig("dactyl-200")
+RIG = load_rig("dactyl")
 SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient"
 
 
@@ -20,7 +20,7 @@ SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient"
 def stills(tmp_path):
     (tmp_path / "in").mkdir()
     for number, name in enumerate(RIG.names):
-        noise = np.random.default_rng(number).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+        noise = np.random.default_rng(number).integers(0, 256, (480, 640, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / "in" / f"{name}.png")
     return tmp_path / "in"
 
@@ -41,7 +41,9 @@ def test_bad_frames_end_in_one_line(refused, stills, tmp_path):
     assert "no frames of the camera top of the bundle's rig" in (text := line(*given))
     assert "it holds above.png" in text
     Image.new("RGB", (320, 200)).save(stills / "top.png")
-    assert "camera top: the frame has 320×200 pixels" in line(*given)
+    assert "camera top: the frame has 320×200 pixels, its calibration is for 640×480" in line(
+        *given
+    )
     (stills / "top.png").write_bytes(b"no picture")
     assert "no pose was estimated" in line(*given)
     (stills / "top.jpg").write_bytes((stills / "left.png").read_bytes())
@@ -49,7 +51,7 @@ def test_bad_frames_end_in_one_line(refused, stills, tmp_path):
 
 
 def test_the_rig_must_have_the_cameras_of_the_estimator(refused, stills, tmp_path):
-    big = Rig("big", tuple(c.scaled(400, 400) for c in RIG.cameras))
+    big = Rig("big", tuple(c.scaled(800, 600) for c in RIG.cameras))
     write_rig(big, tmp_path / "big.toml", "")
     pose = RIG.cameras[0].cam_from_hand.copy()
     pose[0, 3] += 0.02
@@ -57,7 +59,7 @@ def test_the_rig_must_have_the_cameras_of_the_estimator(refused, stills, tmp_pat
     write_rig(moved, tmp_path / "moved.toml", "")
     options = ("estimate", "--bundle", SHIPPED, "--images", stills, "--out", tmp_path / "out")
     text = refused(*options, "--rig", tmp_path / "big.toml")
-    assert "the frame has 200×200 pixels, its calibration is for 400×400" in text
+    assert "the frame has 640×480 pixels, its calibration is for 800×600" in text
     text = refused(*options, "--rig", tmp_path / "moved.toml")
     assert "knows the cameras of its training only" in text
     assert "camera 'left' of rig 'moved'" in text

@@ -8,27 +8,24 @@ import pytest
 from PIL import Image
 
 from opendactyl.cli.main import main
+from opendactyl.control.bundle.load import load_bundle
+from opendactyl.control.imitation.demonstrate import rendered_frames
+from opendactyl.datasets.generation.state_sources import state_source
 from opendactyl.geometry.rig import load_rig
+from opendactyl.render.appearance.config import PRESETS
+from opendactyl.render.appearance.sampling import sample_appearance
+from opendactyl.sim.objects.shipped import object_spec
 
-RIG = load_rig("dactyl-200")
+RIG = load_rig("dactyl")
 SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient"
-SIZE = 200
 
 
 @pytest.fixture(scope="module")
 def views():
     """Frames (V, H, W, 3) of one moment."""
-    from opendactyl.datasets.generation.state_sources import state_source
-    from opendactyl.render.appearance.config import PRESETS
-    from opendactyl.render.appearance.sampling import sample_appearance
-    from opendactyl.render.factory import make_renderer
-    from opendactyl.sim.objects.shipped import object_spec
-
-    rng = np.random.default_rng(0)
-    appearance = sample_appearance(rng, PRESETS["calibrated"], views=3, obj=object_spec("block"))
-    (state,) = state_source("settled", "block").states(5, 0, 1)
-    with make_renderer("classic", rig=RIG, object_name="block", image_size=SIZE) as renderer:
-        return renderer.render(state, appearance).copy()
+    rng, states = np.random.default_rng(0), state_source("settled", "block").states(5, 0, 1)
+    look = sample_appearance(rng, PRESETS["calibrated"], views=3, obj=object_spec("block"))
+    return next(rendered_frames(load_bundle(SHIPPED), list(states), look))
 
 
 @pytest.fixture
@@ -45,7 +42,7 @@ def check(tmp_path, capsys):
             main(["rig", "check", *arguments])
         report = json.loads((out / "check.json").read_text())
         overlay = np.asarray(Image.open(out / "overlay-00.png"))
-        assert overlay.shape == (SIZE, 3 * SIZE, 3)
+        assert overlay.shape == (480, 3 * 640, 3)
         return stop.value.code, capsys.readouterr(), report
 
     return run

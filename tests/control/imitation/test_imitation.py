@@ -94,22 +94,6 @@ def test_options_without_effect_on_an_imitation_are_refused(imitation_bundle, tm
     assert not (tmp_path / "out").exists()
 
 
-def test_pictures_without_a_pose_take_their_time(tmp_path):
-    """Of pictures every 80 ms, those from the third to the sixth gave no pose."""
-    names = ("frame", "seconds", *(f"quaternion_{axis}" for axis in "wxyz"))
-    angles = 0.1 * np.arange(30)
-    rows = [
-        ",".join([f"{2 * i:04d}", "", *(f"{v:.8f}" for v in yaw_quat(angles[i]))])
-        for i in range(30)
-        if not 2 <= i < 6
-    ]
-    (tmp_path / "poses.csv").write_text("\n".join([",".join(names), *rows]) + "\n")
-    track = recorded_orientations(tmp_path)
-    assert len(track) == 30
-    error = geodesic_angle(track, yaw_quat(angles))
-    assert error[[*range(2), *range(6, 30)]].max() < 1e-3 and error.max() < 0.21
-
-
 def test_the_resting_orientations_are_found():
     rng = np.random.default_rng(0)
     rests = random_quat(rng, (3,))

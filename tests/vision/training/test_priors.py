@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.datasets.format.manifest import load_manifest, write_manifest
@@ -29,6 +30,8 @@ from opendactyl.vision.training.warm_start import start_from
 
 SHIPPED = Path(__file__).parents[3] / "pretrained"
 WEIGHTS = SHIPPED / "weights" / "pose.safetensors"
+TWO_STAGES = WEIGHTS.with_name("pose-two-stages.safetensors")
+"""The weights of the estimator in the bundles."""
 FAR = PosePriors(centre=(0.5, -0.2, 1.0), scale=(0.1, 0.2, 0.3), reach=0.7, unit=0.05)
 
 
@@ -88,11 +91,18 @@ def _manifest_of_shipped():
 
 
 def test_the_shipped_weights_agree_with_the_shipped_network(dataset):
-    images = np.array(open_dataset(dataset, 64).images[:4]).repeat(2, axis=2).repeat(2, axis=3)
-    rig = Rig.from_dict(_manifest_of_shipped()["rig"])
+    views = np.array(open_dataset(dataset, 64).images[:4])
+    images = np.stack(
+        [[np.asarray(Image.fromarray(v).resize((288, 288))) for v in sample] for sample in views]
+    )
+    manifest = _manifest_of_shipped()
+    rig, pose = Rig.from_dict(manifest["rig"]), manifest["pose"]
     cameras = [torch.tensor(m, dtype=torch.float32) for m in (rig.intrinsics, rig.extrinsics)]
-    built = network("landmark", FAR)
-    built.load_state_dict(load_weights(WEIGHTS))
+    built = build_pose_network(
+        "landmark", pose["crop_size"], views=3, points=pose["keypoints"],
+        anchors=pose["static_landmarks"], priors=PosePriors.from_dict(pose["priors"]),
+    ).eval()  # fmt: skip
+    built.load_state_dict(load_weights(TWO_STAGES))
     with torch.no_grad():
         found = built(torch.from_numpy(images), *cameras).position
     expected, _, _ = PoseEstimator(SHIPPED / "reorient" / "pose.onnx").estimate_batch(images)
