@@ -73,7 +73,8 @@ def _row(name: str, latencies: Latencies, extra: dict[str, str]) -> Row:
 
 
 def pace(bundle: Bundle, actions: int) -> Latencies:
-    """Takes actions at the control rate with random images and measurements."""
+    """Takes actions at the control rate with random frames of the cameras and measurements."""
+    cameras = (bundle.raw_rig or bundle.rig).cameras
     rng = np.random.default_rng(0)
     controller, hand = Controller(bundle), np.array([0])
     fingertips = rng.normal(0, 0.05, (1, len(bundle.hand.fingertips), 3))
@@ -82,9 +83,9 @@ def pace(bundle: Bundle, actions: int) -> Latencies:
     latencies = Latencies()
     due = time.perf_counter()
     for number in range(WARM_UP + actions):
-        images = rng.integers(0, 256, bundle.estimator.shape, dtype=np.uint8)
+        frames = [rng.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8) for c in cameras]
         began = time.perf_counter()
-        pose = bundle.estimator.estimate(images)
+        pose = bundle.estimator.estimate(frames)
         estimated = time.perf_counter()
         controller.observe(0, pose)
         controller.act(hand, fingertips, joints, controller.quaternion)
