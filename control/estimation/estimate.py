@@ -149,9 +149,9 @@ def _run(
             _step(bundle, frame, results, drawing, overlay)
         done = True
     except KeyboardInterrupt:
-        done = endless
         if not endless:
             raise
+        done = True
     finally:
         overlay.close(keep=done)
     return results

@@ -6,6 +6,8 @@ from typing import Self
 from opendactyl.core.config_fields import check_ranges, documented, randomized
 
 Range = tuple[float, float]
+GAMMA = 2.2
+"""Light is the value of a pixel to this power."""
 
 PROBABILITIES = (
     "colours", "white_balance", "blur", "defocus", "motion_blur", "exposure", "noisy",

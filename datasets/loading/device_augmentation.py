@@ -10,8 +10,7 @@ from kornia.color import CFA, raw_to_rgb, rgb_to_raw
 from torch import Tensor
 from torch.nn import functional
 
-from opendactyl.datasets.loading.augmentation_config import AugmentConfig, Range
-from opendactyl.datasets.loading.sensor_effects import GAMMA
+from opendactyl.datasets.loading.augmentation_config import GAMMA, AugmentConfig, Range
 
 BLUR_SIGMA = (0.5, 3.0)
 """Standard deviation of the blur in pixels, that of Albumentations; the kernel is 3 pixels wide."""

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-GAMMA = 2.2
-"""Exponent by which a display, or a picture's value, turns into light."""
+from opendactyl.datasets.loading.augmentation_config import GAMMA
+
 MOSAICS = {
     (0, 0): cv2.COLOR_BayerRGGB2RGB,
     (0, 1): cv2.COLOR_BayerGRBG2RGB,
