@@ -29,8 +29,8 @@ TRAIN_SEED, VAL_SEED = 3000, 3001
 VAL_SAMPLES = 500
 MOST_MINUTES = 24 * 60.0
 """Longer than any variant takes: `--steps` ends the training."""
-CONTINUED = 6e-4
-"""Learning rate of variants that start from the shipped weights."""
+CONTINUED = ("pose.safetensors", 6e-4)
+"""Weights beside the shipped ones, and learning rate, of variants that continue a training."""
 DONE = "tested"
 """The file that marks a variant as trained and tested."""
 
@@ -169,9 +169,10 @@ def _train(config: AblationConfig, variant: Variant, folder: Path) -> Path:
         max_steps=config.steps, max_minutes=MOST_MINUTES, resume=True, from_scratch=True,
     )  # fmt: skip
     if variant.augment is not None:
+        weights, rate = CONTINUED
         settings = dataclasses.replace(
             settings, augment=dataclasses.replace(settings.augment, **variant.augment),
-            from_scratch=False, warm_start=SHIPPED_WEIGHTS, learning_rate=CONTINUED,
+            from_scratch=False, warm_start=SHIPPED_WEIGHTS.with_name(weights), learning_rate=rate,
         )  # fmt: skip
     return train(dataclasses.replace(settings, **variant.settings))
 

@@ -19,9 +19,11 @@ CHOICES = {
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
 }
 """Allowed values."""
-SHIPPED_WEIGHTS = Path(__file__).parents[2] / "pretrained" / "weights" / "pose.safetensors"
+SHIPPED_WEIGHTS = (
+    Path(__file__).parents[2] / "pretrained" / "weights" / "pose-two-stages.safetensors"
+)
 SAME_TOWER = ("landmark", "keypoint")
-"""Networks with the image tower of the shipped weights."""
+"""Networks with the image towers of the shipped weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,12 +118,12 @@ def test_a_run_starts_from_the_shipped_tower(tiny, tmp_path, capsys, monkeypatch
     assert "from the image tower of the shipped estimator" in capsys.readouterr().err
     weights = load_weights(SHIPPED_WEIGHTS)
     name = "tower.sixteenth.1.body.0.weight"
-    torch.testing.assert_close(module.network.state_dict()[name], weights[name])
+    torch.testing.assert_close(module.network.state_dict()[name], weights["first." + name])
     maps, fresh = module.network.state_dict()["tower.maps.weight"], build_module(config, data)
-    assert not torch.equal(maps, weights["tower.maps.weight"])
+    assert not torch.equal(maps, weights["first.tower.maps.weight"])
     assert seeds_of_training(config)["train"] == sorted({0, *shipped["train"]})
     start_from(scratch := dataclasses.replace(config, from_scratch=True), fresh)
-    assert not torch.equal(fresh.network.state_dict()[name], weights[name])
+    assert not torch.equal(fresh.network.state_dict()[name], weights["first." + name])
     assert seeds_of_training(scratch)["train"] == [0]
     monkeypatch.setattr(provenance, "_seeds", lambda folders: [shipped["train"][0]])
     with pytest.raises(InputError, match="or use --from-scratch"):
