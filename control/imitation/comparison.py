@@ -45,6 +45,8 @@ class ComparisonConfig:
     """A bundle with an imitation network."""
     last: Path | None = None
     """A run of train-imitation --keyframes last, to compare with."""
+    agents: tuple[str, ...] = tuple(AGENTS)
+    """Which act: network, oracle, replay, and with --last last."""
     programs: int = 40
     """Programs, each of a form that is held out of training."""
     starts: int = 25
@@ -64,6 +66,8 @@ class ComparisonConfig:
         """Raises an `InputError` for values out of range."""
         if self.programs < 1 or self.starts < 1:
             raise InputError("--programs and --starts must be at least 1")
+        if not self.agents or set(self.agents) - set(AGENTS):
+            raise InputError(f"--agents is {self.agents}; choose from {', '.join(AGENTS)}")
         self.episodes(0)
 
     def episodes(self, seed: int) -> EpisodeConfig:
@@ -126,8 +130,8 @@ def _round(
     shown = _demonstrations(config, bundle, programs, number)
     kept = [(p, track) for p, track in zip(programs, shown, strict=True) if track is not None]
     found: dict[str, Any] = {"failed_demonstrations": len(programs) - len(kept)}
-    for agent in AGENTS:
-        if agent in ("network", "last") and agent not in networks:
+    for agent in config.agents:
+        if agent == "last" and agent not in networks:
             continue
         goals = [_goals(agent, networks, p, track) for p, track in kept]
         episodes = run_with_goals(
@@ -196,8 +200,9 @@ def _results(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for agent in AGENTS
         if agent in rounds[0]
     }
-    for rates in found.values():
-        rates["ratio_to_oracle"] = rates["success"] / max(found["oracle"]["success"], 1e-9)
+    if "oracle" in found:
+        for rates in found.values():
+            rates["ratio_to_oracle"] = rates["success"] / max(found["oracle"]["success"], 1e-9)
     return found
 
 
@@ -209,8 +214,9 @@ def make_table(agents: dict[str, Any]) -> str:
     ]
     for agent, rates in agents.items():
         low, high = rates["success_interval_95"]
+        ratio = f"{rates['ratio_to_oracle']:.2f}" if "ratio_to_oracle" in rates else ""
         lines.append(
             f"| {AGENTS[agent]} | {rates['n']} | {rates['success']:.3f} | {low:.3f} to {high:.3f} "
-            f"| {rates['ratio_to_oracle']:.2f} |"
+            f"| {ratio} |"
         )
     return "\n".join(lines) + "\n"

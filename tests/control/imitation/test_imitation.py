@@ -209,6 +209,16 @@ def test_agents_are_compared_and_resumed(imitation_bundle, imitation_run, tmp_pa
     assert all(held_out(program) for program in held_out_programs(10, 0))
 
 
+def test_agents_of_a_comparison_can_be_chosen(imitation_bundle, tmp_path):
+    config = ComparisonConfig(
+        bundle=imitation_bundle, agents=("network",), programs=1, starts=1, out=tmp_path / "out"
+    )
+    agents = compare(config)["agents"]
+    assert list(agents) == ["network"] and "ratio_to_oracle" not in agents["network"]
+    with pytest.raises(InputError, match="choose from network, oracle"):
+        dataclasses.replace(config, agents=("nobody",))
+
+
 @pytest.mark.parametrize("period", [FRAME_PERIOD, 1 / 30, None])
 def test_a_recording_is_read_at_the_period_of_the_network(write_recording, period):
     angles = np.linspace(0, 1, 61)
