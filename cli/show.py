@@ -1,6 +1,5 @@
 """Actions of the verbs that describe a file: `opendactyl VERB ACTION …`."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,9 +41,8 @@ def save_picture(picture: "Image", path: Path) -> None:
         InputError: the file cannot be written.
         EnvironmentFailure: the disk failed.
     """
-    from opendactyl.core.atomic_files import write_bytes
+    from opendactyl.core.atomic_files import open_atomic
 
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    with open_atomic(path) as file:
+        picture.save(file, "PNG")
     print(f"picture in {path}", flush=True)

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -152,13 +152,16 @@ def removed_on_failure(
         raise
 
 
-def open_run(out: str | Path, config: dict[str, Any], *, resume: bool) -> Path:
+def open_run(
+    out: str | Path, config: dict[str, Any], *, resume: bool, names: Collection[str] = ()
+) -> Path:
     """Opens a run folder and writes `config` into it.
 
     Args:
         out: the folder.
         config: the resolved settings, JSON-able (see `to_plain`).
         resume: continue an existing run, which must have equal settings.
+        names: settings that may differ, since others tell what they name.
 
     Raises:
         InputError: the folder is not empty and `resume` is not set, or it holds other settings.
@@ -169,7 +172,8 @@ def open_run(out: str | Path, config: dict[str, Any], *, resume: bool) -> Path:
         old = read_json(path)
         if not isinstance(old, dict):
             raise InputError(f"{path} contains no settings; delete it, or name another folder")
-        check_same(old, config, path)
+        old, new = ({k: v for k, v in c.items() if k not in names} for c in (old, config))
+        check_same(old, new, path)
     else:
         write_json(path, config)
     return out

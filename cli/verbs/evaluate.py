@@ -62,4 +62,5 @@ def _imitate(config: "EvaluateConfig", demonstration: Path) -> None:
 def _renders(argv: list[str]) -> bool:
     """Whether OpenGL is needed; found out before the parsing, whose dataclass imports MuJoCo."""
     seconds = value_of("--video-seconds", argv) or value_of("--film-seconds", argv)
-    return value_of("--pose", argv) not in (None, "sim") or seconds not in ("0", "0.0")
+    video = value_of("--imitate", argv) is None and seconds not in ("0", "0.0")
+    return video or value_of("--pose", argv) not in (None, "sim")

@@ -124,6 +124,8 @@ def fit(options: list[str]) -> None:
     from opendactyl.policy.calibration.report import write_report
     from opendactyl.policy.calibration.simulation import empty_scene
 
+    if not config.log:
+        raise InputError("--log names no file; give one or several logs of the hand")
     scene = empty_scene(config.hand)
     log = join([read_log(path, scene) for path in config.log])
     out = fit_folder(config.out)

@@ -25,7 +25,7 @@ from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.raw_frames import check_raw_rig
 
 SCHEMA_VERSION = 1
-POSE_FILE, POLICY_FILE = "pose.onnx", "policy.onnx"
+NETWORKS = POSE_FILE, POLICY_FILE, IMITATION_FILE = "pose.onnx", "policy.onnx", "imitation.onnx"
 MANIFEST_FILE, CARD_FILE = "manifest.json", "README.md"
 
 
@@ -194,11 +194,11 @@ def _verified_manifest(path: Path) -> dict[str, Any]:
     checksums = manifest.get("sha256")
     if not isinstance(checksums, dict):
         raise InputError(f"{path / MANIFEST_FILE} has no checksum of {POSE_FILE}; export it again")
-    # A pose-only bundle has neither the policy nor its checksum.
-    for name in (POSE_FILE, POLICY_FILE) if _has_policy(manifest) else (POSE_FILE,):
-        if name not in checksums:
+    required = (POSE_FILE, POLICY_FILE) if _has_policy(manifest) else (POSE_FILE,)
+    for name in NETWORKS:
+        if name in required and name not in checksums:
             raise InputError(f"{path / MANIFEST_FILE} has no checksum of {name}; export it again")
-        if sha256(path / name) != checksums[name]:
+        if name in checksums and sha256(path / name) != checksums[name]:
             raise InputError(
                 f"the checksum of {path / name} is wrong: the file was changed or damaged"
             )

@@ -1,6 +1,5 @@
 """Where overlays are written: a picture, a video, or, without PyAV, a folder of pictures."""
 
-import io
 from pathlib import Path
 from typing import Protocol
 
@@ -8,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from opendactyl.control.recordings.video_writer import VideoWriter
-from opendactyl.core.atomic_files import write_bytes
+from opendactyl.core.atomic_files import open_atomic
 
 PICTURE, VIDEO, FOLDER = "overlay.png", "overlay.mp4", "overlay"
 FRAME_RATE = 10
@@ -47,9 +46,8 @@ class _Pictures:
 
     def add(self, overlay: Image.Image, seconds: float | None) -> None:
         name = self._names[self._count] if self._names else f"{self._count:06d}.png"
-        buffer = io.BytesIO()
-        overlay.save(buffer, "PNG")
-        write_bytes(self._folder / name, buffer.getvalue())
+        with open_atomic(self._folder / name) as file:
+            overlay.save(file, "PNG")
         self._count += 1
 
     def close(self, *, keep: bool) -> None:

@@ -1,6 +1,5 @@
 """The check of a rig at bring-up: `opendactyl rig check`."""
 
-import io
 import math
 from collections.abc import Sequence
 from contextlib import closing
@@ -21,7 +20,7 @@ from opendactyl.control.estimation.results import (
 )
 from opendactyl.control.estimation.sources import RecordedFrames
 from opendactyl.control.runtime.wiring import Mistake, likeliest_mistake
-from opendactyl.core.atomic_files import write_bytes, write_json
+from opendactyl.core.atomic_files import open_atomic, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import new_folder
 from opendactyl.geometry.rig import load_rig
@@ -211,7 +210,6 @@ def _write(
         pose = estimator.estimate(views)
         cameras = estimator.raw_frames.cameras(views)
         residuals = reprojection_residuals(bundle, pose, camera_scales(cameras, bundle.rig))
-        buffer = io.BytesIO()
         picture = drawing.draw(views, cameras, Estimate(label, None, pose, residuals, 0.0))
-        picture.save(buffer, "PNG")
-        write_bytes(out / f"overlay-{number:02d}.png", buffer.getvalue())
+        with open_atomic(out / f"overlay-{number:02d}.png") as file:
+            picture.save(file, "PNG")

@@ -84,12 +84,13 @@ class BatchedLoop:
         except Fault as fault:
             if fault.__cause__ is not None:
                 # The camera driver is the renderer here: results after its failure are invalid.
-                _raise_renderer_error(fault.__cause__)
+                raise_renderer_error(fault.__cause__)
             self.faults[number] += 1
             return None
 
 
-def _raise_renderer_error(error: BaseException) -> NoReturn:
+def raise_renderer_error(error: BaseException) -> NoReturn:
+    """Raises a renderer's error, as an `EnvironmentFailure` unless it is a fault of ours."""
     if isinstance(error, (OpenDactylError, *_PROGRAMMING_ERRORS)):
         raise error
     raise EnvironmentFailure(

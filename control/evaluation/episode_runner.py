@@ -7,6 +7,7 @@ import queue
 from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -61,9 +62,9 @@ def run_episodes(
         if not batches:
             return
         if config.pose == "sim" or not can_start_workers("one process runs all episodes"):
-            runner = EpisodeRunner(config)
-            for batch in batches:
-                yield runner.run(*batch, bar)
+            with closing(EpisodeRunner(config)) as runner:
+                for batch in batches:
+                    yield runner.run(*batch, bar)
             return
         for records in _in_processes(config, batches, workers):
             bar.update(len(records))
@@ -155,6 +156,11 @@ class EpisodeRunner:
         self._bundle = load_bundle(config.bundle, threads)
         vision = config.pose == "vision"
         self._renderer = open_renderer(config.renderer, self._bundle) if vision else None
+
+    def close(self) -> None:
+        """Closes the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
 
     def run(self, first: int, count: int, bar: "tqdm[Any] | None" = None) -> list[Record]:
         """Runs `count` episodes from number `first` on; returns their records."""

@@ -12,7 +12,12 @@ from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.bundle.manifest import training_seeds
 from opendactyl.control.evaluation.episode_runner import run_episodes
 from opendactyl.control.evaluation.episodes import EpisodeConfig
-from opendactyl.control.evaluation.goal_statistics import compare_paired, load_paired, summarize
+from opendactyl.control.evaluation.goal_statistics import (
+    NAMES,
+    compare_paired,
+    load_paired,
+    summarize,
+)
 from opendactyl.control.evaluation.report import write_report
 from opendactyl.core.atomic_files import json_hash, read_json, write_json
 from opendactyl.core.config_fields import renamed
@@ -71,12 +76,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         EnvironmentFailure: the disk, the renderer or a worker process failed.
     """
     bundle = load_bundle(config.bundle)
-    _refuse_training_seed(config, bundle)
+    refuse_training_seed(config.seed, bundle)
     plain = _episodes_settings(config, bundle)
     others = None if config.against is None else load_paired(config.against, plain)
     out = config.out
     with removed_on_failure(out, lambda: exists(out / EPISODES_FILE)):
-        open_run(out, plain, resume=config.resume)
+        open_run(out, plain, resume=config.resume, names=NAMES)
         records = _run(config, out)[: config.episodes]
     results = summarize(records, plain["task"])
     vision = config.pose == "vision"
@@ -90,19 +95,23 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     return results
 
 
-def _refuse_training_seed(config: EvaluateConfig, bundle: Bundle) -> None:
-    """Checks that the policy and its ancestors were neither trained nor selected on --seed."""
+def refuse_training_seed(seed: int, bundle: Bundle) -> None:
+    """Checks that the policy and its ancestors were neither trained nor selected on `seed`.
+
+    Raises:
+        InputError: they were.
+    """
     seeds, complete = training_seeds(bundle.manifest)
-    if config.seed in {seed + offset for seed in seeds for offset in (0, SELECTION_SEED_OFFSET)}:
+    if seed in {own + offset for own in seeds for offset in (0, SELECTION_SEED_OFFSET)}:
         raise InputError(
-            f"--seed is {config.seed}, from which the initial states and goals of the policy's "
+            f"--seed is {seed}, from which the initial states and goals of the policy's "
             "training or checkpoint selection were sampled, or those of a policy it was trained "
             "from; choose another"
         )
     if not complete:
         print(
             f"opendactyl: the training seeds of the policy's ancestors are unknown; --seed "
-            f"{config.seed} may be one of them",
+            f"{seed} may be one of them",
             file=sys.stderr,
         )
 
@@ -112,10 +121,8 @@ def _episodes_settings(config: EvaluateConfig, bundle: Bundle) -> dict[str, Any]
     plain = to_plain(config) | {"task": config.task or bundle.task}
     # Names may come to refer to another bundle or file.
     plain["bundle_sha256"] = bundle.identity
-    for name, loaded in (
-        ("randomization", config.randomization_ranges),
-        ("appearance", config.appearance_ranges),
-    ):
+    ranges = (config.randomization_ranges, config.appearance_ranges)
+    for name, loaded in zip(NAMES, ranges, strict=True):
         plain[f"{name}_sha256"] = json_hash(to_plain(loaded))
     for name in ("bundle", "out", "resume", "episodes", "film_seconds", "against", "workers",
                  "imitate"):  # fmt: skip

@@ -15,7 +15,9 @@ from opendactyl.vision.measures.metrics import bootstrap_interval, by_visibility
 
 RESAMPLES = 10_000
 """Bootstrap resamples per confidence interval."""
-_MAY_DIFFER = ("pose", "fuse", "renderer", "appearance", "appearance_sha256")
+NAMES = ("randomization", "appearance")
+"""Settings that name ranges, whose contents `config.json` states as `NAME_sha256`."""
+_MAY_DIFFER = ("pose", "fuse", "renderer", "appearance_sha256", *NAMES)
 """Settings that may differ between paired evaluations."""
 _LEFT_OUT = {"action_delay": 0}
 """Settings that `config.json` leaves out while they have these values."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import PoseBundle, load_pose_bundle
+from opendactyl.control.evaluation.batched_loop import raise_renderer_error
 from opendactyl.control.evaluation.sim_adapters import SimCameras
 from opendactyl.control.runtime.interfaces import Fault, HandReading
 from opendactyl.control.runtime.vision_pose import VisionPose
@@ -102,7 +103,7 @@ class EstimatedPoses:
                 pose = source.pose(HandReading(measured.joints[i], measured.fingertips[i]))
             except Fault as fault:
                 if fault.__cause__ is not None:  # the renderer failed
-                    raise fault.__cause__ from fault
+                    raise_renderer_error(fault.__cause__)
                 self._tokens[i] = np.nan
                 continue
             self._position[i], self._quaternion[i] = pose.position, pose.quaternion

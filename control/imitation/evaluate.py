@@ -18,7 +18,11 @@ from opendactyl.control.evaluation.episodes import (
     make_source,
     open_renderer,
 )
-from opendactyl.control.evaluation.evaluate import EPISODES_FILE, EvaluateConfig
+from opendactyl.control.evaluation.evaluate import (
+    EPISODES_FILE,
+    EvaluateConfig,
+    refuse_training_seed,
+)
 from opendactyl.control.imitation.demonstrate import recorded_program
 from opendactyl.control.imitation.goal_rollout import (
     EndingGoals,
@@ -102,6 +106,7 @@ def evaluate_imitation(config: EvaluateConfig, demonstration: Path) -> dict[str,
     refuse_unused(config)
     bundle = load_bundle(config.bundle)
     check_object(bundle.object_name)
+    refuse_training_seed(config.seed, bundle)
     network = load_imitation(bundle)
     program = recorded_program(demonstration)
     track = recorded_orientations(demonstration)

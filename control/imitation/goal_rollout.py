@@ -47,6 +47,8 @@ class DirectedPose:
     def __init__(self, source: PoseSource, goals: GoalSource, env: HandEnv, number: int) -> None:
         """The pose and goals of simulation `number`."""
         self._source, self._goals, self._env, self._number = source, goals, env, number
+        self.goal: Array | None = None
+        """The goal (4,) at the last pose; None before the first."""
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -55,9 +57,14 @@ class DirectedPose:
 
     def pose(self, reading: HandReading) -> Pose:
         """Returns the pose, after setting the environment's goal."""
-        pose = self._source.pose(reading)
-        self._env.goal[self._number] = self._goals.goal(pose)
-        return pose
+        try:
+            pose = self._source.pose(reading)
+            self.goal = self._goals.goal(pose)
+            return pose
+        finally:
+            # Without a pose, too: the environment draws another goal wherever it counts a success.
+            if self.goal is not None:
+                self._env.goal[self._number] = self.goal
 
     def skip(self) -> None:
         """As the source does."""
@@ -67,6 +74,7 @@ class DirectedPose:
         """Restarts both."""
         self._source.restart()
         self._goals.restart()
+        self.goal = None
 
     def close(self) -> None:
         """Closes the source."""

@@ -8,6 +8,7 @@ from opendactyl.control.imitation.evaluate import imitated_goals, refuse_unused
 from opendactyl.control.imitation.goal_rollout import DirectedPose, make_goal_env
 from opendactyl.control.runtime.interfaces import PoseSource
 from opendactyl.control.viewer.video import RunConfig, VideoRecorder
+from opendactyl.geometry.rotation import Array
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.imitation.programs import check_object
 
@@ -23,7 +24,13 @@ class ImitationRecorder(VideoRecorder):
         return make_goal_env(self.bundle, 1, config.seed, first=config.episode)
 
     def _directed(self, source: PoseSource) -> PoseSource:
-        return DirectedPose(source, self._goals, self.env, 0)
+        self._pose = DirectedPose(source, self._goals, self.env, 0)
+        return self._pose
+
+    def _progress(self) -> tuple[Array, int]:
+        # Before the first pose nothing is known of a goal but where the object lies.
+        start = self.env.object_pose()[1][0].copy()
+        return start if self._pose.goal is None else self._pose.goal, self._goals.reached
 
     def step(self) -> NDArray[np.uint8]:
         """Takes an action; returns the frame before it."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from opendactyl.control.bundle.imitation_session import IMITATION_FILE
 from opendactyl.control.bundle.load import (
     CARD_FILE,
+    IMITATION_FILE,
     MANIFEST_FILE,
+    NETWORKS,
     POLICY_FILE,
     POSE_FILE,
     SCHEMA_VERSION,
@@ -36,6 +37,7 @@ from opendactyl.models.weights import save_weights
 from opendactyl.policy.export import export_policy, load_student, training_record
 from opendactyl.policy.interface.actions import ActionDecoder
 from opendactyl.policy.interface.tasks import TASKS, check_task
+from opendactyl.policy.msat.train import is_msat
 from opendactyl.sim.assets.storage import KINDS
 from opendactyl.sim.timing import CONTROL_PERIOD
 from opendactyl.vision.training.checkpoints import load_module
@@ -52,7 +54,6 @@ CONVENTIONS = {
     "units": "metres, radians, seconds; quaternions w, x, y, z with w >= 0",
 }
 """Entries that are the same in every manifest."""
-NETWORKS = (POSE_FILE, POLICY_FILE, IMITATION_FILE)
 
 
 def default_policy_run() -> Path:
@@ -99,6 +100,11 @@ def _write_networks(config: ExportConfig, folder: Path) -> dict[str, Any]:
     # Everything that can be refused comes before the export, which takes half a minute.
     module = None if is_bundle(config.vision) else finished_estimator(config)
     policies = [] if config.policy == NO_POLICY else [_policy_of(config)]
+    if config.weights is not None and any(is_msat(p) for p in policies if not is_bundle(p)):
+        raise InputError(
+            f"{policies[0]} holds an action transformer, whose weights no command starts from; "
+            "leave --weights out"
+        )
     hand = common_hand([config.vision, *policies])
     manifest: dict[str, Any] = {"schema": SCHEMA_VERSION} | CONVENTIONS
     policy, manipulated = {}, None

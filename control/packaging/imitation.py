@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from opendactyl.control.bundle.imitation_session import CONTRACT, IMITATION_FILE, load_imitation
-from opendactyl.control.bundle.load import MANIFEST_FILE, load_pose_bundle
+from opendactyl.control.bundle.imitation_session import CONTRACT, load_imitation
+from opendactyl.control.bundle.load import IMITATION_FILE, MANIFEST_FILE, load_pose_bundle
 from opendactyl.core.optional_files import exists
 from opendactyl.policy.imitation.export import export_imitation
 from opendactyl.policy.imitation.programs import MAX_ACTIONS

@@ -95,7 +95,7 @@ class VideoRecorder:
     def step(self) -> NDArray[np.uint8]:
         """Takes an action; returns the frame before it: scene on the left, cameras on the right."""
         env = self.env
-        state, goal, goals = env.state(0), env.goal[0].copy(), int(env.goals[0])
+        state, (goal, goals) = env.state(0), self._progress()
         if not self._uses_cameras:
             self._cameras.read()
         self.loop.step()
@@ -116,6 +116,10 @@ class VideoRecorder:
         column = np.concatenate(views, axis=0)
         side = Image.fromarray(column).resize((FRAME * column.shape[1] // column.shape[0], FRAME))
         return np.concatenate([np.asarray(scene), np.asarray(side)], axis=1)
+
+    def _progress(self) -> tuple[Array, int]:
+        """The goal (4 + H,) and the number of goals reached before it."""
+        return self.env.goal[0].copy(), int(self.env.goals[0])
 
     def _view(self, camera: Camera, image: NDArray[np.uint8], state: State) -> NDArray[np.uint8]:
         view = Image.fromarray(image).resize((FRAME // 3, FRAME // 3), Image.Resampling.BICUBIC)

@@ -109,17 +109,14 @@ class BatchSim:
         Returns:
             Which of all simulations (B,) diverged; these are reset to the model's initial state.
         """
-        before, failed = self._warnings(), np.zeros(0, dtype=np.intp)
-        try:
-            if targets_at is None:
-                self._ctrl[:] = targets
-                self.batch.step(ids, nstep=SUBSTEPS, stage=mujoco.mjtStage.mjSTAGE_VEL)
-            else:
-                for step in range(SUBSTEPS):
-                    self._ctrl[ids] = targets_at(step, self.actuated[ids], ids)
-                    self.batch.step(ids, nstep=1, stage=mujoco.mjtStage.mjSTAGE_VEL)
-        except SimulationError as error:
-            failed = np.asarray(error.ids, dtype=np.intp)
+        before, failed = self._warnings(), list[int]()
+        if targets_at is None:
+            self._ctrl[:] = targets
+            failed += self._step(ids, SUBSTEPS)
+        else:
+            for step in range(SUBSTEPS):
+                self._ctrl[ids] = targets_at(step, self.actuated[ids], ids)
+                failed += self._step(ids, 1)
         # MuJoCo resets a diverged simulation silently and only increments a counter.
         diverged = self._warnings() > before
         diverged |= ~np.isfinite(self._qpos).all(axis=1) | ~np.isfinite(self._qvel).all(axis=1)
@@ -127,6 +124,14 @@ class BatchSim:
         if diverged.any():
             self.batch.reset(np.flatnonzero(diverged), stage=mujoco.mjtStage.mjSTAGE_VEL)
         return diverged
+
+    def _step(self, ids: NDArray[np.intp], count: int) -> list[int]:
+        """Takes physics steps; returns the simulations that failed. The others are complete."""
+        try:
+            self.batch.step(ids, nstep=count, stage=mujoco.mjtStage.mjSTAGE_VEL)
+        except SimulationError as error:
+            return [int(i) for i in error.ids]
+        return []
 
     def _warnings(self) -> NDArray[np.int64]:
         """Divergence warnings of each simulation so far (B,)."""

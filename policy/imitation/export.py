@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.run_dir import CONFIG_NAME
-from opendactyl.models.imitation.network import ExportedImitator
+from opendactyl.models.imitation.network import ExportedImitator, ImitationNetwork
 from opendactyl.models.onnx_file import save_onnx
-from opendactyl.policy.imitation.training import load_network
+from opendactyl.policy.imitation.training import load_checkpoint, make_network, module_of
 from opendactyl.policy.interface.keyframes import (
     KEYFRAME_SIZE,
     MAX_KEYFRAMES,
@@ -50,3 +51,14 @@ def export_imitation(run: Path, path: Path) -> dict[str, Any]:
         )
     save_onnx(program, path)
     return settings
+
+
+def load_network(run: Path) -> ImitationNetwork:
+    """The averaged network of a run, for export.
+
+    Raises:
+        InputError: the run holds none.
+    """
+    network = AveragedModel(make_network())
+    network.load_state_dict(load_checkpoint(run)["averaged"])
+    return module_of(network).eval()

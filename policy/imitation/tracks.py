@@ -1,5 +1,7 @@
 """Tracks of poses: what a demonstration is to the imitation network, kept on disk in shards."""
 
+import math
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from opendactyl.core.atomic_files import open_atomic
 from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.imitation.programs import Program
 
@@ -43,27 +46,32 @@ class TrackStore:
         """The files, in order."""
         return sorted(self._folder.glob("tracks-*.npz"))
 
-    def add(self, demonstrate: Demonstrate, count: int = SHARD) -> Path:
-        """Makes the next shard; returns its file.
+    def missing(self, tracks: int) -> list[int]:
+        """Numbers of the shards that are missing of `tracks` demonstrations."""
+        numbers = range(math.ceil(tracks / SHARD))
+        return [number for number in numbers if not exists(self._path(number))]
+
+    def add(self, demonstrate: Demonstrate, number: int, count: int = SHARD) -> None:
+        """Makes shard `number`.
 
         Raises:
             InputError: no demonstration succeeded, or the folder cannot be written to.
             EnvironmentFailure: the disk failed.
         """
-        number = len(self.shards)
-        path = self._folder / f"tracks-{number:05d}.npz"
         tracks = demonstrate(self._seed * 1_000_000 + number, count)
         if not tracks:
             raise InputError(
                 f"none of {count} demonstrations carried out its program; use a --bundle of task "
                 "reorient, or raise --tracks"
             )
-        write_tracks(path, tracks)
-        return path
+        write_tracks(self._path(number), tracks)
 
     def load(self) -> list[Track]:
         """All tracks."""
         return [track for path in self.shards for track in read_tracks(path)]
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"tracks-{number:05d}.npz"
 
 
 def write_tracks(path: Path, tracks: Sequence[Track]) -> None:
@@ -86,13 +94,13 @@ def read_tracks(path: Path) -> list[Track]:
         InputError: the file is not one of `write_tracks`.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             quaternions = np.split(
                 arrays["quaternions"].astype(np.float64), np.cumsum(arrays["lengths"])[:-1]
             )
             waypoints = np.split(arrays["waypoints"], np.cumsum(arrays["counts"])[:-1])
             texts = arrays["steps"].tolist()
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} holds no tracks ({error}); delete it and resume") from error
     return [
         Track(Program(split_steps(text)), q, w)

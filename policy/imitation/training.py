@@ -11,7 +11,6 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from opendactyl.core.atomic_files import open_atomic
 from opendactyl.core.csv_log import append_row, trim
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
@@ -19,6 +18,7 @@ from opendactyl.core.run_dir import announce, open_run, removed_on_failure
 from opendactyl.core.signals import sigterm_interrupts
 from opendactyl.geometry.rotation import Array
 from opendactyl.models.imitation.network import ImitationNetwork
+from opendactyl.models.weights import save_checkpoint
 from opendactyl.policy.imitation.codes import encode_programs
 from opendactyl.policy.imitation.config import ImitationConfig
 from opendactyl.policy.imitation.dataset import Composer
@@ -81,7 +81,11 @@ def train(
         announce(run, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
         trainer = Trainer(config, run)
         tracks = trainer.record(demonstrate)
-        trainer.fit([*tracks, *recorded], noise)
+        try:
+            trainer.fit([*tracks, *recorded], noise)
+        except KeyboardInterrupt:
+            trainer.save()
+            raise
     return run
 
 
@@ -117,15 +121,23 @@ class Trainer:
         return 60.0 * self._config.max_minutes
 
     def record(self, demonstrate: Demonstrate) -> list[Track]:
-        """Records the tracks that are missing; returns all."""
+        """Records the tracks that are missing; returns all.
+
+        Raises:
+            InputError: they leave no time for the training, or cannot be used.
+            EnvironmentFailure: the disk failed.
+        """
+        tracks = self._config.tracks
         store = TrackStore(self._run / "tracks", self._config.seed)
-        shards = math.ceil(self._config.tracks / SHARD)
-        with tqdm(total=shards, initial=len(store.shards), unit="shard", desc="tracks") as bar:
-            while len(store.shards) < shards:
-                missing = self._config.tracks - SHARD * len(store.shards)
-                store.add(demonstrate, min(SHARD, missing))
-                bar.update()
-                self._save()
+        missing, shards = store.missing(tracks), math.ceil(tracks / SHARD)
+        for number in tqdm(missing, "tracks", shards, initial=shards - len(missing), unit="shard"):
+            if self.seconds >= self._limit:
+                raise InputError(
+                    f"--max-minutes {self._config.max_minutes:g} are over before the {tracks} "
+                    "--tracks are recorded; --resume with more minutes keeps those that are"
+                )
+            store.add(demonstrate, number, min(SHARD, tracks - SHARD * number))
+            self.save()
         return store.load()
 
     def fit(self, tracks: Sequence[Track], noise: Array) -> None:
@@ -181,7 +193,7 @@ class Trainer:
         rng = np.random.default_rng(self._config.seed)
         examples = composer.examples(VALIDATION, rng)
         with torch.no_grad():
-            found = answer(_module(self.averaged), examples)
+            found = answer(module_of(self.averaged), examples)
         asked = torch.from_numpy(examples.asked)
         row = {
             "step": self._step,
@@ -191,22 +203,20 @@ class Trainer:
             "validation_error_rad": float(found.error[asked].median()),
         }
         append_row(self._run / "metrics.csv", COLUMNS, row)
-        self._save()
+        self.save()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Writes the checkpoint, atomically."""
         (self._run / CHECKPOINT).parent.mkdir(exist_ok=True)
-        with open_atomic(self._run / CHECKPOINT) as file:
-            torch.save(
-                {
-                    "network": self.network.state_dict(),
-                    "averaged": self.averaged.state_dict(),
-                    "optimizer": self._optimizer.state_dict(),
-                    "step": self._step,
-                    "seconds": self.seconds,
-                    "began": self._began,
-                },
-                file,
-            )
+        value = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "step": self._step,
+            "seconds": self.seconds,
+            "began": self._began,
+        }
+        save_checkpoint(value, self._run / CHECKPOINT)
 
     def _restore(self, value: dict[str, Any]) -> None:
         self.network.load_state_dict(value["network"])
@@ -233,18 +243,8 @@ def load_checkpoint(run: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a checkpoint of train-imitation ({error})") from error
 
 
-def load_network(run: Path) -> ImitationNetwork:
-    """The averaged network of a run, for export.
-
-    Raises:
-        InputError: the run holds none.
-    """
-    network = AveragedModel(make_network())
-    network.load_state_dict(load_checkpoint(run)["averaged"])
-    return _module(network).eval()
-
-
-def _module(averaged: AveragedModel) -> ImitationNetwork:
+def module_of(averaged: AveragedModel) -> ImitationNetwork:
+    """The averaged network."""
     network = averaged.module
     assert isinstance(network, ImitationNetwork)
     return network

@@ -112,6 +112,8 @@ class MsatConfig:
             )
         if self.vision is not None and self.network == "mlp":
             raise InputError("--network mlp observes no tokens; leave --vision out")
+        if not self.physics and self.network == "mlp":
+            raise InputError("--network mlp has no physics stream; leave --no-physics out")
 
     def lasting(self) -> dict[str, Any]:
         """The settings a resumed run must share: all but folder, duration and hardware."""

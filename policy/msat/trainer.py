@@ -115,7 +115,8 @@ class Trainer:
                     saved = state.seconds
         if self._stage:
             self.save("last")
-        if not exists(state.path("best")) or state.stage != "pose":
+        evaluated = self.config.eval_episodes > 0 and state.stage == "pose"
+        if not (evaluated and exists(state.path("best"))):
             state.save("best")
 
     def _due(self) -> str:

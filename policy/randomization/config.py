@@ -180,15 +180,15 @@ class RandomizationConfig:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             ranges = value.every if isinstance(value, ByName) else (value,)
-            is_log = f.metadata["distribution"].endswith("log-uniform")
-            if is_log and (wrong := [r for r in ranges if r[0] == 0 < r[1]]):
+            logarithmic = f.metadata["distribution"].endswith("log-uniform")
+            if logarithmic and (wrong := [r for r in ranges if r[0] == 0 < r[1]]):
                 raise InputError(
                     f"randomization {f.name} is {wrong[0]}; a log-uniform range cannot include 0"
                 )
-        if self.backlash_calibrated and self.backlash != (0, 0):
+        slack = {n: v for n in ("backlash", "backlash_up") if (v := getattr(self, n)) != (0, 0)}
+        if slack and (self.backlash_calibrated or "backlash" not in slack):
             raise InputError(
-                f"randomization backlash is {self.backlash} beside calibrated backlash; set "
-                "backlash_calibrated = false to use the range"
+                f"randomization has {slack}, which needs backlash_calibrated = false and a backlash"
             )
         if (period := self.pose_period)[0] < 1:
             raise InputError(f"randomization pose_period is {period}; it must be at least 1")

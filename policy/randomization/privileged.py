@@ -1,7 +1,8 @@
 """What the critic observes of the randomization: sampled parameters and the actuators' state.
 
 An asymmetric critic may observe what a robot cannot measure (D18 4.3). With the parameters and the
-state of the actuators the physics is nearly Markovian to it.
+state of the actuators the physics of preset `dactyl` is nearly Markovian to it. It does not observe
+what fitted ranges alone randomize: delays in seconds, armature and friction loss.
 """
 
 import dataclasses

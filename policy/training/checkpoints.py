@@ -61,6 +61,7 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> Start:
     start = Start()
     for run in (config.warm_start, config.teacher):
         if run is not None and run.is_dir():
+            _check_driver(run)
             _check_hand(config, run)
     if config.warm_start is not None:
         if config.warm_start.is_dir():
@@ -88,6 +89,15 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> Start:
             weights = value["student"] if privileged else _teacher(value, config.teacher)
             _assign(teacher, weights, config.teacher, "--hidden")
     return start
+
+
+def _check_driver(run: Path) -> None:
+    """Raises an `InputError` if a run holds an action transformer."""
+    if read_json(run / CONFIG_NAME).get("driver", "recurrent") != "recurrent":
+        raise InputError(
+            f"{run} holds an action transformer; --driver recurrent starts from and is taught by "
+            "recurrent and feed-forward policies"
+        )
 
 
 def _check_hand(config: PolicyConfig, run: Path) -> None:

@@ -18,7 +18,7 @@ from opendactyl.policy.env.episode_types import Difficulty, EnvConfig
 from opendactyl.policy.interface.policy import Policy
 from opendactyl.policy.interface.tasks import EVALUATION_SECONDS, MAX_GOALS, SELECTION_SEED_OFFSET
 from opendactyl.policy.training.config import PolicyConfig
-from opendactyl.policy.training.curriculum import GROW_RATE, START_ANGLE, goal_rate
+from opendactyl.policy.training.curriculum import FIRST_ANGLES, GROW_RATE, goal_rate
 
 TIME_FRACTION = 0.08
 """Largest fraction of a run's time that evaluations take."""
@@ -111,28 +111,28 @@ def _goals(
     return goals
 
 
-def reachable_angle(agent: Agent, config: PolicyConfig, strength: float) -> float:
+def reachable_angle(agent: Agent, config: PolicyConfig, difficulty: Difficulty) -> float:
     """Largest goal angle in radians at which an agent reaches goals at the curriculum's rate.
 
-    Bisects between `START_ANGLE`, which is also the answer for an agent that is slower there, and
-    π. Actions are sampled and every trial runs the same episodes.
+    Bisects between the task's first angle, which is also the answer for an agent that is slower
+    there, and π. Actions are sampled and every trial runs the same episodes.
 
     Args:
         agent: the acting agent.
         config: the settings of the run.
-        strength: largest strength of the randomization.
+        difficulty: strength or bounds of the randomization.
     """
     agent = copy.deepcopy(agent).cpu()
     env = HandEnv(config.environment(), PROBE_HANDS, seed=config.seed)
 
     def sustains(angle: float) -> bool:
-        env.difficulty = Difficulty(angle, strength)
+        env.difficulty = difficulty._replace(max_angle=angle)
         batch, _ = Collector(env, agent, config.seed).collect(PROBE_ACTIONS, env.difficulty)
         return goal_rate(batch) > GROW_RATE
 
     if sustains(math.pi):
         return math.pi
-    low, high = START_ANGLE, math.pi
+    low, high = FIRST_ANGLES[config.task], math.pi
     if not sustains(low):
         return low
     for _ in range(BISECTIONS):

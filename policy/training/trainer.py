@@ -18,7 +18,6 @@ from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.collection.async_collector import AnyCollector, AsyncCollector
 from opendactyl.policy.collection.collector import Collector, Episodes
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.env.episode_types import Difficulty
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.curriculum import STAGES, due_stage
 from opendactyl.policy.training.distillation import Distillation
@@ -157,15 +156,17 @@ class Trainer:
         self._stage = state.stage = stage
 
     def _measure_angle(self, pretrained: Agent) -> None:
-        strength = self.state.curriculum.difficulty.strength
-        angle = reachable_angle(pretrained, self.config, strength)
-        self.state.curriculum.start_at(Difficulty(angle, strength))
+        difficulty = self.state.curriculum.difficulty
+        angle = reachable_angle(pretrained, self.config, difficulty)
+        self.state.curriculum.start_at(difficulty._replace(max_angle=angle))
         self.state.unknown_angle = False
 
     def _make_collector(self, agent: Agent, seed: int) -> AnyCollector:
         before = self._collector.stop() if self._collector else None
         difficulty = self.state.curriculum.difficulty
         if not self.config.ray:
+            if before:
+                self.env.first_episode = int(self.env.episode.max()) + 1
             self.env.difficulty = difficulty
             return Collector(self.env, agent, seed)
         from opendactyl.policy.collection.ray_collector import RayCollector

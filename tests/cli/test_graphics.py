@@ -5,6 +5,7 @@ import os
 import pytest
 
 from opendactyl.cli.verb_list import CHOOSES_GL, VERBS
+from opendactyl.cli.verbs import evaluate
 from opendactyl.core.atomic_files import read_json, write_json
 
 ARGUMENTS = {
@@ -92,6 +93,12 @@ def test_what_renders_refuses_a_disabled_opengl(run, value):
         assert done.returncode == 2
         assert "but this command renders" in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_imitation_with_the_true_pose_renders_nothing():
+    assert not evaluate._renders(["--imitate", "recording"])
+    assert evaluate._renders(["--imitate", "recording", "--pose", "vision"])
+    assert evaluate._renders([]) and not evaluate._renders(["--video-seconds", "0"])
 
 
 def test_mining_needs_opengl_with_every_renderer(run, dataset, tmp_path):

@@ -73,6 +73,11 @@ def test_a_log_of_another_hand_is_refused_in_one_line(capsys, tmp_path):
     assert "has no column 'target_m1'" in stderr and "is of another hand" in stderr
 
 
+def test_a_fit_needs_a_log(capsys, tmp_path):
+    status, _, stderr = run(capsys, "hand", "fit", "--hand", CLAW, "--log", "--out", tmp_path / "x")
+    assert status == 2 and "--log names no file" in stderr
+
+
 def test_a_refused_fit_does_not_block_the_next_one(tmp_path):
     outputs = [tmp_path / "fit.json", tmp_path / "report.html"]
     for path in outputs:

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -187,7 +188,10 @@ def test_resuming_depends_on_the_contents_of_files_and_bundles(bundle, copy, tmp
     ranges.write_text('preset = "none"')
     options = {"out": tmp_path / "out", "randomization": str(ranges)}
     evaluate(settings(bundle, **options, episodes=1))
-    evaluate(settings(copy, **options, episodes=1, resume=True))
+    renamed = options | {"randomization": str(shutil.copy(ranges, tmp_path / "b.toml"))}
+    evaluate(settings(copy, **renamed, episodes=1, resume=True))
+    against = renamed | {"out": tmp_path / "b", "against": tmp_path / "out"}
+    assert evaluate(settings(copy, **against, episodes=1))["against"]["n"] == 1
     ranges.write_text('preset = "dactyl"')
     with pytest.raises(InputError, match="randomization_sha256"):
         evaluate(settings(bundle, **options, episodes=2, resume=True))

@@ -6,7 +6,7 @@ import torch
 from opendactyl.control.bundle.imitation_session import ImitationSession
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.models.imitation.network import ExportedImitator
-from opendactyl.policy.imitation.training import load_network
+from opendactyl.policy.imitation.export import load_network
 from opendactyl.policy.interface.keyframes import encode_waypoints, keyframes
 
 

@@ -10,79 +10,26 @@ import pytest
 from opendactyl.control.bundle.imitation_session import IMITATION_FILE, load_imitation
 from opendactyl.control.bundle.load import check_bundle, load_bundle
 from opendactyl.control.estimation.recorded_poses import recorded_orientations
-from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.control.evaluation.evaluate import EvaluateConfig
-from opendactyl.control.imitation.baselines import ReplayedGoals, resting_orientations
-from opendactyl.control.imitation.comparison import (
-    ComparisonConfig,
-    compare,
-    held_out_programs,
-)
 from opendactyl.control.imitation.demonstrate import recorded_track
 from opendactyl.control.imitation.demonstrator import (
-    OracleGoals,
     estimator_noise,
     random_demonstrations,
 )
-from opendactyl.control.imitation.evaluate import evaluate_imitation, run_with_goals
+from opendactyl.control.imitation.evaluate import evaluate_imitation
 from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import ExportConfig
-from opendactyl.control.runtime.imitated_goals import HOLD, HeldGoals, ImitatedGoals
-from opendactyl.control.runtime.interfaces import Fault
+from opendactyl.control.runtime.imitated_goals import ImitatedGoals
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, quat_multiply, random_quat, yaw_quat
 from opendactyl.policy.imitation.forms import held_out
 from opendactyl.policy.imitation.predicate import satisfied
-from opendactyl.policy.imitation.programs import load_program
 from opendactyl.policy.interface.keyframes import FRAME_PERIOD
 from opendactyl.vision.estimator import Pose
 
 
 def pose(quaternion):
     return Pose(np.zeros(3), np.asarray(quaternion, float), np.eye(6))
-
-
-class TwoGoals(HeldGoals):
-    goals = (yaw_quat(1.5), yaw_quat(3.0))
-
-    def _next(self, waypoints):
-        return self.goals[len(waypoints) - 1] if len(waypoints) < 3 else None
-
-
-def test_a_goal_is_due_when_the_one_before_was_held():
-    goals = TwoGoals()
-    np.testing.assert_array_equal(goals.goal(pose(yaw_quat(0.2))), yaw_quat(1.5))
-    for _ in range(HOLD - 1):
-        goals.goal(pose(yaw_quat(1.3)))
-    goals.goal(pose(yaw_quat(1.0)))  # slipped
-    for _ in range(HOLD - 1):
-        np.testing.assert_array_equal(goals.goal(pose(yaw_quat(1.4))), yaw_quat(1.5))
-    np.testing.assert_array_equal(goals.goal(pose(yaw_quat(1.4))), yaw_quat(3.0))
-    assert goals.reached == 1 and not goals.done
-    for _ in range(HOLD):
-        goals.goal(pose(yaw_quat(3.1)))
-    assert goals.done and goals.reached == 2
-    np.testing.assert_array_equal(goals.goal(pose(yaw_quat(0.0))), yaw_quat(3.0))
-    goals.restart()
-    assert goals.reached == 0 and not goals.done
-
-
-def test_a_goal_source_that_fails_is_asked_again():
-    class Failing(TwoGoals):
-        failures = 2
-
-        def _next(self, waypoints):
-            self.failures -= 1
-            if self.failures >= 0:
-                raise Fault("goal", "not finite")
-            return super()._next(waypoints)
-
-    goals = Failing()
-    for _ in range(2):
-        with pytest.raises(Fault):
-            goals.goal(pose(yaw_quat(0.2)))
-    np.testing.assert_array_equal(goals.goal(pose(yaw_quat(0.3))), yaw_quat(1.5))
-    assert goals.reached == 0 and len(goals.waypoints) == 1
 
 
 def test_options_without_effect_on_an_imitation_are_refused(imitation_bundle, tmp_path):
@@ -92,18 +39,6 @@ def test_options_without_effect_on_an_imitation_are_refused(imitation_bundle, tm
     with pytest.raises(InputError, match="--randomization, --workers cannot be combined"):
         evaluate_imitation(config, tmp_path)
     assert not (tmp_path / "out").exists()
-
-
-def test_the_resting_orientations_are_found():
-    rng = np.random.default_rng(0)
-    rests = random_quat(rng, (3,))
-    track = [random_quat(rng)]
-    for rest in rests:
-        track += [*random_quat(rng, (4,)), *[rest] * 15]
-    found = resting_orientations(np.array(track))
-    np.testing.assert_allclose(geodesic_angle(found, rests), 0, atol=1e-6)
-    replay = ReplayedGoals(np.array(track))
-    np.testing.assert_array_equal(replay.goal(pose(random_quat(rng))), found[0])
 
 
 def test_demonstrations_carry_out_programs_and_repeat(reorient):
@@ -116,23 +51,6 @@ def test_demonstrations_carry_out_programs_and_repeat(reorient):
     again = random_demonstrations(reorient, 5, 4, threads=1)
     np.testing.assert_array_equal(made[0].quaternions, again[0].quaternions)
     assert 0.2 < np.rad2deg(np.sqrt(estimator_noise(reorient)[0, 0])) < 3
-
-
-def test_the_oracle_carries_out_a_program_and_a_replay_does_not(reorient):
-    program = load_program("quarter-turns")
-    rng = np.random.default_rng(2)
-    start = random_quat(rng)
-    reached = [start]
-    for action in program.actions:
-        reached.append(action.goal(np.array(reached)))
-    shown = np.repeat(np.array(reached), 20, axis=0)
-    assert satisfied(program, shown)
-    config = EpisodeConfig(seed=77)
-    oracle = run_with_goals(config, reorient, [OracleGoals(program) for _ in range(4)])
-    replay = run_with_goals(config, reorient, [ReplayedGoals(shown) for _ in range(4)])
-    carried_out = [e.done and satisfied(program, e.track) for e in oracle]
-    replayed = [e.done and satisfied(program, e.track) for e in replay]
-    assert sum(carried_out) >= 3 > 1 >= sum(replayed)
 
 
 def test_a_bundle_holds_the_network_and_its_contract(imitation_bundle, tmp_path, capsys):
@@ -170,6 +88,9 @@ def test_imitations_are_counted_and_resumed(
     turn = [yaw_quat(a) for a in np.append(np.linspace(0, np.pi / 2, 20), [np.pi / 2] * 20)]
     recording = write_recording(turn, program='steps = ["yaw 90"]')
     config = EvaluateConfig(bundle=imitation_bundle, out=tmp_path / "out", episodes=1, seed=31)
+    trained = load_bundle(imitation_bundle, threads=1).manifest["training"]["policy"]["seeds"][0]
+    with pytest.raises(InputError, match=f"--seed is {trained}"):
+        evaluate_imitation(dataclasses.replace(config, seed=trained), recording)
     first = evaluate_imitation(config, recording)
     assert first["n"] == 1 and first["program"] == "yaw 90" and 0 <= first["success"] <= 1
     more = EvaluateConfig(
@@ -191,32 +112,6 @@ def test_imitations_are_counted_and_resumed(
     with pytest.raises(InputError, match="no cameras"):
         evaluate_imitation(failing, recording)
     assert not failing.out.exists()
-
-
-@pytest.mark.parametrize("last", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_agents_are_compared_and_resumed(imitation_bundle, imitation_run, tmp_path, last):
-    config = ComparisonConfig(
-        bundle=imitation_bundle, last=imitation_run if last else None, programs=1, starts=1,
-        out=tmp_path / "out",
-    )  # fmt: skip
-    agents = compare(config)["agents"]
-    assert list(agents) == ["network", "oracle", "replay", *["last"] * last]
-    assert {rates["n"] for rates in agents.values()} == {1}
-    assert agents["oracle"]["ratio_to_oracle"] in (0.0, 1.0)
-    assert (tmp_path / "out/table.md").read_text().count("\n") == 5 + last
-    again = compare(dataclasses.replace(config, resume=True))
-    assert again["agents"] == agents
-    assert all(held_out(program) for program in held_out_programs(10, 0))
-
-
-def test_agents_of_a_comparison_can_be_chosen(imitation_bundle, tmp_path):
-    config = ComparisonConfig(
-        bundle=imitation_bundle, agents=("network",), programs=1, starts=1, out=tmp_path / "out"
-    )
-    agents = compare(config)["agents"]
-    assert list(agents) == ["network"] and "ratio_to_oracle" not in agents["network"]
-    with pytest.raises(InputError, match="choose from network, oracle"):
-        dataclasses.replace(config, agents=("nobody",))
 
 
 @pytest.mark.parametrize("period", [FRAME_PERIOD, 1 / 30, None])

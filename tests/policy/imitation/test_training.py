@@ -11,16 +11,16 @@ from opendactyl.geometry.rotation import quat_multiply, quat_to_rotvec, random_q
 from opendactyl.policy.imitation import codes
 from opendactyl.policy.imitation.config import ImitationConfig
 from opendactyl.policy.imitation.dataset import Composer
+from opendactyl.policy.imitation.export import load_network
 from opendactyl.policy.imitation.forms import held_out, sample_program
 from opendactyl.policy.imitation.losses import answer
 from opendactyl.policy.imitation.predicate import satisfied
 from opendactyl.policy.imitation.programs import Program
 from opendactyl.policy.imitation.segments import Motions
-from opendactyl.policy.imitation.tracks import Track, TrackStore, read_tracks, write_tracks
+from opendactyl.policy.imitation.tracks import Track, TrackStore
 from opendactyl.policy.imitation.training import (
     Trainer,
     load_checkpoint,
-    load_network,
     make_network,
     train,
     training_forms,
@@ -57,19 +57,6 @@ def tracks(seed, count):
 def composer():
     forms = codes.encode_programs(training_forms(0, 40))
     return Composer(Motions(tracks(0, 30)), forms, NOISE)
-
-
-def test_tracks_are_kept_on_disk(tmp_path):
-    made = tracks(1, 5)
-    write_tracks(tmp_path / "a.npz", made)
-    for one, other in zip(read_tracks(tmp_path / "a.npz"), made, strict=True):
-        assert one.program.steps == other.program.steps
-        np.testing.assert_allclose(one.quaternions, other.quaternions, atol=1e-6)
-        np.testing.assert_array_equal(one.waypoints, other.waypoints)
-        assert satisfied(one.program, one.quaternions)
-    (tmp_path / "b.npz").write_bytes(b"PK")
-    with pytest.raises(InputError, match="holds no tracks"):
-        read_tracks(tmp_path / "b.npz")
 
 
 def test_motions_are_composed_to_demonstrations_of_other_programs():
@@ -189,6 +176,13 @@ def test_the_learning_rate_falls_over_a_run_with_interruptions(run, tmp_path):
     )
     trainer.fit(tracks(4, 40), NOISE)
     assert 0 < max(rates) < 1.5 * config.learning_rate / (seconds + 1 - began)
+
+
+def test_tracks_that_leave_no_time_for_the_training_are_an_error(tmp_path):
+    config = ImitationConfig(out=tmp_path / "run", tracks=300, max_minutes=1e-6)
+    with pytest.raises(InputError, match=r"--max-minutes 1e-06 are over before the 300 --tracks"):
+        train(config, tracks, NOISE)
+    assert not config.out.exists()
 
 
 def test_a_run_needs_tracks(tmp_path):

@@ -3,17 +3,23 @@
 import csv
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from opendactyl.control.evaluation.policies import load_policy, load_teacher
+from opendactyl.control.packaging.build import export_bundle
+from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.core.errors import InputError
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.msat.config import MsatConfig
 from opendactyl.policy.msat.train import train
+from opendactyl.policy.training.config import PolicyConfig
+from opendactyl.policy.training.train import train as train_recurrent
 
+SHIPPED = Path(__file__).parents[3] / "pretrained/reorient"
 TOY = MsatConfig(
     num_envs=4, horizon=12, updates=1, batch_size=8, buffer=60, chunk=2, execute=2, euler_steps=1,
     max_actions=96, eval_episodes=0,
@@ -59,6 +65,9 @@ def test_a_resumed_run_continues(run, policy_run, content):
     assert [row["actions"] for row in rows(run)] == ["48", "96", "144"]
     checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["steps"] == 3 and checkpoint["next_episode"] >= 4
+    # Without evaluations the last policy is the one that counts.
+    best = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    assert best["steps"] == 3
 
 
 def test_the_run_acts_as_a_policy(run):
@@ -77,7 +86,7 @@ def test_the_run_acts_as_a_policy(run):
 
 @pytest.mark.parametrize("network", ["mlp", "single"])
 def test_networks_for_comparison_are_trained_alike(network, policy_run, tmp_path):
-    config = toy(policy_run, tmp_path / "run", network=network, physics=False, max_actions=48)
+    config = toy(policy_run, tmp_path / "run", network=network, max_actions=48)
     assert train(config, load_teacher(policy_run)) == tmp_path / "run"
 
 
@@ -89,6 +98,7 @@ def test_networks_for_comparison_are_trained_alike(network, policy_run, tmp_path
         ({"teacher": None}, "name it with --teacher"),
         ({"execute": 9}, "--execute 9 is more than the --chunk 2"),
         ({"network": "gru"}, "no network 'gru'"),
+        ({"network": "mlp", "physics": False}, "--network mlp has no physics stream"),
         ({"learning_rate": 2.0}, r"--learning-rate is 2.0; it must be in \(0, 1\)"),
         ({"buffer": 20}, "at least twice"),
     ],
@@ -100,6 +110,18 @@ def test_bad_settings_are_refused_and_leave_nothing(settings, message, policy_ru
             load_teacher(policy_run),
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_its_weights_do_not_serve_recurrent_policies(run, tmp_path):
+    for name in ("warm_start", "teacher"):
+        config = PolicyConfig(out=tmp_path / "run", num_envs=4, **{name: run})
+        with pytest.raises(InputError, match="holds an action transformer"):
+            train_recurrent(config)
+    with pytest.raises(InputError, match="leave --weights out"):
+        export_bundle(
+            ExportConfig(vision=SHIPPED, policy=run, out=tmp_path / "b", weights=tmp_path / "w")
+        )
+    assert not (tmp_path / "b").exists() and not (tmp_path / "w").exists()
 
 
 def test_a_teacher_of_another_layout_or_kind_is_refused(run, policy_run, tmp_path):

@@ -214,6 +214,8 @@ def test_a_file_replaces_keys_of_its_preset(tmp_path):
         ("gravity = nan", "number from 0"),
         ("pose_period = [0, 2]", "at least 1"),
         ("backlash = [7.4, 70.0]", "backlash_calibrated = false"),
+        ("backlash_up = [7.4, 70.0]", "backlash_calibrated = false"),
+        ('preset = "none"\nbacklash_up = [7.4, 70.0]', "and a backlash"),
         ('preset = "absurd"', "absurd"),
         ("gravity = 'down'", "number from 0"),
         ("gravity =", "keys are"),

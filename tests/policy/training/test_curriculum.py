@@ -85,9 +85,26 @@ def short_probe(monkeypatch):
 def test_the_first_angle_is_what_the_policy_can_do(tiny, short_probe):
     config = tiny(task="reorient", hidden=256)
     agent = Agent(50, hidden=256, memory="lstm", privileged=False)
-    assert reachable_angle(agent, config, 1.0) == START_ANGLE
+    difficulty = Difficulty(START_ANGLE, 1.0)
+    assert reachable_angle(agent, config, difficulty) == START_ANGLE
     agent.actor = make_actor(load_weights(WEIGHTS), 50)
-    assert reachable_angle(agent, config, 1.0) == math.pi
+    assert reachable_angle(agent, config, difficulty) == math.pi
+
+
+def test_the_search_begins_at_the_first_angle_of_the_task(tiny, short_probe, monkeypatch):
+    monkeypatch.setattr(evaluation, "PROBE_ACTIONS", 2)
+    config = tiny(task="rotate-face", object="face-cube", randomization="adr")
+    difficulty = Curriculum(config).difficulty
+    agent = Agent(62, hinges=2, hidden=16, memory="none", privileged=False)
+    collect, seen = evaluation.Collector.collect, []
+
+    def recorded(collector, horizon, given):
+        seen.append(given)
+        return collect(collector, horizon, given)
+
+    monkeypatch.setattr(evaluation.Collector, "collect", recorded)
+    assert reachable_angle(agent, config, difficulty) == math.radians(15)
+    assert all(given.bounds is difficulty.bounds is not None for given in seen)
 
 
 def test_the_search_finds_the_angle_at_which_the_rate_falls(tiny, monkeypatch, short_probe):
@@ -107,7 +124,7 @@ def test_the_search_finds_the_angle_at_which_the_rate_falls(tiny, monkeypatch, s
 
     monkeypatch.setattr(evaluation.Collector, "collect", recorded)
     monkeypatch.setattr(evaluation, "goal_rate", rate_up_to_two_radians)
-    assert 1.9 < reachable_angle(agent, config, 0.4) <= 2.0
+    assert 1.9 < reachable_angle(agent, config, Difficulty(START_ANGLE, 0.4)) <= 2.0
 
 
 def test_a_warm_start_from_weights_does_not_restart_the_curriculum(tiny, short_probe):

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import shutil
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -83,6 +84,20 @@ def test_a_larger_budget_never_returns_to_an_earlier_stage(policy_run, tiny, tmp
     assert trainer.progress < longer.teacher_fraction
     assert trainer.stage == "ppo"
     assert trainer.env.first_episode > 0
+
+
+def test_stages_go_on_with_new_episodes(tiny, monkeypatch):
+    firsts, make = [], Trainer._make_collector
+
+    def recorded(trainer, agent, seed):
+        collector = make(trainer, agent, seed)
+        firsts.append((trainer.env.first_episode, int(trainer.env.episode.max())))
+        return collector
+
+    monkeypatch.setattr(Trainer, "_make_collector", recorded)
+    train(tiny(max_actions=640))
+    assert len(firsts) == 3
+    assert all(first[0] > before[1] for before, first in pairwise(firsts))
 
 
 def test_the_best_policy_is_the_one_with_most_goals_in_an_evaluation(policy_run, tmp_path):

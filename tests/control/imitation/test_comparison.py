@@ -1,0 +1,83 @@
+"""The agents that an imitation network is compared with."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from opendactyl.control.evaluation.episodes import EpisodeConfig
+from opendactyl.control.imitation.baselines import ReplayedGoals, resting_orientations
+from opendactyl.control.imitation.comparison import (
+    ComparisonConfig,
+    compare,
+    held_out_programs,
+)
+from opendactyl.control.imitation.demonstrator import (
+    OracleGoals,
+)
+from opendactyl.control.imitation.evaluate import run_with_goals
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.rotation import geodesic_angle, random_quat
+from opendactyl.policy.imitation.forms import held_out
+from opendactyl.policy.imitation.predicate import satisfied
+from opendactyl.policy.imitation.programs import load_program
+from opendactyl.vision.estimator import Pose
+
+
+def pose(quaternion):
+    return Pose(np.zeros(3), np.asarray(quaternion, float), np.eye(6))
+
+
+def test_the_resting_orientations_are_found():
+    rng = np.random.default_rng(0)
+    rests = random_quat(rng, (3,))
+    track = [random_quat(rng)]
+    for rest in rests:
+        track += [*random_quat(rng, (4,)), *[rest] * 15]
+    found = resting_orientations(np.array(track))
+    np.testing.assert_allclose(geodesic_angle(found, rests), 0, atol=1e-6)
+    replay = ReplayedGoals(np.array(track))
+    np.testing.assert_array_equal(replay.goal(pose(random_quat(rng))), found[0])
+
+
+def test_the_oracle_carries_out_a_program_and_a_replay_does_not(reorient):
+    program = load_program("quarter-turns")
+    rng = np.random.default_rng(2)
+    start = random_quat(rng)
+    reached = [start]
+    for action in program.actions:
+        reached.append(action.goal(np.array(reached)))
+    shown = np.repeat(np.array(reached), 20, axis=0)
+    assert satisfied(program, shown)
+    config = EpisodeConfig(seed=77)
+    oracle = run_with_goals(config, reorient, [OracleGoals(program) for _ in range(4)])
+    replay = run_with_goals(config, reorient, [ReplayedGoals(shown) for _ in range(4)])
+    carried_out = [e.done and satisfied(program, e.track) for e in oracle]
+    replayed = [e.done and satisfied(program, e.track) for e in replay]
+    assert sum(carried_out) >= 3 > 1 >= sum(replayed)
+
+
+@pytest.mark.parametrize("last", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_agents_are_compared_and_resumed(imitation_bundle, imitation_run, tmp_path, last):
+    config = ComparisonConfig(
+        bundle=imitation_bundle, last=imitation_run if last else None, programs=1, starts=1,
+        out=tmp_path / "out",
+    )  # fmt: skip
+    agents = compare(config)["agents"]
+    assert list(agents) == ["network", "oracle", "replay", *["last"] * last]
+    assert {rates["n"] for rates in agents.values()} == {1}
+    assert agents["oracle"]["ratio_to_oracle"] in (0.0, 1.0)
+    assert (tmp_path / "out/table.md").read_text().count("\n") == 5 + last
+    again = compare(dataclasses.replace(config, resume=True))
+    assert again["agents"] == agents
+    assert all(held_out(program) for program in held_out_programs(10, 0))
+
+
+def test_agents_of_a_comparison_can_be_chosen(imitation_bundle, tmp_path):
+    config = ComparisonConfig(
+        bundle=imitation_bundle, agents=("network",), programs=1, starts=1, out=tmp_path / "out"
+    )
+    agents = compare(config)["agents"]
+    assert list(agents) == ["network"] and "ratio_to_oracle" not in agents["network"]
+    with pytest.raises(InputError, match="choose from network, oracle"):
+        dataclasses.replace(config, agents=("nobody",))
