@@ -10,7 +10,7 @@ from typing import Any
 from opendactyl.benchmarks.curves import write_page
 from opendactyl.benchmarks.machine import describe_machine
 from opendactyl.benchmarks.measure import Budget, PartialResults, Row
-from opendactyl.core.atomic_files import read_json, write_json
+from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import check_same
 
@@ -47,7 +47,9 @@ def run_suites(
             f"{out} exists; continue it with --resume, name another file with --out, or delete it"
         )
     machine = describe_machine()
-    results = _Results(out, machine, {"full": budget.full, "seconds": budget.seconds})
+    settings = {"full": budget.full, "seconds": budget.seconds, "realtime": budget.realtime}
+    networks = budget.bundle and sha256(budget.bundle / "manifest.json")
+    results = _Results(out, machine, settings | {"networks": networks})
     for name in names:
         if not results.has(name):
             say(f"suite {name} ({machine['cores']} cores, {machine['instruction_set']}) …")

@@ -117,6 +117,11 @@ class Articulation:
         """Angles (H,), uniform within the limits."""
         return np.array([hinge.sample(rng) for hinge in self.hinges])
 
+    def clipped(self, angles: Array) -> Array:
+        """Angles (H,) within the limits."""
+        limits = [hinge.limits or (-np.inf, np.inf) for hinge in self.hinges]
+        return np.clip(angles, *np.reshape(limits, (-1, 2)).T)
+
     def at(self, angles: ArrayLike) -> Array:
         """The keypoints (..., K, 3) at angles (..., H), in the object frame."""
         angles = np.asarray(angles, dtype=np.float64)

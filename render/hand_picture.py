@@ -1,10 +1,13 @@
 """A picture of a hand from three sides, with its fingertips, landmarks and frame."""
 
+import logging
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera, intrinsics_from_fovy
 from opendactyl.geometry.drawing import draw_pose
 from opendactyl.geometry.rig import Rig, load_rig, look_at
@@ -14,8 +17,12 @@ from opendactyl.render.appearance.config import PRESETS
 from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.meshes.landmarks import landmarks
 from opendactyl.render.opengl.renderer import ClassicRenderer
-from opendactyl.sim.initial_states import settled_state
+from opendactyl.sim.initial_states import settled_state, start_state
 from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.scene import Scene
+from opendactyl.sim.state import State
+
+_log = logging.getLogger(__name__)
 
 PANEL = 480
 """Width and height of a view in pixels."""
@@ -46,7 +53,7 @@ def draw_hand(name: str) -> Image.Image:
     sheet = Image.new("RGB", (PANEL * len(VIEWS), PANEL))
     with ClassicRenderer(rig, "block", name) as renderer:
         scene = renderer.render_scene.scene
-        state = settled_state(scene, np.random.default_rng(0), max_actions=8)
+        state = _state(scene)
         data = mujoco.MjData(scene.model)
         scene.set_state(data, state)
         tips = scene.fingertips(data.site_xpos)
@@ -55,6 +62,15 @@ def draw_hand(name: str) -> Image.Image:
         for number, (title, image) in enumerate(zip(VIEWS, images, strict=True)):
             sheet.paste(_panel(image, rig.cameras[number], title, tips, fixed), (number * PANEL, 0))
     return sheet
+
+
+def _state(scene: Scene) -> State:
+    """A settled state or, where the hand does not hold the block, one before the fall."""
+    try:
+        return settled_state(scene, np.random.default_rng(0), max_actions=8)
+    except InputError as error:
+        _log.warning("%s; the picture shows the block before it falls", error)
+        return start_state(scene, np.random.default_rng(0))
 
 
 def _camera(number: int, position: list[float], up: list[float]) -> Camera:

@@ -9,7 +9,7 @@ from opendactyl.sim.hands.spec import HandSpec
 from opendactyl.sim.objects.spec import ObjectSpec
 
 
-def volume_over_the_palm(obj: ObjectSpec, hand: HandSpec) -> Array:
+def working_volume(obj: ObjectSpec, hand: HandSpec) -> Array:
     """Corners (8, 3) of the space that an upright object fills at the positions of free states.
 
     The hand may be a `Scenery`, which has a volume of its own.
@@ -24,4 +24,4 @@ def check_views(rig: Rig, obj: ObjectSpec, hand: HandSpec) -> None:
     Raises:
         InputError: none does.
     """
-    check_volume(rig, volume_over_the_palm(obj, hand))
+    check_volume(rig, working_volume(obj, hand))

@@ -6,6 +6,7 @@ A state depends on the given generator only.
 import mujoco
 import numpy as np
 
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array, random_quat
 from opendactyl.sim.scene import Scene
 from opendactyl.sim.state import State
@@ -26,24 +27,31 @@ def settled_state(scene: Scene, rng: np.random.Generator, max_actions: int = 40)
     Similar to the start of an episode in D18 C.1 (random orientation, 100 random actions), with a
     random number of smoothed actions from 8 to `max_actions`. States whose object was dropped are
     rejected.
+
+    Raises:
+        InputError: the hand does not hold the object.
     """
     data = mujoco.MjData(scene.model)
     for _ in range(_MAX_TRIES):
-        _reset(scene, data, rng)
+        scene.set_state(data, start_state(scene, rng))
+        data.ctrl[:] = scene.actuated(data.qpos)
         if _move_fingers(scene, data, rng, int(rng.integers(8, max_actions + 1))):
             return scene.state(scene.couplings.enforce(data.qpos))
-    raise RuntimeError(f"the object was dropped in {_MAX_TRIES} consecutive attempts")
+    raise InputError(
+        f"{scene.hand.where}: the object fell from the palm in {_MAX_TRIES} attempts; check the "
+        "mount, the frame, start_position and drop_height (`opendactyl hand show` draws them), and "
+        "the object's size"
+    )
 
 
-def _reset(scene: Scene, data: mujoco.MjData, rng: np.random.Generator) -> None:
+def start_state(scene: Scene, rng: np.random.Generator) -> State:
+    """Samples a state before the fall: the object at the hand's start position, in any rotation."""
     joints = scene.joint_range.mean(axis=1) * 0.3
     for name, angle in scene.hand.start_joints.items():
         joints[scene.hand.joints.index(name)] = angle
     position = np.array(scene.hand.start_position) + rng.uniform(-1, 1, 3) * [0.015, 0.015, 0.01]
     orientation = random_quat(rng)
-    hinges = scene.articulation.sample(rng)
-    scene.set_state(data, State(joints, position, orientation, hinges))
-    data.ctrl[:] = scene.actuated(data.qpos)
+    return State(joints, position, orientation, scene.articulation.sample(rng))
 
 
 def _move_fingers(
@@ -74,6 +82,9 @@ def random_state(scene: Scene, rng: np.random.Generator) -> State:
 
     Samples with a contact deeper than `MAX_PENETRATION`, between object and hand or between two
     fingers, are rejected.
+
+    Raises:
+        InputError: hardly any state has none.
     """
     data = mujoco.MjData(scene.model)
     low, high = scene.joint_range.T
@@ -89,4 +100,8 @@ def random_state(scene: Scene, rng: np.random.Generator) -> State:
         scene.set_state(data, State(joints, position, orientation, hinges))
         if max(-data.contact.dist, default=0.0) <= MAX_PENETRATION:
             return scene.state(data.qpos)
-    raise RuntimeError(f"no state without penetration in {_MAX_TRIES} samples")
+    raise InputError(
+        f"{scene.hand.where}: {_MAX_TRIES} random states all have bodies that overlap by more than "
+        f"{1000 * MAX_PENETRATION:g} mm; check the collision shapes, joint ranges and "
+        "object_positions, or use --states settled"
+    )

@@ -10,7 +10,6 @@ machine varies.
 
 import dataclasses
 import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +17,12 @@ from typing import Annotated, Any
 
 import tyro
 
+from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.core.atomic_files import read_json, write_text
-from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
+from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.datasets.generation.config import DatasetConfig
 from opendactyl.datasets.loading.augmentation_config import AugmentConfig
-from opendactyl.render.opengl.backend import choose_backend
 
 TRAIN_SEED, VAL_SEED = 3000, 3001
 VAL_SAMPLES = 500
@@ -225,12 +224,5 @@ def _mean(evaluation: Path) -> str:
 
 if __name__ == "__main__":
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with one_line_errors():
-        config = tyro.cli(
-            AblationConfig,
-            prog="python -m opendactyl.benchmarks.studies.ablations",
-            description=__doc__,
-            args=take_debug_option(sys.argv[1:]),
-        )
-        choose_backend()  # before anything imports MuJoCo
-        print(run(config))
+    prepare_gl(renders=True)
+    run_study("ablations", __doc__, AblationConfig, run)

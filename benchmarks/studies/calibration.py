@@ -8,18 +8,15 @@ simulated with steps, integrator and friction cones that are not those of the fi
 """
 
 import dataclasses
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
+from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.benchmarks.support.twins import Twin, TwinConfig
-from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import write_json, write_text
-from opendactyl.core.errors import one_line_errors, take_debug_option
 from opendactyl.core.run_dir import to_plain
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.calibration.calibrate import Calibration, calibrate
@@ -151,12 +148,5 @@ def make_table(results: list[Result]) -> str:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        mujoco_gl.disable()  # before anything imports MuJoCo
-        config = tyro.cli(
-            StudyConfig,
-            prog="python -m opendactyl.benchmarks.studies.calibration",
-            description=__doc__,
-            args=take_debug_option(sys.argv[1:]),
-        )
-        print(make_table(run(config)))
+    prepare_gl(renders=False)
+    run_study("calibration", __doc__, StudyConfig, lambda config: make_table(run(config)))

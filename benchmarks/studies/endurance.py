@@ -11,7 +11,6 @@ measured.
 import dataclasses
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from matplotlib.figure import Figure
 
 from opendactyl.benchmarks.support.figure_file import save_figure
+from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.control.evaluation.episode_runner import run_episodes
 from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.core.atomic_files import write_json, write_text
@@ -30,11 +29,8 @@ from opendactyl.core.cpu import cores
 from opendactyl.core.errors import (
     EnvironmentFailure,
     InputError,
-    one_line_errors,
-    take_debug_option,
 )
 from opendactyl.core.run_dir import announce, to_plain
-from opendactyl.render.opengl.backend import choose_backend
 
 RESULT_BYTES = 1e6
 
@@ -178,12 +174,5 @@ def plot(samples: list[Sample]) -> Figure:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        choose_backend()
-        config = tyro.cli(
-            EnduranceConfig,
-            prog="python -m opendactyl.benchmarks.studies.endurance",
-            description=__doc__,
-            args=take_debug_option(sys.argv[1:]),
-        )
-        print(make_table(run(config)))
+    prepare_gl(renders=True)
+    run_study("endurance", __doc__, EnduranceConfig, lambda config: make_table(run(config)))

@@ -10,31 +10,12 @@ Success is the program's own predicate on the true pose.
 
 import sys
 
-import tyro
-
-from opendactyl.core import mujoco_gl
-from opendactyl.core.errors import one_line_errors, take_debug_option
-
-
-def main(argv: list[str]) -> None:
-    """Runs the comparison and prints its table."""
-    if {"-h", "--help"} & set(argv) or not {"vision", "--pose=vision"} & set(argv):
-        mujoco_gl.disable()
-    else:
-        from opendactyl.render.opengl.backend import choose_backend
-
-        choose_backend()  # before anything imports MuJoCo
-    from opendactyl.control.imitation.comparison import ComparisonConfig, compare, make_table
-
-    config = tyro.cli(
-        ComparisonConfig,
-        prog="python -m opendactyl.benchmarks.studies.imitation",
-        description=__doc__,
-        args=argv,
-    )
-    print(make_table(compare(config)["agents"]))
-
+from opendactyl.benchmarks.support.study import prepare_gl, run_study
 
 if __name__ == "__main__":
-    with one_line_errors():
-        main(take_debug_option(sys.argv[1:]))
+    prepare_gl(renders=bool({"vision", "--pose=vision"} & set(sys.argv)))
+    from opendactyl.control.imitation.comparison import ComparisonConfig, compare, make_table
+
+    run_study(
+        "imitation", __doc__, ComparisonConfig, lambda config: make_table(compare(config)["agents"])
+    )

@@ -8,21 +8,19 @@ ranges. Then all run the same episodes. The claim under test is that of D18: in 
 reached about twice as many goals. Finished runs are not repeated.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from opendactyl.benchmarks.support.figure_file import save_figure
+from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.control.evaluation.goal_statistics import RESAMPLES
-from opendactyl.core import mujoco_gl
 from opendactyl.core.atomic_files import read_json, write_json, write_text
-from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
+from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, open_run, to_plain
 from opendactyl.geometry.rotation import Array
@@ -217,12 +215,5 @@ def plot(results: dict[str, Any]) -> Figure:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        config = tyro.cli(
-            MemoryConfig,
-            prog="python -m opendactyl.benchmarks.studies.memory",
-            description=__doc__,
-            args=take_debug_option(sys.argv[1:]),
-        )
-        mujoco_gl.disable()  # before anything imports MuJoCo
-        print(make_table(run(config)))
+    prepare_gl(renders=False)
+    run_study("memory", __doc__, MemoryConfig, lambda config: make_table(run(config)))

@@ -6,20 +6,18 @@ trains every variant and counts goals in the same episodes, under 0 to 3 actions
 """
 
 import shutil
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from opendactyl.core import mujoco_gl
+from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.core.atomic_files import read_json, write_json, write_text
-from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
+from opendactyl.core.errors import InputError
 from opendactyl.core.html_report import HtmlReport
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, open_run, to_plain
@@ -238,12 +236,5 @@ def _write_report(config: StudyConfig, rows: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        config = tyro.cli(
-            StudyConfig,
-            prog="python -m opendactyl.benchmarks.studies.msat",
-            description=__doc__,
-            args=take_debug_option(sys.argv[1:]),
-        )
-        mujoco_gl.disable()  # before anything imports MuJoCo
-        print(make_table(run(config)["rows"]))
+    prepare_gl(renders=False)
+    run_study("msat", __doc__, StudyConfig, lambda config: make_table(run(config)["rows"]))

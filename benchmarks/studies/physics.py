@@ -8,17 +8,14 @@ alone, and at a fraction of its strength.
 """
 
 import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
 from tqdm import tqdm
 
 from opendactyl.benchmarks.support.roll_out import RollOut, RollOutConfig, roll_out
-from opendactyl.core import mujoco_gl
+from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.core.atomic_files import write_json, write_text
-from opendactyl.core.errors import one_line_errors, take_debug_option
 from opendactyl.core.run_dir import to_plain
 from opendactyl.policy.randomization import groups
 
@@ -101,12 +98,5 @@ def make_table(rows: list[Row]) -> str:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        mujoco_gl.disable()  # before anything imports MuJoCo
-        config = tyro.cli(
-            PhysicsConfig,
-            prog="python -m opendactyl.benchmarks.studies.physics",
-            description=__doc__,
-            args=take_debug_option(sys.argv[1:]),
-        )
-        print(make_table(run(config)))
+    prepare_gl(renders=False)
+    run_study("physics", __doc__, PhysicsConfig, lambda config: make_table(run(config)))

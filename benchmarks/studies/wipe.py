@@ -6,21 +6,19 @@ Many hands act in the same episodes with a memory that is reset every 1, 4, 16 a
 never. Where the curve becomes flat, the memory uses no older observations.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from opendactyl.benchmarks.support.figure_file import save_figure
 from opendactyl.benchmarks.support.roll_out import RollOut, RollOutConfig, roll_out
-from opendactyl.core import mujoco_gl
+from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.core.atomic_files import write_json, write_text
-from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
+from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import to_plain
 from opendactyl.sim.timing import CONTROL_PERIOD
 from opendactyl.vision.measures.metrics import bootstrap_interval
@@ -107,12 +105,5 @@ def plot(rows: list[dict[str, Any]]) -> Figure:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        mujoco_gl.disable()  # before anything imports MuJoCo
-        config = tyro.cli(
-            WipeConfig,
-            prog="python -m opendactyl.benchmarks.studies.wipe",
-            description=__doc__,
-            args=take_debug_option(sys.argv[1:]),
-        )
-        print(make_table(run(config)))
+    prepare_gl(renders=False)
+    run_study("wipe", __doc__, WipeConfig, lambda config: make_table(run(config)))

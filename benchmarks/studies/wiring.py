@@ -10,17 +10,16 @@ the mistake in the first seconds, and must not report any in minutes of right wi
 The threshold `MIN_GAIN` was chosen on 45 recordings of the seeds 7001 and 7002, refused here.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm, trange
 
+from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.control.bundle.hand import HandInterface
 from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.estimation.rig_check import find_mistakes
@@ -28,10 +27,9 @@ from opendactyl.control.runtime.interfaces import Fault, HandReading, Views
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.control.runtime.wiring import Mistake, mistakes
 from opendactyl.core.atomic_files import read_json, write_json, write_text
-from opendactyl.core.errors import InputError, one_line_errors, take_debug_option
+from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import open_run, to_plain
-from opendactyl.render.opengl.backend import choose_backend
 
 CHOSEN_ON = (7001, 7002)
 LOOP_EPISODE = 10_000
@@ -234,14 +232,11 @@ def _line(renderer: str, kind: str, rows: list[dict[str, Any]]) -> str:
     )
 
 
+def _table(config: WiringConfig) -> str:
+    run(config)
+    return (config.out / "table.md").read_text()
+
+
 if __name__ == "__main__":
-    with one_line_errors():
-        choose_backend()  # before anything imports MuJoCo
-        config = tyro.cli(
-            WiringConfig,
-            prog="python -m opendactyl.benchmarks.studies.wiring",
-            description=__doc__,
-            args=take_debug_option(sys.argv[1:]),
-        )
-        run(config)
-        print((config.out / "table.md").read_text())
+    prepare_gl(renders=True)
+    run_study("wiring", __doc__, WiringConfig, _table)

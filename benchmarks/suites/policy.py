@@ -10,6 +10,7 @@ from opendactyl.benchmarks.peers.recurrent_ppo import RecurrentPeer, like_ours
 from opendactyl.benchmarks.suites.learning_race import Race, minutes_to_goals
 from opendactyl.benchmarks.support.untrained import untrained_agent
 from opendactyl.core.cpu import cores
+from opendactyl.models.precision import use_bf16
 from opendactyl.policy.collection.async_collector import AsyncCollector
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.env import HandEnv
@@ -78,6 +79,8 @@ def _against_sb3(config: PolicyConfig, seconds: float, name: str) -> Row:
         "with an LSTM, a feed-forward critic",
         extra={
             "simulations": config.num_envs,
+            "precision": "bf16" if use_bf16(config.precision) else "float32",
+            "precision_peer": "float32",
             "horizon": config.horizon,
             "epochs": config.epochs,
             "minibatches": config.minibatches,

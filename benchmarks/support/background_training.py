@@ -31,7 +31,7 @@ def background_training() -> Iterator[None]:
 
 
 def main() -> None:
-    """Trains the default network until the parent process has ended."""
+    """Trains `landmark` with one stage of 128 pixels until the parent process has ended."""
     import torch
 
     from opendactyl.core.cpu import cores

@@ -10,6 +10,7 @@ from opendactyl.cli.bundles import with_bundle
 from opendactyl.cli.options import parse
 from opendactyl.cli.show import run_action, save_picture
 from opendactyl.core.errors import InputError
+from opendactyl.sim.hands.spec import DEFAULT_HAND
 
 USAGE = """\
 usage: opendactyl rig import FILE... --out RIG.toml [options]
@@ -59,6 +60,8 @@ class ShowConfig:
     """A scene without a hand, whose working volume is drawn: a TOML file, an MJCF or a URDF."""
     object: str = "block"
     """The object, whose size extends the volume."""
+    hand: str = DEFAULT_HAND
+    """The hand with the palm: shadow, shadow-e3m5, allegro, leap, or a TOML file."""
 
 
 def main(argv: list[str]) -> None:
@@ -96,14 +99,15 @@ def _show(argv: list[str]) -> None:
     from opendactyl.geometry.rig import load_rig
     from opendactyl.geometry.rig_drawing import describe_camera, draw_rig
     from opendactyl.geometry.working_volume import box_corners, check_volume
-    from opendactyl.render.volume import volume_over_the_palm
+    from opendactyl.render.volume import working_volume
     from opendactyl.sim.hands.shipped import hand_spec
     from opendactyl.sim.objects.shipped import object_spec
     from opendactyl.sim.scenery.reference import scenery
 
-    bounds, around = config.volume, scenery(config.scene) if config.scene else hand_spec()
-    palm = volume_over_the_palm(object_spec(config.object), around)
-    corners = box_corners(bounds[:3], bounds[3:]) if bounds else palm
+    bounds = config.volume
+    around = scenery(config.scene) if config.scene else hand_spec(config.hand)
+    own = working_volume(object_spec(config.object), around)
+    corners = box_corners(bounds[:3], bounds[3:]) if bounds else own
     rig = load_rig(config.rig)
     for camera in rig.cameras:
         print("; ".join(describe_camera(camera, corners)))

@@ -23,6 +23,7 @@ from opendactyl.sim.assets.storage import is_same
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.scene import Scene
 from opendactyl.sim.state import State
 from opendactyl.vision.measures.metrics import GOOD_ANGLE_DEG, GOOD_MM
 
@@ -79,7 +80,8 @@ class RolloutStates:
             for _ in range(int(rng.integers(1, 2 * SPACING))):
                 loop.step()
             for i in range(min(ROLLOUTS, wanted)):
-                yield augmented(env.state(i), rng, env.scene.joint_range, rotations)
+                state = augmented(env.state(i), rng, env.scene.joint_range, rotations)
+                yield possible(env.scene, state)
             wanted -= ROLLOUTS
 
     def _environment(self, rng: np.random.Generator) -> HandEnv:
@@ -190,3 +192,10 @@ def augmented(
     return State(
         joints, position, quat_canonical(quat_multiply(rotation, state.quaternion)), hinges
     )
+
+
+def possible(scene: Scene, state: State) -> State:
+    """The state with hinges in their limits and coupled joints where the others put them."""
+    joints = scene.qpos(state)[scene.joint_qpos] if scene.couplings.ordered else state.joints
+    hinges = scene.articulation.clipped(state.hinges)
+    return dataclasses.replace(state, joints=joints, hinges=hinges)

@@ -32,7 +32,13 @@ from opendactyl.datasets.generation.config import (
 )
 from opendactyl.datasets.generation.finished_manifest import finished_manifest
 from opendactyl.datasets.generation.local_workers import pool_shards
-from opendactyl.datasets.generation.progress import Progress, check_generation, lock, reporter
+from opendactyl.datasets.generation.progress import (
+    Progress,
+    check_generation,
+    check_same_versions,
+    lock,
+    reporter,
+)
 from opendactyl.datasets.generation.ray_workers import ray_shards
 from opendactyl.datasets.generation.shard_builder import MakeSource, open_source
 from opendactyl.datasets.generation.upload import Uploader
@@ -146,11 +152,13 @@ def _finish(
         progress.sums.pop(shard_name(number), None)
     if broken and finished:
         check_generation(finished.made_with.get("generation", "1"), out)
+        _check_versions(resolved, finished)
     elif broken:
         progress.check_driver_is_recorded()
     if not resolved.config.ray and (broken or not finished):
         _check_renderer(resolved.config)  # sets MUJOCO_GL, which the workers inherit
-    _make(resolved, make_source, broken, progress, uploader)
+    # Shards of a finished dataset are copied only after their checksums were compared.
+    _make(resolved, make_source, broken, progress, None if finished else uploader)
     if _has_changed(resolved, expected, progress.sums) or not finished:
         write_manifest(out, finished_manifest(resolved, progress))
     if write_card and (broken or not exists(out / CARD_NAMES[0])):
@@ -164,6 +172,16 @@ def _finish(
 def _finished(out: Path) -> Manifest | None:
     """The manifest of a finished dataset; None if it is missing or not valid JSON."""
     return None if read_json_optional(out / MANIFEST_NAME) is None else load_manifest(out)
+
+
+def _check_versions(resolved: ResolvedConfig, finished: Manifest) -> None:
+    """Checks the versions that made a dataset, where checksums cannot tell shards apart."""
+    from opendactyl.render.base import EXACT
+
+    versions = resolved.versions()
+    if resolved.config.renderer not in EXACT:
+        check_same_versions({name: finished.made_with.get(name) for name in versions}, versions,
+                            resolved.config.out)  # fmt: skip
 
 
 def _has_changed(resolved: ResolvedConfig, old: dict[str, str], new: dict[str, str]) -> bool:

@@ -13,14 +13,11 @@ from opendactyl.core.errors import EnvironmentFailure
 from opendactyl.core.worker_process import can_start_workers, obey_parent
 from opendactyl.datasets.format.shards import shard_name
 from opendactyl.datasets.generation.config import ResolvedConfig
-from opendactyl.datasets.generation.progress import FinishedShard, FinishedShards
+from opendactyl.datasets.generation.progress import LIFETIME, FinishedShard, FinishedShards
 from opendactyl.datasets.generation.shard_builder import MakeSource, ShardMaker
 
 MAX_RESTARTS = 20
 """The run fails after workers have died this often."""
-LIFETIME = {"filament": 8}
-"""Shards after which a process is replaced, by renderer: Filament accumulates memory, with which it
-slows down, and closing it does not free all."""
 
 
 def pool_shards(

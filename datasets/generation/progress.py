@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PROGRESS_NAME = ".shards.json"
 """Checksums of the finished shards, and what generated them."""
+LIFETIME = {"filament": 8}
+"""Shards after which a process is replaced, by renderer: Filament accumulates memory, with which it
+slows down, and closing it does not free all."""
 
 
 class FinishedShard(NamedTuple):
@@ -82,6 +85,15 @@ def reporter(bar: "tqdm[Any]", done: int, forecast: Forecast) -> Callable[[int],
     return report
 
 
+def check_same_versions(made_with: dict[str, Any], installed: dict[str, str], out: Path) -> None:
+    """Raises an `InputError` if other versions made the shards in `out` than are installed."""
+    if made_with != installed:
+        raise InputError(
+            f"{out} was begun with {made_with}, installed is {installed}; "
+            "finish it with those, or delete it and start again"
+        )
+
+
 @dataclass
 class Progress:
     """The finished shards of a dataset; each new one is recorded on disk at once."""
@@ -113,11 +125,7 @@ class Progress:
                 graphics, installed = None, {name: versions[name] for name in LIBRARIES}
             case _:
                 return cls(out, versions)
-        if made_with != installed:
-            raise InputError(
-                f"{out} was begun with {made_with}, installed is {installed}; "
-                "finish it with those, or delete it and start again"
-            )
+        check_same_versions(made_with, installed, out)
         return cls(out, versions, sums, graphics)
 
     def check_driver_is_recorded(self) -> None:

@@ -21,7 +21,7 @@ from opendactyl.datasets.generation.config import (
     installed_versions,
     uses_opengl,
 )
-from opendactyl.datasets.generation.progress import FinishedShard, FinishedShards
+from opendactyl.datasets.generation.progress import LIFETIME, FinishedShard, FinishedShards
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +87,8 @@ def _collect(
     # backend.
     opengl = uses_opengl(resolved.config.renderer, resolved.config.states)
     job = ray.put((pickle.dumps((resolved, make_source)), opengl, resolved.versions()))
-    make = ray.remote(num_cpus=1, max_retries=RETRIES)(_make_shard)
+    calls = LIFETIME.get(resolved.config.renderer, 0)  # 0: a process makes any number of shards
+    make = ray.remote(num_cpus=1, max_retries=RETRIES, max_calls=calls)(_make_shard)
     pending = {make.remote(job, number): number for number in numbers}
     made = 0
     try:

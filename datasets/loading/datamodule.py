@@ -161,10 +161,18 @@ class PoseDataModule(L.LightningDataModule):
                     f"{folder} and {val_folder} have the same seed {a.seed}: "
                     "validation would use training samples; make one with another --seed"
                 )
+        augments = self._batch_augmentation is not None
+        if augments and len({data.masks is None for data in train}) > 1:
+            raise InputError(
+                "some datasets of --data have masks and others none, and a batch on the device has "
+                "samples of both; make all with `dataset --masks`, or use --augment-on loader"
+            )
         if sum(map(len, train)) < 2:
             raise InputError(f"{folders[0]} has fewer than two samples; make more")
         self.train = train
-        item = sum(np.asarray(v).nbytes for v in PoseDataset(train, None, 0)[0, 0].values())
+        item = sum(
+            np.asarray(v).nbytes for v in PoseDataset(train, None, 0, masks=augments)[0, 0].values()
+        )
         # In training and validation: the batch at hand, and two ahead per process (torch's own).
         shared = 2 * (2 * self._workers + 1) * self.batch_size * item
         if self._workers and not can_start_workers(LOADS_ITSELF, shared):

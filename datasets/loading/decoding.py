@@ -49,11 +49,14 @@ def build_once(
         # A soft lock would survive the death of its process.
         with FileLock(cache / ".lock", fallback_to_soft=False):
             if not exists(cache / "labels.npz"):
-                _build(folder, manifest, size, windows, cache)
+                try:
+                    _build(folder, manifest, size, windows, cache)
+                except BaseException:  # their space is reserved, whatever ended it
+                    with contextlib.suppress(OSError):
+                        for leftover in cache.glob("*.tmp*"):
+                            leftover.unlink(missing_ok=True)
+                    raise
     except OSError as error:
-        with contextlib.suppress(OSError):
-            for leftover in cache.glob("*.tmp*"):
-                leftover.unlink(missing_ok=True)
         raise file_error(
             f"cannot decode {folder} into {cache}", error, "name a folder for it with --cache"
         ) from error

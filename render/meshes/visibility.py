@@ -1,13 +1,13 @@
 """Visibility of mesh faces from given viewpoints, by point sampling."""
 
 import functools
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.transforms import invert_pose, transform_points
+from opendactyl.sim.objects.points import sample_surface, sphere_directions
 
 CELL = 1.5e-3
 """Cell width of the depth buffer in metres, at the distance of the mesh."""
@@ -15,8 +15,8 @@ DEPTH_TOLERANCE = 0.3
 """Depth behind the nearest point of a cell within which points are visible, in cell widths."""
 POINTS = 300_000
 """Number of points sampled on a mesh."""
-DIRECTIONS, DISTANCE = 48, 2.0
-"""Number of viewpoints around a mesh when no rig is given, and their distance in metres."""
+DISTANCE = 2.0
+"""Distance in metres of the viewpoints around a mesh when no rig is given."""
 JITTER, JITTER_ANGLE, SAMPLES = 0.01, np.deg2rad(4.0), 8
 """Assumed jitter of a rig's cameras, in metres along each axis and in radians, larger than in any
 preset; and the number of sampled poses per camera."""
@@ -45,7 +45,7 @@ def visible_from_rig(rig: Rig, corners: NDArray[np.float64]) -> NDArray[np.bool_
 def visible_from_outside(corners: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Mask (F,) of the faces, with corners (F, 3, 3), visible from viewpoints in all directions."""
     viewpoints = []
-    for direction in _directions():
+    for direction in sphere_directions():
         across = np.cross(direction, np.eye(3)[np.abs(direction).argmin()])
         across /= np.linalg.norm(across)
         pose = np.eye(4)
@@ -93,23 +93,8 @@ def _nearest(plane: NDArray[np.float64], depth: NDArray[np.float64]) -> NDArray[
 def _sample_points(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Points (P, 3) distributed evenly over faces (F, 3, 3), and the face index (P,) of each.
 
-    Every face has at least one. Positions within faces are a low-discrepancy sequence (R2, Roberts
-    2018).
+    Every face has at least one.
     """
-    sides = corners[:, 1:] - corners[:, :1]
-    area = np.cumsum(np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1))
-    face = np.searchsorted(area, (np.arange(POINTS) + 0.5) / POINTS * area[-1])
-    uv = np.arange(1, POINTS + 1)[:, None] * [0.7548776662466927, 0.5698402909980532] % 1
-    outside = uv.sum(axis=1) > 1
-    uv[outside] = 1 - uv[outside]
-    points = corners[face, 0] + np.einsum("pk,pki->pi", uv, sides[face])
+    points, face = sample_surface(corners, POINTS)
     every_face = np.arange(len(corners))
     return np.concatenate([points, corners.mean(axis=1)]), np.concatenate([face, every_face])
-
-
-def _directions() -> Iterator[NDArray[np.float64]]:
-    """Unit vectors (3,) distributed evenly over the sphere, on a golden spiral."""
-    number = np.arange(DIRECTIONS) + 0.5
-    height, angle = 1 - 2 * number / DIRECTIONS, np.pi * (1 + np.sqrt(5)) * number
-    radius = np.sqrt(1 - height**2)
-    yield from np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)

@@ -8,7 +8,7 @@ from opendactyl.geometry.rotation import Array
 CANDIDATES = 4000
 """Number of points from which keypoints are chosen."""
 DIRECTIONS = 48
-"""Number of planes that enclose a rounded object."""
+"""Directions that cover the sphere: of planes that enclose an object, and of viewpoints."""
 
 
 def sample_surface(triangles: Array, count: int) -> tuple[Array, NDArray[np.intp]]:
@@ -73,11 +73,15 @@ def hull_triangles(points: Array) -> Array:
     return triangles
 
 
-def enclosing_planes(points: Array) -> list[tuple[Array, float]]:
-    """Planes that enclose points (N, 3): outward normals and distances from the origin."""
+def sphere_directions() -> Array:
+    """Unit vectors (DIRECTIONS, 3) distributed evenly over the sphere, on a golden spiral."""
     number = np.arange(DIRECTIONS) + 0.5
     height, angle = 1 - 2 * number / DIRECTIONS, np.pi * (1 + np.sqrt(5)) * number
     radius = np.sqrt(1 - height**2)
-    spiral = np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
-    normals = np.concatenate([np.eye(3), -np.eye(3), spiral])
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
+
+
+def enclosing_planes(points: Array) -> list[tuple[Array, float]]:
+    """Planes that enclose points (N, 3): outward normals and distances from the origin."""
+    normals = np.concatenate([np.eye(3), -np.eye(3), sphere_directions()])
     return [(normal, float((points @ normal).max())) for normal in normals]

@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,8 @@ from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
 from opendactyl.benchmarks.report import run_suites, table
 from opendactyl.benchmarks.support.similarity import psnr, ssim
 from opendactyl.core.errors import InputError
+
+BUNDLE = Path(__file__).parents[2] / "pretrained/spin"
 
 
 def _row(**overrides):
@@ -193,6 +196,10 @@ def test_other_settings_or_machines_are_not_continued(suites, tmp_path, monkeypa
     run_suites(("env",), Budget(), out, print)
     with pytest.raises(InputError, match="full: False there, True now"):
         run_suites(("loop",), Budget(full=True), out, print, resume=True)
+    with pytest.raises(InputError, match="realtime: 'auto' there, 'off' now"):
+        run_suites(("loop",), Budget(realtime="off"), out, print, resume=True)
+    with pytest.raises(InputError, match="networks: None there"):
+        run_suites(("loop",), Budget(bundle=BUNDLE), out, print, resume=True)
     monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "none")
     with pytest.raises(InputError, match="instruction_set"):
         run_suites(("loop",), Budget(), out, print, resume=True)

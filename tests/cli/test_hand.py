@@ -37,6 +37,17 @@ def test_show_draws_and_describes_a_hand(capsys, tmp_path):
         assert (np.abs(panel - [255, 196, 61]).sum(axis=-1) < 30).sum() > 50
 
 
+def test_show_draws_a_hand_that_does_not_hold_the_block(capsys, caplog, tmp_path, monkeypatch):
+    monkeypatch.setattr("opendactyl.sim.initial_states._MAX_TRIES", 2)
+    for name in ("claw.toml", "claw.xml"):
+        text = (CLAW.parent / name).read_text().replace("[0.0, 0.0, 0.03]", "[0.3, 0.0, 0.0]")
+        (tmp_path / name).write_text(text)
+    out = tmp_path / "claw.png"
+    status, _, _ = run(capsys, "hand", "show", tmp_path / "claw.toml", "--out", out)
+    assert status == 0 and out.exists()
+    assert "the object fell from the palm in 2 attempts; check the mount" in caplog.text
+
+
 def test_show_refuses_what_does_not_exist(capsys, tmp_path):
     out = tmp_path / "hand.png"
     status, _, error = run(capsys, "hand", "show", "claw", "--out", out)

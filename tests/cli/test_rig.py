@@ -1,6 +1,7 @@
 """`opendactyl rig import` and `opendactyl rig show`."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +84,14 @@ def test_show_knows_the_shipped_rig(calibration, capsys):
     status, out, _ = run(capsys, "rig", "show", "dactyl", "--out", "rig.png")
     assert status == 0
     assert [line.split(":")[0] for line in out.splitlines()[:3]] == ["left", "right", "top"]
+
+
+def test_the_volume_is_that_of_the_hand(calibration, capsys):
+    claw = str(Path(__file__).parents[1] / "hands/claw.toml")
+    status, out, _ = run(capsys, "rig", "show", "dactyl", "--hand", claw, "--out", "rig.png")
+    assert status == 0
+    _, shadow, _ = run(capsys, "rig", "show", "dactyl", "--out", "rig.png")
+    assert out != shadow
 
 
 def test_a_rig_that_does_not_see_the_volume_is_drawn_and_refused(calibration, capsys):

@@ -22,6 +22,12 @@ def test_keypoints_turn_about_their_hinge():
     np.testing.assert_allclose(moved[5], Rotation.from_rotvec([0, 0, -2.0]).apply(POINTS[5]))
 
 
+def test_angles_are_clipped_to_the_limits_of_their_hinge():
+    clipped = Articulation(POINTS, HINGES).clipped(np.array([3.0, -2.0]))
+    np.testing.assert_array_equal(clipped, [3.0, -0.5])
+    assert Articulation(POINTS).clipped(np.zeros(0)).shape == (0,)
+
+
 def test_angles_may_have_a_batch():
     object_ = Articulation(POINTS, HINGES)
     angles = np.random.default_rng(1).uniform(-3, 3, (4, 3, 2))

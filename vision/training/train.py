@@ -153,6 +153,11 @@ def _with_mined(config: VisionConfig, find_source: "FindSource | None") -> Visio
 
     assert config.mine is not None and find_source is not None
     mined = config.out.with_name(config.out.name + "-mined")
+    if not is_rank_zero() and not exists(mined / MANIFEST_NAME):
+        raise InputError(
+            f"--mine renders {mined} in one process before the training; begin the run without a "
+            "launcher of several, and continue it there with --resume"
+        )
     if is_rank_zero():
         new_folder(config.out, resume=config.resume)
         if not (exists(last_checkpoint(config.out)) and exists(mined / MANIFEST_NAME)):

@@ -1,5 +1,7 @@
 """States from rollouts for datasets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,10 +13,12 @@ from opendactyl.control.evaluation.policy_states import (
     RolloutStates,
     augmented,
     combined_error,
+    possible,
 )
 from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
 from opendactyl.geometry.symmetry import nearest_symmetry
+from opendactyl.sim.scene import load_scene
 from opendactyl.sim.state import State
 
 
@@ -48,6 +52,12 @@ def test_mined_states_are_the_hardest_and_repeat(bundle, monkeypatch):
     # The second has the largest rotation error, but 9 mm count for more than 5.4 degrees.
     error_rad, error_m = np.deg2rad([0.0, 5.42, 2.71]), np.array([0.00936, 0.0, 0.00156])
     assert np.argsort(-combined_error(error_rad, error_m)).tolist() == [0, 1, 2]
+
+
+def test_augmented_states_are_possible():
+    scene = load_scene("block", str(Path(__file__).parents[2] / "hands/gripper.toml"))
+    state = State(np.array([0.5, 0.0, -0.3, 0.0]), np.zeros(3), np.array([1.0, 0, 0, 0]))
+    np.testing.assert_allclose(possible(scene, state).joints, [0.5, 0.5, -0.3, -0.14])
 
 
 def test_pose_augmentation_is_dactyls_twenty_forty_forty():

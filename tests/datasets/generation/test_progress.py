@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pickle
 import shutil
+from contextlib import nullcontext
 
 import pytest
 
@@ -218,3 +219,15 @@ def test_every_worker_checks_the_fingerprint_of_its_source(bundle, other_bundle,
 def test_a_ray_node_with_other_versions_is_a_failure_of_the_environment():
     with pytest.raises(EnvironmentFailure, match="same versions on every node"):
         ray_workers._make_shard((b"", True, {"numpy": "0.1"}), 0)
+
+
+def test_shards_that_do_not_repeat_are_repaired_with_the_versions_that_made_them(dataset, tmp_path):
+    """Their checksums differ anyway, so they cannot tell."""
+    manifest = load_manifest(dataset)
+    for renderer, refused in (("filament", True), ("classic", False)):
+        resolved = ResolvedConfig.resolve(config(tmp_path / "data", renderer=renderer))
+        own = manifest.made_with | resolved.versions()
+        generation._check_versions(resolved, dataclasses.replace(manifest, made_with=own))
+        other = dataclasses.replace(manifest, made_with=own | {"numpy": "0.1"})
+        with pytest.raises(InputError, match="was begun with") if refused else nullcontext():
+            generation._check_versions(resolved, other)

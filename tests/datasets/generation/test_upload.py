@@ -7,8 +7,12 @@ import fsspec
 import pytest
 
 from opendactyl.cli.main import main
+from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.datasets.format.shards import shard_name
+from opendactyl.datasets.generation import local_workers
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
+from opendactyl.datasets.generation.shard_builder import ShardMaker
 
 
 def config(out, **options):
@@ -55,6 +59,25 @@ def test_other_shards_of_the_same_size_are_replaced(copy, store):
     generate(config(copy, upload="memory://bucket/data"))
     for path in copy.glob("*.tar"):
         assert store.cat(f"/bucket/data/{path.name}") == path.read_bytes()
+
+
+def test_a_repaired_shard_is_copied_after_its_checksum_was_compared(copy, store, monkeypatch):
+    generate(config(copy, upload="memory://bucket/data"))
+    whole = store.cat("/bucket/data/shard-000001.tar")
+    write = ShardMaker.write
+
+    def other(maker, number, report):
+        shard = write(maker, number, report)
+        path = copy / shard_name(number)
+        path.write_bytes(path.read_bytes() + bytes(512))
+        return shard._replace(sha256=sha256(path))
+
+    monkeypatch.setattr(local_workers, "can_start_workers", lambda *_: False)
+    monkeypatch.setattr(ShardMaker, "write", other)
+    (copy / "shard-000001.tar").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="another checksum"):
+        generate(config(copy, upload="memory://bucket/data"))
+    assert store.cat("/bucket/data/shard-000001.tar") == whole
 
 
 def test_a_wrong_url_is_an_error(copy):

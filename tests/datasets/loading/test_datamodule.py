@@ -1,5 +1,7 @@
 """The data module: order of samples, resuming, worker processes, cache."""
 
+import dataclasses
+import itertools
 import multiprocessing
 import pickle
 import shutil
@@ -168,6 +170,35 @@ def test_decoded_images_can_lie_elsewhere(dataset, tmp_path):
     np.testing.assert_array_equal(data.images, open_dataset(dataset, 32).images)
     reopened = pickle.loads(pickle.dumps(data))
     assert reopened.cache == tmp_path / "cache" and not (copy / ".cache").exists()
+
+
+def test_a_dataset_that_cannot_be_decoded_leaves_no_cache(dataset, tmp_path, monkeypatch):
+    for error in (InputError("damaged"), KeyboardInterrupt()):
+
+        def fail(*_, error=error):
+            raise error
+
+        monkeypatch.setattr("opendactyl.datasets.loading.decoding.read_samples", fail)
+        with pytest.raises(type(error)):
+            open_dataset(dataset, 40, cache=tmp_path / "cache")
+        assert not list((tmp_path / "cache").rglob("*.tmp*"))
+
+
+def test_batches_on_the_device_have_masks_of_all_samples_or_of_none(
+    dataset, val_dataset, monkeypatch
+):
+    number = itertools.count()
+
+    def opened(*arguments):
+        data = open_dataset(*arguments)
+        masks = np.zeros(data.images.shape[:4], np.uint8)
+        return dataclasses.replace(data, masks=masks if next(number) % 3 == 0 else None)
+
+    monkeypatch.setattr("opendactyl.datasets.loading.datamodule.open_dataset", opened)
+    options = {"image_size": 32, "batch_size": 2, "workers": 0, "augment": AugmentConfig()}
+    PoseDataModule([dataset] * 2, val_dataset, **options).setup()
+    with pytest.raises(InputError, match="use --augment-on loader"):
+        PoseDataModule([dataset] * 2, val_dataset, augment_on_device=True, **options).setup()
 
 
 @pytest.mark.parametrize("free", [10**5, 10**9])

@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from opendactyl.core.errors import InputError
+from opendactyl.sim import initial_states
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.scene import load_scene
 
@@ -31,6 +33,17 @@ def refused(tmp_path):
         return message
 
     return check
+
+
+def test_states_that_cannot_be_sampled_are_the_hands_fault(monkeypatch):
+    scene, rng = load_scene("block", str(HANDS_OF_TESTS / "claw.toml")), np.random.default_rng(0)
+    monkeypatch.setattr(initial_states, "_MAX_TRIES", 2)
+    monkeypatch.setattr(initial_states, "is_held", lambda *_: False)
+    with pytest.raises(InputError, match=r"claw\.toml: the object fell from the palm"):
+        initial_states.settled_state(scene, rng)
+    monkeypatch.setattr(initial_states, "MAX_PENETRATION", -1.0)
+    with pytest.raises(InputError, match=r"claw\.toml: 2 random states all have bodies that over"):
+        initial_states.random_state(scene, rng)
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,12 @@ def test_hard_examples_are_added_to_the_training_data(
     assert read_json(run / "seeds.json") == seeds
 
 
+def test_only_the_first_process_renders_mined_states(tiny, bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("opendactyl.vision.training.train.is_rank_zero", lambda: False)
+    with pytest.raises(InputError, match="begin the run without a launcher"):
+        train(tiny(tmp_path / "run", mine=bundle), rollout_source)
+
+
 def test_a_run_starts_from_the_shipped_tower(tiny, tmp_path, capsys, monkeypatch):
     shipped = about_weights(SHIPPED_WEIGHTS)["seeds"]
     config = tiny(tmp_path / "run", from_scratch=False, max_steps=1)
