@@ -1,27 +1,36 @@
 """Random programs, and which of their forms are held out of training."""
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
-from opendactyl.policy.imitation.programs import FACES, MAX_ACTIONS, YAWS, Program
+from opendactyl.policy.imitation.programs import FACES, YAWS, Program
 
+LENGTHS = (0.1, 0.25, 0.35, 0.3)
+"""Probabilities of one to four actions in a program, before it is sometimes repeated."""
 HELD_OUT = 4
 """Of the forms of programs with three or more actions, one in this many is kept for tests."""
 
 
-def sample_program(rng: np.random.Generator) -> Program:
-    """Draws a program of one to four actions, sometimes repeated, without idle actions."""
+def sample_program(rng: np.random.Generator, lengths: Sequence[float] = LENGTHS) -> Program:
+    """Draws a program without idle actions.
+
+    Args:
+        rng: random number generator.
+        lengths: probabilities of one and more actions; a repeated program has no more than the
+            most of these.
+    """
     while True:
         steps = [_sample_step(rng)]
-        for _ in range(int(rng.choice(4, p=(0.1, 0.25, 0.35, 0.3)))):
+        for _ in range(int(rng.choice(len(lengths), p=lengths))):
             back = rng.random() < 0.35
             steps += ["then", "back" if back else _sample_step(rng)]
         if rng.random() < 0.25:
             steps.append("repeat 2")
         program = Program(tuple(steps))
         expected = (1 + steps.count("then")) * (1 + steps.count("repeat 2"))
-        if expected < MAX_ACTIONS and len(program.actions) == expected:
+        if expected <= len(lengths) and len(program.actions) == expected:
             return program
 
 

@@ -33,8 +33,9 @@ CHECKPOINT = Path("checkpoints") / "last.ckpt"
 CHECKPOINT_SECONDS = 60.0
 WRITTEN_BYTES = 10e6
 """Size of a run: tracks and checkpoint."""
-FORMS = 2000
-"""Programs drawn for the training; their letters are renamed for each example."""
+FORMS, LENGTHS = 5000, (0.05, 0.15, 0.25, 0.25, 0.15, 0.15)
+"""Programs drawn for the training, whose letters are renamed for each example, and probabilities of
+one to six actions: long ones contain so many combinations that none can be learned by heart."""
 VALIDATION_MOTIONS = 10
 """Of the tracks, one in this many is kept for validation."""
 VALIDATION = 256
@@ -52,7 +53,7 @@ def make_network() -> ImitationNetwork:
 def training_forms(seed: int, count: int = FORMS) -> list[Program]:
     """Programs for the training, none of a form that is held out for tests."""
     rng = np.random.default_rng(seed)
-    found = (sample_program(rng) for _ in iter(int, 1))
+    found = (sample_program(rng, LENGTHS) for _ in iter(int, 1))
     kept = (program for program in found if not held_out(program))
     return [next(kept) for _ in range(count)]
 
