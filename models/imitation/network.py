@@ -14,8 +14,9 @@ from torch.nn import functional
 from opendactyl.geometry.torch_ops.rotation import matrix_from_6d, matrix_to_quat
 
 HEADS = 4
-BLOCKS = 4
-"""Temporal convolutions, the last with dilation 8."""
+DILATIONS, CAUSAL = (1, 2, 4, 8), (False, False, True, True)
+"""Of the temporal convolutions. What a keyframe means follows from those before and the next few: a
+network that sees how a demonstration goes on learns which programs the training has."""
 ACTIONS = 11
 """Classes of the auxiliary outputs: six faces, three yaws, back, the end."""
 _FAR = -1e4
@@ -23,7 +24,7 @@ _FAR = -1e4
 
 
 class Relations(nn.Module):
-    """Attention over pairs of keyframes, which sees the rotation from one to the other."""
+    """Attention over a keyframe and those before it, which sees the rotation between them."""
 
     def __init__(self, width: int, pair: int = 32) -> None:
         """Builds the layer."""
@@ -46,24 +47,27 @@ class Relations(nn.Module):
             + self.other(x)[:, None]
         )
         pairs = functional.relu(self.hidden(functional.relu(pairs)))
-        scores = self.score(pairs) + _FAR * (1 - valid)[:, None, :, None]
-        heard = scores.softmax(dim=2).transpose(2, 3) @ pairs
-        return x + functional.relu(self.out(heard.flatten(-2)))
+        heard = valid[:, None, :] * (apart[..., 0] >= 0)
+        scores = self.score(pairs) + _FAR * (1 - heard)[..., None]
+        values = scores.softmax(dim=2).transpose(2, 3) @ pairs
+        return x + functional.relu(self.out(values.flatten(-2)))
 
 
 class DilatedBlock(nn.Module):
     """A residual temporal convolution."""
 
-    def __init__(self, width: int, dilation: int) -> None:
-        """Builds the block with a kernel of three."""
+    def __init__(self, width: int, dilation: int, *, causal: bool) -> None:
+        """Builds the block with a kernel of three, which, if causal, ends at each keyframe."""
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.conv = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
+        self.conv = nn.Conv1d(width, width, 3, dilation=dilation)
         self.out = nn.Linear(width, width)
+        self.padding = (2 * dilation, 0) if causal else (dilation, dilation)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Convolves (B, N, C) over N; what is masked counts as zero."""
-        hidden = self.conv((self.norm(x) * valid[..., None]).transpose(1, 2)).transpose(1, 2)
+        hidden = (self.norm(x) * valid[..., None]).transpose(1, 2)
+        hidden = self.conv(functional.pad(hidden, self.padding)).transpose(1, 2)
         return x + self.out(functional.relu(hidden))
 
 
@@ -81,19 +85,19 @@ class CrossAttention(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
         )
 
-    def forward(self, query: Tensor, x: Tensor, valid: Tensor, due: Tensor) -> Tensor:
+    def forward(self, query: Tensor, x: Tensor, due: Tensor, known: Tensor) -> Tensor:
         """Updates queries (B, Q, C) from keyframes (B, N, C).
 
         Args:
             query: the queries.
             x: the keyframes.
-            valid: which keyframes exist (B, N).
             due: probability (B, Q, N) that a keyframe is of the action that is due.
+            known: the same of this action or one before; 0 for keyframes that do not exist.
         """
         q = self.query(self.norm(query)).unflatten(-1, (HEADS, -1)).transpose(1, 2)
         k, v = (p.unflatten(-1, (HEADS, -1)).transpose(1, 2) for p in self.pair(x).chunk(2, dim=-1))
         scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + self.due * due[:, None]
-        weights = (scores + _FAR * (1 - valid)[:, None, None]).softmax(dim=-1)
+        weights = (scores + torch.log(known + 1e-6)[:, None]).softmax(dim=-1)
         query = query + self.out((weights @ v).transpose(1, 2).flatten(-2))
         return query + self.mlp(query)
 
@@ -136,7 +140,10 @@ class ImitationNetwork(nn.Module):
         super().__init__()
         self.embed = nn.Linear(keyframe_size, width)
         self.relations = Relations(width)
-        self.blocks = nn.ModuleList([DilatedBlock(width, 2**i) for i in range(BLOCKS)])
+        self.blocks = nn.ModuleList(
+            DilatedBlock(width, dilation, causal=causal)
+            for dilation, causal in zip(DILATIONS, CAUSAL, strict=True)
+        )
         self.progress, self.action = nn.Linear(width, waypoints), nn.Linear(width, ACTIONS)
         self.join = nn.Linear(width + waypoints + ACTIONS, width)
         self.query = nn.Sequential(
@@ -175,12 +182,14 @@ class ImitationNetwork(nn.Module):
         # The action that is due has as many before it as there are waypoints after the start.
         number = functional.one_hot(mask[..., 0].sum(dim=-1).long() - 1, mask.shape[-2])
         progress = encoded.progress.softmax(dim=-1) * encoded.valid[..., None]
-        due = number.to(progress.dtype) @ progress.transpose(1, 2)
+        number = number.to(progress.dtype)
+        due = number @ progress.transpose(1, 2)
+        known = number @ progress.cumsum(dim=-1).transpose(1, 2)
         exists = due.amax(dim=-1, keepdim=True)
         features = [present.flatten(-2), waypoints.flatten(-2), relative.flatten(-2), exists]
         query = self.query(torch.cat(features, dim=-1))
         for layer in self.attention:
-            query = layer(query, encoded.x, encoded.valid, due)
+            query = layer(query, encoded.x, due, known)
         meant = self.norm(query)
         action = self.next_action(meant)
         pose = self.pose(torch.cat([present.flatten(-2), relative[..., :2, :].flatten(-2)], -1))
