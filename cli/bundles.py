@@ -1,6 +1,7 @@
 """The bundle that a verb uses when the user names none."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,19 @@ T = TypeVar("T", bound=Any)
 EXPORTED = Path("exports/bundle")
 SHIPPED = Path(__file__).resolve().parent.parent / "pretrained"
 """The bundles and weights of the checkout."""
+
+
+def find_shipped(word: str) -> str:
+    """Completes a path `pretrained/…` on the command line that exists in the package only.
+
+    So that `--bundle pretrained/spin` and `--states policy:pretrained/spin` also work outside of a
+    checkout.
+    """
+    path = re.split("[=:]", word)[-1]
+    installed = SHIPPED.parent / path
+    if path.startswith(f"{SHIPPED.name}/") and not exists(Path(path)) and exists(installed):
+        return word.removesuffix(path) + str(installed)
+    return word
 
 
 def shipped_bundle(task: str = "") -> Path | None:

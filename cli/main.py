@@ -15,7 +15,12 @@ from opendactyl.core.errors import DEBUG_VARIABLE, InputError, one_line_errors, 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line; exits the process."""
-    verb, *options = take_debug_option(sys.argv[1:] if argv is None else argv) or ["--help"]
+    words = take_debug_option(sys.argv[1:] if argv is None else argv) or ["--help"]
+    if any("pretrained/" in word for word in words):
+        from opendactyl.cli.bundles import find_shipped
+
+        words = [find_shipped(word) for word in words]
+    verb, *options = words
     try:
         with one_line_errors():
             try:

@@ -4,6 +4,7 @@ Every write goes to a temporary name in the target's folder, is flushed to disk 
 so that no reader or resumed run finds an incomplete file.
 """
 
+import codecs
 import contextlib
 import hashlib
 import io
@@ -11,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import tomllib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,3 +141,14 @@ def json_hash(value: Any) -> str:
     """The SHA-256 checksum of a value's canonical JSON: equal for equal content."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parse_toml(content: bytes) -> dict[str, Any]:
+    """Parses a TOML file.
+
+    Raises:
+        ValueError: it is not valid TOML.
+    """
+    if content.startswith(codecs.BOM_UTF8):
+        raise ValueError("it begins with a byte order mark (BOM); save it as UTF-8 without BOM")
+    return tomllib.loads(content.decode())

@@ -6,7 +6,6 @@ The tables in the documentation are generated from the fields.
 import dataclasses
 import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from opendactyl.core.atomic_files import parse_toml
 from opendactyl.core.errors import InputError, file_errors
 
 T = TypeVar("T", bound=Any)
@@ -208,7 +208,7 @@ def load_preset(what: str, name: str, presets: Mapping[str, T]) -> T:
     with file_errors(f"cannot read the {what} {name}", remedy):
         content = Path(name).read_bytes()
     try:
-        table = tomllib.loads(content.decode())
+        table = parse_toml(content)
         base = presets[table.pop("preset", "dactyl")]
         values = {k: _value(v, getattr(base, k, None)) for k, v in table.items()}
         return dataclasses.replace(base, **values)

@@ -1,8 +1,6 @@
 """The camera rig: the calibrated cameras around the hand, read from a TOML file."""
 
-import codecs
 import os
-import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from opendactyl.core.atomic_files import parse_toml
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.geometry.camera import (
     Camera,
@@ -149,9 +148,7 @@ def load_rig(rig: str | Path) -> Rig:
     path = Path(rig)
     content = _read_rig(path)
     try:
-        if content.startswith(codecs.BOM_UTF8):
-            raise InputError("it begins with a byte order mark (BOM); save it as UTF-8 without BOM")
-        table = tomllib.loads(content.decode())
+        table = parse_toml(content)
         check_keys(table, ("name", "camera"), "the file")
         entries = table.get("camera", [])
         if isinstance(entries, dict):

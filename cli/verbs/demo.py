@@ -18,7 +18,7 @@ from opendactyl.core.errors import (
     InputError,
     OpenDactylError,
 )
-from opendactyl.core.run_dir import announce, new_folder
+from opendactyl.core.run_dir import announce, new_folder, removed_on_failure
 from opendactyl.render.opengl.backend import choose_backend
 
 INTERRUPTED_STATUS = 130
@@ -74,9 +74,10 @@ def main(argv: list[str]) -> None:
         SAMPLE_BYTES * config.samples + RUNS_BYTES,
     )
     began = time.monotonic()
-    for title, verb, options in _steps(config, out):
-        print(f"\n== {title}", flush=True)
-        _run(verb, options)
+    with removed_on_failure(out, lambda: any(path.is_file() for path in out.rglob("*"))):
+        for title, verb, options in _steps(config, out):
+            print(f"\n== {title}", flush=True)
+            _run(verb, options)
     print(_table(out, config.seconds_per_goal))
     print(f"the demo took {(time.monotonic() - began) / 60:.1f} minutes; its outputs are:")
     for what, path in _outputs(out):

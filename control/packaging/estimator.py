@@ -77,7 +77,7 @@ def trained_estimator(
     config: ExportConfig, module: PoseModule, path: Path, manipulated: str | None
 ) -> dict[str, Any]:
     """Writes a run's `pose.onnx`; returns its entries of the manifest."""
-    estimated = object_of(module.hparams["points"]) or stored_name(config.vision, "object")
+    estimated = stored_name(config.vision, "object") or object_of(module.hparams["points"])
     _refuse_two_objects(estimated, manipulated)
     rig = Rig.from_dict(module.hparams["rig"])
     raw_rig = load_rig(config.rig).to_dict() if config.rig else module.hparams["raw_rig"]

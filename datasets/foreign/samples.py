@@ -117,7 +117,7 @@ def estimated_object(model: Path, keypoints: ArrayLike) -> ObjectSpec:
         InputError: the object is unknown.
         EnvironmentFailure: the disk failed.
     """
-    name = object_of(keypoints) or stored_name(model, "object")
+    name = stored_name(model, "object") or object_of(keypoints)
     if name is None:
         raise InputError(
             f"{model} does not hold the description of its object; name a run or bundle that was "

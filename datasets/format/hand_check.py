@@ -1,4 +1,4 @@
-"""Whether datasets, runs and bundles are of the same hand or scene; copies of their files."""
+"""Whether datasets, runs and bundles are of the same hand, scene or object; copies of their files."""
 
 import shutil
 from pathlib import Path
@@ -17,6 +17,12 @@ def same_hand(a: Manifest, b: Manifest) -> bool:
     """Whether two datasets show the same hand or scene, with the same landmarks."""
     hands = [(*_shown(m), m.load_static_landmarks().tolist()) for m in (a, b)]
     return hands[0] == hands[1]
+
+
+def has_object_files(path: Path, manifest: Manifest) -> bool:
+    """Whether a run has the object's files of a dataset; shipped objects have none."""
+    name, files = stored_identity(path, "object") or (manifest.object, None)
+    return (name, files) == (manifest.object, manifest.object_files)
 
 
 def check_hand(path: Path, manifest: Manifest, data: Path) -> None:

@@ -58,12 +58,13 @@ def read_calibration(files: list[Path], name: str | None = None) -> tuple[str, C
         if name is None:
             raise InputError(
                 f"cannot recognise the format of {document.path}; the formats have ({marks}). "
-                "Check the keys of the file, or convert it to plain JSON"
+                "Check the keys of the file, name its format with --format, or convert it to plain "
+                "JSON"
             )
-        if found != name:
+        if found not in (None, name):
             raise InputError(
-                f"{document.path} is {'not recognised' if found is None else found}, not {name}; "
-                f"a file of {name} has: {FORMATS[name].marks}"
+                f"{document.path} is {found}, not {name}; a file of {name} has: "
+                f"{FORMATS[name].marks}"
             )
     assert name is not None
     calibration = _read(name, documents)
@@ -75,10 +76,10 @@ def read_calibration(files: list[Path], name: str | None = None) -> tuple[str, C
 def _read(name: str, documents: list[Document]) -> Calibration:
     try:
         return FORMATS[name].read(documents)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
         files = ", ".join(str(document.path) for document in documents)
         raise InputError(
-            f"{files}: an entry has another type than {name} prescribes ({error}); correct the file"
+            f"{files}: an entry is missing or not what {name} prescribes ({error}); correct it"
         ) from error
 
 

@@ -7,7 +7,6 @@ action. `then` separates actions: the object rests. `repeat 2` does everything s
 
 import itertools
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from opendactyl.core.atomic_files import parse_toml
 from opendactyl.core.errors import InputError, file_errors
 from opendactyl.geometry.rotation import (
     Array,
@@ -124,7 +124,7 @@ def load_program(name: str) -> Program:
         content = path.read_bytes()
     remedy = 'write a list of steps, such as steps = ["up P", "then", "yaw 90", "then", "back"]'
     try:
-        table = tomllib.loads(content.decode())
+        table = parse_toml(content)
     except ValueError as error:
         raise InputError(f"program {name} is not TOML ({error}); {remedy}") from error
     steps = table.get("steps")

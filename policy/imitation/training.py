@@ -34,8 +34,8 @@ CHECKPOINT_SECONDS = 60.0
 WRITTEN_BYTES = 10e6
 """Size of a run: tracks and checkpoint."""
 FORMS, LENGTHS = 5000, (0.05, 0.15, 0.25, 0.25, 0.15, 0.15)
-"""Programs drawn for the training, whose letters are renamed for each example, and probabilities of
-one to six actions: long ones contain so many combinations that none can be learned by heart."""
+"""Programs drawn for the training, with letters renamed for each example, and probabilities of one
+to six actions."""
 VALIDATION_MOTIONS = 10
 """Of the tracks, one in this many is kept for validation."""
 VALIDATION = 256

@@ -1,11 +1,12 @@
 """Typed reading of a TOML table: every wrong value is reported with its key and a remedy."""
 
+import difflib
 import math
-import tomllib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from opendactyl.core.atomic_files import parse_toml
 from opendactyl.core.config_fields import is_finite
 from opendactyl.core.errors import InputError, file_error
 
@@ -22,7 +23,7 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
         EnvironmentFailure: the disk failed.
     """
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return parse_toml(path.read_bytes())
     except OSError as error:
         raise file_error(f"cannot read the {kind} {path}", error, f"correct --{kind}") from error
     except ValueError as error:
@@ -46,7 +47,9 @@ class Fields:
         self._table, self.where = table, where
         unknown = [key for key in table if key not in known]
         if unknown:
-            raise self.error(f"unknown key {unknown[0]!r}; the keys are: {', '.join(known)}")
+            similar = difflib.get_close_matches(unknown[0], known, 1)
+            hint = f" (did you mean {similar[0]}?)" if similar else ""
+            raise self.error(f"unknown key {unknown[0]!r}{hint}; the keys are: {', '.join(known)}")
 
     def error(self, message: str) -> InputError:
         """An error about this table."""

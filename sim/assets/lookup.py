@@ -10,7 +10,7 @@ from opendactyl.core.errors import InputError
 VARIABLE = "OPENDACTYL_ASSETS"
 """Environment variable with folders of models, separated as those of PATH are."""
 MENAGERIE = "mujoco_menagerie"
-"""The package of MuJoCo Menagerie; its folders are those of the repository."""
+"""The package of MuJoCo Menagerie, which downloads robots into a cache."""
 
 
 class Asset(NamedTuple):
@@ -19,6 +19,8 @@ class Asset(NamedTuple):
     root: Path
     """The folder that its name is relative to."""
     path: Path
+    folder: str = ""
+    """What the name begins with before that, such as the robot's name in MuJoCo Menagerie."""
 
 
 def find_asset(name: str, beside: Path, where: str, package: str = "", command: str = "") -> Asset:
@@ -34,13 +36,18 @@ def find_asset(name: str, beside: Path, where: str, package: str = "", command: 
     Raises:
         InputError: the file is in none of the folders.
     """
-    roots = [beside, *_package_folders(package), *_package_folders(MENAGERIE), *_given_folders()]
-    for root in roots:
+    for root in (beside, *_package_folders(package)):
+        if (root / name).is_file():
+            return Asset(root, root / name)
+    if (found := _in_menagerie(name)) is not None:
+        return found
+    for root in _given_folders():
         if (root / name).is_file():
             return Asset(root, root / name)
     remedy = f"get it with `{command}`" if command else "correct the name, or put the file there"
     raise InputError(
-        f"{where}: {name} is neither in {beside}, nor in an installed package, nor in the folders "
+        f"{where}: {name} is neither in {beside}, nor in an installed package or what "
+        "`mujoco-menagerie prefetch` has downloaded, nor in the folders "
         f"of the environment variable {VARIABLE} ({os.environ.get(VARIABLE) or 'not set'}); "
         f"{remedy}"
     )
@@ -52,6 +59,24 @@ def _package_folders(name: str) -> list[Path]:
     if found is None:
         return []
     return [Path(path) / folder for path in found.submodule_search_locations or ()]
+
+
+def _in_menagerie(name: str) -> Asset | None:
+    """A file ROBOT/FILE of MuJoCo Menagerie, if it was downloaded or is in `MENAGERIE_ROOT`."""
+    robot, _, file = name.partition("/")
+    if importlib.util.find_spec(MENAGERIE) is None:
+        return None
+    menagerie = importlib.import_module(MENAGERIE)
+    if not file or robot not in menagerie.names():
+        return None
+    cache, entry = menagerie.Cache(), menagerie.get(robot)
+    if cache.root is not None:
+        folder = Path(cache.root) / robot
+    else:
+        folder = cache.model_path(entry) if cache.is_cached(entry) else None
+    if folder is None or not (folder / file).is_file():
+        return None
+    return Asset(folder, folder / file, robot)
 
 
 def _given_folders() -> list[Path]:

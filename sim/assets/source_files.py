@@ -4,11 +4,12 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import InputError
+from opendactyl.sim.assets.lookup import Asset
 
 Kind = Literal["object", "hand", "scene"]
 """What is described by files."""
@@ -51,18 +52,19 @@ def relative_name(file: Path, root: Path, model: Path) -> str:
     return file.name
 
 
-def name_in_copy(file: Path, root: Path, model: Path, where: str) -> str:
-    """The name of a model's file in a copy, which keeps the folders below `root`.
+def name_in_copy(file: Path, asset: Asset, where: str) -> str:
+    """The name of a model's file in a copy, which keeps the folders below `asset.root`.
 
     Raises:
         InputError: the file is outside of that folder, so that the copied model would not find it.
     """
+    root, model, folder = asset
     if not file.resolve().is_relative_to(root.resolve()):
         raise InputError(
             f"{where}: model {model} refers to {file}, which is outside of {root}; name the model "
             f"relative to {common_folder([file, model])}, and add that folder to OPENDACTYL_ASSETS"
         )
-    return relative_name(file, root, model)
+    return str(PurePosixPath(folder) / relative_name(file, root, model))
 
 
 def common_folder(files: Sequence[Path]) -> Path:

@@ -144,10 +144,9 @@ class HandSpec:
         Raises:
             InputError: a file is missing.
         """
-        root, path = self.asset
-        files = referenced_files(path)
-        licences = sorted(path.parent.glob("LICENSE*"))
-        paths = {name_in_copy(f, root, path, self.where): f for f in (*files, *licences)}
+        files = referenced_files(self.asset.path)
+        licences = sorted(self.asset.path.parent.glob("LICENSE*"))
+        paths = {name_in_copy(f, self.asset, self.where): f for f in (*files, *licences)}
         return SourceFiles.of(
             self.path, {f"{self.name}.toml": self.path} | paths, converted_with(files)
         )

@@ -34,7 +34,10 @@ def object_spec(name: str) -> ObjectSpec:
 
 
 def object_of(keypoints: ArrayLike) -> str | None:
-    """Name of the shipped object with the given keypoints (K + F, 3), or None."""
+    """Name of the shipped object with the given keypoints (K + F, 3), or None.
+
+    A user's object may have the same: a run or dataset of one holds its files (`stored_name`).
+    """
     points = np.asarray(keypoints)
     for name, spec in OBJECTS.items():
         if spec.keypoints.shape == points.shape and np.allclose(spec.keypoints, points, atol=1e-6):

@@ -157,11 +157,11 @@ class Scenery(HandSpec):
             InputError: a file is missing, or outside of the folder that a model was found in.
         """
         paths, used = {}, []
-        for root, path in self.assets:
-            files = referenced_files(path)
+        for asset in self.assets:
+            files = referenced_files(asset.path)
             used += files
-            for file in (*files, *sorted(path.parent.glob("LICENSE*"))):
-                paths[name_in_copy(file, root, path, self.where)] = file
+            for file in (*files, *sorted(asset.path.parent.glob("LICENSE*"))):
+                paths[name_in_copy(file, asset, self.where)] = file
         for picture in self.pictures:
             paths[relative_name(picture, self.path.parent, self.path)] = picture
         texts = {f"{self.name}.toml": self.text}

@@ -6,7 +6,7 @@ import numpy as np
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.format.hand_check import check_hand
+from opendactyl.datasets.format.hand_check import check_hand, has_object_files
 from opendactyl.datasets.format.manifest import Manifest, load_manifest
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
 from opendactyl.geometry.rig import Rig
@@ -70,7 +70,8 @@ def _same_object(path: Path, model: BatchEstimator, data: Manifest) -> bool:
     """Whether a dataset and an estimator have the same object; true if unknown."""
     if isinstance(model, PoseModule):
         points, others = np.array(model.hparams["points"]), np.array(data.keypoints)
-        return points.shape == others.shape and np.allclose(points, others, atol=1e-6)
+        same_points = points.shape == others.shape and np.allclose(points, others, atol=1e-6)
+        return bool(same_points) and has_object_files(path, data)
     manifest = read_json(path / "manifest.json")
     name = manifest.get("pose", {}).get("object") or manifest.get("policy", {}).get("object")
     files = (manifest.get("object") or {}).get("files")

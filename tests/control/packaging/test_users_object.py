@@ -1,6 +1,8 @@
 """From the file of an object to its bundle, which runs where the file is not."""
 
+import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.evaluation.episodes import EpisodeConfig, make_env
 from opendactyl.control.evaluation.policy_states import rollout_source
 from opendactyl.control.packaging.build import export_bundle
-from opendactyl.control.packaging.config import ExportConfig
+from opendactyl.control.packaging.config import NO_POLICY, ExportConfig
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.generation.config import DatasetConfig
@@ -93,6 +95,28 @@ def test_data_of_the_object_is_accepted_and_of_others_refused(work, object_folde
     assert make_source is not None
     with pytest.raises(InputError, match="the bundle was made for the crate, not the"):
         rollout_source(f"policy:{bundle}", str(other / "crate.toml"))
+
+
+def test_an_object_with_the_keypoints_of_a_shipped_one_stays_the_users(tmp_path):
+    text = (Path(__file__).parents[3] / "configs/objects/block.toml").read_text()
+    dice = tmp_path / "dice.toml"
+    dice.write_text(text.replace('name = "block"', 'name = "dice"'))
+    for name, obj, seed in (("train", dice, 0), ("val", dice, 1), ("block", "block", 2)):
+        render(tmp_path / name, obj, seed)
+    run = train_vision(
+        VisionConfig(
+            data=(tmp_path / "train",), val_data=tmp_path / "val", out=tmp_path / "vision",
+            image_size=64, model="dactyl", batch_size=4, max_epochs=1, workers=0, accelerator="cpu",
+        )
+    )  # fmt: skip
+    bundle = export_bundle(ExportConfig(vision=run, policy=NO_POLICY, out=tmp_path / "bundle"))
+    manifest = read_json(bundle / "manifest.json")
+    assert manifest["pose"]["object"] == "dice" and "dice.toml" in manifest["object"]["files"]
+    for model in (run, bundle):
+        own = EvalConfig(model=model, data=tmp_path / "val", out=tmp_path / f"own-{model.name}")
+        assert evaluate(own)["n"] == 8
+        with pytest.raises(InputError, match="was trained on another object"):
+            evaluate(dataclasses.replace(own, data=tmp_path / "block", out=tmp_path / "other"))
 
 
 def test_a_bundle_is_made_of_bundles_and_its_files_are_checked(work, bundle, tmp_path):

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.rig_import.formats import FORMATS, read_calibration
+
 CHAIN = {
     "cam0": {
         "camera_model": "pinhole", "distortion_model": "radtan", "resolution": [640, 480],
@@ -37,7 +40,7 @@ def _transform(parent, child):
         ({"intrinsics": [1, 2]}, "cam0: intrinsics has the shape 2; it must be 4"),
         ({"distortion_coeffs": [0.1] * 9}, "has 9 coefficients"),
         ({"resolution": [640.5, 480]}, "resolution is 640.5; it must be a whole number"),
-        ({"distortion_model": ["radtan"]}, r"a\.json: an entry has another type than kalibr"),
+        ({"distortion_model": ["radtan"]}, r"a\.json: an entry is missing or not what kalibr"),
     ],
 )
 def test_kalibr(refused, change, reason):
@@ -87,6 +90,18 @@ def test_colmap(refused, cameras, images, reason):
     refused({"cameras.txt": cameras, "images.txt": images}, reason)
 
 
+def test_a_format_that_is_not_recognised_can_be_named(refused, tmp_path):
+    plain = [text.partition("\n")[2] for text in (COLMAP_CAMERAS, COLMAP_IMAGES)]
+    files = {"c1.txt": plain[0], "my-images.txt": plain[1]}
+    refused(files, "name its format with --format")
+    name, calibration = read_calibration([tmp_path / file for file in files], "colmap")
+    assert name == "colmap" and len(calibration.cameras) == 1
+    (tmp_path / "c.json").write_text('{"cameras": 3}')
+    for name in sorted(set(FORMATS) - {"colmap"}):
+        with pytest.raises(InputError):
+            read_calibration([tmp_path / "c.json"], name)
+
+
 def test_colmap_needs_both_files(refused):
     refused({"cameras.txt": COLMAP_CAMERAS}, r"give cameras\.txt and images\.txt")
 
@@ -111,7 +126,7 @@ def test_bop(refused):
         ({"distortion": {"model": "none", "D": []}}, {}, "distortion has the unknown key 'D'"),
         ({}, {"units": "cm"}, "units is 'cm'; it must be 'm' or 'mm'"),
         ({}, {"pixel_centre": 1}, "pixel_centre is 1; it must be 0 or 0.5"),
-        ({}, {"units": ["m"]}, "an entry has another type than json prescribes"),
+        ({}, {"units": ["m"]}, "an entry is missing or not what json prescribes"),
         ({}, {"cameras": []}, "describes no camera"),
         ({}, {"cameras": [3]}, "camera 0 is not a table"),
     ],

@@ -38,8 +38,8 @@ def refused(tmp_path):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (("[floor]", "[flor]"), "unknown key 'flor'; the keys are: name, model, occluder, colour"),
-        (("radius = 0.1", "radus = 0.1"), "volume: unknown key 'radus'; the keys are: shape"),
+        (("[floor]", "[flor]"), "unknown key 'flor' (did you mean floor?); the keys are: name"),
+        (("radius = 0.1", "radus = 0.1"), "volume: unknown key 'radus' (did you mean radius?)"),
         (("lying = 0.6", "lying = 0.7"), "the fractions are lying = 0.7, lifted = 0.2, free = 0.2"),
         (("lying = 0.6", "lying = -0.6"), "they must not be negative, and sum to 1"),
         (('"disc"', '"ball"'), "shape is 'ball'; it must be one of box, disc, palm"),
