@@ -1,4 +1,4 @@
-"""Whether datasets, runs and bundles are of the same hand, scene or object; copies of their files."""
+"""Whether datasets, runs and bundles are of one hand, scene or object; copies of their files."""
 
 import shutil
 from pathlib import Path

@@ -34,8 +34,7 @@ CHECKPOINT_SECONDS = 60.0
 WRITTEN_BYTES = 10e6
 """Size of a run: tracks and checkpoint."""
 FORMS, LENGTHS = 5000, (0.05, 0.15, 0.25, 0.25, 0.15, 0.15)
-"""Programs drawn for the training, with letters renamed for each example, and probabilities of one
-to six actions."""
+"""Programs drawn for the training, and probabilities of one to six actions in them."""
 VALIDATION_MOTIONS = 10
 """Of the tracks, one in this many is kept for validation."""
 VALIDATION = 256
