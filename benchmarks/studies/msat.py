@@ -201,8 +201,9 @@ def _difference(values: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _cells(rows: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and cells; seconds a goal and drops are those of the first case."""
+    """Header and cells; seconds a goal and drops are those without delay."""
     cases, paired, cells = list(next(iter(rows.values()))["cases"]), compare(rows), []
+    undelayed = [case for case in cases if case.endswith("/0")]
     for name, row in rows.items():
         line = [name]
         for case in cases:
@@ -211,11 +212,14 @@ def _cells(rows: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
                 low, high = paired[name][case]["interval_95"]
                 text += f" ({low:+.1f} to {high:+.1f})"
             line.append(text)
-        seconds, drops = (row["cases"][cases[0]][key] for key in ("seconds_per_goal", "drops"))
-        line += ["" if seconds is None else f"{seconds:.2f}", str(drops)]
+        for case in undelayed:
+            seconds, drops = (row["cases"][case][key] for key in ("seconds_per_goal", "drops"))
+            line += ["" if seconds is None else f"{seconds:.2f}", str(drops)]
         cells.append([*line, f"{row['latency_ms']['p99']:.1f}"])
     header = [f"goals, {case.replace('/', ', delay ')}" for case in cases]
-    return ["policy", *header, "seconds a goal", "drops", "p99 (ms)"], cells
+    for case in undelayed:
+        header += [f"seconds a goal, {case[:-2]}", f"drops, {case[:-2]}"]
+    return ["policy", *header, "p99 (ms)"], cells
 
 
 def make_table(rows: dict[str, Any]) -> str:

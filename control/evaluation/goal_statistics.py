@@ -41,6 +41,8 @@ def summarize(records: list[dict[str, Any]], task: str) -> dict[str, Any]:
         "finished": ends.count("finished"),
         "diverged": ends.count("diverged"),
         "seconds_per_success": float(actions * CONTROL_PERIOD / total) if total else None,
+        "goals_per_100_actions": 100 * total / actions,
+        "drops_per_1000_actions": 1000 * ends.count("drop") / actions,
         "actions": actions,
         "actions_without_pose": int(sum(r["without_pose"] for r in records)),
         "rotation_error_deg_in_loop": float(

@@ -33,7 +33,7 @@ def write_report(path: Path, results: dict[str, Any], config: dict[str, Any]) ->
     report.table(["system", "n", "mean", "std", "median"], rows)
     report.text(
         f"95 % bootstrap interval of the mean: {low:.1f} to {high:.1f}. Dactyl's results are in "
-        "simulation with randomized physics and goals of any orientation (`reorient` here)."
+        "simulation with randomized physics; the paper does not state how their goals were drawn."
     )
     if "rotations" in results:
         turned = results["rotations"]

@@ -20,6 +20,8 @@ _GOALS = (
     "n", "mean_interval_95", "drops", "timeouts", "finished", "diverged", "seconds_per_success",
     "rotation_error_deg_in_loop", "position_error_mm_in_loop", "against",
 )  # fmt: skip
+_OPTIONAL = ("goals_per_100_actions", "drops_per_1000_actions", "randomization_ranges")
+"""Results that evaluations of earlier versions do not have."""
 _VISION = ("data", "config_hash", "states", "renderer", "seed")
 _ERRORS = (
     "n", "rotation_error_deg", "position_error_mm", "coverage_90_position", "coverage_90_rotation",
@@ -98,6 +100,9 @@ def _row(folder: Path, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             goals = results["consecutive_successes"]
             row = {name: config[name] for name in _LOOP} | {n: results.get(n) for n in _GOALS}
             row |= {name: config[name] for name in ("action_delay",) if name in config}
+            row |= {name: results[name] for name in _OPTIONAL if name in results}
+            if "rotations" in results:
+                row["rotations"] = results["rotations"]["mean"]
             return "loop", row | {name: goals[name] for name in ("mean", "std", "median")}
         errors = read_json(folder / "metrics.json")
         row = {name: config[name] for name in _VISION} | {name: errors[name] for name in _ERRORS}

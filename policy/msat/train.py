@@ -66,6 +66,7 @@ def _settings(config: MsatConfig, trainer: Trainer) -> dict[str, Any]:
         | hand_settings(hand)
         | {"task": environment.task, "layout": LAYOUT, "action": action.mode}
         | {"smoothing": action.smoothing, "tokens": to_plain(trainer.tokens)}
+        | {"distributions": to_plain(environment.distributions())}
     )
 
 

@@ -10,7 +10,10 @@ from opendactyl.core.adr_bounds import AdrBounds
 from opendactyl.core.csv_log import append_row
 from opendactyl.policy.collection.collector import Episodes
 
-METRICS_FILE, ADR_FILE = "metrics.csv", "adr.csv"
+METRICS_FILE = "metrics.csv"
+ADR_FILE, ADR_SCORES_FILE = "adr.csv", "adr_scores.csv"
+"""Extents of the bounds of automatic domain randomization, and the mean scores in their buffers."""
+FILES = (METRICS_FILE, ADR_FILE, ADR_SCORES_FILE)
 COLUMNS = (
     "stage", "seconds", "actions", "actions_per_s", "goals", "dropped", "timed_out", "diverged",
     "max_angle", "strength", "adr_entropy", "objective", "critic", "entropy", "kl",
@@ -69,6 +72,10 @@ class MetricsLog:
             row = {"actions": actions} | extents
             append_row(self._path.with_name(ADR_FILE), tuple(row), row)
             self._extents = extents
+        scores = {name: state["scores"] for name, state in bounds.to_dict().items()}
+        means = {name: sum(s) / len(s) if s else "" for name, s in scores.items()}
+        row = {"actions": actions} | means
+        append_row(self._path.with_name(ADR_SCORES_FILE), tuple(row), row)
         return {"adr_entropy": bounds.entropy}
 
     def write(self, row: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from opendactyl.core.html_report import HtmlReport
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.training.metrics_log import ADR_FILE, METRICS_FILE
+from opendactyl.policy.training.metrics_log import ADR_FILE, ADR_SCORES_FILE, METRICS_FILE
 
 CURVES = (
     ("goals", "goals per episode, with sampled actions"),
@@ -21,6 +21,9 @@ CURVES = (
     ("loss", "error of the velocities"),
     ("entropy", "entropy of the policy"),
     ("kl", "KL divergence of an update"),
+    ("max_angle", "largest angle to a new goal (rad)"),
+    ("strength", "largest strength of the randomization"),
+    ("adr_entropy", "entropy of the ranges (nats per dimension)"),
     ("actions_per_s", "actions/s, optimisation included"),
 )
 """Columns of `metrics.csv` to plot, and their titles."""
@@ -46,6 +49,8 @@ def write_report(run: Path) -> None:
     report.figure(_curves(rows), "Against minutes of training; one colour per stage.")
     if exists(run / ADR_FILE):
         report.figure(_bounds(run / ADR_FILE), "Extents of the ranges; at 1 they are the preset's.")
+    if exists(run / ADR_SCORES_FILE):
+        report.figure(_bounds(run / ADR_SCORES_FILE), "Mean score in the buffer of each bound.")
     report.heading("Settings")
     report.table(["setting", "value"], [[k, str(v)] for k, v in config.items()])
     report.write(run / "report" / "report.html")
@@ -63,12 +68,13 @@ def _evaluations(rows: list[dict[str, Any]]) -> str:
 
 
 def _curves(rows: list[dict[str, Any]]) -> Figure:
-    figure = Figure(figsize=(9, 7.5), layout="constrained")
     minutes = _column(rows, "seconds") / 60
     stages = np.array([row["stage"] for row in rows])
-    curves = [(name, title) for name, title in CURVES if name in rows[0]]
+    curves = [(n, title) for n, title in CURVES if n in rows[0] and any(row[n] for row in rows)]
+    lines = -(-len(curves) // PLOTS_PER_ROW)
+    figure = Figure(figsize=(9, 1.9 * lines), layout="constrained")
     for number, (name, title) in enumerate(curves):
-        axes = figure.add_subplot(-(-len(curves) // PLOTS_PER_ROW), PLOTS_PER_ROW, number + 1)
+        axes = figure.add_subplot(lines, PLOTS_PER_ROW, number + 1)
         values = _column(rows, name)
         for stage in dict.fromkeys(stages):
             rows_of_stage = (stages == stage) & np.isfinite(values)

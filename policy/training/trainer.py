@@ -22,7 +22,7 @@ from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.curriculum import STAGES, due_stage
 from opendactyl.policy.training.distillation import Distillation
 from opendactyl.policy.training.evaluation import PeriodicEvaluation, reachable_angle
-from opendactyl.policy.training.metrics_log import ADR_FILE, METRICS_FILE, MetricsLog
+from opendactyl.policy.training.metrics_log import FILES, MetricsLog
 from opendactyl.policy.training.ppo import PPO, Diverged
 from opendactyl.policy.training.run_state import RunState
 
@@ -246,5 +246,5 @@ class Trainer:
         """Continues from the last checkpoint; simulations start new episodes."""
         self.state.load()
         self.env.first_episode = self.state.next_episode
-        for name in (METRICS_FILE, ADR_FILE):
+        for name in FILES:
             trim(self.folder / name, "actions", self.state.actions)

@@ -31,7 +31,7 @@ def test_differences_are_of_the_same_episodes():
     low, high = paired["mlp"]["none/0"]["interval_95"]
     assert low < -hard.mean() < high < 0
     lines = make_table(rows).splitlines()
-    assert "goals, none, delay 0" in lines[0]
+    assert "goals, none, delay 0 | seconds a goal, none | drops, none | p99" in lines[0]
     assert lines[3] == f"| msat | {hard.mean() + 3:.1f} (+3.0 to +3.0) | 0.80 | 1 | 2.2 |"
     assert compare({"msat": row(hard)}) == {}
 

@@ -19,6 +19,8 @@ def test_results_summarize_the_records():
     assert results["consecutive_successes"]["mean"] == pytest.approx(20)
     assert results["consecutive_successes"]["median"] == 10
     assert results["seconds_per_success"] == pytest.approx(300 * 0.08 / 60)
+    assert results["goals_per_100_actions"] == pytest.approx(20)
+    assert results["drops_per_1000_actions"] == pytest.approx(10 / 3)
     assert results["position_error_mm_in_loop"] == pytest.approx(3.0)
     low, high = results["mean_interval_95"]
     assert 0 <= low < 20 < high <= 50

@@ -148,7 +148,12 @@ def test_a_run_widens_its_ranges_and_resumes_them(tiny, eager):
     ranges = load_randomization(str(run / "ranges.toml"))
     assert ranges.object_mass[1] == pytest.approx(1.5 ** saved["mass/high"]["extent"])
     assert ranges.joint_limits == pytest.approx(0.15 * saved["limits/high"]["extent"])
-    assert (run / "report" / "report.html").exists()
+    with (run / "adr_scores.csv").open() as file:
+        scores = list(csv.DictReader(file))
+    metrics = (run / "metrics.csv").read_text().count("\n") - 1
+    assert len(scores) == metrics and set(scores[0]) == {"actions", *saved}
+    report = (run / "report" / "report.html").read_text()
+    assert "Mean score in the buffer of each bound" in report
     train(dataclasses.replace(config, resume=True, max_actions=1024))
     later = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["bounds"]
     assert all(later[k]["extent"] >= saved[k]["extent"] for k in saved)
