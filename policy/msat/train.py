@@ -17,6 +17,7 @@ from opendactyl.policy.msat.config import MsatConfig
 from opendactyl.policy.msat.driver import make_network
 from opendactyl.policy.msat.teacher import LAYOUT, Teacher, check_teacher
 from opendactyl.policy.msat.trainer import Trainer
+from opendactyl.policy.randomization.config import load_randomization
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.provenance import SeedRecord
 from opendactyl.policy.training.train import train_in
@@ -66,7 +67,7 @@ def _settings(config: MsatConfig, trainer: Trainer) -> dict[str, Any]:
         | hand_settings(hand)
         | {"task": environment.task, "layout": LAYOUT, "action": action.mode}
         | {"smoothing": action.smoothing, "tokens": to_plain(trainer.tokens)}
-        | {"distributions": to_plain(environment.distributions())}
+        | {"distributions": to_plain(load_randomization(config.randomization))}
     )
 
 
