@@ -19,16 +19,21 @@ pytestmark = pytest.mark.slow
 FRAME = 192
 
 
-@pytest.fixture(scope="module", params=["landmark", "keypoint"])
+OBJECTS = [("landmark", "block"), ("keypoint", "block"), ("landmark", "face-cube")]
+
+
+@pytest.fixture(scope="module", params=OBJECTS)
 def run(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
+    model, obj = request.param
+    folder = tmp_path_factory.mktemp(model)
     for name, seed in (("train", 30), ("val", 31)):
         settings = {"num_samples": 4, "seed": seed, "image_size": FRAME, "shard_size": 4}
+        settings["object"] = obj
         generate(DatasetConfig(out=folder / name, workers=1, rig="dactyl-200", **settings))
     return train(
         VisionConfig(
             data=(folder / "train",), val_data=folder / "val", out=folder / "run",
-            model=request.param, image_size=FRAME, batch_size=2, max_epochs=2, workers=0,
+            model=model, image_size=FRAME, batch_size=2, max_epochs=2, workers=0,
             accelerator="cpu",
         )
     )  # fmt: skip
@@ -51,6 +56,7 @@ def test_both_stages_are_one_file(run, tmp_path):
     np.testing.assert_allclose(bundle.estimator.estimate(doubled).position, pose.position)
     metrics = evaluate(EvalConfig(model=out, data=run.parent / "val", out=tmp_path / "measured"))
     assert np.isfinite(metrics["position_error_mm"]["mean"])
+    assert (pose.hinges is not None) == ("hinge_error_deg" in metrics)
     with pytest.raises(InputError, match="export --coarse"):
         evaluate(EvalConfig(model=out, data=run.parent / "val", coarse=True, out=tmp_path / "no"))
     with pytest.raises(InputError, match="--coarse needs a run"):

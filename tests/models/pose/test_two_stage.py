@@ -1,5 +1,7 @@
 """The second look: crops, and the network that adds them to a first estimate."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch.nn import functional
@@ -17,12 +19,13 @@ SIZE, CROP = 192, 48
 RIG = load_rig("dactyl-200").resized(SIZE)
 
 
-def network(name="landmark", anchors=STATIC_LANDMARKS):
+def network(name="landmark", anchors=STATIC_LANDMARKS, obj="block"):
     torch.manual_seed(0)
-    points = object_spec("block").keypoints.tolist()
+    spec = object_spec(obj)
     return build_pose_network(
-        name, CROP, views=3, head="9d", points=points, anchors=anchors.tolist()
-    ).eval()
+        name, CROP, views=3, head="9d", points=spec.keypoints.tolist(), anchors=anchors.tolist(),
+        hinges=[hinge.to_dict() for hinge in spec.articulation.hinges],
+    ).eval()  # fmt: skip
 
 
 def matrices():
@@ -125,6 +128,27 @@ def test_exact_points_in_crops_give_the_exact_pose(anchors, poses, points, monke
         output = net(frames(), *matrices())
     assert (output.position - position).abs().max() < 2e-4
     assert (output.rotation - rotation).abs().max() < 2e-3
+
+
+def test_exact_points_in_crops_give_the_exact_angles_of_hinges(poses, monkeypatch):
+    net, angles = network(obj="face-cube"), torch.tensor([[0.3, -0.2], [1.2, -0.8]])
+    position, rotation = poses(2)
+    points, _ = net.first.hinges(net.first.points, angles)
+    in_hand = torch.einsum("bij,bkj->bki", rotation, points) + position[:, None]
+    observed, _ = project(in_hand, projection_matrices(*matrices(), SIZE))
+
+    def second(windows, crops, squares):
+        return CropOutput(crops, crops.inside(observed), torch.full(observed.shape[:-1], -7.0))
+
+    with torch.no_grad():
+        first = net(frames(), *matrices()).first
+        first.position, first.rotation, first.angles = position, rotation, angles + 0.1
+        first.observations = dataclasses.replace(first.observations, jitter=None)
+        monkeypatch.setattr(net.first, "forward", lambda *_: first)
+        monkeypatch.setattr(net.second, "forward", second)
+        output = net(frames(), *matrices())
+    assert (output.angles - angles).abs().max() < 2e-3
+    assert output.log_std.shape == (2, 4)
 
 
 def test_anchors_are_looked_for_in_crops_that_hold_them():
