@@ -10,8 +10,9 @@ from opendactyl.geometry.rotation import Array, geodesic_angle
 from opendactyl.policy.interface.keyframes import MAX_WAYPOINTS, keyframes
 from opendactyl.vision.estimator import Pose
 
-REACHED = 0.3
-"""Largest angle to a goal that counts as reached, in radians: success allows 0.4."""
+REACHED = 0.25
+"""Largest angle to a goal that counts as reached, in radians: success allows 0.4 to the goal that
+was meant. On 200 development episodes 0.3 succeeded in 0.82 and 0.25 in 0.85 of them."""
 HOLD = 5
 """Consecutive poses for which a goal is held before the next one."""
 COPIES = 16
