@@ -5,8 +5,7 @@
 
 For each seed, one policy is trained with `--randomization adr` and one with preset `dactyl`, from
 the same weights by the same number of actions. Both run the same episodes under `dactyl` and under
-`wide`, whose heavier, slippery objects and dead actuators neither has seen. Finished runs are not
-repeated.
+`wide`, with heavier, slippery objects and dead actuators. Finished runs are not repeated.
 """
 
 import dataclasses
@@ -17,7 +16,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from opendactyl.benchmarks.studies.memory import EPISODE_SEED, TRAINING, compare, make_table
+from opendactyl.benchmarks.support.policy_comparison import (
+    TRAINING,
+    compare,
+    make_table,
+    train_and_count,
+)
 from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.core.atomic_files import read_json, write_json, write_text
 from opendactyl.core.errors import InputError
@@ -83,25 +87,13 @@ def run(config: AdrConfig) -> dict[str, Any]:
 
 def _goals(config: AdrConfig, kind: str, seed: int, folder: Path) -> dict[str, list[int]]:
     """Consecutive goals of one policy in each test; it is trained if it is missing."""
-    from opendactyl.benchmarks.support.untrained import untrained_agent  # imports MuJoCo
-    from opendactyl.policy.export import load_student
-    from opendactyl.policy.training.evaluation import whole_episodes
-    from opendactyl.policy.training.train import train
-
     settings = PolicyConfig(
         task=config.task, randomization=kind, seed=seed, out=folder, warm_start=config.start,
         max_actions=config.actions, teacher_fraction=0.0, distillation_fraction=0.0, **TRAINING,
     )  # fmt: skip
-    train(settings)
-    agent = untrained_agent(settings)
-    agent.load_state_dict(load_student(folder))
-    found = {}
-    for test in TESTS:
-        ranges = load_randomization(test)
-        environment = dataclasses.replace(settings.environment(), randomization=ranges)
-        counted = whole_episodes(agent, environment, config.episodes, EPISODE_SEED)
-        found[test] = counted.tolist()
-    return found
+    environment = settings.environment()
+    tests = [dataclasses.replace(environment, randomization=load_randomization(t)) for t in TESTS]
+    return dict(zip(TESTS, train_and_count(settings, tests, config.episodes), strict=True))
 
 
 def make_tables(results: dict[str, Any]) -> str:

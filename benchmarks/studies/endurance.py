@@ -26,10 +26,7 @@ from opendactyl.control.evaluation.episode_runner import run_episodes
 from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.core.atomic_files import write_json, write_text
 from opendactyl.core.cpu import cores
-from opendactyl.core.errors import (
-    EnvironmentFailure,
-    InputError,
-)
+from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.core.run_dir import announce, to_plain
 
 RESULT_BYTES = 1e6

@@ -17,21 +17,21 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from opendactyl.benchmarks.support.figure_file import save_figure
+from opendactyl.benchmarks.support.policy_comparison import (
+    TRAINING,
+    compare,
+    make_table,
+    train_and_count,
+)
 from opendactyl.benchmarks.support.study import prepare_gl, run_study
-from opendactyl.control.evaluation.goal_statistics import RESAMPLES
 from opendactyl.core.atomic_files import read_json, write_json, write_text
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, open_run, to_plain
-from opendactyl.geometry.rotation import Array
 from opendactyl.models.choices import MEMORIES
 from opendactyl.policy.training.config import PolicyConfig
 
-EPISODE_SEED = 800_000
-"""Seed of the evaluation episodes; no training uses it."""
 TEACHER_SEED = 1000
-TRAINING: dict[str, Any] = {"max_minutes": 1e6, "eval_episodes": 0, "resume": True}
-"""Settings of all trainings, teacher and policies: their length is given in actions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +113,6 @@ def _check_teacher(config: MemoryConfig) -> None:
 
 def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:
     """Consecutive goals of one policy, which is trained if it is missing."""
-    from opendactyl.benchmarks.support.untrained import untrained_agent  # imports MuJoCo
-    from opendactyl.policy.export import load_student
-    from opendactyl.policy.training.evaluation import whole_episodes
-    from opendactyl.policy.training.train import train
-
     settings = config.training(
         memory=memory, seed=seed, out=folder, max_actions=config.actions,
         teacher=config.teacher or _trained_teacher(config),
@@ -125,11 +120,8 @@ def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[i
         # The experience of all kinds has the same distribution.
         strength_curriculum=False,
     )  # fmt: skip
-    train(settings)
-    agent = untrained_agent(settings)
-    agent.load_state_dict(load_student(folder))
-    counted = whole_episodes(agent, settings.environment(), config.episodes, EPISODE_SEED)
-    return counted.tolist()
+    (goals,) = train_and_count(settings, [settings.environment()], config.episodes)
+    return goals
 
 
 def _trained_teacher(config: MemoryConfig) -> Path:
@@ -146,57 +138,6 @@ def _trained_teacher(config: MemoryConfig) -> Path:
             )
         )  # fmt: skip
     return folder
-
-
-def compare(goals: dict[str, Array]) -> dict[str, Any]:
-    """Mean goals of each kind, and logarithms of the ratios of the first kind to the others.
-
-    Args:
-        goals: per kind of memory the goals (seeds, episodes). The intervals resample seeds and
-            episodes; a resample has the same episodes for all kinds.
-    """
-    rng = np.random.default_rng(0)
-    episodes = next(iter(goals.values())).shape[1]
-    columns = _counts(rng, episodes)
-    logs, kinds = {}, {}
-    for kind, values in goals.items():
-        means = ((_counts(rng, len(values)) @ values) * columns).sum(axis=1) / values.size
-        # A kind without any goal counts as if it had reached half of one.
-        least = 0.5 / values.size
-        logs[kind] = np.log(np.maximum(values.mean(), least)), np.log(np.maximum(means, least))
-        kinds[kind] = {
-            "goals": values.tolist(),
-            "seed_means": values.mean(axis=1).tolist(),
-            "mean": float(values.mean()),
-            "interval_95": np.percentile(means, (2.5, 97.5)).tolist(),
-        }
-    first, *others = goals
-    ratios = {}
-    for other in others:
-        interval = np.percentile(logs[first][1] - logs[other][1], (2.5, 97.5))
-        log_ratio = float(logs[first][0] - logs[other][0])
-        ratios[f"{first}/{other}"] = {"log_ratio": log_ratio, "interval_95": interval.tolist()}
-    return {"kinds": kinds, "log_ratios": ratios}
-
-
-def _counts(rng: np.random.Generator, n: int) -> Array:
-    """How often each of n values occurs in each bootstrap resample (RESAMPLES, n)."""
-    return rng.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
-
-
-def make_table(results: dict[str, Any]) -> str:
-    """The results as a Markdown table."""
-    lines = ["| | goals of each seed | mean | 95 % interval |", "|---|---|---|---|"]
-    for kind, values in results["kinds"].items():
-        seeds = ", ".join(f"{mean:.1f}" for mean in values["seed_means"])
-        low, high = values["interval_95"]
-        lines.append(f"| `{kind}` | {seeds} | {values['mean']:.1f} | {low:.1f} to {high:.1f} |")
-    for pair, values in results["log_ratios"].items():
-        low, high = values["interval_95"]
-        log_ratio, (less, more) = values["log_ratio"], np.exp((low, high))
-        lines.append(f"| log `{pair}` | | {log_ratio:.2f} | {low:.2f} to {high:.2f} |")
-        lines.append(f"| `{pair}` | | {np.exp(log_ratio):.2f} | {less:.2f} to {more:.2f} |")
-    return "\n".join(lines) + "\n"
 
 
 def plot(results: dict[str, Any]) -> Figure:

@@ -15,7 +15,7 @@ from opendactyl.control.packaging.metrics import metrics_of_run
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.datasets.format.hand_check import check_hand
+from opendactyl.datasets.format.compatibility import check_hand
 from opendactyl.datasets.format.manifest import MANIFEST_NAME, load_manifest
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rig import Rig, load_rig

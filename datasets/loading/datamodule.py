@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from opendactyl.core.errors import InputError
 from opendactyl.core.worker_process import can_start_workers
-from opendactyl.datasets.format.hand_check import same_hand
+from opendactyl.datasets.format.compatibility import same_hand
 from opendactyl.datasets.format.label import unseeing_cameras
 from opendactyl.datasets.loading.augmentation import Augmentation
 from opendactyl.datasets.loading.augmentation_config import AugmentConfig

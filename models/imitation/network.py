@@ -15,8 +15,8 @@ from opendactyl.geometry.torch_ops.rotation import matrix_from_6d, matrix_to_qua
 
 HEADS = 4
 DILATIONS, CAUSAL = (1, 2, 4, 8), (False, False, True, True)
-"""Of the temporal convolutions. What a keyframe means follows from those before and the next few: a
-network that sees how a demonstration goes on learns which programs the training has."""
+"""Of the temporal convolutions. What a keyframe means follows from those before and the next few;
+from how a demonstration goes on, a network could learn which programs the training has."""
 ACTIONS = 11
 """Classes of the auxiliary outputs: six faces, three yaws, back, the end."""
 _FAR = -1e4

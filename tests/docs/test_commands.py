@@ -43,7 +43,7 @@ RUN_ELSEWHERE = {
     **dict.fromkeys(("msat", "runs/msat", "exports/msat"), "tests/control/evaluation runs a chain"),
     **{
         f"opendactyl.benchmarks.studies.{name}": "tests/ runs it at toy size"
-        for name in ("ablations", "calibration", "endurance", "imitation", "msat", "wiring")
+        for name in ("ablations", "adr", "calibration", "endurance", "imitation", "msat", "wiring")
     },
     "opendactyl.policy.probe": "tests/policy/test_probe.py runs it at toy size",
 }

@@ -6,7 +6,7 @@ import numpy as np
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.format.hand_check import check_hand, has_object_files
+from opendactyl.datasets.format.compatibility import check_hand, has_object_files
 from opendactyl.datasets.format.manifest import Manifest, load_manifest
 from opendactyl.datasets.loading.cache import CachedDataset, open_dataset
 from opendactyl.geometry.rig import Rig

@@ -21,7 +21,7 @@ from opendactyl.core.run_dir import (
     removed_on_failure,
     to_plain,
 )  # fmt: skip
-from opendactyl.datasets.format.hand_check import copy_described
+from opendactyl.datasets.format.compatibility import copy_described
 from opendactyl.datasets.format.manifest import MANIFEST_NAME
 from opendactyl.datasets.loading.datamodule import PoseDataModule
 from opendactyl.models.allocator import keep_freed_memory

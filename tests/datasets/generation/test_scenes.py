@@ -13,7 +13,7 @@ from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.export.bop import export_bop
 from opendactyl.datasets.export.card import write_card
-from opendactyl.datasets.format.hand_check import check_hand
+from opendactyl.datasets.format.compatibility import check_hand
 from opendactyl.datasets.format.manifest import iterate_samples, load_manifest
 from opendactyl.datasets.generation.config import DatasetConfig, ResolvedConfig
 from opendactyl.datasets.generation.generate import generate, repair
