@@ -192,6 +192,8 @@ def at_toy_size(command, folder):
     sizes = SIZES.get(command[1], {})
     if not {"--verify", "--repair", "--export-bop"}.isdisjoint(command):
         sizes = {"--workers": 1}
+    if "--imitate" in command:  # which refuses the others
+        sizes = {name: sizes[name] for name in ("--episodes", "--seconds") if name in sizes}
     kept, skip = [], False
     for word in command[1:]:
         if not skip and word not in sizes:
