@@ -51,10 +51,8 @@ RUN_ELSEWHERE = {
 SIZES = {
     "dataset": {"--num-samples": 20, "--shard-size": 10, "--image-size": 64, "--workers": 1,
                 "--rig": "dactyl-200"},
-    "train-vision": {
-        "--image-size": 64, "--batch-size": 4, "--max-epochs": 1, "--max-minutes": 5,
-        "--workers": 0, "--accelerator": "cpu",
-    },
+    "train-vision": {"--image-size": 64, "--batch-size": 4, "--max-epochs": 1, "--max-minutes": 5,
+                     "--workers": 0, "--accelerator": "cpu"},
     "train-policy": {
         "--num-envs": 8, "--horizon": 4, "--minibatches": 2, "--epochs": 1, "--eval-episodes": 2,
         "--max-minutes": 0.03,
