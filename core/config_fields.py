@@ -72,7 +72,7 @@ def randomized(
         what: the quantity and its unit.
         distribution: the distribution; empty for a probability or a switch.
         source: the paper or program that the range is taken from.
-        names: what a file may give values for by name (`ByName`): joint or actuator, or nothing.
+        names: what a file may give values for by name (`ByName`): joint, actuator, link or "".
         optional: whether settings of runs leave out the default value, as those before the field.
     """
     metadata = {"what": what, "distribution": distribution, "source": source}

@@ -4,7 +4,8 @@
 
 The parameters are drawn from preset `dactyl`, with a delay of its own for each actuator; the logs
 have encoder noise, jitter, missing samples and another rate. With `--other-physics` the robot is
-simulated with steps, integrator and friction cones that are not those of the fit.
+simulated with steps, integrator and friction cones that are not those of the fit. Finished fits are
+not repeated.
 """
 
 import dataclasses
@@ -13,16 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.benchmarks.support.twins import Twin, TwinConfig
-from opendactyl.core.atomic_files import write_json, write_text
-from opendactyl.core.run_dir import to_plain
+from opendactyl.core.atomic_files import read_json, write_json, write_text
+from opendactyl.core.optional_files import exists
+from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.calibration.calibrate import Calibration, calibrate
 from opendactyl.policy.calibration.plan import PlanConfig, make_plan
 
 KINDS = ("gain", "damping", "delay", "offset", "slack_down", "slack_up")
+DELAY_BOUND = 0.01
+"""Errors of delays, in seconds, within which the table gives their share."""
+CHANGEABLE = ("out", "twins", "first", "threads")
+"""Settings that do not change the fit of a twin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,20 +80,29 @@ def run(config: StudyConfig) -> list[Result]:
     """Fits every twin, and writes table and results after each.
 
     Raises:
-        InputError: there is no such hand.
+        InputError: there is no such hand, or the folder has fits of other settings.
     """
+    settings = {k: v for k, v in to_plain(config).items() if k not in CHANGEABLE}
+    open_run(config.out, settings, resume=True)
     plan = make_plan(config.hand, PlanConfig(seconds=config.seconds))
     results = []
-    for seed in range(config.first, config.first + config.twins):
-        settings = {n: getattr(config, n) for n in ("hand", "efforts", "other_physics")}
-        twin = Twin(TwinConfig(seed=seed, **settings))
-        log, began = twin.play(plan), time.perf_counter()
-        fitted = calibrate(log, config.hand, threads=config.threads)
-        results.append(_result(seed, twin, fitted, time.perf_counter() - began))
+    for seed in tqdm(range(config.first, config.first + config.twins), unit="twin"):
+        path = config.out / f"twin-{seed}.json"
+        if not exists(path):
+            write_json(path, dataclasses.asdict(_fit(config, seed, plan)))
+        results.append(Result(**read_json(path)))
         rows = [dataclasses.asdict(result) for result in results]
         write_json(config.out / "results.json", {"settings": to_plain(config), "rows": rows})
         write_text(config.out / "table.md", make_table(results))
     return results
+
+
+def _fit(config: StudyConfig, seed: int, plan: Array) -> Result:
+    settings = {n: getattr(config, n) for n in ("hand", "efforts", "other_physics")}
+    twin = Twin(TwinConfig(seed=seed, **settings))
+    log, began = twin.play(plan), time.perf_counter()
+    fitted = calibrate(log, config.hand, threads=config.threads)
+    return _result(seed, twin, fitted, time.perf_counter() - began)
 
 
 def _result(seed: int, twin: Twin, fitted: Calibration, seconds: float) -> Result:
@@ -136,10 +152,12 @@ def make_table(results: list[Result]) -> str:
             f"| {kind} | {len(errors)} | {median:.2g}{unit} | {high:.2g}{unit} | "
             f"{covered.mean():.0%} |"
         )
+    delays = np.abs(np.concatenate([result.errors["delay"] for result in results]))
     ratio = [result.before / result.after for result in results]
     seconds = [result.seconds for result in results]
     lines += [
         "",
+        f"Delays within {1e3 * DELAY_BOUND:.0f} ms: {np.mean(delays <= DELAY_BOUND):.0%}. "
         f"Error over 1 s: {1e3 * np.mean([r.before for r in results]):.1f} mrad before, "
         f"{1e3 * np.mean([r.after for r in results]):.1f} mrad after; ratio {min(ratio):.1f} to "
         f"{max(ratio):.1f}. A fit took {min(seconds):.0f} to {max(seconds):.0f} s.",

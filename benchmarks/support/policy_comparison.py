@@ -1,4 +1,4 @@
-"""Comparison of policies that were trained in different ways, with several seeds of each."""
+"""Comparison of policies that were trained in different ways, on several seeds or robots."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,8 +38,8 @@ def compare(goals: dict[str, Array]) -> dict[str, Any]:
     """Mean goals of each kind, and logarithms of the ratios of the first kind to the others.
 
     Args:
-        goals: per kind of memory the goals (seeds, episodes). The intervals resample seeds and
-            episodes; a resample has the same episodes for all kinds.
+        goals: per kind the goals (seeds or robots, episodes). The intervals resample both; a
+            resample has the same episodes for all kinds.
     """
     rng = np.random.default_rng(0)
     episodes = next(iter(goals.values())).shape[1]
@@ -70,9 +70,9 @@ def _counts(rng: np.random.Generator, n: int) -> Array:
     return rng.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
 
 
-def make_table(results: dict[str, Any]) -> str:
-    """The results as a Markdown table."""
-    lines = ["| | goals of each seed | mean | 95 % interval |", "|---|---|---|---|"]
+def make_table(results: dict[str, Any], unit: str = "seed") -> str:
+    """The results as a Markdown table; `unit` is what the first axis of the goals stands for."""
+    lines = [f"| | goals of each {unit} | mean | 95 % interval |", "|---|---|---|---|"]
     for kind, values in results["kinds"].items():
         seeds = ", ".join(f"{mean:.1f}" for mean in values["seed_means"])
         low, high = values["interval_95"]

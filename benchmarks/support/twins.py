@@ -1,19 +1,21 @@
 """Simulated robots with known parameters, whose logs are as imperfect as those of a real one."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from opendactyl.core.config_fields import ByName
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.calibration.log import Log
 from opendactyl.policy.calibration.simulation import empty_scene
 from opendactyl.policy.randomization import groups
 from opendactyl.policy.randomization.actuation import StepDelay, delay_steps
 from opendactyl.policy.randomization.backlash import Backlash, for_hand
-from opendactyl.policy.randomization.config import PRESETS
+from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig
 from opendactyl.policy.randomization.model_fields import ModelFields
 from opendactyl.policy.randomization.physics import Physics, sample
 from opendactyl.sim.scene import Scene
@@ -55,9 +57,41 @@ class Twin:
         self.config, self.scene = config, _scene(config)
         self._batch = Batch(self.scene.model, 1, 1, persistent=True)
         self._fields = ModelFields(self._batch, self.scene)
-        self.physics = _draw(config, self.scene, len(self._fields.links))
+        self.physics = _draw(config, self.scene, self._fields.link_names)
         self.delays = TIMESTEP * self.physics.actuator_delay
         """Delay of each actuator (A,), in seconds."""
+
+    def randomization(self) -> RandomizationConfig:
+        """Preset `dactyl` with the parameters of this robot.
+
+        What a robot does not fix, such as the object's mass and noise, has the preset's ranges.
+        """
+        hand, physics = self.scene.hand, self.physics
+        low, high = self.scene.actuator_range.T
+        down, up = physics.backlash * ((high - low) / 2)  # rates for half the range
+
+        def fixed(names: Sequence[str], values: Array) -> ByName:
+            entries = zip(names, values.tolist(), strict=True)
+            return ByName((1.0, 1.0), {name: (value, value) for name, value in entries})
+
+        return dataclasses.replace(
+            PRESETS["dactyl"],
+            hand=hand.name,
+            link_mass=fixed(self._fields.link_names, physics.link_mass),
+            joint_damping=fixed(hand.joints, physics.joint_damping),
+            actuator_gain=fixed(hand.actuators, physics.actuator_gain),
+            joint_limits=0.0,
+            gravity=0.0,
+            joint_offset=0.0,
+            joint_offset_centre=ByName(
+                0.0, dict(zip(hand.joints, physics.joint_offset.tolist(), strict=True))
+            ),
+            action_delay=0.0,
+            actuator_delay=fixed(hand.actuators, self.delays),
+            backlash_calibrated=False,
+            backlash=fixed(hand.actuators, down),
+            backlash_up=fixed(hand.actuators, up),
+        )
 
     def play(self, targets: Array) -> Log:
         """Plays targets (M, A), one for each action; returns the log of the robot."""
@@ -125,7 +159,7 @@ def _scene(config: TwinConfig) -> Scene:
     return scene
 
 
-def _draw(config: TwinConfig, scene: Scene, links: int) -> Physics:
+def _draw(config: TwinConfig, scene: Scene, links: Sequence[str]) -> Physics:
     rng = np.random.default_rng([config.seed, 0])
     ranges = for_hand(groups.only(PRESETS["dactyl"], DRAWN), scene.hand)
     physics = sample(rng, ranges, scene.hand, links)

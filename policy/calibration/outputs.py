@@ -16,6 +16,8 @@ from opendactyl.policy.calibration.calibrate import Calibration
 from opendactyl.policy.calibration.parameters import KINDS
 from opendactyl.policy.randomization.backlash import UNCALIBRATED
 from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig
+from opendactyl.sim.hands.mjcf import write_mjcf
+from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.timing import CONTROL_PERIOD
 
 DIGITS = 5
@@ -104,7 +106,9 @@ def write_ranges(calibration: Calibration, path: Path) -> None:
 
 
 def write_hand(calibration: Calibration, folder: Path) -> None:
-    """Writes `hand.toml`: the hand with fitted parameters, and the files of a hand of its own.
+    """Writes `hand.toml`, the hand with fitted parameters, and its model as `mjcf/hand.xml`.
+
+    The files of a hand of the user's own are copied beside `hand.toml`.
 
     Raises:
         InputError: the folder is not writable.
@@ -138,6 +142,7 @@ def write_hand(calibration: Calibration, folder: Path) -> None:
                     (folder / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source, folder / name)
     write_text(folder / "hand.toml", text + "\n".join(lines) + "\n")
+    write_mjcf(hand_spec(str(folder / "hand.toml")), folder / "mjcf" / "hand.xml")
 
 
 def write_fit(calibration: Calibration, path: Path) -> None:

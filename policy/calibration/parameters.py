@@ -81,9 +81,10 @@ class ParameterSpace:
         """
         hand, model = scene.hand, scene.model
         self._nominal_friction = model.dof_frictionloss[scene.joint_dof]
-        self._template = sample(np.random.default_rng(0), PRESETS["none"], hand, len(links))
+        named = [model.body(int(link)).name.removeprefix(hand.prefix) for link in links]
+        self._template = sample(np.random.default_rng(0), PRESETS["none"], hand, named)
         self._moved = np.flatnonzero(chains.links >= 0)
-        bodies = [model.body(int(links[i])).name.removeprefix(hand.prefix) for i in self._moved]
+        bodies = [named[i] for i in self._moved]
         names = {"joint": hand.joints, "actuator": hand.actuators, "link": bodies}
         chain = {
             "joint": chains.joints, "actuator": chains.actuators, "link": chains.links[self._moved],

@@ -1,6 +1,7 @@
 """Backlash: after a reversal a joint does not move until the slack of its tendon is taken up."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,33 +19,40 @@ MIN_RATE = 2.0
 """Smallest calibrated rate, in 1/(s rad) (robogym)."""
 
 
-def for_hand(config: RandomizationConfig, hand: HandSpec) -> RandomizationConfig:
+def for_hand(
+    config: RandomizationConfig, hand: HandSpec, links: Sequence[str] | None = None
+) -> RandomizationConfig:
     """The ranges for a hand: backlash from a range of rates where the hand's is not calibrated.
 
+    Args:
+        config: the ranges.
+        hand: the hand.
+        links: names of its bodies with mass; None: those of `config` are not checked.
+
     Raises:
-        InputError: the ranges are those of another hand, or name a joint or actuator that it lacks.
+        InputError: the ranges are those of another hand, or name what it lacks.
     """
-    _check_hand(config, hand)
+    _check_hand(config, hand, links)
     if not config.backlash_calibrated or hand.backlash_exponents is not None:
         return config
     return dataclasses.replace(config, backlash_calibrated=False, backlash=UNCALIBRATED)
 
 
-def _check_hand(config: RandomizationConfig, hand: HandSpec) -> None:
+def _check_hand(config: RandomizationConfig, hand: HandSpec, links: Sequence[str] | None) -> None:
     if config.hand not in ("", hand.name):
         raise InputError(
             f"the ranges of the randomization refer to the model of hand {config.hand!r}, not "
             f"{hand.name!r}; use --hand {config.hand}"
         )
-    known = {"joint": hand.joints, "actuator": hand.actuators}
+    known = {"joint": hand.joints, "actuator": hand.actuators, "link": links}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         for name in value.values if isinstance(value, ByName) else ():
-            kind = field.metadata["names"]
-            if name not in known[kind]:
+            names = known[kind := field.metadata["names"]]
+            if names is not None and name not in names:
                 raise InputError(
                     f"randomization {field.name}: hand {hand.name} has no {kind} {name!r}; it has "
-                    f"{', '.join(known[kind])}"
+                    f"{', '.join(names)}"
                 )
 
 

@@ -13,7 +13,7 @@ from opendactyl.core.errors import InputError
 
 Range = tuple[float, float]
 Ranges = Range | ByName
-"""One range for all, or ranges by joint or actuator."""
+"""One range for all, or ranges by joint, actuator or link."""
 AUTOMATIC: tuple[str, ...] = ("adr", "adr-d19")
 """Names of automatic domain randomization, see `randomization.adr`."""
 LIMITS = {
@@ -40,8 +40,8 @@ class RandomizationConfig:
     object_mass: Range = randomized(
         (0.5, 1.5), "object's mass and inertia", "× uniform", "D18 Table 1"
     )
-    link_mass: Range = randomized(
-        (0.5, 1.5), "each link's mass and inertia", "× uniform", "D18 Table 1"
+    link_mass: Ranges = randomized(
+        (0.5, 1.5), "each link's mass and inertia", "× uniform", "D18 Table 1", names="link"
     )
     friction: Range = randomized((0.7, 1.3), "friction of all surfaces", "× uniform", "D18 Table 1")
     joint_damping: Ranges = randomized(

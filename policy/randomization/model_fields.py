@@ -61,6 +61,10 @@ class ModelFields:
         self._object = scene.object_bodies
         self.links = bodies[~np.isin(bodies, scene.object_bodies) & (model.body_mass[1:] > 0)]
         """Ids (L,) of the hand's bodies with mass."""
+        self.link_names = tuple(
+            model.body(int(body)).name.removeprefix(scene.hand.prefix) for body in self.links
+        )
+        """Their names, without the prefix of the hand's."""
         self._dofs = scene.joint_dof
         self._joints = scene.joint_ids
         self._meshes = np.array(

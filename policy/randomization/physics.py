@@ -15,7 +15,7 @@ from opendactyl.core.config_fields import for_names
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.randomization.actuation import delay_steps
 from opendactyl.policy.randomization.backlash import sample_rates
-from opendactyl.policy.randomization.config import RandomizationConfig, Range, Ranges
+from opendactyl.policy.randomization.config import RandomizationConfig, Ranges
 from opendactyl.sim.hands.spec import HandSpec
 
 
@@ -93,7 +93,7 @@ def sample(
     rng: np.random.Generator,
     config: RandomizationConfig,
     hand: HandSpec,
-    links: int,
+    links: Sequence[str],
     strength: float = 1.0,
 ) -> Physics:
     """Samples the parameters of an episode.
@@ -102,7 +102,7 @@ def sample(
         rng: the generator; the numbers taken from it do not depend on `strength`.
         config: the ranges, see `backlash.for_hand`.
         hand: the hand.
-        links: number of bodies of the hand.
+        links: names (L,) of the hand's bodies with mass.
         strength: from 0, the nominal body and actuation, to 1, the full ranges. Factors near 1 are
             interpolated linearly, log-uniform ones geometrically; slack is proportional to it. The
             ranges of the measurements are not changed.
@@ -112,10 +112,10 @@ def sample(
     base = rng.uniform(-1, 1, 3) * config.base_marker
     physics = Physics(
         strength=strength,
-        object_size=float(_uniform_factor(rng, config.object_size, None, strength)),
-        object_mass=float(_uniform_factor(rng, config.object_mass, None, strength)),
-        link_mass=_uniform_factor(rng, config.link_mass, links, strength),
-        friction=float(_uniform_factor(rng, config.friction, None, strength)),
+        object_size=float(_uniform_factor(rng, config.object_size, strength)),
+        object_mass=float(_uniform_factor(rng, config.object_mass, strength)),
+        link_mass=_uniform_factor(rng, config.link_mass, strength, links),
+        friction=float(_uniform_factor(rng, config.friction, strength)),
         joint_damping=_log_uniform(rng, config.joint_damping, hand.joints) ** strength,
         actuator_gain=_log_uniform(rng, config.actuator_gain, hand.actuators) ** strength,
         joint_limits=strength * rng.normal(0, config.joint_limits, (joints, 2)),
@@ -161,10 +161,11 @@ def _completed(
 
 
 def _uniform_factor(
-    rng: np.random.Generator, bounds: Range, shape: int | None, strength: float
+    rng: np.random.Generator, bounds: Ranges, strength: float, names: Sequence[str] | None = None
 ) -> Any:
-    """Uniform factors, moved towards 1 for a strength below 1."""
-    value = rng.uniform(*bounds, shape)
+    """A uniform factor, or one for each name, moved towards 1 for a strength below 1."""
+    low, high = bounds if names is None else for_names(bounds, names)
+    value = rng.uniform(low, high, None if names is None else len(names))
     return value if strength == 1 else 1 + strength * (value - 1)
 
 

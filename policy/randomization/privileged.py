@@ -46,7 +46,7 @@ def episode_parameters(physics: Physics) -> Array:
 @functools.cache
 def episode_size(hand: HandSpec) -> int:
     """Length of `episode_parameters` for a hand."""
-    return len(episode_parameters(sample(np.random.default_rng(0), PRESETS["none"], hand, 1)))
+    return len(episode_parameters(sample(np.random.default_rng(0), PRESETS["none"], hand, ("",))))
 
 
 def privileged_size(hand: HandSpec) -> int:

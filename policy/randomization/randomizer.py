@@ -47,9 +47,9 @@ class Randomizer:
                 the largest; the others have the largest.
         """
         self._hand, size = scene.hand, HandSize.of(scene.hand)
-        self.config = config = for_hand(config, scene.hand)
         self._seed = seed
         self._fields = ModelFields(batch, scene)
+        self.config = config = for_hand(config, scene.hand, self._fields.link_names)
         self._xfrc = batch.bind("xfrc_applied")[:, scene.object_body, :3]
         self._frames = batch.bind("site_xmat")
         self._sites = scene.fingertip_sites
@@ -94,7 +94,7 @@ class Randomizer:
         if bounds is not None:
             config, boundary = sample_ranges(rng, self.config, bounds)
         rng = np.random.default_rng([self._seed, episode, PHYSICS_STREAM])
-        return sample(rng, config, self._hand, len(self._fields.links), strength), boundary
+        return sample(rng, config, self._hand, self._fields.link_names, strength), boundary
 
     def begin(
         self,

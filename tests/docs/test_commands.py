@@ -37,16 +37,16 @@ RUN_ELSEWHERE = {
     "my-rig.toml": "tests/cli/test_rig.py imports a calibration",
     **dict.fromkeys(("examples/trifinger/cube.toml", "data/cube"), "needs a robot's model"),
     **dict.fromkeys(("runs/cube", "photographs"), "tests/examples/test_trifinger.py"),
-    "view": "runs until it is interrupted; tests/control/viewer tests it",
-    "--ray": "needs a cluster",
+    "view": "runs until interrupted; tests/control/viewer tests it", "--ray": "needs a cluster",
     "runs/other": "tests/control/evaluation/test_evaluate.py compares evaluations",
     **dict.fromkeys(("msat", "runs/msat", "exports/msat"), "tests/control/evaluation runs a chain"),
     **{
         f"opendactyl.benchmarks.studies.{name}": "tests/ runs it at toy size"
-        for name in ("ablations", "adr", "calibration", "endurance", "imitation", "msat", "wiring")
+        for name in ("ablations", "adr", "calibrated_policy", "calibration", "endurance",
+                     "imitation", "msat", "wiring")
     },
     "opendactyl.policy.probe": "tests/policy/test_probe.py runs it at toy size",
-}
+}  # fmt: skip
 """Words whose commands are parsed only, with the reason."""
 SIZES = {
     "dataset": {"--num-samples": 20, "--shard-size": 10, "--image-size": 64, "--workers": 1,

@@ -90,7 +90,7 @@ def test_determination_is_one_for_what_is_known_and_zero_for_noise():
 
 
 def test_properties_are_those_of_the_episode():
-    physics = sample(np.random.default_rng(0), PRESETS["dactyl"], hand_spec(), 3)
+    physics = sample(np.random.default_rng(0), PRESETS["dactyl"], hand_spec(), ("palm", "F1", "F2"))
     properties = physics_properties([physics, physics], hand_spec())
     assert properties["delay"].shape == (2, 20)
     # Seven of OpenAI's exponents are below 2; the slack's width is the inverse of the rate.

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 from mujoco.batch import Batch
@@ -90,6 +91,11 @@ def test_the_hand_has_the_fitted_parameters(calibration, outputs, damped_hand):
             ratio = fitted.model.actuator_gainprm[number, 0]
             ratio /= nominal.model.actuator_gainprm[number, 0]
             assert ratio == pytest.approx(p.value, rel=1e-4)
+    mjcf = mujoco.MjModel.from_xml_path(str(outputs / "mjcf/hand.xml"))
+    assert mjcf.nu == 4 and mjcf.nq == nominal.model.nq - 7, "the hand without the object"
+    for number, name in enumerate(fitted.hand.actuators):
+        gain = mjcf.actuator(fitted.hand.prefix + name).gainprm[0]
+        assert gain == pytest.approx(fitted.model.actuator_gainprm[number, 0])
 
 
 def test_the_report_says_what_was_not_determined(calibration, outputs):

@@ -42,9 +42,11 @@ default = [7.4, 70.0]
 A_FFJ3 = [30.0, 31.0]
 """
 
+LINKS = tuple(f"link{number}" for number in range(26))
+
 
 def sampled(config, seed=0):
-    return sample(np.random.default_rng(seed), config, hand_spec(), 26)
+    return sample(np.random.default_rng(seed), config, hand_spec(), LINKS)
 
 
 @pytest.fixture

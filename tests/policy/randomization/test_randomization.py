@@ -18,7 +18,7 @@ from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.objects.shipped import object_spec
 from opendactyl.sim.scene import Scene, scene_spec
 
-LINKS = 26
+LINKS = tuple(f"link{number}" for number in range(26))
 NONE = PRESETS["none"]
 
 
@@ -239,8 +239,8 @@ def test_dead_actuators_give_no_torque_and_change_no_other_number():
     config = dataclasses.replace(PRESETS["dactyl"], actuator_failure=0.3)
     gains = []
     for seed in range(100):
-        physics = sample(np.random.default_rng(seed), config, hand_spec(), 22)
-        whole = sample(np.random.default_rng(seed), PRESETS["dactyl"], hand_spec(), 22)
+        physics = sample(np.random.default_rng(seed), config, hand_spec(), LINKS)
+        whole = sample(np.random.default_rng(seed), PRESETS["dactyl"], hand_spec(), LINKS)
         alive = physics.actuator_gain > 0
         np.testing.assert_array_equal(physics.actuator_gain[alive], whole.actuator_gain[alive])
         np.testing.assert_array_equal(physics.backlash, whole.backlash)

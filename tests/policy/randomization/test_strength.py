@@ -15,7 +15,7 @@ from opendactyl.policy.randomization.physics import Physics, sample
 from opendactyl.policy.randomization.randomizer import Randomizer
 from opendactyl.sim.hands.shipped import hand_spec
 
-LINKS = 26
+LINKS = tuple(f"link{number}" for number in range(26))
 SENSING = (
     "fingertip_offset", "fingertip_marker", "position_offset", "rotation_offset", "joint_offset",
     "pose_delay", "pose_period", "pose_injection",
