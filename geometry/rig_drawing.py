@@ -5,10 +5,11 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 from opendactyl.geometry.camera import Camera, Roi
+from opendactyl.geometry.camera_faults import camera_fault, likely_mistake
 from opendactyl.geometry.drawing import AXIS_LENGTH, RED_GREEN_BLUE, Colour
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
-from opendactyl.geometry.working_volume import NEAREST, automatic_roi, likely_mistake, volume_view
+from opendactyl.geometry.working_volume import NEAREST, automatic_roi, volume_view
 
 PANEL = 480
 """Longest side of a drawn view in pixels."""
@@ -23,8 +24,10 @@ def describe_camera(camera: Camera, corners: ArrayLike) -> tuple[str, str, str]:
     roi, chosen = region_of(camera, corners)
     seen = {"all": "sees all of the volume", "part": "sees a part of the volume",
             "none": "does not see the volume"}[view.visibility]  # fmt: skip
-    if view.visibility == "none" and (mistake := likely_mistake(camera, corners)):
-        seen += f", but would if {mistake}"
+    if fault := camera_fault(camera, corners):
+        seen += f", {fault}" if view.visibility != "none" else ""
+        mistake = likely_mistake(camera, corners)
+        seen += f", but would if {mistake}" if mistake else ""
     lens = camera.distortion.model if camera.distortion else "no distortion"
     region = f"roi = {list(roi)}{' (automatic)' if chosen else ''}" if roi else "no roi"
     return (

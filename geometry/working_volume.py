@@ -1,8 +1,7 @@
 """The working volume: which cameras see it, and the region of interest that holds it."""
 
 import math
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,9 +9,7 @@ from numpy.typing import ArrayLike
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera, Roi
-from opendactyl.geometry.rig import Rig
-from opendactyl.geometry.rotation import Array, matrix_to_quat
-from opendactyl.geometry.transforms import invert_pose, pose_matrix
+from opendactyl.geometry.rotation import Array
 
 ROI_MARGIN = 0.1
 """Default width of the border around the working volume, as a fraction of the region's side."""
@@ -20,16 +17,6 @@ _SAMPLES = 9
 """Points along each edge of the grid that stands for the volume."""
 NEAREST = 1e-3
 """Smallest depth of a visible point in metres."""
-
-_FAR = 10.0
-"""Distance in metres beyond which a camera's position is taken to be in another unit."""
-_OTHER_AXES = {
-    "its axes were OpenGL's (y up, z backward)": np.diag([1.0, -1.0, -1.0]),
-    "its axes were a ROS body's (x forward, z up)": np.array(
-        [[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]
-    ),
-}
-"""Other conventions of a camera's axes: (x, y, z) of the convention from OpenCV's."""
 
 Visibility = Literal["all", "part", "none"]
 
@@ -79,62 +66,6 @@ def volume_view(camera: Camera, corners: ArrayLike) -> VolumeView:
     focal = math.sqrt(camera.K[0, 0] * camera.K[1, 1])
     scale = focal / float(middle) / 1000 if middle > NEAREST else 0.0
     return VolumeView(visibility, scale)
-
-
-def check_volume(rig: Rig, corners: ArrayLike) -> None:
-    """Checks that the cameras of a rig see at least a part of the working volume.
-
-    A line on stderr names each camera that does not.
-
-    Raises:
-        InputError: none does.
-    """
-    blind = [c for c in rig.cameras if volume_view(c, corners).visibility == "none"]
-    around = f"the working volume around {np.round(np.asarray(corners).mean(axis=0), 3).tolist()} m"
-    found = {camera.name: likely_mistake(camera, corners) for camera in blind}
-    if len(blind) == len(rig.cameras):
-        likely = "".join(f"; {name} would see it if {text}" for name, text in found.items() if text)
-        raise InputError(
-            f"no camera of rig {rig.name!r} ({', '.join(rig.names)}) sees {around}{likely}; "
-            "correct the poses of the cameras, hand_from_world or the volume (`opendactyl rig "
-            "show` draws them)"
-        )
-    for name, text in found.items():
-        likely = f"; it would see it if {text}" if text else ""
-        print(
-            f"opendactyl: camera {name!r} of rig {rig.name!r} does not see {around}, so its images "
-            f"do not show the object{likely}; correct its pose or roi, or remove it",
-            file=sys.stderr,
-        )
-
-
-def likely_mistake(camera: Camera, corners: ArrayLike) -> str:
-    """The mistake in a camera's pose without which it would see the volume; empty if none would.
-
-    Args:
-        camera: a camera that does not see the volume.
-        corners: corners (8, 3) of the volume in the hand frame, in the order of `box_corners`.
-    """
-    pose = invert_pose(camera.cam_from_hand)
-    position, rotation = pose[:3, 3], pose[:3, :3]
-    w, x, y, z = matrix_to_quat(rotation)
-    turned = {text: pose_matrix(position, matrix_to_quat(rotation @ axes))
-              for text, axes in _OTHER_AXES.items()}  # fmt: skip
-    meant = {
-        "its quaternion were x, y, z, w": pose_matrix(position, [z, w, x, y]),
-        "its pose were cam_from_hand": camera.cam_from_hand,
-        **turned,
-    }
-    if np.linalg.norm(position) > _FAR:
-        meant = {"its position were in millimetres": pose_matrix(position / 1000, [w, x, y, z])}
-    seen = {
-        text: volume_view(replace(camera, cam_from_hand=invert_pose(pose)), corners).visibility
-        for text, pose in meant.items()
-    }
-    for visibility in ("all", "part"):
-        for text in (text for text, value in seen.items() if value == visibility):
-            return text
-    return ""
 
 
 def automatic_roi(camera: Camera, corners: ArrayLike, margin: float = ROI_MARGIN) -> Roi:

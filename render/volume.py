@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from opendactyl.geometry.camera_faults import check_volume
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
-from opendactyl.geometry.working_volume import box_corners, check_volume
+from opendactyl.geometry.working_volume import box_corners
 from opendactyl.sim.hands.spec import HandSpec
 from opendactyl.sim.objects.spec import ObjectSpec
 
@@ -19,9 +20,9 @@ def working_volume(obj: ObjectSpec, hand: HandSpec) -> Array:
 
 
 def check_views(rig: Rig, obj: ObjectSpec, hand: HandSpec) -> None:
-    """Checks that the cameras of a rig see the object; see `check_volume`.
+    """Checks that each camera of a rig sees the object at a plausible size; see `check_volume`.
 
     Raises:
-        InputError: none does.
+        InputError: one does not.
     """
-    check_volume(rig, working_volume(obj, hand))
+    check_volume(rig, working_volume(obj, hand), every=True)

@@ -29,8 +29,8 @@ LEVELS = {
     "geometry": [
         ("rotation", "torch_ops", "static_landmarks"),
         ("transforms", "symmetry", "distortion", "articulation"), ("camera",),
-        ("rig", "drawing", "undistortion"), ("working_volume",), ("rig_drawing",), ("rig_import",),
-    ],
+        ("rig", "drawing", "undistortion"), ("working_volume",), ("camera_faults",),
+        ("rig_drawing",), ("rig_import",)],
     "geometry/rig_import": [
         ("calibration",), ("documents",), ("bop", "colmap", "kalibr", "opencv", "plain", "ros"),
         ("formats", "convert", "rig_toml")],

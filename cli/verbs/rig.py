@@ -96,9 +96,10 @@ def _show(argv: list[str]) -> None:
     config = parse(
         ShowConfig, "rig show", argv, "Draws the views of a rig with the working volume."
     )
+    from opendactyl.geometry.camera_faults import check_volume
     from opendactyl.geometry.rig import load_rig
     from opendactyl.geometry.rig_drawing import describe_camera, draw_rig
-    from opendactyl.geometry.working_volume import box_corners, check_volume
+    from opendactyl.geometry.working_volume import box_corners
     from opendactyl.render.volume import working_volume
     from opendactyl.sim.hands.shipped import hand_spec
     from opendactyl.sim.objects.shipped import object_spec

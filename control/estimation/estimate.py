@@ -32,9 +32,10 @@ from opendactyl.control.estimation.sources import FrameSet, RecordedFrames
 from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import Forecast, new_folder
 from opendactyl.geometry.camera import Camera
+from opendactyl.geometry.camera_faults import check_volume
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.geometry.rotation import Array
-from opendactyl.geometry.working_volume import box_corners, check_volume
+from opendactyl.geometry.working_volume import box_corners
 
 
 @dataclass(frozen=True, kw_only=True)

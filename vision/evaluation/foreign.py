@@ -10,8 +10,9 @@ from opendactyl.datasets.foreign.bop import read_bop
 from opendactyl.datasets.foreign.posed_pictures import RIG, is_posed_pictures, read_posed_pictures
 from opendactyl.datasets.foreign.samples import ForeignData, estimated_object
 from opendactyl.datasets.format.manifest import MANIFEST_NAME
+from opendactyl.geometry.camera_faults import check_volume
 from opendactyl.geometry.rig import Rig, load_rig
-from opendactyl.geometry.working_volume import box_corners, check_volume
+from opendactyl.geometry.working_volume import box_corners
 from opendactyl.models.pose.priors import PosePriors
 from opendactyl.vision.evaluation.config import EvalConfig
 from opendactyl.vision.evaluation.models import ModelFacts, facts_of

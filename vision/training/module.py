@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from opendactyl.core.errors import InputError
+from opendactyl.geometry.camera_faults import check_volume
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.static_landmarks import STATIC_LANDMARKS
 from opendactyl.geometry.symmetry import SymmetryGroup
 from opendactyl.geometry.torch_ops.rotation import quat_to_matrix
-from opendactyl.geometry.working_volume import box_corners, check_volume
+from opendactyl.geometry.working_volume import box_corners
 from opendactyl.models.pose.close_up import Windows
 from opendactyl.models.pose.networks.two_stage import Near
 from opendactyl.models.pose.outputs import PoseOutput
