@@ -1,5 +1,7 @@
 """Drawing of a rig: each camera's view with the working volume and the region of interest."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
@@ -35,6 +37,12 @@ def describe_camera(camera: Camera, corners: ArrayLike) -> tuple[str, str, str]:
         f"{seen}; {view.pixels_per_mm:.2f} pixels/mm at its centre",
         region,
     )
+
+
+def with_regions(rig: Rig, corners: ArrayLike) -> Rig:
+    """The rig with the regions that `draw_rig` shows; cameras that have one keep it."""
+    cameras = (replace(camera, roi=region_of(camera, corners)[0]) for camera in rig.cameras)
+    return Rig(rig.name, tuple(cameras))
 
 
 def region_of(camera: Camera, corners: ArrayLike) -> tuple[Roi | None, bool]:

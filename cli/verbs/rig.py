@@ -53,6 +53,8 @@ class ShowConfig:
     """Name of a shipped rig, or a rig file."""
     out: Path = Path("rig.png")
     """The image file to write."""
+    rig_out: Path | None = None
+    """Also write the rig as a file with the regions that are drawn; it must not exist."""
     volume: tuple[float, float, float, float, float, float] | None = None
     """Working volume in the hand frame: lower x y z, upper x y z, in metres; by default the space
     over the palm that the object fills, or that of the scene."""
@@ -98,13 +100,16 @@ def _show(argv: list[str]) -> None:
     )
     from opendactyl.geometry.camera_faults import check_volume
     from opendactyl.geometry.rig import load_rig
-    from opendactyl.geometry.rig_drawing import describe_camera, draw_rig
+    from opendactyl.geometry.rig_drawing import describe_camera, draw_rig, with_regions
+    from opendactyl.geometry.rig_import.rig_toml import check_rig_path, write_rig
     from opendactyl.geometry.working_volume import box_corners
     from opendactyl.render.volume import working_volume
     from opendactyl.sim.hands.shipped import hand_spec
     from opendactyl.sim.objects.shipped import object_spec
     from opendactyl.sim.scenery.reference import scenery
 
+    if config.rig_out is not None:
+        check_rig_path(config.rig_out, "--rig-out")
     bounds = config.volume
     around = scenery(config.scene) if config.scene else hand_spec(config.hand)
     own = working_volume(object_spec(config.object), around)
@@ -114,6 +119,10 @@ def _show(argv: list[str]) -> None:
         print("; ".join(describe_camera(camera, corners)))
     save_picture(draw_rig(rig, corners), config.out)
     check_volume(rig, corners)
+    if config.rig_out is not None:
+        source = f"From {config.rig}, with regions."
+        write_rig(with_regions(rig, corners), config.rig_out, source)
+        print(f"rig in {config.rig_out}")
 
 
 def _check(argv: list[str]) -> None:

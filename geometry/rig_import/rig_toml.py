@@ -30,13 +30,18 @@ def write_rig(rig: Rig, path: Path, source: str) -> None:
         InputError: the file exists, or the path is not valid.
         EnvironmentFailure: the disk failed.
     """
-    if path.suffix != ".toml":
-        raise InputError(f"--out {path} must end in .toml")
-    if optional_files.exists(path):
-        raise InputError(f"{path} exists; choose another --out, or delete it")
+    check_rig_path(path)
     tables = "".join(_table(camera) for camera in rig.cameras)
     comment = " ".join(source.split())
     write_text(path, f"# {comment}\n{HEADER}name = {_text(rig.name)}\n{tables}")
+
+
+def check_rig_path(path: Path, option: str = "--out") -> None:
+    """Raises an `InputError`, which names the option, for a path that `write_rig` refuses."""
+    if path.suffix != ".toml":
+        raise InputError(f"{option} {path} must end in .toml")
+    if optional_files.exists(path):
+        raise InputError(f"{path} exists; choose another {option}, or delete it")
 
 
 def _text(value: str) -> str:

@@ -164,7 +164,7 @@ def _uniform_factor(
     rng: np.random.Generator, bounds: Ranges, strength: float, names: Sequence[str] | None = None
 ) -> Any:
     """A uniform factor, or one for each name, moved towards 1 for a strength below 1."""
-    low, high = bounds if names is None else for_names(bounds, names)
+    low, high = for_names(bounds, names or ())
     value = rng.uniform(low, high, None if names is None else len(names))
     return value if strength == 1 else 1 + strength * (value - 1)
 

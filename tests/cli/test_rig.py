@@ -80,6 +80,20 @@ def test_show_draws_the_views_and_lists_what_they_see(calibration, capsys):
         assert image.format == "PNG" and image.size[0] > 480
 
 
+def test_show_writes_the_rig_with_the_regions_that_it_draws(calibration, capsys, refused):
+    run(capsys, "rig", "import", "left.yml", "--out", "mine.toml")
+    options = ("mine.toml", "--out", "mine.png", "--rig-out", "regions.toml")
+    status, out, err = run(capsys, "rig", "show", *options)
+    assert (status, err) == (0, "") and out.endswith("rig in regions.toml\n")
+    own, found = load_rig("mine.toml").cameras[0], load_rig("regions.toml").cameras[0]
+    assert own.roi is None and f"roi = {list(found.roi)} (automatic)" in out
+    assert found.distortion == own.distortion
+    np.testing.assert_allclose(found.cam_from_hand, own.cam_from_hand, atol=1e-12)
+    _, again, _ = run(capsys, "rig", "show", "regions.toml", "--out", "mine.png")
+    assert f"roi = {list(found.roi)}\n" in again
+    assert "regions.toml exists; choose another --rig-out" in refused("rig", "show", *options)
+
+
 def test_show_knows_the_shipped_rig(calibration, capsys):
     status, out, _ = run(capsys, "rig", "show", "dactyl", "--out", "rig.png")
     assert status == 0
