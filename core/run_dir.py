@@ -45,7 +45,9 @@ def new_folder(out: str | Path, *, resume: bool | None = False) -> Path:
     return out
 
 
-def announce(out: Path, seconds: float, written: float, *, limit: bool = False) -> None:
+def announce(
+    out: Path, seconds: float, written: float, *, limit: bool = False, reserved: bool = False
+) -> None:
     """Says how long a command will take and how much it will write; refuses if the disk has less.
 
     Args:
@@ -53,6 +55,7 @@ def announce(out: Path, seconds: float, written: float, *, limit: bool = False) 
         seconds: the expected time.
         written: the bytes that it will still write there.
         limit: whether `seconds` is an upper limit.
+        reserved: whether the disk has the space for these bytes set aside.
 
     Raises:
         EnvironmentFailure: the disk has less space.
@@ -62,9 +65,10 @@ def announce(out: Path, seconds: float, written: float, *, limit: bool = False) 
     with file_errors(f"cannot use {out}"):
         free = shutil.disk_usage(out).free
     minutes = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
-    sizes = f"{_megabytes(written)} to write, {_megabytes(free)} free"
+    what = "reserved" if reserved else "to write"
+    sizes = f"{_megabytes(written)} {what}, {_megabytes(free)} free"
     print(f"{'at most' if limit else 'about'} {minutes}; {sizes}", file=sys.stderr, flush=True)
-    if written > free:
+    if written > free and not reserved:
         raise EnvironmentFailure(
             f"the disk of {out} has {_megabytes(free)} free, and {_megabytes(written)} are "
             "needed; make free space, or name a folder on another disk"
@@ -89,8 +93,9 @@ class Forecast:
     """Announces time and size of a command's work, measured on its first seconds."""
 
     def __init__(
-        self, out: Path, total: int, after: float = 5.0, written: float | None = None
-    ) -> None:
+        self, out: Path, total: int, after: float = 5.0, written: float | None = None,
+        *, reserved: bool = False,
+    ) -> None:  # fmt: skip
         """Starts measuring with the first unit that is done.
 
         Args:
@@ -98,8 +103,10 @@ class Forecast:
             total: units of work to do, such as samples.
             after: seconds to measure.
             written: bytes of the whole work; None: measured, if the work writes as it proceeds.
+            reserved: see `announce`.
         """
         self._out, self._total, self._after, self._written = out, total, after, written
+        self._reserved = reserved
         self._first: tuple[float, int, int] | None = None
         self._announced = False
 
@@ -123,7 +130,7 @@ class Forecast:
         written = remaining * (size_of(self._out) - size)
         if self._written is not None:
             written = self._written
-        announce(self._out, remaining * (now - began), written)
+        announce(self._out, remaining * (now - began), written, reserved=self._reserved)
 
 
 @contextmanager

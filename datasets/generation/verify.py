@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from opendactyl.core.atomic_files import json_hash
 from opendactyl.core.errors import InputError
+from opendactyl.core.run_dir import Forecast
 from opendactyl.datasets.format.depth import check_depth
 from opendactyl.datasets.format.label import unseeing_cameras
 from opendactyl.datasets.format.manifest import (
@@ -32,6 +33,7 @@ def verify(folder: Path) -> list[str]:
     visible = np.zeros(len(manifest.rig["cameras"]))
     if json_hash(manifest.config) != manifest.config_hash:
         faults.append(f"{folder / MANIFEST_NAME}: the settings do not match config_hash")
+    forecast = Forecast(folder, manifest.num_samples, written=0)
     with tqdm(total=manifest.num_samples, unit="sample", desc=f"verifying {folder}") as bar:
         for shard in manifest.shards:
             try:
@@ -39,6 +41,7 @@ def verify(folder: Path) -> list[str]:
                     _check(manifest, sample, f"{folder / shard.name}")
                     visible = np.maximum(visible, sample.label.visible_fraction)
                     bar.update()
+                    forecast.update(bar.n)
             except InputError as error:
                 faults.append(str(error))
     names = [camera["name"] for camera in manifest.rig["cameras"]]

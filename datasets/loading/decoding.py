@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from opendactyl.core.errors import file_error
 from opendactyl.core.optional_files import exists
+from opendactyl.core.run_dir import Forecast
 from opendactyl.datasets.format.manifest import Manifest, read_samples
 from opendactyl.datasets.format.shards import Sample
 from opendactyl.geometry.torch_ops.crops import cut_squares
@@ -81,6 +82,8 @@ def _build(
         arrays |= {MASKS[n]: _new_array(cache / f"{MASKS[n]}.tmp", (*shape, s, s))
                    for n, s in sides.items()}  # fmt: skip
     labels: dict[str, list[Any]] = {}
+    size_of_all = sum(array.nbytes for array in arrays.values())
+    forecast = Forecast(cache, shape[0], written=size_of_all, reserved=True)
     with tqdm(total=shape[0], unit="sample", desc=f"decoding {folder}", leave=False) as bar:
         for shard in manifest.shards:
             for sample in read_samples(folder, manifest, shard):
@@ -91,6 +94,7 @@ def _build(
                 for name, value in values.items():
                     labels.setdefault(name, []).append(value)
                 bar.update()
+                forecast.update(bar.n)
     for name, array in arrays.items():
         array.flush()
         os.replace(cache / f"{name}.tmp", cache / f"{name}.npy")

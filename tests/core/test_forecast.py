@@ -102,3 +102,12 @@ def test_a_size_that_is_known_is_not_measured(disk, clock, tmp_path, capsys):
         forecast.update(done)
         clock[0] += 10
     assert capsys.readouterr().err == "about 10 seconds; 3 MB to write, 1000 MB free\n"
+
+
+def test_space_that_is_reserved_is_not_needed_again(disk, clock, tmp_path, capsys):
+    disk(10**6)
+    forecast = Forecast(tmp_path, 100, written=3e9, reserved=True)
+    for done in (1, 51):
+        forecast.update(done)
+        clock[0] += 10
+    assert capsys.readouterr().err == "about 10 seconds; 3000 MB reserved, 1 MB free\n"

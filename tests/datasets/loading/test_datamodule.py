@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import multiprocessing
 import pickle
+import re
 import shutil
 
 import lightning as L
@@ -12,9 +13,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from opendactyl.core import worker_process
+from opendactyl.core import run_dir, worker_process
 from opendactyl.core.errors import InputError
 from opendactyl.datasets.format.shards import read_shard
+from opendactyl.datasets.generation.verify import verify
 from opendactyl.datasets.loading.augmentation_config import AugmentConfig
 from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.datasets.loading.datamodule import EpochSampler, PoseDataModule, PoseDataset
@@ -170,6 +172,19 @@ def test_decoded_images_can_lie_elsewhere(dataset, tmp_path):
     np.testing.assert_array_equal(data.images, open_dataset(dataset, 32).images)
     reopened = pickle.loads(pickle.dumps(data))
     assert reopened.cache == tmp_path / "cache" and not (copy / ".cache").exists()
+
+
+def test_decoding_and_verifying_say_how_long_they_take(dataset, tmp_path, monkeypatch, capsys):
+    ticks = itertools.count(0, 3)
+    monkeypatch.setattr(run_dir.time, "monotonic", lambda: next(ticks))
+    open_dataset(dataset, 40, cache=tmp_path / "cache")
+    samples = len(open_dataset(dataset, 40, cache=tmp_path / "cache"))
+    reserved = round(samples * 3 * 40 * 40 * 3 / 1e6, 1)
+    said = capsys.readouterr().err
+    assert re.search(r"about \d+ seconds; ([\d.]+) MB reserved", said)
+    assert float(re.search(r"([\d.]+) MB reserved", said)[1]) == pytest.approx(reserved, rel=0.5)
+    assert not verify(dataset)
+    assert re.search(r"about \d+ seconds; 0 MB to write", capsys.readouterr().err)
 
 
 def test_a_dataset_that_cannot_be_decoded_leaves_no_cache(dataset, tmp_path, monkeypatch):
