@@ -9,6 +9,8 @@ from opendactyl.policy.imitation.programs import FACES, YAWS, Program
 
 LENGTHS = (0.1, 0.25, 0.35, 0.3)
 """Probabilities of one to four actions in a program, before it is sometimes repeated."""
+TRAINED, TRAINED_LENGTHS = 5000, (0.05, 0.15, 0.25, 0.25, 0.15, 0.15)
+"""Programs of a training, and probabilities of one to six actions in them."""
 HELD_OUT = 4
 """Of the forms of programs with three or more actions, one in this many is kept for tests."""
 
@@ -44,3 +46,11 @@ def held_out(program: Program) -> bool:
     """Whether programs of this form are kept for tests, so that no training sees one."""
     checksum = zlib.crc32(program.kind.encode())
     return len(program.actions) >= 3 and checksum % HELD_OUT == 0
+
+
+def training_forms(seed: int, count: int = TRAINED) -> list[Program]:
+    """Programs for the training, none of a form that is held out for tests."""
+    rng = np.random.default_rng(seed)
+    found = (sample_program(rng, TRAINED_LENGTHS) for _ in iter(int, 1))
+    kept = (program for program in found if not held_out(program))
+    return [next(kept) for _ in range(count)]

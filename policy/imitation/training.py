@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from opendactyl.core.csv_log import append_row, trim
-from opendactyl.core.errors import InputError
+from opendactyl.core.errors import EnvironmentFailure, InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import announce, open_run, removed_on_failure
 from opendactyl.core.signals import sigterm_interrupts
@@ -21,10 +21,9 @@ from opendactyl.models.imitation.network import ImitationNetwork
 from opendactyl.models.weights import save_checkpoint
 from opendactyl.policy.imitation.codes import encode_programs
 from opendactyl.policy.imitation.config import ImitationConfig
-from opendactyl.policy.imitation.dataset import Composer
-from opendactyl.policy.imitation.forms import held_out, sample_program
+from opendactyl.policy.imitation.dataset import Composer, Examples
+from opendactyl.policy.imitation.forms import training_forms
 from opendactyl.policy.imitation.losses import answer
-from opendactyl.policy.imitation.programs import Program
 from opendactyl.policy.imitation.segments import Motions
 from opendactyl.policy.imitation.tracks import SHARD, Demonstrate, Track, TrackStore
 from opendactyl.policy.interface.keyframes import KEYFRAME_SIZE, MAX_WAYPOINTS
@@ -33,8 +32,6 @@ CHECKPOINT = Path("checkpoints") / "last.ckpt"
 CHECKPOINT_SECONDS = 60.0
 WRITTEN_BYTES = 10e6
 """Size of a run: tracks and checkpoint."""
-FORMS, LENGTHS = 5000, (0.05, 0.15, 0.25, 0.25, 0.15, 0.15)
-"""Programs drawn for the training, and probabilities of one to six actions in them."""
 VALIDATION_MOTIONS = 10
 """Of the tracks, one in this many is kept for validation."""
 VALIDATION = 256
@@ -47,14 +44,6 @@ COLUMNS = ("step", "seconds", "loss", "validation_right", "validation_error_rad"
 def make_network() -> ImitationNetwork:
     """The network with the sizes of its inputs."""
     return ImitationNetwork(KEYFRAME_SIZE, MAX_WAYPOINTS)
-
-
-def training_forms(seed: int, count: int = FORMS) -> list[Program]:
-    """Programs for the training, none of a form that is held out for tests."""
-    rng = np.random.default_rng(seed)
-    found = (sample_program(rng, LENGTHS) for _ in iter(int, 1))
-    kept = (program for program in found if not held_out(program))
-    return [next(kept) for _ in range(count)]
 
 
 def train(
@@ -73,7 +62,7 @@ def train(
 
     Raises:
         InputError: the settings, or an existing run, cannot be used.
-        EnvironmentFailure: the disk failed.
+        EnvironmentFailure: the disk failed, or the training diverged.
     """
     run = config.out
     with removed_on_failure(run, lambda: exists(run / CHECKPOINT)), sigterm_interrupts():
@@ -178,15 +167,24 @@ class Trainer:
             warm = min(1.0, (self._step + 1) / WARM_UP)
             for group in self._optimizer.param_groups:
                 group["lr"] = self._config.learning_rate * max(left, 0.01) * warm
-            found = answer(self.network, batches[number])
-            self._optimizer.zero_grad()
-            found.loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self._optimizer.step()
-            self.averaged.update_parameters(self.network)
-            self._step += 1
-            loss = float(found.loss.detach())
+            loss = self._learn(batches[number])
             self._loss = loss if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * loss
+
+    def _learn(self, batch: Examples) -> float:
+        """One step; returns the loss."""
+        loss = answer(self.network, batch).loss
+        if not torch.isfinite(loss):
+            raise EnvironmentFailure(
+                f"the training diverged after {self._step} steps; start a new run with a smaller "
+                "--learning-rate"
+            )
+        self._optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimizer.step()
+        self.averaged.update_parameters(self.network)
+        self._step += 1
+        return float(loss.detach())
 
     def _validate(self, composer: Composer) -> None:
         """Measures the averaged network on motions that are not trained on, and saves."""

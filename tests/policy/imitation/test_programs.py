@@ -13,7 +13,7 @@ from opendactyl.geometry.rotation import (
     yaw_quat,
 )
 from opendactyl.policy.imitation import codes
-from opendactyl.policy.imitation.forms import held_out, sample_program
+from opendactyl.policy.imitation.forms import held_out, sample_program, training_forms
 from opendactyl.policy.imitation.predicate import HOLD, completed, satisfied, waypoints
 from opendactyl.policy.imitation.programs import (
     FACES,
@@ -163,3 +163,14 @@ def test_goals_of_codes_are_those_of_the_actions():
         for row in range(4):
             expected = action.goal(np.array([before[row], last[row]]))
             assert geodesic_angle(found[row], expected) < 1e-6
+
+
+def test_no_held_out_form_is_trained_on():
+    assert not any(held_out(program) for program in training_forms(5, 200))
+
+
+def test_a_program_is_not_part_of_what_the_network_reads():
+    """Two programs with the same actions give the same queries."""
+    same = [Program(("yaw 90", "repeat 2")), Program(("yaw 90", "then", "yaw 90"))]
+    rows = codes.encode_programs(same)
+    np.testing.assert_array_equal(rows[0], rows[1])
