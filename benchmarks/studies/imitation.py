@@ -14,7 +14,11 @@ from opendactyl.benchmarks.support.study import prepare_gl, run_study
 
 if __name__ == "__main__":
     prepare_gl(renders=bool({"vision", "--pose=vision"} & set(sys.argv)))
-    from opendactyl.control.imitation.comparison import ComparisonConfig, compare, make_table
+    from opendactyl.benchmarks.support.imitation_comparison import (
+        ComparisonConfig,
+        compare,
+        make_table,
+    )
 
     run_study(
         "imitation", __doc__, ComparisonConfig, lambda config: make_table(compare(config)["agents"])

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from opendactyl.control.evaluation.episodes import EpisodeConfig
-from opendactyl.control.imitation.baselines import ReplayedGoals, resting_orientations
-from opendactyl.control.imitation.comparison import (
+from opendactyl.benchmarks.support.imitation_comparison import (
     ComparisonConfig,
     compare,
     held_out_programs,
 )
+from opendactyl.benchmarks.support.replayed_goals import ReplayedGoals, resting_orientations
+from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.control.imitation.demonstrator import (
     OracleGoals,
 )

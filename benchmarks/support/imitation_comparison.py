@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from opendactyl.benchmarks.support.replayed_goals import ReplayedGoals
 from opendactyl.control.bundle.imitation_session import ImitationSession, load_imitation
 from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.evaluation.episodes import EpisodeConfig
-from opendactyl.control.imitation.baselines import ReplayedGoals
 from opendactyl.control.imitation.demonstrator import DemonstratorGoals, OracleGoals, fits
 from opendactyl.control.imitation.evaluate import record, run_with_goals, summarize
 from opendactyl.control.imitation.goal_rollout import EndingGoals, make_goal_env

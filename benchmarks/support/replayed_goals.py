@@ -1,4 +1,4 @@
-"""What an imitation network is compared with."""
+"""A goal source without a network: it replays the orientations at rest in a demonstration."""
 
 import numpy as np
 
