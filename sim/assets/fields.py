@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from opendactyl.core.atomic_files import parse_toml
 from opendactyl.core.config_fields import is_finite
 from opendactyl.core.errors import InputError, file_error
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+NAME_FORM = "letters, digits, _ and -, since it names files"
 Triple = tuple[float, float, float]
 Pose = tuple[Triple, tuple[float, float, float, float]]
 """A position in metres and a unit quaternion (w, x, y, z)."""

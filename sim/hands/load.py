@@ -1,12 +1,11 @@
 """Reads the TOML file of a hand."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 
 from opendactyl.geometry.rotation import Array
-from opendactyl.sim.assets.fields import Fields, Triple, is_vector, read_toml
+from opendactyl.sim.assets.fields import NAME, NAME_FORM, Fields, Triple, is_vector, read_toml
 from opendactyl.sim.hands.frame import HandFrame
 from opendactyl.sim.hands.log_columns import KEYS as LOG_KEYS
 from opendactyl.sim.hands.log_columns import LogColumns
@@ -19,7 +18,6 @@ KEYS = ("name", "joints", "actuators", "fingertips", "nails", "drop_height", "ob
 POSITIONS = ((-0.03, -0.03, 0.0), (0.05, 0.03, 0.08))
 """Default of `object_positions`: the space over a palm at the origin."""
 START_POSITION = (0.0, 0.0, 0.035)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def load_hand(path: Path, *, is_shipped: bool = False) -> HandSpec:
@@ -31,8 +29,8 @@ def load_hand(path: Path, *, is_shipped: bool = False) -> HandSpec:
     """
     fields = Fields(read_toml(path, "hand"), f"hand {path}", KEYS)
     name = fields.text("name", path.stem)
-    if not _NAME.fullmatch(name):
-        raise fields.wrong("name", "letters, digits, _ and -, since it names files")
+    if not NAME.fullmatch(name):
+        raise fields.wrong("name", NAME_FORM)
     actuators = fields.names("actuators")
     fingertips = _fingertips(fields)
     start = fields.table("start", ("joints", "position"))

@@ -1,6 +1,5 @@
 """Reads what distinguishes a rigid body: its shape, mass, colours and keypoints."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,6 @@ KEYPOINTS = 16
 """Default number of keypoints of a cylinder or mesh."""
 LARGEST, SMALLEST = 1.0, 0.002
 """Lengths in metres beyond which an object is taken to have the wrong unit."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-NAME_FORM = "letters, digits, _ and -, since it names files"
 
 
 def fields_of_shape(table: dict[str, Any], where: str, keys: tuple[str, ...]) -> Fields:

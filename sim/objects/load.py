@@ -9,8 +9,8 @@ import numpy as np
 from opendactyl.geometry.articulation import Hinge
 from opendactyl.geometry.rotation import Array, quat_from_axis_angle, quat_rotate
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
-from opendactyl.sim.assets.fields import Fields, read_toml
-from opendactyl.sim.objects.body import NAME, NAME_FORM, body_values, fields_of_shape
+from opendactyl.sim.assets.fields import NAME, NAME_FORM, Fields, read_toml
+from opendactyl.sim.objects.body import body_values, fields_of_shape
 from opendactyl.sim.objects.points import distances_to_surface
 from opendactyl.sim.objects.source_files import Reader
 from opendactyl.sim.objects.spec import ObjectSpec, Part

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from opendactyl.core.errors import InputError
-from opendactyl.sim.assets.fields import Fields, Triple, is_vector, read_toml
+from opendactyl.sim.assets.fields import NAME, NAME_FORM, Fields, Triple, is_vector, read_toml
 from opendactyl.sim.assets.references import referenced_files
 from opendactyl.sim.assets.source_files import common_folder
 from opendactyl.sim.hands.frame import HandFrame
@@ -31,7 +31,6 @@ SHAPES = ("box", "sphere", "capsule", "cylinder")
 MODEL_SUFFIXES = (".urdf", ".xml", ".mjcf")
 PICTURES = (".jpg", ".jpeg", ".png")
 MOST_PICTURES, MOST_OCCLUDERS = 500, 8
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def load_scenery(path: Path) -> Scenery:
@@ -60,8 +59,8 @@ def _described_model(path: Path) -> tuple[Path, str]:
 def _scenery(given: Path, path: Path, content: dict[str, Any], text: bytes) -> Scenery:
     fields = Fields(content, f"scene {given}", KEYS)
     name = fields.text("name", path.stem)
-    if not _NAME.fullmatch(name):
-        raise fields.wrong("name", "letters, digits, _ and -, since it names files")
+    if not NAME.fullmatch(name):
+        raise fields.wrong("name", NAME_FORM)
     models = tuple(_model(table) for table in _tables(fields, "model", _MODEL_KEYS))
     occluders = tuple(_occluder(table) for table in _tables(fields, "occluder", _OCCLUDER_KEYS))
     _check(fields, models, occluders)
@@ -101,7 +100,7 @@ _MODEL_KEYS = ("name", "file", "package", "source", "position", "quaternion", "c
 def _model(table: Fields) -> SceneModel:
     file = table.text("file")
     name = table.text("name", Path(file).stem)
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise table.wrong("name", "letters, digits, _ and -")
     given = table.get("joints") or {}
     if not isinstance(given, dict):
