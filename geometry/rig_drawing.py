@@ -24,12 +24,10 @@ def describe_camera(camera: Camera, corners: ArrayLike) -> tuple[str, str, str]:
     """Three lines about a camera: its view, the working volume in it, its region of interest."""
     view = volume_view(camera, corners)
     roi, chosen = region_of(camera, corners)
-    seen = {"all": "sees all of the volume", "part": "sees a part of the volume",
-            "none": "does not see the volume"}[view.visibility]  # fmt: skip
-    if fault := camera_fault(camera, corners):
-        seen += f", {fault}" if view.visibility != "none" else ""
-        mistake = likely_mistake(camera, corners)
-        seen += f", but would if {mistake}" if mistake else ""
+    fault = camera_fault(camera, corners, "the volume")
+    mistake = likely_mistake(camera, corners) if fault else ""
+    seen = fault or f"sees {'all' if view.visibility == 'all' else 'a part'} of the volume"
+    seen += f", but would if {mistake}" if mistake else ""
     lens = camera.distortion.model if camera.distortion else "no distortion"
     region = f"roi = {list(roi)}{' (automatic)' if chosen else ''}" if roi else "no roi"
     return (

@@ -37,7 +37,7 @@ def draw_scene(scenery: Scenery, object_name: str, rig: str = "") -> Image.Image
         rig: the cameras, as `load_rig` takes them; empty for three around the volume.
 
     Raises:
-        InputError: a file cannot be used, or no camera sees the volume.
+        InputError: a file cannot be used, or a camera does not show the volume.
         EnvironmentFailure: no OpenGL context can be opened.
     """
     cameras = load_rig(rig).views(PANEL) if rig else _around(scenery)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from opendactyl.geometry.camera_faults import check_volume
+from opendactyl.geometry.camera_faults import check_every_camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.working_volume import box_corners
@@ -20,9 +20,9 @@ def working_volume(obj: ObjectSpec, hand: HandSpec) -> Array:
 
 
 def check_views(rig: Rig, obj: ObjectSpec, hand: HandSpec) -> None:
-    """Checks that each camera of a rig sees the object at a plausible size; see `check_volume`.
+    """Checks that each camera of a rig sees the object: `check_every_camera`.
 
     Raises:
         InputError: one does not.
     """
-    check_volume(rig, working_volume(obj, hand), every=True)
+    check_every_camera(rig, working_volume(obj, hand))

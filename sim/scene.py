@@ -11,7 +11,7 @@ from opendactyl.geometry.articulation import Articulation, wrap_angle
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
 from opendactyl.sim.couplings import Couplings
-from opendactyl.sim.hands.model import compile_model, hand_model, is_visual_only
+from opendactyl.sim.hands.model import compile_model, hand_model, is_visual_only, set_options
 from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
 from opendactyl.sim.hands.transmission import Transmission
 from opendactyl.sim.object_geoms import OBJECT_BODY, OBJECT_JOINT, add_object, part_name
@@ -20,7 +20,6 @@ from opendactyl.sim.scenery.model import movable, scenery_model
 from opendactyl.sim.scenery.reference import surroundings
 from opendactyl.sim.scenery.spec import Scenery
 from opendactyl.sim.state import State
-from opendactyl.sim.timing import TIMESTEP
 
 
 def scene_spec(
@@ -48,11 +47,7 @@ def scene_spec(
         used = {geom.meshname for geom in spec.geoms}
         for mesh in [m for m in spec.meshes if m.name not in used]:
             spec.delete(mesh)
-    spec.option.timestep = TIMESTEP
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.iterations = 20
-    # Hand and object form one constraint island; detecting it takes 6 % of a step.
-    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
+    set_options(spec)
     add_object(spec, object_spec(object_name), description.frame, visual=visual)
     return spec
 

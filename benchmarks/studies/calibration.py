@@ -27,7 +27,7 @@ from opendactyl.policy.calibration.plan import PlanConfig, make_plan
 
 KINDS = ("gain", "damping", "delay", "offset", "slack_down", "slack_up")
 DELAY_BOUND = 0.01
-"""Errors of delays, in seconds, within which the table gives their share."""
+"""Errors of delays, in seconds, within which the table gives their fraction."""
 CHANGEABLE = ("out", "twins", "first", "threads")
 """Settings that do not change the fit of a twin."""
 
@@ -82,9 +82,9 @@ def run(config: StudyConfig) -> list[Result]:
     Raises:
         InputError: there is no such hand, or the folder has fits of other settings.
     """
+    plan = make_plan(config.hand, PlanConfig(seconds=config.seconds))
     settings = {k: v for k, v in to_plain(config).items() if k not in CHANGEABLE}
     open_run(config.out, settings, resume=True)
-    plan = make_plan(config.hand, PlanConfig(seconds=config.seconds))
     results = []
     for seed in tqdm(range(config.first, config.first + config.twins), unit="twin"):
         path = config.out / f"twin-{seed}.json"

@@ -34,19 +34,21 @@ def train_and_count(
     return [goals.tolist() for goals in counted]
 
 
-def compare(goals: dict[str, Array]) -> dict[str, Any]:
+def compare(goals: dict[str, Array], *, paired: bool = False) -> dict[str, Any]:
     """Mean goals of each kind, and logarithms of the ratios of the first kind to the others.
 
     Args:
         goals: per kind the goals (seeds or robots, episodes). The intervals resample both; a
             resample has the same episodes for all kinds.
+        paired: whether a row is the same robot for all kinds, and not a training of its own.
     """
     rng = np.random.default_rng(0)
-    episodes = next(iter(goals.values())).shape[1]
-    columns = _counts(rng, episodes)
+    rows, episodes = next(iter(goals.values())).shape
+    columns, shared = _counts(rng, episodes), _counts(rng, rows) if paired else None
     logs, kinds = {}, {}
     for kind, values in goals.items():
-        means = ((_counts(rng, len(values)) @ values) * columns).sum(axis=1) / values.size
+        resampled = _counts(rng, len(values)) if shared is None else shared
+        means = ((resampled @ values) * columns).sum(axis=1) / values.size
         # A kind without any goal counts as if it had reached half of one.
         least = 0.5 / values.size
         logs[kind] = np.log(np.maximum(values.mean(), least)), np.log(np.maximum(means, least))

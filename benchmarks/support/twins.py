@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
+from numpy.typing import NDArray
 
 from opendactyl.core.config_fields import ByName
 from opendactyl.geometry.rotation import Array
@@ -70,7 +71,7 @@ class Twin:
         low, high = self.scene.actuator_range.T
         down, up = physics.backlash * ((high - low) / 2)  # rates for half the range
 
-        def fixed(names: Sequence[str], values: Array) -> ByName:
+        def fixed(names: Sequence[str], values: NDArray[np.floating]) -> ByName:
             entries = zip(names, values.tolist(), strict=True)
             return ByName((1.0, 1.0), {name: (value, value) for name, value in entries})
 

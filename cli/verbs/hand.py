@@ -70,7 +70,7 @@ class FitConfig:
     log: tuple[Path, ...]
     """Logs of one robot, as CSV or Parquet: time, targets, joint angles."""
     out: Path = Path("runs/hand")
-    """Folder for hand.toml, ranges.toml, fit.json and report.html."""
+    """Folder for hand.toml, mjcf/hand.xml, ranges.toml, fit.json and report.html."""
     threads: int = 0
     """Threads of the simulations; 0: one for each core."""
 
@@ -123,10 +123,12 @@ def fit(options: list[str]) -> None:
     from opendactyl.policy.calibration.outputs import write_fit, write_hand, write_ranges
     from opendactyl.policy.calibration.report import write_report
     from opendactyl.policy.calibration.simulation import empty_scene
+    from opendactyl.sim.hands.mjcf import portable_model
 
     if not config.log:
         raise InputError("--log names no file; give one or several logs of the hand")
     scene = empty_scene(config.hand)
+    portable_model(scene.hand)  # a model that cannot be written is known before the fit
     log = join([read_log(path, scene) for path in config.log])
     out = fit_folder(config.out)
     report, ranges = out / "report.html", out / "ranges.toml"
@@ -140,8 +142,8 @@ def fit(options: list[str]) -> None:
             f"the fit of hand {config.hand} is refused: {calibration.refusal}; see {report}, and "
             "record a motion that follows `hand record-plan`"
         )
-    write_hand(calibration, out)
     write_ranges(calibration, ranges)
+    write_hand(calibration, out)
     before, after = calibration.errors
     print(
         f"error over 1 s in held-out blocks: {1e3 * before:.1f} mrad before, {1e3 * after:.1f} "

@@ -118,7 +118,7 @@ def _show(argv: list[str]) -> None:
     for camera in rig.cameras:
         print("; ".join(describe_camera(camera, corners)))
     save_picture(draw_rig(rig, corners), config.out)
-    check_volume(rig, corners)
+    check_volume(with_regions(rig, corners), corners)
     if config.rig_out is not None:
         source = f"From {config.rig}, with regions."
         write_rig(with_regions(rig, corners), config.rig_out, source)

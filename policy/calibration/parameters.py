@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.randomization.config import PRESETS
+from opendactyl.policy.randomization.model_fields import link_names
 from opendactyl.policy.randomization.physics import Physics, sample
 from opendactyl.sim.scene import Scene
 from opendactyl.sim.timing import TIMESTEP
@@ -81,7 +82,7 @@ class ParameterSpace:
         """
         hand, model = scene.hand, scene.model
         self._nominal_friction = model.dof_frictionloss[scene.joint_dof]
-        named = [model.body(int(link)).name.removeprefix(hand.prefix) for link in links]
+        named = link_names(scene, links)
         self._template = sample(np.random.default_rng(0), PRESETS["none"], hand, named)
         self._moved = np.flatnonzero(chains.links >= 0)
         bodies = [named[i] for i in self._moved]

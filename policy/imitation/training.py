@@ -173,14 +173,14 @@ class Trainer:
     def _learn(self, batch: Examples) -> float:
         """One step; returns the loss."""
         loss = answer(self.network, batch).loss
-        if not torch.isfinite(loss):
+        self._optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        if not torch.isfinite(loss + norm):
             raise EnvironmentFailure(
                 f"the training diverged after {self._step} steps; start a new run with a smaller "
                 "--learning-rate"
             )
-        self._optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
         self.averaged.update_parameters(self.network)
         self._step += 1

@@ -51,14 +51,14 @@ class Learner:
             group["lr"] = config.learning_rate * max(1 - progress, SMALLEST) * warm
         action, physics = state.network.losses(observed, chunks)
         loss = action + PHYSICS_WEIGHT * physics
-        if not torch.isfinite(loss):
+        state.optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+        if not torch.isfinite(loss + norm):
             raise EnvironmentFailure(
                 f"the training diverged after {state.steps} steps; start a new run with a smaller "
                 "--learning-rate"
             )
-        state.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
         state.optimizer.step()
         state.average.update_parameters(state.network)
         state.steps += 1

@@ -26,6 +26,12 @@ def sized_scene(object_name: str, hand: str = DEFAULT_HAND) -> Scene:
     return Scene.compile(spec, object_name, hand)
 
 
+def link_names(scene: Scene, links: NDArray[np.intp]) -> tuple[str, ...]:
+    """Names of bodies (L,) without the prefix of the hand's; "body" and the id where none is."""
+    names = [scene.model.body(int(link)).name.removeprefix(scene.hand.prefix) for link in links]
+    return tuple(name or f"body{link}" for name, link in zip(names, links, strict=True))
+
+
 def _mesh_name(number: int, hull: int) -> str:
     return f"object:size{number}" + (f":hull{hull}" if hull else "")
 
@@ -61,10 +67,7 @@ class ModelFields:
         self._object = scene.object_bodies
         self.links = bodies[~np.isin(bodies, scene.object_bodies) & (model.body_mass[1:] > 0)]
         """Ids (L,) of the hand's bodies with mass."""
-        self.link_names = tuple(
-            model.body(int(body)).name.removeprefix(scene.hand.prefix) for body in self.links
-        )
-        """Their names, without the prefix of the hand's."""
+        self.link_names = link_names(scene, self.links)
         self._dofs = scene.joint_dof
         self._joints = scene.joint_ids
         self._meshes = np.array(

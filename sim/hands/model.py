@@ -10,6 +10,7 @@ from opendactyl.sim.assets.joint_ranges import joint_limits
 from opendactyl.sim.assets.model import load_model, one_line
 from opendactyl.sim.assets.references import is_urdf, parse_xml
 from opendactyl.sim.hands.spec import MOUNT, HandSpec
+from opendactyl.sim.timing import TIMESTEP
 
 HAND_GROUP, HIDDEN_GROUP = 1, 4
 """Geom groups of the hand: what pictures show, and what only collides."""
@@ -41,6 +42,15 @@ def hand_model(hand: HandSpec) -> mujoco.MjSpec:
         spec = _mounted(spec, hand)
     _set_material(spec)
     return spec
+
+
+def set_options(spec: mujoco.MjSpec) -> None:
+    """Sets the step, the integrator and the solver of the environment."""
+    spec.option.timestep = TIMESTEP
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.iterations = 20
+    # Hand and object form one constraint island; detecting it takes 6 % of a step.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
 
 
 def compile_model(spec: mujoco.MjSpec, hand: HandSpec) -> mujoco.MjModel:

@@ -1,13 +1,19 @@
 """Cameras that do not show the working volume, and the likely mistakes in their poses."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
-from opendactyl.geometry.camera_faults import camera_fault, check_volume, likely_mistake
+from opendactyl.geometry.camera_faults import (
+    camera_fault,
+    check_every_camera,
+    check_volume,
+    likely_mistake,
+)
 from opendactyl.geometry.rig import Rig, load_rig, look_at
 from opendactyl.geometry.rotation import matrix_to_quat
 from opendactyl.geometry.transforms import invert_pose, pose_matrix
@@ -56,33 +62,52 @@ def test_the_mistake_in_a_pose_is_named(wrong, named):
             check_volume(Rig("wrong", (camera,)), CORNERS)
 
 
+def camera(name, focal, scale=1.0, **values):
+    """A camera that looks at the volume, with its position multiplied by `scale`."""
+    pose = FRONT.copy()
+    pose[:3, 3] *= scale
+    K = np.array([[focal, 0, 320], [0, focal, 240], [0, 0, 1]])
+    return Camera(name, 640, 480, K, invert_pose(pose), **values)
+
+
 @pytest.mark.parametrize(
     ("scale", "focal", "fault", "named"),
     [
         # At a distance of 707 m the image shows the object, as a part of a pixel.
-        (1000, 600.0, "0.088 pixels wide, at a distance of 707 m", "were in millimetres"),
-        (1000, 60000.0, "not at all", "were in millimetres"),
-        (0.001, 600.0, "the camera is inside of it", "were not divided by 1000"),
-        (1, 10.0, "1.5 pixels wide, at a distance of 0.686 m", ""),
+        (1000, 600.0, "shows {} 0.088 pixels wide, from 707 m", "were in millimetres"),
+        (1000, 60000.0, "does not see {}", "were in millimetres"),
+        (0.001, 600.0, "is inside of {}", "were not divided by 1000"),
+        (1, 10.0, "shows {} 1.5 pixels wide, from 0.686 m", ""),
     ],
 )
-def test_implausible_sizes_are_named(scale, focal, fault, named, capsys):
-    pose = FRONT.copy()
-    pose[:3, 3] *= scale
-    K = np.array([[focal, 0, 320], [0, focal, 240], [0, 0, 1]])
-    camera = Camera("one", 640, 480, K, invert_pose(pose))
-    good = Camera("two", 640, 480, np.array([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]]),
-                  invert_pose(FRONT))  # fmt: skip
-    assert camera_fault(camera, CORNERS) == fault and not camera_fault(good, CORNERS)
-    assert likely_mistake(camera, CORNERS).endswith(named)
-    with pytest.raises(InputError, match=r"no camera of rig 'wrong' \(one\)"):
-        check_volume(Rig("wrong", (camera,)), CORNERS)
-    check_volume(Rig("wrong", (camera, good)), CORNERS)
-    printed = capsys.readouterr().err
-    assert printed.count("\n") == 1 and named in printed
-    assert (fault in printed) == (fault != "not at all")
-    with pytest.raises(InputError, match="camera 'one' of rig 'wrong' does not"):
-        check_volume(Rig("wrong", (camera, good)), CORNERS, every=True)
+def test_implausible_sizes_are_named(scale, focal, fault, named):
+    wrong, good = camera("one", focal, scale), camera("two", 600.0)
+    assert camera_fault(wrong, CORNERS) == fault.format("the working volume")
+    assert not camera_fault(good, CORNERS)
+    assert likely_mistake(wrong, CORNERS).endswith(named)
+    with pytest.raises(InputError, match=r"camera 'one' of rig 'wrong' (shows|does not|is in)"):
+        check_every_camera(Rig("wrong", (wrong, good)), CORNERS)
+
+
+def test_a_camera_that_does_not_see_the_volume_is_a_warning_where_others_do(capsys):
+    rig = Rig("wrong", (camera("one", 60000.0, 1000), camera("two", 600.0)))
+    check_volume(rig, CORNERS)
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "camera 'one' of rig 'wrong' does not see" in line
+    assert "it would see it if its position were in millimetres" in line
+
+
+def test_the_size_is_relative_to_the_region():
+    far = camera("one", 50.0)
+    assert "7.6 pixels wide" in camera_fault(far, CORNERS)
+    assert not camera_fault(replace(far, roi=(300, 220, 40, 40)), CORNERS)
+
+
+def test_a_camera_in_the_volume_that_sees_it_is_accepted():
+    """A camera in the palm, for example."""
+    up = look_at([0.01, 0.0, 0.005], [0.01, 0.001, 0.05], [0.0, 1.0, 0.0])
+    K = np.array([[300.0, 0, 320], [0, 300, 240], [0, 0, 1]])
+    check_every_camera(Rig("palm", (Camera("palm", 640, 480, K, invert_pose(up)),)), CORNERS)
 
 
 def test_shipped_rigs_show_the_block_at_a_plausible_size():

@@ -8,7 +8,7 @@ import pytest
 
 from opendactyl.benchmarks.studies import calibrated_policy
 from opendactyl.benchmarks.studies.calibrated_policy import KINDS, StudyConfig, run
-from opendactyl.core.atomic_files import read_json
+from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.policy.calibration import fit as fit_module
 from opendactyl.policy.randomization.config import load_randomization
@@ -16,6 +16,7 @@ from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.policy.training.train import train
 
 HANDS = Path(__file__).parents[2] / "hands"
+SPIN = Path(__file__).parents[3] / "pretrained/weights/policy-spin.safetensors"
 SHORT = {"num_envs": 8, "horizon": 4, "minibatches": 2, "epochs": 1, "eval_episodes": 0}
 
 
@@ -51,3 +52,26 @@ def test_policies_are_trained_on_fitted_ranges_and_compared_on_the_same_episodes
     assert run(config) == results and content(tmp_path / "study/twin-0") == before
     with pytest.raises(InputError, match="episodes"):
         run(dataclasses.replace(config, episodes=3))
+    # The second robot's fit was refused.
+    fit = read_json(tmp_path / "study/twin-0/fit.json") | {"accepted": False}
+    write_json(tmp_path / "study/twin-1/fit.json", fit)
+    more = run(dataclasses.replace(config, twins=2))
+    assert more["refused"] == [1] and more["kinds"] == results["kinds"]
+    assert "left out: robots 1" in (tmp_path / "study/table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"start": Path("nowhere.safetensors")}, "nowhere"),
+        ({"seconds": 1.0}, "seconds"),
+        ({"start": SPIN}, "another hand than"),
+    ],
+)
+def test_wrong_settings_leave_no_folder(hand, tmp_path, wrong, message):
+    settings = {"hand": hand, "start": SPIN, "out": tmp_path / "study"} | wrong
+    if "seconds" in wrong:
+        settings["hand"] = "shadow"
+    with pytest.raises(InputError, match=message):
+        run(StudyConfig(**settings))
+    assert not (tmp_path / "study").exists()

@@ -34,6 +34,15 @@ def test_episodes_that_are_hard_for_all_kinds_do_not_widen_the_ratio():
     assert [pair["log_ratio"], *pair["interval_95"]] == pytest.approx([np.log(2)] * 3)
 
 
+def test_robots_that_differ_do_not_widen_the_ratio_of_pairs():
+    goals = np.array([[2], [10], [30], [45], [50]]) + np.zeros((1, 40))
+    goals = {"fitted": 1.1 * goals, "dactyl": goals}
+    pair = compare(goals, paired=True)["log_ratios"]["fitted/dactyl"]
+    assert pair["interval_95"] == pytest.approx([np.log(1.1)] * 2)
+    low, high = compare(goals)["log_ratios"]["fitted/dactyl"]["interval_95"]
+    assert high - low > 1
+
+
 def test_a_kind_without_goals_has_a_finite_ratio():
     results = compare({"lstm": np.ones((2, 5)), "none": np.zeros((2, 5))})
     assert results["log_ratios"]["lstm/none"]["log_ratio"] == pytest.approx(np.log(1 / 0.05))

@@ -94,8 +94,15 @@ def test_the_hand_has_the_fitted_parameters(calibration, outputs, damped_hand):
     mjcf = mujoco.MjModel.from_xml_path(str(outputs / "mjcf/hand.xml"))
     assert mjcf.nu == 4 and mjcf.nq == nominal.model.nq - 7, "the hand without the object"
     for number, name in enumerate(fitted.hand.actuators):
-        gain = mjcf.actuator(fitted.hand.prefix + name).gainprm[0]
+        gain = mjcf.actuator(fitted.hand.model.prefix + name).gainprm[0]
         assert gain == pytest.approx(fitted.model.actuator_gainprm[number, 0])
+    for number, name in enumerate(fitted.hand.joints):
+        written = mjcf.joint(fitted.hand.model.prefix + name)
+        for field in ("damping", "armature", "frictionloss"):
+            expected = getattr(fitted.model, f"dof_{field}")[fitted.joint_dof[number]]
+            assert getattr(written, field)[0] == pytest.approx(expected, rel=1e-4)
+    assert mjcf.opt.timestep == fitted.model.opt.timestep
+    assert mjcf.opt.integrator == fitted.model.opt.integrator
 
 
 def test_the_report_says_what_was_not_determined(calibration, outputs):

@@ -172,18 +172,22 @@ def test_the_learning_rate_falls_over_a_run_with_interruptions(run, tmp_path):
     assert 0 < max(rates) < 1.5 * config.learning_rate / (seconds + 1 - began)
 
 
-def test_a_training_that_diverges_ends_and_keeps_its_checkpoint(run, tmp_path):
+@pytest.mark.parametrize("what", ["weights", "gradient"])
+def test_a_training_that_diverges_ends_and_keeps_its_checkpoint(run, tmp_path, what):
     copy = shutil.copytree(run, tmp_path / "run")
     seconds, step = (load_checkpoint(copy)[name] for name in ("seconds", "step"))
     config = ImitationConfig(out=copy, tracks=40, seed=4, max_minutes=seconds / 60 + 1)
     trainer = Trainer(config, copy)
-    with torch.no_grad():
-        next(trainer.network.parameters()).fill_(torch.nan)
+    weights = next(trainer.network.parameters())
+    if what == "weights":
+        weights.data.fill_(torch.nan)
+    else:
+        weights.register_hook(lambda gradient: torch.nan * gradient)
     with pytest.raises(EnvironmentFailure, match=r"diverged .* smaller --learning-rate"):
         trainer.fit(tracks(4, 40), NOISE)
     value = load_checkpoint(copy)
     assert value["step"] == step
-    assert all(torch.isfinite(weights).all() for weights in value["network"].values())
+    assert all(torch.isfinite(kept).all() for kept in value["network"].values())
 
 
 def test_tracks_that_leave_no_time_for_the_training_are_an_error(tmp_path):

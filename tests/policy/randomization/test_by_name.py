@@ -120,6 +120,22 @@ def test_ranges_of_another_hand_are_refused(ranges):
         for_hand(absurd, hand_spec())
 
 
+def test_masses_of_links_are_set_by_name_and_misspelt_ones_are_refused(tmp_path):
+    scene = sized_scene("block")
+    batch = Batch(scene.model, 2, 1, persistent=True)
+    path = tmp_path / "ranges.toml"
+    path.write_text('preset = "none"\n[link_mass]\nffdistal = [2.0, 2.0]\n')
+    Randomizer(load_randomization(str(path)), batch, scene, 0).begin(
+        np.arange(2), np.arange(2), np.zeros((2, 20))
+    )
+    ratio = batch.get_model(1).body_mass[1:] / scene.model.body_mass[1:].clip(1e-9)
+    named = [scene.model.body(b).name for b in range(1, scene.model.nbody)]
+    assert {n for n, r in zip(named, ratio, strict=True) if r > 1.5} == {"robot0:ffdistal"}
+    path.write_text('preset = "none"\n[link_mass]\nffdistall = [2.0, 2.0]\n')
+    with pytest.raises(InputError, match=r"link_mass: hand shadow has no link 'ffdistall'"):
+        Randomizer(load_randomization(str(path)), batch, scene, 0)
+
+
 def test_armature_and_friction_loss_are_those_of_each_joint():
     scene = sized_scene("block")
     batch = Batch(scene.model, 2, 1, persistent=True)
