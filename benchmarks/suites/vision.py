@@ -3,9 +3,11 @@
 import dataclasses
 import itertools
 import logging
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import lightning as L
@@ -13,8 +15,10 @@ import torch
 
 from opendactyl.benchmarks.measure import Budget, Row
 from opendactyl.benchmarks.peers.plain_torch import PlainTraining
+from opendactyl.core.cpu import cores
 from opendactyl.datasets.generation.generate import DatasetConfig, generate
 from opendactyl.datasets.loading.datamodule import Item, PoseDataModule
+from opendactyl.models.allocator import keep_freed_memory
 from opendactyl.models.choices import POSE_NETWORKS
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.data_sizes import with_image_size
@@ -118,15 +122,37 @@ def train_for(config: VisionConfig, seconds: float, batch: Item | None = None) -
     return meter
 
 
+def measure_ours(
+    config: VisionConfig, seconds: float, batch: Item | None = None
+) -> tuple[int, float]:
+    """Samples, and seconds in which `train_for` trained on them, in a process of its own.
+
+    The settings of the memory allocator would otherwise be those of the peer, too.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_train_in_process, config, seconds, batch).result()
+
+
+def _train_in_process(
+    config: VisionConfig, seconds: float, batch: Item | None
+) -> tuple[int, float]:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
+    keep_freed_memory()
+    meter = train_for(config, seconds, batch)
+    return meter.samples, meter.spent
+
+
 def _against_plain(config: VisionConfig, seconds: float, name: str) -> Row:
     data = make_data(config)
     plain = PlainTraining(config, build_module(config, data))
     round_seconds = seconds / ROUNDS
     ours_samples, ours_spent, peer_samples, peer_spent = 0.0, 0.0, 0.0, 0.0
     for _ in range(ROUNDS):
-        meter = train_for(config, round_seconds)
+        samples, spent = measure_ours(config, round_seconds)
+        ours_samples, ours_spent = ours_samples + samples, ours_spent + spent
         samples, spent = plain.train_for(round_seconds, warm_up=WARM_UP)
-        ours_samples, ours_spent = ours_samples + meter.samples, ours_spent + meter.spent
         peer_samples, peer_spent = peer_samples + samples, peer_spent + spent
     return Row(
         name=name, ours=ours_samples / ours_spent, peer=peer_samples / peer_spent,
@@ -146,16 +172,16 @@ def _loader(config: VisionConfig, seconds: float) -> Row:
     data = make_data(config)
     loader = data.train_dataloader()
     batch = next(iter(loader))
-    began, samples = time.perf_counter(), 0
+    began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         for item in loader:
-            samples += len(item["index"])
+            count += len(item["index"])
             if time.perf_counter() - began >= seconds:
                 break
-    loaded = samples / (time.perf_counter() - began)
-    meter = train_for(config, seconds, _as_tensors(batch))
+    loaded = count / (time.perf_counter() - began)
+    samples, spent = measure_ours(config, seconds, _as_tensors(batch))
     return Row(
-        name="vision/loader", ours=loaded, peer=meter.samples / meter.spent, unit="samples/s",
+        name="vision/loader", ours=loaded, peer=samples / spent, unit="samples/s",
         peer_name="training on one batch, without loading",
         extra={"loader_processes": config.workers, "batch_size": config.batch_size},
     )  # fmt: skip

@@ -7,43 +7,59 @@ class MeasuredRun(NamedTuple):
     """Mean errors on settled states that were not trained on."""
 
     samples: int
-    """Samples seen, repetitions included, from random weights on."""
+    """Samples seen, repetitions included."""
     rotation_deg: float
     position_mm: float
 
 
-# docs/estimator.md: network `landmark`, one stage of 128 pixels, three views of the block, two CPU
-# cores (AVX-512 bf16 for the shipped weights). The first row is the base of the ablations,
-# n = 1,000; the others are the shipped weights, section "Measured": validation after 66,000 and
-# 145,000 samples, and n = 2,000 test samples after 99,000 more. The first 66,000 alone are left
-# out: that run was stopped before its learning rate had decayed.
-MEASURED = (
+# docs/estimator.md: network `landmark`, three views, two CPU cores.
+# One stage of 128 pixels from random weights, of the block (AVX-512 bf16 for the shipped weights).
+# The first row is the base of the ablations, n = 1,000; the others are the estimator before,
+# section "The estimator before": validation after 66,000 and 145,000 samples, and n = 2,000 test
+# samples after 99,000 more. The first 66,000 alone are left out: that run was stopped before its
+# learning rate had decayed.
+FROM_RANDOM_WEIGHTS = (
     MeasuredRun(51_200, 7.39, 3.18),
     MeasuredRun(211_000, 1.91, 1.24),
     MeasuredRun(310_000, 1.70, 1.16),
 )
+# Two stages from the towers that ship, of the prism (AVX2): section "The first hour". The last row
+# is of n = 2,000 test samples, the others are validations on the way, before the learning rate had
+# decayed.
+FROM_SHIPPED_TOWERS = (
+    MeasuredRun(6_720, 5.97, 2.16),
+    MeasuredRun(12_416, 2.80, 1.46),
+    MeasuredRun(24_960, 1.77, 1.11),
+    MeasuredRun(64_320, 1.34, 0.90),
+)
 """Measured trainings, the shortest first."""
 
 
-def expectation(samples_per_second: float, samples: int, *, trained: bool) -> str:
+def expectation(
+    samples_per_second: float, samples: int, *, trained: bool, shipped_towers: bool
+) -> str:
     """What a training may expect, as a line.
 
     Args:
         samples_per_second: its speed.
         samples: samples that it will have seen in the end.
         trained: whether all of its weights are trained already, which was not measured.
+        shipped_towers: whether it starts from the towers that ship.
     """
     speed = f"{samples_per_second:.3g} samples/s, {samples:,} samples by the end"
     if trained:
         return f"{speed}, after those of the weights that it starts from"
-    reached = [run for run in MEASURED if run.samples <= samples]
-    run = reached[-1] if reached else MEASURED[0]
-    errors = f"{run.rotation_deg:.2f}° and {run.position_mm:.2f} mm"
+    measured = FROM_SHIPPED_TOWERS if shipped_towers else FROM_RANDOM_WEIGHTS
+    what = "two stages of `landmark`, from the same towers," if shipped_towers else (
+        "one stage of `landmark`, from random weights,"
+    )  # fmt: skip
+    reached = [run for run in measured if run.samples <= samples]
+    run = reached[-1] if reached else measured[0]
+    errors = f"had {run.rotation_deg:.2f}° and {run.position_mm:.2f} mm after {run.samples:,}"
     if reached:
-        return f"{speed}; one stage of `landmark` had {errors} after {run.samples:,}"
+        return f"{speed}; {what} {errors}"
     minutes = run.samples / samples_per_second / 60
     return (
-        f"{speed}: probably too few to be of use. The shortest measured training, of "
-        f"{run.samples:,} from random weights, had {errors}; so many take {minutes:.0f} minutes "
-        "here (--max-minutes)"
+        f"{speed}: probably too few to be of use. The shortest measured training, {what} {errors}; "
+        f"so many take {minutes:.0f} minutes here (--max-minutes)"
     )

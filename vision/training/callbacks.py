@@ -98,9 +98,12 @@ class Expectation(L.Callback):
         batch = self._config.batch_size * trainer.world_size
         # The progress is that at the start of a step.
         steps = step - 1 + (step - first) * max(1 - done, 0) / (done - before)
-        speed, trained = (step - first) * batch / (now - began), self._config.warm_start is not None
-        tqdm.write(f"expected: {expectation(speed, round(steps * batch), trained=trained)}",
-                   file=sys.stderr)  # fmt: skip
+        line = expectation(
+            (step - first) * batch / (now - began), round(steps * batch),
+            trained=self._config.warm_start is not None,
+            shipped_towers=self._config.starts_from_shipped_tower,
+        )  # fmt: skip
+        tqdm.write(f"expected: {line}", file=sys.stderr)
 
 
 class RunProgressBar(TQDMProgressBar):

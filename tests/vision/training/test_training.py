@@ -179,7 +179,9 @@ def test_the_progress_bar_and_the_expectation_are_those_of_the_run(
     # Bars that failed trainings left move the cursor before the line.
     (expected,) = (line for line in shown if "expected: " in line)
     # 24 steps of 4 samples.
-    assert re.search(r" samples/s, 96 samples by the end: probably too few .* of 51,200", expected)
+    assert re.search(
+        r" samples/s, 96 samples by the end: probably too few .* after 51,200", expected
+    )
     bars = [line for line in shown if line.startswith("training: ")]
     percent = [int(line.split("%")[0].rsplit(" ", 1)[-1]) for line in bars]
     assert percent == sorted(percent) and percent[0] == 0 and percent[-1] == 100
