@@ -21,6 +21,8 @@ from opendactyl.core.atomic_files import read_json
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.vision.estimator import Pose
 
+SHIPPED = Path(__file__).parents[2] / "pretrained" / "reorient"
+
 
 @pytest.fixture(scope="session")
 def opendactyl(python) -> Callable[..., str]:
@@ -32,6 +34,43 @@ def opendactyl(python) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def msat_bundle(opendactyl, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of an action transformer, trained on the shipped estimator's tokens in `run`."""
+    folder = tmp_path_factory.mktemp("msat")
+    opendactyl(
+        folder, "train-policy", "--driver", "msat", "--teacher", SHIPPED, "--vision", SHIPPED,
+        "--out", "run", "--num-envs", 2, "--horizon", 12, "--updates", 1, "--batch-size", 8,
+        "--buffer", 60, "--chunk", 2, "--execute", 2, "--euler-steps", 1, "--max-actions", 120,
+        "--eval-episodes", 1,
+    )  # fmt: skip
+    opendactyl(folder, "export", "--vision", SHIPPED, "--policy", "run", "--out", "bundle")
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def face_cube_folder(opendactyl, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Datasets `train` and `val`, runs `vision` and `policy`, and the bundle of a face cube."""
+    folder = tmp_path_factory.mktemp("face-cube")
+    for seed, (name, count) in enumerate({"train": 8, "val": 4}.items()):
+        opendactyl(
+            folder, "dataset", "--object", "face-cube", "--out", name, "--num-samples", count,
+            "--shard-size", 4, "--image-size", 64, "--workers", 1, "--seed", seed,
+        )  # fmt: skip
+    opendactyl(
+        folder, "train-vision", "--data", "train", "--val-data", "val", "--out", "vision",
+        "--image-size", 64, "--batch-size", 4, "--max-epochs", 1, "--max-minutes", 3,
+        "--workers", 0,
+    )  # fmt: skip
+    opendactyl(
+        folder, "train-policy", "--object", "face-cube", "--task", "rotate-face",
+        "--out", "policy", "--num-envs", 8, "--horizon", 4, "--minibatches", 2, "--epochs", 1,
+        "--max-actions", 320, "--eval-episodes", 2,
+    )  # fmt: skip
+    opendactyl(folder, "export", "--vision", "vision", "--policy", "policy", "--out", "bundle")
+    return folder
 
 
 @pytest.fixture
@@ -49,6 +88,10 @@ def edit_manifest(copy: Path) -> Callable[[Callable[[dict], object]], None]:
         (copy / "manifest.json").write_text(json.dumps(manifest))
 
     return edit
+
+
+SQUARE = 8
+"""Sides of the squares of `NoisyCameras`, in pixels."""
 
 
 class Clock:
@@ -86,7 +129,7 @@ class SpringHand:
 
 
 class NoisyCameras:
-    """Random images, all different."""
+    """Images of random squares, all different; noise of single pixels would be one colour."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -94,7 +137,10 @@ class NoisyCameras:
         self.closed = False
 
     def read(self) -> list[np.ndarray]:
-        return list(self.rng.integers(0, 256, self.shape, dtype=np.uint8))
+        views, height, width, _ = self.shape
+        coarse = (views, -(-height // SQUARE), -(-width // SQUARE), 3)
+        squares = self.rng.integers(0, 256, coarse, dtype=np.uint8)
+        return list(squares.repeat(SQUARE, 1).repeat(SQUARE, 2)[:, :height, :width])
 
     def close(self) -> None:
         self.closed = True
@@ -143,5 +189,7 @@ class Rig:
 
 
 @pytest.fixture
-def rig(bundle: Path) -> Rig:
-    return Rig(bundle)
+def rig(bundle: Path, request: pytest.FixtureRequest) -> Rig:
+    """The loop with a recurrent policy, or with an action transformer by the parameter "msat"."""
+    is_msat = getattr(request, "param", "") == "msat"
+    return Rig(request.getfixturevalue("msat_bundle") if is_msat else bundle)

@@ -24,6 +24,9 @@ DURATION = {"jump": 3}
 """Number of actions with the fault, if not 25: a jump that persists is accepted."""
 
 
+@pytest.mark.parametrize(
+    "rig", ["recurrent", pytest.param("msat", marks=pytest.mark.slow)], indirect=True
+)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_loop_reports_a_fault_holds_the_hand_and_recovers(rig, fault, caplog):
     patience = rig.patience

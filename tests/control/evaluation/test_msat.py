@@ -1,7 +1,5 @@
 """The action transformer in bundle, loop and evaluation."""
 
-from pathlib import Path
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -15,12 +13,6 @@ from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.msat.train import load_driver
 from opendactyl.sim.hands.shipped import hand_spec
-
-SHIPPED = Path(__file__).parents[3] / "pretrained" / "reorient"
-TOY = (
-    "--num-envs", 2, "--horizon", 12, "--updates", 1, "--batch-size", 8, "--buffer", 60,
-    "--chunk", 2, "--execute", 2, "--euler-steps", 1, "--max-actions", 120, "--eval-episodes", 1,
-)  # fmt: skip
 
 
 def test_a_policy_lists_its_memory_and_earlier_ones_have_h_and_c():
@@ -51,16 +43,10 @@ def test_delayed_targets_act_later_and_a_new_episode_starts_with_its_own():
     assert np.allclose(env.decoder.targets, start)
 
 
-@pytest.fixture(scope="module")
-def trained(opendactyl, tmp_path_factory):
-    """A run that was trained on the shipped estimator's tokens, and its bundle."""
-    folder = tmp_path_factory.mktemp("msat")
-    opendactyl(
-        folder, "train-policy", "--driver", "msat", "--teacher", SHIPPED, "--vision", SHIPPED,
-        "--out", "run", *TOY,
-    )  # fmt: skip
-    opendactyl(folder, "export", "--vision", SHIPPED, "--policy", "run", "--out", "bundle")
-    return folder
+@pytest.fixture
+def trained(msat_bundle):
+    """The folder of a run and its bundle."""
+    return msat_bundle.parent
 
 
 @pytest.mark.slow
