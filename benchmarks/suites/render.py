@@ -112,7 +112,7 @@ class RenderPool:
             self._count,
             multiprocessing.get_context("spawn"),
             initializer=_open,
-            initargs=(setting.rig, samples),
+            initargs=(setting.rig, samples, self._count),
         )
 
     def portion(self) -> float:
@@ -135,9 +135,11 @@ class RenderPool:
 _worker: dict[str, Any] = {}
 
 
-def _open(rig: Rig, samples: list[Sample]) -> None:
-    # With a process on each core, the software rasterizer's own threads only cost time.
-    os.environ.setdefault("LP_NUM_THREADS", "0")
+def _open(rig: Rig, samples: list[Sample], processes: int) -> None:
+    # With a process on each core, the software rasterizer's own threads only cost time; a single
+    # process has them, as the peer.
+    if processes > 1:
+        os.environ.setdefault("LP_NUM_THREADS", "0")
     size = rig.cameras[0].width
     _worker["renderer"] = make_renderer("classic", rig=rig, image_size=size)
     _worker["samples"] = samples

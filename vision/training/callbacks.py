@@ -98,11 +98,9 @@ class Expectation(L.Callback):
         batch = self._config.batch_size * trainer.world_size
         # The progress is that at the start of a step.
         steps = step - 1 + (step - first) * max(1 - done, 0) / (done - before)
-        line = expectation(
-            (step - first) * batch / (now - began), round(steps * batch),
-            trained=self._config.warm_start is not None,
-            shipped_towers=self._config.starts_from_shipped_tower,
-        )  # fmt: skip
+        config, speed = self._config, (step - first) * batch / (now - began)
+        line = expectation(speed, round(steps * batch), trained=config.warm_start is not None,
+                           shipped_towers=config.starts_from_shipped_tower)  # fmt: skip
         tqdm.write(f"expected: {line}", file=sys.stderr)
 
 
