@@ -27,7 +27,7 @@ def describe_camera(camera: Camera, corners: ArrayLike) -> tuple[str, str, str]:
     fault = camera_fault(camera, corners, "the volume")
     mistake = likely_mistake(camera, corners) if fault else ""
     seen = fault or f"sees {'all' if view.visibility == 'all' else 'a part'} of the volume"
-    seen += f", but would if {mistake}" if mistake else ""
+    seen += f", and would see it if {mistake}" if mistake else ""
     lens = camera.distortion.model if camera.distortion else "no distortion"
     region = f"roi = {list(roi)}{' (automatic)' if chosen else ''}" if roi else "no roi"
     return (
