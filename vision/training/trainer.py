@@ -90,11 +90,18 @@ def translated_errors() -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader" not in str(error):
             raise
-        raise EnvironmentFailure(
-            f"a process of the data loader died or stopped ({error}), often for lack of memory or "
-            "of shared memory (/dev/shm); try again, with --resume if there is a checkpoint, and "
-            "with fewer --workers"
-        ) from error
+        raise _loader_failure(error) from error
+    # A process that dies after it announced a batch, before the memory of it was handed over.
+    except (ConnectionResetError, ConnectionRefusedError, EOFError) as error:
+        raise _loader_failure(error) from error
+
+
+def _loader_failure(error: Exception) -> EnvironmentFailure:
+    return EnvironmentFailure(
+        f"a process of the data loader died or stopped ({str(error) or type(error).__name__}), often "
+        "for lack of memory or of shared memory (/dev/shm); try again, with --resume if there is a "
+        "checkpoint, and with fewer --workers"
+    )
 
 
 def augments_on_device(config: VisionConfig) -> bool:

@@ -18,6 +18,7 @@ from opendactyl.vision.training.checkpoints import AtomicCheckpoints, load_modul
 from opendactyl.vision.training.config import VisionConfig
 from opendactyl.vision.training.module import PoseModule
 from opendactyl.vision.training.train import train
+from opendactyl.vision.training.trainer import translated_errors
 
 
 def test_output_files_of_a_training(vision_run):
@@ -157,6 +158,13 @@ def test_a_dead_loader_process_is_an_environment_failure(tiny, tmp_path, monkeyp
     monkeypatch.setattr(Progress, "on_train_batch_start", kill)
     with pytest.raises(EnvironmentFailure, match=r"loader died.*fewer --workers"):
         train(tiny(tmp_path / "run", workers=1, max_epochs=3))
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, ConnectionRefusedError, EOFError])
+def test_a_loader_that_dies_while_it_hands_over_a_batch_is_one_too(error):
+    with pytest.raises(EnvironmentFailure, match=r"loader died.*fewer --workers"):
+        with translated_errors():
+            raise error
 
 
 def test_an_unreadable_checkpoint_is_not_a_wrong_one(vision_run, monkeypatch):
