@@ -1,6 +1,7 @@
 """Fits the parameters of a hand to windows of a log.
 
-Levenberg-Marquardt steps, of each chain on its own: chains hardly move each other, so that one set
+A search gives delay, slack and offsets to begin with. Levenberg-Marquardt steps follow, of each
+chain on its own: chains hardly move each other, so that one set
 of parameters gives a derivative for each of them, and tries a step of each of them.
 """
 
@@ -8,33 +9,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.calibration.parameters import KINDS, without_slack
+from opendactyl.policy.calibration.parameters import without_slack
 from opendactyl.policy.calibration.prediction import Predicted, Predictor
-from opendactyl.policy.calibration.problem import FIRST_NOISE, Problem, Subproblem, robust_weight
+from opendactyl.policy.calibration.problem import Problem, Subproblem, robust_weight
+from opendactyl.policy.calibration.search import find_start
 from opendactyl.policy.calibration.windows import BLOCK, held_out, make_windows
 
 LEAD = 1.5
 """Simulated time before the compared part of a block, in seconds."""
-STAGES = ((1.5, 0.3, 60.0, 10), (BLOCK, LEAD, 1e9, 4))
+STAGES = ((1.5, 0.3, 60.0, 14), (BLOCK, LEAD, 1e9, 5))
 """For each stage the length of windows and of the time before them, how many seconds are fitted at
 most, and the number of steps. Short windows begin in measured states and find the basin of the
 minimum (D18 matches 1 s), long ones depend less on these."""
-SEARCHED = {"gain": 0.3, "damping": 0.6, "delay": 0.04, "slack_down": 1.2, "slack_up": 1.2}
-"""Kinds that are searched to begin with, and the deviations of the first samples."""
-ROUNDS, SETS, ELITE = 10, 32, 6
-"""Rounds of the search, samples in each, and the best ones, which the next are drawn around."""
-DAMPINGS = (1e-4, 1e-2, 0.1, 1.0)
+DAMPINGS = (1e-5, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 """Dampings of the Levenberg-Marquardt steps that are tried."""
-SAMPLES = 10
-"""Points around these steps that are tried."""
-WIDTH = 0.1
-"""How much higher the cost of such a point is expected to be, as a fraction of the cost."""
-CONVERGED = 2e-3
-"""Points come closer when a step lowers no chain's cost by more than this fraction."""
+MOVED, MOST = 3.0, 0.2
+"""Finite differences move directions by so many deviations of their uncertainty, but at most by
+this fraction of the prior's, so that the directions that are hard to tell are known as well."""
+CONVERGED = 2e-4
+"""A stage ends when a step lowers the cost by less than this fraction."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,128 +54,83 @@ def fit(predictor: Predictor, *, progress: bool = True) -> Fit:
         InputError: the log has too little motion without gaps.
     """
     log, kept = predictor.log, ~held_out(predictor.log)
-    noise = (
-        np.full(log.joints.shape[1], FIRST_NOISE[0]),
-        np.full(log.targets.shape[1], FIRST_NOISE[1]),
-    )
-    z = np.zeros(0)
-    total = ROUNDS + sum(steps for *_, steps in STAGES) + 1
+    total = len(predictor.scene.hand.actuators) + sum(steps for *_, steps in STAGES) + 1
     with tqdm(total=total, desc="fit", unit="step", disable=not progress) as bar:
+        x = find_start(predictor, bar.update)
         for seconds, lead, at_most, steps in STAGES:
             windows = make_windows(log, predictor.commands, seconds, lead, kept)
             every = max(1, round(len(windows) * seconds / at_most))
             windows = windows.only(np.arange(len(windows)) % every == 0)
-            problem = Problem(predictor, windows, noise)
-            z = z if len(z) else _search(problem, bar)
-            z, at = _minimise(problem, z, steps, bar)
-            noise = problem.estimated_noise(at)
-        problem = Problem(predictor, windows, noise)
-        curvature, gradient = _by_block(problem, z)
+            problem = Problem(predictor, windows)
+            z, moves = _minimise(problem, problem.z(x), steps, bar)
+            x = problem.x(z)
+        curvature, gradient = _by_block(problem, z, moves)
         bar.update(bar.total - bar.n)
-    return Fit(problem.x(z), curvature, gradient, noise[0])
+    return Fit(x, curvature, gradient, problem.noise[0])
 
 
-def _search(problem: Problem, bar: "tqdm[Any]") -> Array:
-    """Coordinates to begin with, by the cross-entropy method for each actuator on its own.
+def _minimise(
+    problem: Problem, z: Array, steps: int, bar: "tqdm[Any]"
+) -> tuple[Array, list[Array] | None]:
+    """Coordinates with lower costs, and moves for derivatives there.
 
-    Delay and slack have local minima, in which steps along derivatives would end.
+    Of the dampings that a step tries each chain takes the best one, or all take the same one where
+    that is better, since chains move each other a little. The noise is estimated before each step.
     """
-    space, rng = problem.space, np.random.default_rng(0)
-    kinds = np.array([kind for kind, _ in space.labels])
-    chosen = np.flatnonzero(np.isin(kinds, list(SEARCHED)))
-    owner = _owners(problem)[chosen]
-    mean, spread = space.mean.copy(), np.zeros(len(space))
-    spread[chosen] = [SEARCHED[kind] for kind in kinds[chosen]]
-    for _ in range(ROUNDS):
-        sets = mean + spread * rng.standard_normal((SETS, len(space)))
-        sets = np.clip(sets, space.low, space.high)
-        sets[0] = mean
-        losses = _losses(problem, sets)
-        elite = sets[np.argsort(losses, axis=0)[:ELITE][:, owner], chosen]
-        mean[chosen], spread[chosen] = elite.mean(axis=0), 1.2 * elite.std(axis=0)
-        bar.update()
-    return (mean - space.mean) / space.deviation
-
-
-def _losses(problem: Problem, sets: Array) -> Array:
-    """Losses (P, A + J) of the joints that each actuator moves, and of each joint."""
-    transmission = problem.predictor.scene.transmission
-    losses = problem.losses(problem.predictor.predict(problem.space.values(sets), problem.windows))
-    moved = losses[:, transmission.joints] * (transmission.weights != 0)
-    return np.hstack([moved.sum(axis=-1), losses])
-
-
-def _owners(problem: Problem) -> NDArray[np.intp]:
-    """Which of `_losses` tells each coordinate (n,): its actuator's, or its joint's."""
-    scene, space = problem.predictor.scene, problem.space
-    actuators = len(scene.hand.actuators)
-    of_joint = actuators + np.arange(len(scene.hand.joints))
-    for actuator, weights in enumerate(scene.transmission.weights):
-        of_joint[scene.transmission.joints[actuator][weights != 0]] = actuator
-    owners = np.zeros(len(space), dtype=np.intp)
-    for kind, part in space.slices.items():
-        if KINDS[kind].what == "actuator":
-            owners[part] = np.arange(actuators)
-        elif KINDS[kind].what == "joint":
-            owners[part] = of_joint
-    return owners
-
-
-def _minimise(problem: Problem, z: Array, steps: int, bar: "tqdm[Any]") -> tuple[Array, Predicted]:
-    """Coordinates with lower costs, and their prediction.
-
-    Each step tries several dampings and points around them, since slack makes costs uneven.
-    """
-    space, rng = problem.space, np.random.default_rng(1)
-    low, high = ((bound - space.mean) / space.deviation for bound in (space.low, space.high))
-    z, width = z[None], WIDTH
-    at = problem.predict(z)
-    costs = problem.costs(z, at)[0]
+    space = problem.space
+    low, high = problem.z(space.low), problem.z(space.high)
+    at, moves = problem.predict(z[None]), None
     for _ in range(steps):
-        tried = np.repeat(z, len(DAMPINGS) + SAMPLES, axis=0)
-        for part, cost in zip(problem.subproblems(z[0], at), costs, strict=True):
-            own = part.parameters
-            tried[:, own] += _moves(part, z[0, own], width * cost, rng)
+        problem.estimate_noise(at)
+        before = problem.costs(z[None], at)[0]
+        tried = np.repeat(z[None], len(DAMPINGS), axis=0)
+        parts = problem.subproblems(z, at, moves)
+        for part in parts:
+            tried[:, part.parameters] += _steps(part, z[part.parameters])
+        moves = [_moves(part) * space.deviation[part.parameters] for part in parts]
         tried = np.clip(tried, low, high)
-        found = problem.costs(tried, problem.predict(tried))
-        best, before = found.argmin(axis=0), costs
-        lower = found.min(axis=0) < costs
-        z = np.where(lower[space.chain], tried[best[space.chain], np.arange(len(low))], z[0])[None]
-        at = problem.predict(z)
-        costs = problem.costs(z, at)[0]
+        costs = problem.costs(tried, problem.predict(tried))
+        best, lower = costs.argmin(axis=0), costs.min(axis=0) < before
+        mixed = np.where(lower[space.chain], tried[best[space.chain], np.arange(len(z))], z)
+        both = np.stack([mixed, tried[costs.sum(axis=1).argmin()]])
+        predicted = problem.predict(both)
+        found = problem.costs(both, predicted).sum(axis=1)
+        chosen = int(found.argmin())
         bar.update()
-        bar.set_postfix(cost=f"{costs.sum():.0f}")
-        if np.all(before - costs < CONVERGED * before):
-            width /= 4
-            if width < WIDTH / 16:
-                break
-    return z[0], at
+        bar.set_postfix(cost=f"{found[chosen]:.0f}")
+        if found[chosen] < before.sum():
+            z, at = both[chosen], Predicted(*(all_[chosen : chosen + 1] for all_ in predicted))
+        if found[chosen] > (1 - CONVERGED) * before.sum():
+            break
+    problem.estimate_noise(at)
+    return z, moves
 
 
-def _moves(part: Subproblem, z: Array, rise: float, rng: np.random.Generator) -> Array:
-    """Moves (C, n) of one chain at z (n,) of its parameters: steps, and points around them.
+def _moves(part: Subproblem) -> Array:
+    """Moves of z (n, n), as rows, that change the residuals of a chain by about the same amount."""
+    weighted = np.sqrt(robust_weight(part.residuals))[..., None] * part.jacobian
+    jacobian = weighted.reshape(-1, len(part.parameters))
+    values, vectors = np.linalg.eigh(jacobian.T @ jacobian + np.eye(len(part.parameters)))
+    return np.minimum(MOVED / np.sqrt(values), MOST)[:, None] * vectors.T
 
-    By the curvature, the cost of a point is higher than that of the best step by about `rise`.
-    """
+
+def _steps(part: Subproblem, z: Array) -> Array:
+    """Steps (C, n) of one chain from z (n,) of its parameters, one for each damping."""
     weight = robust_weight(part.residuals).ravel()
     jacobian, residuals = part.jacobian.reshape(len(weight), -1), part.residuals.ravel()
     weighted = weight[:, None] * jacobian
     hessian = weighted.T @ jacobian + np.eye(len(z))
     gradient, diagonal = weighted.T @ residuals + z, np.diag(np.diag(hessian))
-    steps = np.array([-np.linalg.solve(hessian + d * diagonal, gradient) for d in DAMPINGS])
-    points = rng.standard_normal((SAMPLES, len(z))) * np.sqrt(2 * rise / len(z))
-    around = np.linalg.solve(np.linalg.cholesky(hessian).T, points.T).T
-    moves = np.concatenate([steps, around + steps[np.arange(SAMPLES) % len(DAMPINGS)]])
-    return np.asarray(moves, dtype=np.float64)
+    return np.array([-np.linalg.solve(hessian + d * diagonal, gradient) for d in DAMPINGS])
 
 
-def _by_block(problem: Problem, z: Array) -> tuple[Array, Array]:
+def _by_block(problem: Problem, z: Array, moves: list[Array] | None) -> tuple[Array, Array]:
     """Curvature (B, n, n) and gradient (B, n) of each block's log-likelihood, by x."""
     found, block = np.unique(problem.windows.block, return_inverse=True)
     curvature = np.zeros((len(found), len(z), len(z)))
     gradient = np.zeros((len(found), len(z)))
     scale = problem.space.deviation
-    for part in problem.subproblems(z, problem.predict(z[None])):
+    for part in problem.subproblems(z, problem.predict(z[None]), moves):
         weight = robust_weight(part.residuals)
         derivative = part.jacobian / scale[part.parameters]
         own = np.ix_(part.parameters, part.parameters)

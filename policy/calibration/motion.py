@@ -9,7 +9,7 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.policy.calibration.log import Log
 from opendactyl.policy.calibration.parameters import Values
 from opendactyl.policy.randomization.actuation import Ids
-from opendactyl.policy.randomization.backlash import Backlash
+from opendactyl.policy.randomization.backlash import along
 from opendactyl.sim.scene import Scene
 
 _STEP = 0.004
@@ -57,8 +57,11 @@ def find_commands(log: Log) -> Commands:
 
 def _regular(middle: Array, period: float) -> tuple[Array, float]:
     """Times (M,) on a line through their numbers, and its slope; numbers may be left out."""
+    gaps = np.diff(middle)
+    short = gaps[gaps < 3 * period]  # their numbers are known, and their mean is precise
+    period = float(short.sum() / np.maximum(np.rint(short / period), 1).sum())
     for _ in range(3):  # the better the period, the better the numbers over gaps
-        number = np.concatenate([[0], np.cumsum(np.maximum(np.rint(np.diff(middle) / period), 1))])
+        number = np.concatenate([[0], np.cumsum(np.maximum(np.rint(gaps / period), 1))])
         period, start = map(float, np.polyfit(number, middle, 1))
     return np.asarray(start + period * number), period
 
@@ -85,6 +88,15 @@ class Start(NamedTuple):
     """The last command that has arrived at each actuator (K, A)."""
 
 
+class Applied(NamedTuple):
+    """What acts after each command."""
+
+    slack: Array
+    """(M, P, A)."""
+    targets: Array
+    """Targets after the loss in the slack (M, P, A), in radians."""
+
+
 class MeasuredMotion:
     """A log on a grid."""
 
@@ -105,17 +117,15 @@ class MeasuredMotion:
             self._velocities = np.stack(velocities, axis=1)
         self._actuated = scene.transmission(self._angles)
 
-    def starts(self, time: Array, which: Ids, values: Values) -> Start:
+    def starts(self, time: Array, which: Ids, values: Values, applied: Applied) -> Start:
         """The states of K simulations at their beginning.
-
-        Slack is taken up as in simulation, but along the measured angles.
 
         Args:
             time: when they begin (K,).
             which: the set of parameters of each (K,).
             values: of P sets.
+            applied: what acts with them.
         """
-        slack, applied = self._slack(values)
         last = np.searchsorted(self._commands.time, time[:, None] - values["delay"][which], "right")
         last -= 1
         actuator = np.arange(last.shape[1])
@@ -123,26 +133,20 @@ class MeasuredMotion:
         return Start(
             self._angles[row] - values["offset"][which],
             self._velocities[row],
-            slack[last, which[:, None], actuator],
-            applied[last, which[:, None], actuator],
+            applied.slack[last, which[:, None], actuator],
+            applied.targets[last, which[:, None], actuator],
             last,
         )
 
-    def _slack(self, values: Values) -> tuple[Array, Array]:
-        """Slack and targets that act (M, P, A) after each command."""
-        commands = self._commands
-        delay = values["delay"]
-        shape = (len(commands.time), *delay.shape)
-        offset = self._scene.transmission(values["offset"])
+    def applied(self, values: Values) -> Applied:
+        """What acts with P sets of parameters: slack is taken up along the measured angles."""
+        commands, delay = self._commands, values["delay"]
         row = (commands.time[:, None, None] + delay - self._first) / _STEP
-        row = np.clip(np.rint(row).astype(np.intp), 0, len(self._actuated) - 1)
-        actuated = self._actuated[row, np.arange(shape[2])] - offset
-        backlash, ids = Backlash(shape[1], np.ones(shape[2])), np.arange(shape[1])
+        row = np.clip(row, 0, len(self._actuated) - 1.001)
+        before, actuator = row.astype(np.intp), np.arange(delay.shape[1])
+        weight = row - before
+        actuated = (1 - weight) * self._actuated[before, actuator]
+        actuated += weight * self._actuated[before + 1, actuator]
+        actuated -= self._scene.transmission(values["offset"])
         rates = np.stack([values["slack_down"], values["slack_up"]], axis=1)
-        slack, applied = np.zeros((2, *shape))
-        for number, targets in enumerate(commands.targets):
-            applied[number] = backlash(
-                targets[None], actuated[number], ids, rates, period=commands.period
-            )
-            slack[number] = backlash.slack
-        return slack, applied
+        return Applied(*along(commands.targets[:, None], actuated, rates, commands.period))

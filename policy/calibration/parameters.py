@@ -23,7 +23,7 @@ Values = dict[str, Array]
 class Kind:
     """A kind of parameter: the normal prior of its coordinate, its value or the logarithm.
 
-    Finite differences are large, since slack and whole physics steps make motions uneven.
+    Finite differences are not small, since slack and whole physics steps make motions uneven.
     """
 
     what: str
@@ -40,15 +40,15 @@ class Kind:
 
 
 KINDS = {
-    "gain": Kind("actuator", "×", 0.0, 0.5, -2.0, 2.0, 0.08),
-    "damping": Kind("joint", "×", 0.0, 0.8, -3.0, 3.0, 0.1),
-    "armature": Kind("joint", "×", 0.0, 0.7, -3.0, 3.0, 0.2),
-    "friction_loss": Kind("joint", "N m", np.log(3e-3), 1.5, np.log(1e-5), np.log(0.5), 0.3),
-    "mass": Kind("link", "×", 0.0, 0.3, -1.0, 1.0, 0.1),
-    "offset": Kind("joint", "rad", 0.0, 0.05, -0.5, 0.5, 0.0, is_log=False),
-    "delay": Kind("actuator", "s", 0.04, 0.05, 0.0, 0.3, TIMESTEP, is_log=False),
-    "slack_down": Kind("actuator", "1/(s rad)", 4.0, 1.5, np.log(2.0), 7.0, 0.25),
-    "slack_up": Kind("actuator", "1/(s rad)", 4.0, 1.5, np.log(2.0), 7.0, 0.25),
+    "gain": Kind("actuator", "×", 0.0, 0.5, -2.0, 2.0, 0.02),
+    "damping": Kind("joint", "×", 0.0, 0.8, -3.0, 3.0, 0.025),
+    "armature": Kind("joint", "×", 0.0, 0.7, -3.0, 3.0, 0.05),
+    "friction_loss": Kind("joint", "N m", np.log(3e-3), 1.5, np.log(1e-5), np.log(0.5), 0.075),
+    "mass": Kind("link", "×", 0.0, 0.3, -1.0, 1.0, 0.025),
+    "offset": Kind("joint", "rad", 0.0, 0.05, -0.5, 0.5, 2e-3, is_log=False),
+    "delay": Kind("actuator", "s", 0.04, 0.05, 0.0, 0.3, TIMESTEP / 4, is_log=False),
+    "slack_down": Kind("actuator", "1/(s rad)", 4.0, 1.5, np.log(2.0), 7.0, 0.06),
+    "slack_up": Kind("actuator", "1/(s rad)", 4.0, 1.5, np.log(2.0), 7.0, 0.06),
 }
 """Slacks are the rates at which they are taken up: exp(4) crosses its width in an action whose
 command is 0.46 rad; the prior of the mass of a link has the deviation of preset `dactyl`."""

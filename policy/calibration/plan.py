@@ -19,7 +19,7 @@ from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.scene import Scene
 from opendactyl.sim.timing import CONTROL_PERIOD, SUBSTEPS
 
-TRIES = 24
+TRIES = 100
 """Motions that are tried; each moves the fingers that collided in the one before less."""
 REST = 0.8
 """Time at the end of a motion in which the hand returns to rest, in seconds."""

@@ -46,7 +46,7 @@ class Predictor:
         """Prepares simulations of a scene of `empty_scene`."""
         self.log, self.scene = log, scene
         self.commands = find_commands(log)
-        self._motion = MeasuredMotion(log, self.commands, scene)
+        self.motion = MeasuredMotion(log, self.commands, scene)
         torques = log.efforts is not None
         self._sim = HandSimulation(scene, self.commands, BATCH, threads, efforts=torques)
         self._chains = find_chains(scene, self._sim.fields.links)
@@ -57,61 +57,74 @@ class Predictor:
         joints, actuators = self._chains.joints == chain, self._chains.actuators == chain
         return np.flatnonzero(joints), np.flatnonzero(actuators)
 
-    def predict(self, values: Values, windows: Windows) -> Predicted:
-        """Simulates windows with P sets of parameters."""
-        tracks = self.simulate(values, windows)
+    def predict(
+        self, values: Values, windows: Windows, *, measured_slack: bool = False
+    ) -> Predicted:
+        """Simulates windows with P sets of parameters.
+
+        Args:
+            values: of the sets.
+            windows: the windows.
+            measured_slack: whether slack is taken up along the measured angles instead of the
+                simulated ones, so that small errors do not grow where slack decides.
+        """
+        tracks = self.simulate(values, windows, measured_slack=measured_slack)
         joints = windows.at_samples(tracks.joints) + values["offset"][:, None]
         return Predicted(joints, windows.at_samples(tracks.efforts))
 
-    def simulate(self, values: Values, windows: Windows) -> Tracks:
-        """The tracks (P, W, S + 1, …) of windows with P sets of parameters."""
+    def simulate(self, values: Values, windows: Windows, *, measured_slack: bool = False) -> Tracks:
+        """The tracks (P, W, S + 1, …) of windows with P sets of parameters, as `predict`."""
         sets, count = len(values["delay"]), len(windows)
         which = np.repeat(np.arange(sets), count)
         time = np.tile(windows.begin, sets)
-        start = self._motion.starts(time, which, values)
+        applied = self.motion.applied(values)
+        start = self.motion.starts(time, which, values, applied)
+        targets = applied.targets if measured_slack else None
         pieces = []
         for first in range(0, len(which), BATCH):
             part = slice(first, first + BATCH)
             own = Start._make(field[part] for field in start)
             pieces.append(
-                self._sim.run(self.space, values, which[part], own, time[part], windows.steps)
+                self._sim.run(
+                    self.space, values, which[part], own, time[part], windows.steps, targets
+                )
             )
         joined = (np.concatenate([getattr(p, name) for p in pieces]) for name in Tracks._fields)
         return Tracks(*(track.reshape(sets, count, *track.shape[1:]) for track in joined))
 
-    def derivatives(self, x: Array, at: Predicted, windows: Windows) -> list[Block]:
+    def derivatives(
+        self, x: Array, at: Predicted, windows: Windows, moves: list[Array] | None = None, *,
+        measured_slack: bool = False,
+    ) -> list[Block]:  # fmt: skip
         """Derivatives of predictions by the coordinates x (n,), one block for each chain.
 
-        One set of parameters moves a parameter of every chain, since chains hardly move each other;
-        what they do so is left out.
+        One simulation makes a move of every chain, since chains hardly move each other; what they
+        do so is left out.
 
         Args:
             x: the coordinates.
             at: the prediction (1, R, …) for them.
             windows: the windows.
+            moves: for each chain of n parameters n moves of them (n, n), as rows, whose effects
+                are comparable; None: each parameter by its step.
+            measured_slack: as for `predict`.
         """
-        space, offsets = self.space, self.space.slices["offset"]
-        step = np.where(x + space.step > space.high, -space.step, space.step)
+        space = self.space
         own = [np.flatnonzero(space.chain == c) for c in range(int(space.chain.max()) + 1)]
-        moved = [o[(o < offsets.start) | (o >= offsets.stop)] for o in own]
-        sets = np.tile(x, (max(map(len, moved)), 1))
-        for parameters in moved:
-            sets[np.arange(len(parameters)), parameters] += step[parameters]
-        predicted = self.predict(space.values(sets), windows)
+        sets = np.tile(x, (max(map(len, own)), 1))
+        for chain, part in enumerate(own):
+            sets[: len(part), part] += np.diag(space.step[part]) if moves is None else moves[chain]
+        predicted = self.predict(space.values(sets), windows, measured_slack=measured_slack)
         blocks = []
-        for chain, parameters in enumerate(own):
+        for chain, part in enumerate(own):
             joints, actuators = self.members(chain)
-            columns, steps = np.searchsorted(parameters, moved[chain]), step[moved[chain]]
+            inverse = np.linalg.inv(sets[: len(part), part] - x[part])
             derivatives = []
             for new, old, rows in (
                 (predicted.joints, at.joints, joints), (predicted.efforts, at.efforts, actuators),
             ):  # fmt: skip
                 rows = rows[: new.shape[2]]  # none, without torques
-                change = (new[: len(steps), :, rows] - old[0][:, rows]) / steps[:, None, None]
-                derivative = np.zeros((*change.shape[1:], len(parameters)))
-                derivative[:, :, columns] = np.moveaxis(change, 0, -1)
-                derivatives.append(derivative)
-            own_offsets = np.searchsorted(parameters, offsets.start + joints)
-            derivatives[0][:, np.arange(len(joints)), own_offsets] = 1.0
-            blocks.append(Block(parameters, joints, actuators, *derivatives))
+                change = new[: len(part), :, rows] - old[0][:, rows]
+                derivatives.append(np.einsum("nk,krj->rjn", inverse, change, optimize=True))
+            blocks.append(Block(part, joints, actuators, *derivatives))
         return blocks

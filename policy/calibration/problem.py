@@ -9,8 +9,6 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.policy.calibration.prediction import Predicted, Predictor
 from opendactyl.policy.calibration.windows import Windows
 
-FIRST_NOISE = (0.03, 0.1)
-"""Assumed deviations of angles (rad) and torques (N m) before the residuals are known."""
 LEAST_NOISE = (2e-4, 1e-3)
 ROBUST = 3.0
 """Residuals beyond this many deviations count less (soft L1 loss)."""
@@ -30,9 +28,11 @@ class Subproblem(NamedTuple):
 class Problem:
     """Residuals of windows for coordinates z (n,)."""
 
-    def __init__(self, predictor: Predictor, windows: Windows, noise: tuple[Array, Array]) -> None:
-        """Takes windows and the deviations of angles (J,) and torques (A,)."""
-        self.predictor, self.windows, self.noise = predictor, windows, noise
+    def __init__(self, predictor: Predictor, windows: Windows) -> None:
+        """Takes windows; `estimate_noise` has to come before residuals and costs."""
+        self.predictor, self.windows = predictor, windows
+        self.noise = (np.ones(0), np.ones(0))
+        """Deviations of angles (J,), in radians, and torques (A,), in N m."""
         self.space, log = predictor.space, predictor.log
         self._measured = log.joints[windows.rows]
         self._efforts = None if log.efforts is None else log.efforts[windows.rows]
@@ -42,9 +42,14 @@ class Problem:
         """The coordinates of the parameters (n,)."""
         return self.space.mean + self.space.deviation * z
 
+    def z(self, x: Array) -> Array:
+        """Coordinates of the parameters (n,) in deviations of the prior."""
+        return (x - self.space.mean) / self.space.deviation
+
     def predict(self, z: Array) -> Predicted:
         """The predictions of all samples for P sets of coordinates (P, n)."""
-        return self.predictor.predict(self.space.values(self.x(z)), self.windows)
+        values = self.space.values(self.x(z))
+        return self.predictor.predict(values, self.windows, measured_slack=True)
 
     def residuals(self, at: Predicted, number: int = 0) -> list[Array]:
         """For each chain the residuals (R, m) of its joints and actuators, of one prediction."""
@@ -59,9 +64,11 @@ class Problem:
             found.append(np.hstack(columns))
         return found
 
-    def subproblems(self, z: Array, at: Predicted) -> list[Subproblem]:
-        """Every chain's problem at z (n,), whose prediction is `at`."""
-        blocks = self.predictor.derivatives(self.x(z), at, self.windows)
+    def subproblems(
+        self, z: Array, at: Predicted, moves: list[Array] | None = None
+    ) -> list[Subproblem]:
+        """Every chain's problem at z (n,), whose prediction is `at`; `moves` as `derivatives`."""
+        blocks = self.predictor.derivatives(self.x(z), at, self.windows, moves, measured_slack=True)
         found = []
         for block, residuals in zip(blocks, self.residuals(at), strict=True):
             derivatives = [block.of_joints / self.noise[0][block.joints, None]]
@@ -78,17 +85,13 @@ class Problem:
         losses = [[_loss(r).sum() for r in self.residuals(at, number)] for number in range(len(z))]
         return np.array(losses) + prior
 
-    def losses(self, at: Predicted) -> Array:
-        """Losses of the joints (P, J) for P predictions."""
-        return _loss((self._measured - at.joints) / self.noise[0]).sum(axis=1)
-
-    def estimated_noise(self, at: Predicted) -> tuple[Array, Array]:
-        """Deviations of angles and torques from the residuals, without outliers."""
+    def estimate_noise(self, at: Predicted) -> None:
+        """Sets the noise to the deviations of the residuals of one prediction, without outliers."""
         angles = 1.4826 * np.median(np.abs(self._measured - at.joints[0]), axis=0)
-        torques = self.noise[1]
+        torques = np.ones(0)
         if self._efforts is not None:
             torques = 1.4826 * np.median(np.abs(self._efforts - at.efforts[0]), axis=0)
-        return np.maximum(angles, LEAST_NOISE[0]), np.maximum(torques, LEAST_NOISE[1])
+        self.noise = np.maximum(angles, LEAST_NOISE[0]), np.maximum(torques, LEAST_NOISE[1])
 
 
 def _loss(residuals: Array) -> Array:

@@ -1,5 +1,6 @@
 """Simulates a hand with many sets of parameters along recorded commands."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import mujoco
@@ -58,7 +59,7 @@ class HandSimulation:
 
     def run(
         self, space: ParameterSpace, values: Values, which: Ids, start: Start, time: Array,
-        steps: int,
+        steps: int, applied: Array | None = None,
     ) -> Tracks:  # fmt: skip
         """Simulates K ≤ `size` motions.
 
@@ -69,6 +70,8 @@ class HandSimulation:
             start: their states at the beginning.
             time: when they begin (K,), in seconds of the log.
             steps: their length in physics steps.
+            applied: the targets (M, P, A) that act after each command; None: slack is taken up
+                along the simulated angles.
         """
         ids = np.arange(len(which))
         physics = [space.physics(values, number) for number in range(len(values["delay"]))]
@@ -82,43 +85,39 @@ class HandSimulation:
         delay = values["delay"][which]
         joints = np.zeros((len(ids), steps + 1, len(self._scene.joint_qpos)), dtype=np.float32)
         efforts = np.zeros((*joints.shape[:2], delay.shape[1] * self._efforts), dtype=np.float32)
-        joints[:, 0], last, applied = start.joints, start.last, start.applied
+        joints[:, 0], last, acting = start.joints, start.last, start.applied
+        arriving = self._arriving(ids, which, rates, applied)
         for step in range(steps):
             now = time + step * TIMESTEP
-            last, applied, acting = self._act(ids, now, delay, rates, last, applied)
-            self._ctrl[ids] = acting
+            latest = self._latest(now, delay)
+            self._ctrl[ids], before = acting, acting
+            if (new := latest > last).any():
+                acting = np.where(new, arriving(latest, new), before)
+                late = (now[:, None] - delay - self._commands.time[latest]) / TIMESTEP
+                # For the time between arrival and now, so that motions are smooth in the delay.
+                self._ctrl[ids] = np.where(new, acting + late * (acting - before), before)
+                last = latest
             self._sim.batch.step(ids, nstep=1, stage=mujoco.mjtStage.mjSTAGE_VEL)
             joints[:, step + 1] = self._qpos[np.ix_(ids, self._scene.joint_qpos)]
             if self._efforts:
                 efforts[:, step + 1] = self._force[ids]
         return Tracks(joints, efforts)
 
-    def _act(
-        self, ids: Ids, now: Array, delay: Array, rates: Array, last: Ids, applied: Array
-    ) -> tuple[Ids, Array, Array]:
-        """Lets the commands arrive that do so within half a physics step of `now` (K,).
-
-        Returns:
-            The number of each actuator's last command, its target after the slack, and the targets
-            of the physics step, all (K, A). The last make up for the time between arrival and
-            `now`, so that motions are differentiable by the delay.
-        """
-        latest = np.searchsorted(
+    def _latest(self, now: Array, delay: Array) -> Ids:
+        """The last commands (K, A) that arrive up to half a physics step after `now` (K,)."""
+        arrived = np.searchsorted(
             self._commands.time, now[:, None] + TIMESTEP / 2 - delay, side="right"
         )
-        latest -= 1
-        actuator = np.arange(delay.shape[1])
-        new = latest > last
-        if not new.any():
-            return last, applied, applied
-        late = (now[:, None] - delay - self._commands.time[latest]) / TIMESTEP
-        targets = self._backlash(
-            self._commands.targets[latest, actuator],
-            self._scene.actuated(self._qpos[ids]),
-            ids,
-            rates,
-            arrived=new,
-            period=self._commands.period,
-        )
-        after = np.where(new, targets, applied)
-        return latest, after, np.where(new, after + late * (after - applied), applied)
+        return arrived - 1
+
+    def _arriving(
+        self, ids: Ids, which: Ids, rates: Array, applied: Array | None
+    ) -> Callable[[Ids, NDArray[np.bool_]], Array]:
+        """Gives the targets (K, A) that act when commands (K, A) arrive, some of them newly."""
+        actuator = np.arange(rates.shape[2])
+        if applied is not None:
+            return lambda latest, new: applied[latest, which[:, None], actuator]
+        return lambda latest, new: self._backlash(
+            self._commands.targets[latest, actuator], self._scene.actuated(self._qpos[ids]), ids,
+            rates, arrived=new, period=self._commands.period,
+        )  # fmt: skip

@@ -130,9 +130,41 @@ class Backlash:
             period: time between targets, in seconds.
         """
         command = (targets - actuated) / self._unit
-        rate = np.where(command < 0, rates[:, 0], rates[:, 1])
-        slack, increment = self.slack[ids], command * rate * period
-        left = np.abs(np.sign(command) - slack) / (np.abs(increment) + 1e-12)
-        fraction = np.where(rate > 0, 1 - np.clip(left, 0, 1), 1.0)
-        self.slack[ids] = np.where(arrived, np.clip(slack + increment, -1, 1), slack)
+        slack, fraction = _take_up(command, rates, self.slack[ids], period)
+        self.slack[ids] = np.where(arrived, slack, self.slack[ids])
         return actuated + fraction * (targets - actuated)
+
+
+def along(targets: Array, actuated: Array, rates: Array, period: float) -> tuple[Array, Array]:
+    """`Backlash` for a sequence of targets where the angles are known.
+
+    Args:
+        targets: in radians (M, P, A), or what broadcasts to it.
+        actuated: angles at which they arrive (M, P, A).
+        rates: per second and radian (P, 2, A).
+        period: time between targets, in seconds.
+
+    Returns:
+        The slack after each target and the targets after the loss in it, both (M, P, A).
+    """
+    command = targets - actuated
+    increment = command * _directed(command, rates) * period
+    slack = np.zeros((len(command) + 1, *command.shape[1:]))
+    for before, after, moved in zip(slack, slack[1:], increment, strict=False):
+        np.add(before, moved, out=after)
+        np.clip(after, -1, 1, out=after)
+    _, fraction = _take_up(command, rates, slack[:-1], period)
+    return slack[1:], actuated + fraction * command
+
+
+def _directed(command: Array, rates: Array) -> Array:
+    return np.where(command < 0, rates[:, 0], rates[:, 1])
+
+
+def _take_up(command: Array, rates: Array, slack: Array, period: float) -> tuple[Array, Array]:
+    """The slack after commands (..., K, A), and the fraction of each that takes effect."""
+    rate = _directed(command, rates)
+    increment = command * rate * period
+    left = np.abs(np.sign(command) - slack) / (np.abs(increment) + 1e-12)
+    fraction = np.where(rate > 0, 1 - np.clip(left, 0, 1), 1.0)
+    return np.clip(slack + increment, -1, 1), fraction

@@ -97,10 +97,11 @@ def translated_errors() -> Iterator[None]:
 
 
 def _loader_failure(error: Exception) -> EnvironmentFailure:
+    reason = str(error) or type(error).__name__
     return EnvironmentFailure(
-        f"a process of the data loader died or stopped ({str(error) or type(error).__name__}), often "
-        "for lack of memory or of shared memory (/dev/shm); try again, with --resume if there is a "
-        "checkpoint, and with fewer --workers"
+        f"a process of the data loader died or stopped ({reason}), often for lack of memory or of "
+        "shared memory (/dev/shm); try again, with --resume if there is a checkpoint, and with "
+        "fewer --workers"
     )
 
 

@@ -31,7 +31,6 @@ def test_policies_are_trained_on_fitted_ranges_and_compared_on_the_same_episodes
     hand, tmp_path, monkeypatch, content, short_episodes
 ):
     monkeypatch.setattr(fit_module, "STAGES", ((6.0, 1.5, 30.0, 1),))
-    monkeypatch.setattr(fit_module, "ROUNDS", 2)
     training = calibrated_policy.TRAINING | SHORT
     monkeypatch.setattr(calibrated_policy, "TRAINING", training)
     start = train(PolicyConfig(hand=hand, out=tmp_path / "start", max_minutes=0.01, **training))

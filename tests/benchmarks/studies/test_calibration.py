@@ -29,7 +29,6 @@ def hand(tmp_path):
 
 def test_the_study_writes_errors_and_coverage(hand, tmp_path, monkeypatch):
     monkeypatch.setattr(fit_module, "STAGES", ((6.0, 1.5, 30.0, 1),))
-    monkeypatch.setattr(fit_module, "ROUNDS", 2)
     config = StudyConfig(hand=hand, twins=1, seconds=21, threads=1, out=tmp_path / "study")
     (result,) = run(config)
     assert result.before > 0 and result.after > 0 and result.seconds > 0

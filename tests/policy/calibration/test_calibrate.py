@@ -35,8 +35,6 @@ def calibration(twin, damped_hand):
     """A short fit of 25 s of motion."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit_module, "STAGES", ((1.5, 0.3, 18.0, 3),))
-        patch.setattr(fit_module, "ROUNDS", 6)
-        patch.setattr(fit_module, "SETS", 20)
         log = twin.play(make_plan(damped_hand, PlanConfig(seconds=25)))
         return calibrate(log, damped_hand, threads=1, progress=False)
 
@@ -156,8 +154,6 @@ def test_a_robot_like_the_model_needs_no_fit(damped_hand, tmp_path, capsys):
     twin.physics.backlash[:] = 0.0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit_module, "STAGES", ((6.0, 1.5, 30.0, 1),))
-        patch.setattr(fit_module, "ROUNDS", 3)
-        patch.setattr(fit_module, "SETS", 16)
         log = twin.play(make_plan(damped_hand, PlanConfig(seconds=24)))
         calibration = calibrate(log, damped_hand, threads=1, progress=False)
     assert "that of the model as it is" in calibration.refusal

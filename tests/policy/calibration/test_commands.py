@@ -31,6 +31,18 @@ def test_periodic_commands_are_found_more_precisely_than_samples():
     assert np.all(np.diff(number) == 1)  # held targets are commanded again
 
 
+def test_numbers_of_commands_are_right_over_a_long_rest():
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        change = 0.05 + 0.08 * np.arange(2000)
+        targets = rng.uniform(-1, 1, (2000, 1))
+        targets[500:1400] = targets[500]  # 72 s; the median of the gaps is off by up to 1.5 %
+        commands = find_commands(logged(rng, change, targets, 100 + seed))
+        assert commands.period == pytest.approx(0.08, abs=1e-5)
+        late = commands.time[(commands.time > 0) & (commands.time < change[-1])]
+        assert np.abs((late - 0.05 + 0.04) % 0.08 - 0.04).max() < 0.002
+
+
 def test_clocks_that_drift_are_followed():
     rng = np.random.default_rng(1)
     change = 0.0803 * np.arange(400)

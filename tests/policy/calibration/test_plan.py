@@ -52,6 +52,14 @@ def test_actuators_move_alone_then_together():
     assert moving[-third:].mean() > 1.5 * moving[:third].mean()
 
 
+def test_the_hand_does_not_rest_for_long(plan):
+    """Motions that would collide are replaced by others, not by rest."""
+    changed = np.flatnonzero(np.any(np.abs(np.diff(plan, axis=0)) > 1e-9, axis=1))
+    assert np.diff(changed).max() * CONTROL_PERIOD < 2.5
+    moving = (np.abs(np.diff(plan, axis=0)) > 1e-6).sum(axis=1)
+    assert np.median(moving[-len(moving) // 4 :]) >= 3 > np.median(moving[: len(moving) // 4])
+
+
 def test_a_plan_depends_on_its_seed_alone():
     plans = [make_plan(CLAW, PlanConfig(seconds=14, seed=seed)) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(plans[0], plans[1])

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from opendactyl.policy.randomization.backlash import MIN_RATE, Backlash, sample_rates
+from opendactyl.policy.randomization.backlash import MIN_RATE, Backlash, along, sample_rates
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.timing import CONTROL_PERIOD
@@ -77,6 +77,19 @@ def test_slack_moves_by_rate_times_radians_times_the_duration_of_an_action():
     np.testing.assert_allclose(backlash.slack[1], expected[1])
     backlash.begin(IDS[:1])
     assert np.all(backlash.slack[0] == 0) and np.all(backlash.slack[1] != 0)
+
+
+def test_slack_along_known_angles_is_that_of_a_simulation():
+    rng = np.random.default_rng(1)
+    targets, angles = rng.normal(0, 0.3, (2, 40, 3, 20))
+    rate = np.exp(rng.uniform(0.5, 5, (3, 2, 20)))
+    rate[0, :, :4] = 0  # without slack
+    slack, applied = along(targets, angles, rate, 0.05)
+    backlash = Backlash(3, np.ones(20))
+    for number in range(len(targets)):
+        expected = backlash(targets[number], angles[number], IDS, rate, period=0.05)
+        np.testing.assert_allclose(applied[number], expected)
+        np.testing.assert_allclose(slack[number], backlash.slack)
 
 
 def test_rate_zero_means_no_backlash():

@@ -162,9 +162,9 @@ def test_a_dead_loader_process_is_an_environment_failure(tiny, tmp_path, monkeyp
 
 @pytest.mark.parametrize("error", [ConnectionResetError, ConnectionRefusedError, EOFError])
 def test_a_loader_that_dies_while_it_hands_over_a_batch_is_one_too(error):
-    with pytest.raises(EnvironmentFailure, match=r"loader died.*fewer --workers"):
-        with translated_errors():
-            raise error
+    expected = pytest.raises(EnvironmentFailure, match=r"loader died.*fewer --workers")
+    with expected, translated_errors():
+        raise error
 
 
 def test_an_unreadable_checkpoint_is_not_a_wrong_one(vision_run, monkeypatch):

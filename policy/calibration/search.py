@@ -1,0 +1,203 @@
+"""Where a fit begins: a search for delay, slack and encoder offset that simulates nothing.
+
+For a candidate of these four, the targets u that act follow from the log. What is left of the
+motion of a joint is linear in the other parameters: v = (g w k e - tau) / d + c, with its speed v,
+the gain g, the stiffness k and the weight w of the actuator, e = u - q, the torque tau that moves
+the links with the masses of the model, and the damping d. A regression tells how well that fits.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
+from scipy.optimize import differential_evolution
+from scipy.signal import savgol_coeffs
+
+from opendactyl.geometry.rotation import Array
+from opendactyl.policy.calibration.parameters import KINDS
+from opendactyl.policy.calibration.prediction import Predictor
+from opendactyl.policy.randomization.backlash import along
+from opendactyl.sim.scene import Scene
+
+STEP = 0.008
+"""Step of the grid in seconds."""
+SMOOTHED = 0.1
+"""Duration over which angles and targets are smoothed, in seconds."""
+EVERY = 3
+"""Every so many points of the grid are compared."""
+ROBUST = 0.1
+"""Residuals of speeds beyond this, in rad/s, count less (soft L1 loss)."""
+NEAR_LIMIT = 0.03
+"""Joints closer to their limits than this, in radians, are not compared."""
+MAX_FACTOR = 4.0
+"""How much larger or smaller than in the model damping may be."""
+SEARCHED = {
+    "delay": (0.0, 0.2),
+    "slack_down": (0.7, 6.0),
+    "slack_up": (0.7, 6.0),
+    "offset": (-0.1, 0.1),
+}
+"""Bounds of the coordinates that are searched; the offset is that of the actuator's angle."""
+POPULATION, GENERATIONS = 16, 30
+"""Differential evolution: candidates for each coordinate, and generations."""
+
+
+class Motion(NamedTuple):
+    """What the log says about joints, at N points in time."""
+
+    rows: NDArray[np.intp]
+    """On the grid (N,)."""
+    speed: Array
+    """(N, J) in rad/s."""
+    torque: Array
+    """(N, J) in N m, that moves the links with the model's masses, beside damping."""
+    free: NDArray[np.bool_]
+    """Whether each is away from its limits (N, J)."""
+
+
+def find_start(predictor: Predictor, advance: Callable[[], object] = lambda: None) -> Array:
+    """The coordinates x (n,) at which a fit begins.
+
+    Args:
+        predictor: the log and the hand.
+        advance: is called after each actuator.
+    """
+    space, scene = predictor.space, predictor.scene
+    regression, rng = Regression(predictor), np.random.default_rng(0)
+    x = space.mean.copy()
+    for actuator, name in enumerate(scene.hand.actuators):
+        found = differential_evolution(
+            lambda candidates, a=actuator: regression(a, candidates.T)[0],
+            list(SEARCHED.values()), popsize=POPULATION, maxiter=GENERATIONS, tol=0, polish=False,
+            vectorized=True, updating="deferred", init="sobol", rng=rng,
+        )  # fmt: skip
+        _, factors = regression(actuator, found.x[None])
+        advance()
+        joints = regression.joints(actuator)
+        if not np.all(factors[0] > 0):
+            continue  # it explains nothing of the motion
+        for kind, value in zip(("delay", "slack_down", "slack_up"), found.x, strict=False):
+            x[space.labels.index((kind, name))] = value
+        weights = scene.transmission.weights[actuator]
+        for joint, factor in zip(joints.tolist(), factors[0].tolist(), strict=True):
+            label = scene.hand.joints[joint]
+            weight = weights[scene.transmission.joints[actuator] == joint].sum()
+            x[space.labels.index(("offset", label))] = found.x[3] * weight / (weights @ weights)
+            damping = np.clip(-np.log(factor), KINDS["damping"].low / 2, KINDS["damping"].high / 2)
+            x[space.labels.index(("damping", label))] = damping
+    return x
+
+
+class Regression:
+    """Compares candidates of delay, slack and offset."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        """Smooths the log, and computes torques."""
+        log, self._commands, self._scene = predictor.log, predictor.commands, predictor.scene
+        self._grid = np.arange(log.time[0], log.time[-1], STEP)
+        raw = np.stack([np.interp(self._grid, log.time, q) for q in log.joints.T], axis=1)
+        width = round(max(SMOOTHED, 5 * log.interval) / STEP) // 2 * 2 + 1
+        filters = [savgol_coeffs(width, 3, k, STEP, use="dot") for k in range(3)]
+        self._filter = filters[0]
+        angles, speeds, accelerations = (correlate1d(raw, f, axis=0) for f in filters)
+        self._actuated = self._scene.transmission(angles)
+        rows = np.arange(width, len(angles) - width, EVERY)
+        low, high = self._scene.joint_range.T
+        near = (angles[rows] < low + NEAR_LIMIT) | (angles[rows] > high - NEAR_LIMIT)
+        torque = _torques(self._scene, angles[rows], speeds[rows], accelerations[rows])
+        self._motion = Motion(rows, speeds[rows], torque, ~near)
+
+    def joints(self, actuator: int) -> NDArray[np.intp]:
+        """The joints that an actuator moves."""
+        transmission = self._scene.transmission
+        return transmission.joints[actuator][transmission.weights[actuator] != 0]
+
+    def __call__(self, actuator: int, candidates: Array) -> tuple[Array, Array]:
+        """Losses (P,) of candidates (P, 4), and gain over damping (P, joints) as in the model."""
+        scene, motion = self._scene, self._motion
+        excess = self._targets(actuator, candidates)[:, motion.rows]
+        excess -= self._actuated[motion.rows, actuator] - candidates[:, 3:]
+        losses, factors = np.zeros(len(candidates)), []
+        stiffness = scene.model.actuator_gainprm[actuator, 0]
+        weights = scene.transmission.weights[actuator]
+        for joint in self.joints(actuator).tolist():
+            weight = weights[scene.transmission.joints[actuator] == joint].sum()
+            free = motion.free[:, joint]
+            damping = max(scene.model.dof_damping[scene.joint_dof[joint]], 1e-3)
+            scaled = excess[:, free] * (weight * stiffness / damping)
+            loss, factor = _regress(
+                motion.speed[free, joint], -motion.torque[free, joint] / damping, scaled
+            )
+            losses += loss * free.mean()
+            factors.append(factor)
+        return losses, np.stack(factors, axis=1)
+
+    def _targets(self, actuator: int, candidates: Array) -> Array:
+        """The targets (P, N) that act, averaged over each step of the grid, and smoothed."""
+        time, delay = self._commands.time, candidates[:, 0]
+        row = np.clip((time[:, None] + delay - self._grid[0]) / STEP, 0, len(self._grid) - 1.001)
+        before = row.astype(np.intp)
+        measured = self._actuated[:, actuator]
+        arrived = measured[before] + (row - before) * (measured[before + 1] - measured[before])
+        _, applied = along(
+            self._commands.targets[:, None, [actuator]], (arrived - candidates[:, 3])[..., None],
+            np.exp(candidates[:, 1:3])[..., None], self._commands.period,
+        )  # fmt: skip
+        ends = np.append(time, self._grid[-1] + 1)
+        total = np.cumsum(applied[..., 0] * np.diff(ends)[:, None], axis=0)
+        edges = np.append(self._grid, self._grid[-1] + STEP) - STEP / 2
+        integral = [
+            np.interp(edges - late, ends, np.append(0, column))
+            for late, column in zip(delay, total.T, strict=True)
+        ]
+        return correlate1d(np.diff(integral) / STEP, self._filter, axis=1)
+
+
+def _torques(scene: Scene, angles: Array, speeds: Array, accelerations: Array) -> Array:
+    """Torques (N, J) of inertia, gravity, springs and friction, without damping."""
+    model, data = scene.model, mujoco.MjData(scene.model)
+    dof, torque, found = scene.joint_dof, np.zeros(scene.model.nv), np.zeros_like(angles)
+    for number, (q, v, acceleration) in enumerate(zip(angles, speeds, accelerations, strict=True)):
+        data.qpos[scene.joint_qpos], data.qvel[dof], data.qacc[dof] = q, v, acceleration
+        data.qpos[:] = scene.couplings.enforce(data.qpos)
+        for stage in (
+            mujoco.mj_kinematics, mujoco.mj_comPos, mujoco.mj_tendon, mujoco.mj_comVel,
+            mujoco.mj_passive,
+        ):  # fmt: skip
+            stage(model, data)
+        mujoco.mj_rne(model, data, 1, torque)
+        torque -= data.qfrc_spring + data.qfrc_gravcomp
+        found[number] = torque[dof]
+    found += model.dof_armature[dof] * accelerations
+    return found + model.dof_frictionloss[dof] * np.tanh(speeds / 0.05)
+
+
+def _regress(speed: Array, inertia: Array, excess: Array) -> tuple[Array, Array]:
+    """Regressions of a speed (N,) on a torque (N,) and P driving torques (P, N), all by damping.
+
+    Returns:
+        Losses (P,) and coefficients (P,) of the driving torques, which are not negative.
+    """
+    weight = np.ones_like(excess)
+    fixed = np.stack([np.ones_like(speed), inertia, speed], axis=1)
+    products = np.stack([inertia**2, inertia * speed], axis=1)
+    for _ in range(2):
+        n, a, y = (weight @ fixed).T
+        aa, ay = (weight @ products).T
+        e, ea, ey = ((weight * excess) @ fixed).T
+        ee = np.einsum("pn,pn,pn->p", weight, excess, excess)
+        # Means are removed; the noise of accelerations makes the coefficient of inertia too small.
+        saa, say, sea = aa - a * a / n, ay - a * y / n, ea - e * a / n
+        see, sey = ee - e * e / n + 1e-12, ey - e * y / n
+        alone = (say * see - sea * sey) / (saa * see - sea**2 + 1e-12)
+        of_inertia = np.clip(alone, 1 / MAX_FACTOR, MAX_FACTOR)
+        of_excess = np.maximum((sey - of_inertia * sea) / see, 0)
+        constant = (y - of_inertia * a - of_excess * e) / n
+        residual = speed - constant[:, None] - of_inertia[:, None] * inertia
+        residual -= of_excess[:, None] * excess
+        spread = np.sqrt(1 + (residual / ROBUST) ** 2)
+        weight = 1 / spread
+    return ROBUST**2 * (spread - 1).mean(axis=1), of_excess
