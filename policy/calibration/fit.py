@@ -20,7 +20,7 @@ from opendactyl.policy.calibration.windows import BLOCK, held_out, make_windows
 
 LEAD = 1.5
 """Simulated time before the compared part of a block, in seconds."""
-STAGES = ((1.5, 0.3, 60.0, 14), (BLOCK, LEAD, 1e9, 5))
+STAGES = ((1.5, 0.3, 60.0, 12), (BLOCK, LEAD, 1e9, 3))
 """For each stage the length of windows and of the time before them, how many seconds are fitted at
 most, and the number of steps. Short windows begin in measured states and find the basin of the
 minimum (D18 matches 1 s), long ones depend less on these."""
