@@ -54,7 +54,7 @@ LEVELS = {
         ("msat",), ("export",), ("probe", "imitation")],
     "policy/calibration": [
         ("log", "parameters"), ("motion",), ("simulation", "windows"), ("prediction", "plan"),
-        ("problem",), ("fit",), ("intervals",), ("calibrate",), ("outputs",), ("report",)],
+        ("problem", "search"), ("fit",), ("intervals",), ("calibrate",), ("results",)],
     "control": [("bundle",), ("runtime",), ("recordings",), ("evaluation", "estimation"),
                 ("packaging", "viewer"), ("imitation",)],
     "benchmarks": [("machine", "measure"), ("support", "peers"), ("suites", "studies"),

@@ -151,7 +151,7 @@ def _goals(config: StudyConfig, twin: Twin, kind: str, folder: Path) -> list[int
 def _fit(config: StudyConfig, twin: Twin, plan: Array, folder: Path) -> bool:
     """Whether the fit of a robot's log is accepted; it is fitted if that is not known."""
     from opendactyl.policy.calibration.calibrate import calibrate
-    from opendactyl.policy.calibration.outputs import write_fit, write_ranges
+    from opendactyl.policy.calibration.results.outputs import write_fit, write_ranges
 
     if not exists(folder / FIT):
         fitted = calibrate(twin.play(plan), config.hand, threads=config.threads)

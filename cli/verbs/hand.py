@@ -120,8 +120,8 @@ def fit(options: list[str]) -> None:
     from opendactyl.core.run_dir import announce, removed_on_failure
     from opendactyl.policy.calibration.calibrate import calibrate
     from opendactyl.policy.calibration.log import join, read_log
-    from opendactyl.policy.calibration.outputs import write_fit, write_hand, write_ranges
-    from opendactyl.policy.calibration.report import write_report
+    from opendactyl.policy.calibration.results.outputs import write_fit, write_hand, write_ranges
+    from opendactyl.policy.calibration.results.report import write_report
     from opendactyl.policy.calibration.simulation import empty_scene
     from opendactyl.sim.hands.mjcf import portable_model
 

@@ -84,10 +84,10 @@ def _minimise(
         problem.estimate_noise(at)
         before = problem.costs(z[None], at)[0]
         tried = np.repeat(z[None], len(DAMPINGS), axis=0)
-        parts = problem.subproblems(z, at, moves)
-        for part in parts:
+        subproblems = problem.subproblems(z, at, moves)
+        for part in subproblems:
             tried[:, part.parameters] += _steps(part, z[part.parameters])
-        moves = [_moves(part) * space.deviation[part.parameters] for part in parts]
+        moves = [_moves(part) * space.deviation[part.parameters] for part in subproblems]
         tried = np.clip(tried, low, high)
         costs = problem.costs(tried, problem.predict(tried))
         best, lower = costs.argmin(axis=0), costs.min(axis=0) < before
@@ -99,7 +99,7 @@ def _minimise(
         bar.update()
         bar.set_postfix(cost=f"{found[chosen]:.0f}")
         if found[chosen] < before.sum():
-            z, at = both[chosen], Predicted(*(all_[chosen : chosen + 1] for all_ in predicted))
+            z, at = both[chosen], Predicted(*(field[chosen : chosen + 1] for field in predicted))
         if found[chosen] > (1 - CONVERGED) * before.sum():
             break
     problem.estimate_noise(at)
@@ -111,7 +111,8 @@ def _moves(part: Subproblem) -> Array:
     weighted = np.sqrt(robust_weight(part.residuals))[..., None] * part.jacobian
     jacobian = weighted.reshape(-1, len(part.parameters))
     values, vectors = np.linalg.eigh(jacobian.T @ jacobian + np.eye(len(part.parameters)))
-    return np.minimum(MOVED / np.sqrt(values), MOST)[:, None] * vectors.T
+    moves = np.minimum(MOVED / np.sqrt(values), MOST)[:, None] * vectors.T
+    return np.asarray(moves, dtype=np.float64)
 
 
 def _steps(part: Subproblem, z: Array) -> Array:
@@ -121,7 +122,8 @@ def _steps(part: Subproblem, z: Array) -> Array:
     weighted = weight[:, None] * jacobian
     hessian = weighted.T @ jacobian + np.eye(len(z))
     gradient, diagonal = weighted.T @ residuals + z, np.diag(np.diag(hessian))
-    return np.array([-np.linalg.solve(hessian + d * diagonal, gradient) for d in DAMPINGS])
+    steps = [-np.linalg.solve(hessian + d * diagonal, gradient) for d in DAMPINGS]
+    return np.array(steps, dtype=np.float64)
 
 
 def _by_block(problem: Problem, z: Array, moves: list[Array] | None) -> tuple[Array, Array]:

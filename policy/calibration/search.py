@@ -32,6 +32,8 @@ ROBUST = 0.1
 """Residuals of speeds beyond this, in rad/s, count less (soft L1 loss)."""
 NEAR_LIMIT = 0.03
 """Joints closer to their limits than this, in radians, are not compared."""
+MIN_POINTS = 50
+"""Joints with fewer points away from their limits are not compared."""
 MAX_FACTOR = 4.0
 """How much larger or smaller than in the model damping may be."""
 SEARCHED = {
@@ -65,30 +67,39 @@ def find_start(predictor: Predictor, advance: Callable[[], object] = lambda: Non
         predictor: the log and the hand.
         advance: is called after each actuator.
     """
-    space, scene = predictor.space, predictor.scene
     regression, rng = Regression(predictor), np.random.default_rng(0)
-    x = space.mean.copy()
-    for actuator, name in enumerate(scene.hand.actuators):
+    x = predictor.space.mean.copy()
+    for actuator in range(len(predictor.scene.hand.actuators)):
         found = differential_evolution(
             lambda candidates, a=actuator: regression(a, candidates.T)[0],
             list(SEARCHED.values()), popsize=POPULATION, maxiter=GENERATIONS, tol=0, polish=False,
             vectorized=True, updating="deferred", init="sobol", rng=rng,
         )  # fmt: skip
-        _, factors = regression(actuator, found.x[None])
+        factors = regression(actuator, found.x[None])[1][0]
+        if np.all(factors > 0):  # otherwise it explains nothing of the motion
+            _enter(x, predictor, actuator, dict(zip(SEARCHED, found.x, strict=True)), factors)
         advance()
-        joints = regression.joints(actuator)
-        if not np.all(factors[0] > 0):
-            continue  # it explains nothing of the motion
-        for kind, value in zip(("delay", "slack_down", "slack_up"), found.x, strict=False):
-            x[space.labels.index((kind, name))] = value
-        weights = scene.transmission.weights[actuator]
-        for joint, factor in zip(joints.tolist(), factors[0].tolist(), strict=True):
-            label = scene.hand.joints[joint]
-            weight = weights[scene.transmission.joints[actuator] == joint].sum()
-            x[space.labels.index(("offset", label))] = found.x[3] * weight / (weights @ weights)
-            damping = np.clip(-np.log(factor), KINDS["damping"].low / 2, KINDS["damping"].high / 2)
-            x[space.labels.index(("damping", label))] = damping
     return x
+
+
+def _enter(
+    x: Array, predictor: Predictor, actuator: int, found: dict[str, float], factors: Array
+) -> None:
+    """Sets coordinates x (n,) of an actuator, and of its joints, whose gain over damping is known.
+
+    That of the gain keeps its mean: the regression hardly tells the scale of both.
+    """
+    slices, transmission = predictor.space.slices, predictor.scene.transmission
+    for kind in ("delay", "slack_down", "slack_up"):
+        x[slices[kind].start + actuator] = found[kind]
+    weights, moved = transmission.weights[actuator], transmission.joints[actuator]
+    limit = KINDS["damping"].high / 2
+    for joint, weight, factor in zip(
+        moved[weights != 0], weights[weights != 0], factors, strict=True
+    ):
+        offset = found["offset"] * weight / (weights @ weights)
+        x[slices["offset"].start + joint] = offset
+        x[slices["damping"].start + joint] = np.clip(-np.log(factor), -limit, limit)
 
 
 class Regression:
@@ -110,22 +121,28 @@ class Regression:
         torque = _torques(self._scene, angles[rows], speeds[rows], accelerations[rows])
         self._motion = Motion(rows, speeds[rows], torque, ~near)
 
-    def joints(self, actuator: int) -> NDArray[np.intp]:
-        """The joints that an actuator moves."""
-        transmission = self._scene.transmission
-        return transmission.joints[actuator][transmission.weights[actuator] != 0]
-
     def __call__(self, actuator: int, candidates: Array) -> tuple[Array, Array]:
-        """Losses (P,) of candidates (P, 4), and gain over damping (P, joints) as in the model."""
+        """Compares candidates of an actuator.
+
+        Args:
+            actuator: its number.
+            candidates: coordinates (P, 4) in the order of `SEARCHED`.
+
+        Returns:
+            Losses (P,), and for each joint that it moves the ratio of gain to damping (P, joints),
+            as a factor of the model's; 0 where the actuator explains nothing of the motion.
+        """
         scene, motion = self._scene, self._motion
         excess = self._targets(actuator, candidates)[:, motion.rows]
         excess -= self._actuated[motion.rows, actuator] - candidates[:, 3:]
         losses, factors = np.zeros(len(candidates)), []
         stiffness = scene.model.actuator_gainprm[actuator, 0]
-        weights = scene.transmission.weights[actuator]
-        for joint in self.joints(actuator).tolist():
-            weight = weights[scene.transmission.joints[actuator] == joint].sum()
+        weights, moved = scene.transmission.weights[actuator], scene.transmission.joints[actuator]
+        for joint, weight in zip(moved[weights != 0], weights[weights != 0], strict=True):
             free = motion.free[:, joint]
+            if free.sum() < MIN_POINTS:
+                factors.append(np.zeros(len(candidates)))
+                continue
             damping = max(scene.model.dof_damping[scene.joint_dof[joint]], 1e-3)
             scaled = excess[:, free] * (weight * stiffness / damping)
             loss, factor = _regress(
@@ -181,7 +198,7 @@ def _regress(speed: Array, inertia: Array, excess: Array) -> tuple[Array, Array]
     Returns:
         Losses (P,) and coefficients (P,) of the driving torques, which are not negative.
     """
-    weight = np.ones_like(excess)
+    weight = spread = np.ones_like(excess)
     fixed = np.stack([np.ones_like(speed), inertia, speed], axis=1)
     products = np.stack([inertia**2, inertia * speed], axis=1)
     for _ in range(2):

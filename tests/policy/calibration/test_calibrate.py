@@ -14,9 +14,14 @@ from opendactyl.core.errors import InputError
 from opendactyl.policy.calibration import fit as fit_module
 from opendactyl.policy.calibration.calibrate import calibrate
 from opendactyl.policy.calibration.intervals import intervals
-from opendactyl.policy.calibration.outputs import parameters, write_fit, write_hand, write_ranges
 from opendactyl.policy.calibration.plan import PlanConfig, make_plan
-from opendactyl.policy.calibration.report import write_report
+from opendactyl.policy.calibration.results.outputs import (
+    parameters,
+    write_fit,
+    write_hand,
+    write_ranges,
+)
+from opendactyl.policy.calibration.results.report import write_report
 from opendactyl.policy.randomization.backlash import for_hand
 from opendactyl.policy.randomization.config import load_randomization
 from opendactyl.policy.randomization.model_fields import sized_scene

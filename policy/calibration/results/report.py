@@ -9,8 +9,8 @@ from opendactyl.core.html_report import HtmlReport
 from opendactyl.policy.calibration.calibrate import HORIZON, Calibration
 from opendactyl.policy.calibration.fit import LEAD
 from opendactyl.policy.calibration.intervals import INFLATION
-from opendactyl.policy.calibration.outputs import parameters
 from opendactyl.policy.calibration.parameters import KINDS, without_slack
+from opendactyl.policy.calibration.results.outputs import parameters
 from opendactyl.policy.calibration.windows import BLOCK, held_out, make_windows
 from opendactyl.sim.timing import TIMESTEP
 
