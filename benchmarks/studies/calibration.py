@@ -152,6 +152,8 @@ def make_table(results: list[Result]) -> str:
             f"| {kind} | {len(errors)} | {median:.2g}{unit} | {high:.2g}{unit} | "
             f"{covered.mean():.0%} |"
         )
+    covered = [inside for result in results for kind in KINDS for inside in result.covered[kind]]
+    lines.append(f"| all | {len(covered)} | | | {np.mean(covered):.0%} |")
     delays = np.abs(np.concatenate([result.errors["delay"] for result in results]))
     ratio = [result.before / result.after for result in results]
     seconds = [result.seconds for result in results]

@@ -37,6 +37,8 @@ def test_the_study_writes_errors_and_coverage(hand, tmp_path, monkeypatch):
     assert content["rows"][0]["errors"] == result.errors
     table = (tmp_path / "study/table.md").read_text()
     assert table.startswith("1 twins") and all(f"| {kind} |" in table for kind in KINDS)
+    covered = [inside for kind in KINDS for inside in result.covered[kind]]
+    assert f"| all | {len(covered)} | | | {np.mean(covered):.0%} |" in table
     within = np.mean(np.abs(result.errors["delay"]) <= 0.01)
     assert f"Delays within 10 ms: {within:.0%}." in table
     monkeypatch.setattr(calibration, "calibrate", None)
