@@ -1,17 +1,15 @@
 """Drawing of a rig: each camera's view with the working volume and the region of interest."""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from opendactyl.geometry.camera import Camera, Roi
+from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.camera_faults import camera_fault, likely_mistake
 from opendactyl.geometry.drawing import AXIS_LENGTH, RED_GREEN_BLUE, Colour
 from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
-from opendactyl.geometry.working_volume import NEAREST, automatic_roi, volume_view
+from opendactyl.geometry.working_volume import NEAREST, region_of, volume_view
 
 PANEL = 480
 """Longest side of a drawn view in pixels."""
@@ -35,21 +33,6 @@ def describe_camera(camera: Camera, corners: ArrayLike) -> tuple[str, str, str]:
         f"{seen}; {view.pixels_per_mm:.2f} pixels/mm at its centre",
         region,
     )
-
-
-def with_regions(rig: Rig, corners: ArrayLike) -> Rig:
-    """The rig with the regions that `draw_rig` shows; cameras that have one keep it."""
-    cameras = (replace(camera, roi=region_of(camera, corners)[0]) for camera in rig.cameras)
-    return Rig(rig.name, tuple(cameras))
-
-
-def region_of(camera: Camera, corners: ArrayLike) -> tuple[Roi | None, bool]:
-    """A camera's region of interest, and whether it was chosen from the volume; None: no view."""
-    if camera.roi is not None:
-        return camera.roi, False
-    if volume_view(camera, corners).visibility == "none":
-        return None, False
-    return automatic_roi(camera, corners), True
 
 
 def draw_rig(rig: Rig, corners: ArrayLike) -> Image.Image:

@@ -1,7 +1,7 @@
 """The working volume: which cameras see it, and the region of interest that holds it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera, Roi
+from opendactyl.geometry.rig import Rig
 from opendactyl.geometry.rotation import Array
 
 ROI_MARGIN = 0.1
@@ -99,6 +100,21 @@ def automatic_roi(camera: Camera, corners: ArrayLike, margin: float = ROI_MARGIN
     inside = np.clip(corner, 0, np.maximum(frame - side, 0))
     corner = np.where(side <= frame, inside, (frame - side) // 2)
     return (int(corner[0]), int(corner[1]), side, side)
+
+
+def with_regions(rig: Rig, corners: ArrayLike) -> Rig:
+    """The rig with automatic regions; cameras that have a region keep it."""
+    cameras = (replace(camera, roi=region_of(camera, corners)[0]) for camera in rig.cameras)
+    return Rig(rig.name, tuple(cameras))
+
+
+def region_of(camera: Camera, corners: ArrayLike) -> tuple[Roi | None, bool]:
+    """A camera's region of interest, and whether it was chosen from the volume; None: no view."""
+    if camera.roi is not None:
+        return camera.roi, False
+    if volume_view(camera, corners).visibility == "none":
+        return None, False
+    return automatic_roi(camera, corners), True
 
 
 def _grid(corners: ArrayLike) -> Array:

@@ -100,9 +100,9 @@ def _show(argv: list[str]) -> None:
     )
     from opendactyl.geometry.camera_faults import check_volume
     from opendactyl.geometry.rig import load_rig
-    from opendactyl.geometry.rig_drawing import describe_camera, draw_rig, with_regions
+    from opendactyl.geometry.rig_drawing import describe_camera, draw_rig
     from opendactyl.geometry.rig_import.rig_toml import check_rig_path, write_rig
-    from opendactyl.geometry.working_volume import box_corners
+    from opendactyl.geometry.working_volume import box_corners, with_regions
     from opendactyl.render.volume import working_volume
     from opendactyl.sim.hands.shipped import hand_spec
     from opendactyl.sim.objects.shipped import object_spec
