@@ -46,15 +46,15 @@ LEVELS = {
         ("heads", "refinement", "detector"), ("close_up",), ("networks",), ("registry",)],
     "models/pose/networks": [("landmark", "keypoint", "dactyl", "resnet"), ("two_stage",)],
     "datasets": [("format", "foreign"), ("loading", "generation"), ("export",)],
-    "vision": [
-        ("raw_frames",), ("measures", "estimator"), ("training",), ("evaluation",),
-        ("export", "quantize")],
+    "vision": [("raw_frames",), ("measures", "estimator"), ("training",), ("evaluation",),
+               ("export", "quantize")],
     "policy": [
         ("interface",), ("randomization",), ("env",), ("collection", "calibration"), ("training",),
         ("msat",), ("export",), ("probe", "imitation")],
     "policy/calibration": [
-        ("log", "parameters"), ("motion",), ("simulation", "windows"), ("prediction", "plan"),
-        ("problem", "search"), ("fit",), ("intervals",), ("calibrate",), ("results",)],
+        ("log", "parameters"), ("commands",), ("motion",), ("simulation", "windows"),
+        ("prediction", "plan"), ("problem", "search"), ("fit",), ("intervals",), ("calibrate",),
+        ("results",)],
     "control": [("bundle",), ("runtime",), ("recordings",), ("evaluation", "estimation"),
                 ("packaging", "viewer"), ("imitation",)],
     "benchmarks": [("machine", "measure"), ("support", "peers"), ("suites", "studies"),

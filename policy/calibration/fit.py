@@ -29,8 +29,8 @@ DAMPINGS = (1e-5, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 MOVED, MOST = 3.0, 0.2
 """Finite differences move directions by so many deviations of their uncertainty, but at most by
 this fraction of the prior's, so that the directions that are hard to tell are known as well."""
-CONVERGED = 2e-4
-"""A stage ends when a step lowers the cost by less than this fraction."""
+CONVERGED = 1e-3
+"""A stage ends when a step lowers no chain's cost by more than this fraction."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,18 +89,18 @@ def _minimise(
             tried[:, part.parameters] += _steps(part, z[part.parameters])
         moves = [_moves(part) * space.deviation[part.parameters] for part in subproblems]
         tried = np.clip(tried, low, high)
-        costs = problem.costs(tried, problem.predict(tried))
+        costs = np.nan_to_num(problem.costs(tried, problem.predict(tried)), nan=np.inf)
         best, lower = costs.argmin(axis=0), costs.min(axis=0) < before
         mixed = np.where(lower[space.chain], tried[best[space.chain], np.arange(len(z))], z)
         both = np.stack([mixed, tried[costs.sum(axis=1).argmin()]])
         predicted = problem.predict(both)
-        found = problem.costs(both, predicted).sum(axis=1)
-        chosen = int(found.argmin())
+        found = np.nan_to_num(problem.costs(both, predicted), nan=np.inf)
+        chosen = int(found.sum(axis=1).argmin())
         bar.update()
-        bar.set_postfix(cost=f"{found[chosen]:.0f}")
-        if found[chosen] < before.sum():
+        bar.set_postfix(cost=f"{found[chosen].sum():.0f}")
+        if found[chosen].sum() < before.sum():
             z, at = both[chosen], Predicted(*(field[chosen : chosen + 1] for field in predicted))
-        if found[chosen] > (1 - CONVERGED) * before.sum():
+        if np.all(found[chosen] > (1 - CONVERGED) * before):
             break
     problem.estimate_noise(at)
     return z, moves

@@ -14,8 +14,8 @@ from opendactyl.sim.scene import Scene
 
 MIN_SECONDS = 20.0
 """Shortest duration: three blocks (`windows.BLOCK`), of which one is held out."""
-MAX_INTERVAL = 0.05
-"""Longest sampling interval in seconds."""
+MAX_INTERVAL = 1 / 32
+"""Longest sampling interval in seconds; from rarer samples, the times of commands are not known."""
 MIN_MOTION = 0.05
 """Distance in radians that an excited joint moves at least."""
 LARGEST_ANGLE = 10.0
@@ -82,12 +82,15 @@ def read_log(path: Path, scene: Scene) -> Log:
     targets = matrix("target", hand.actuators, required=True)
     joints = matrix("joint", hand.joints, required=True)
     velocities = matrix("velocity", hand.joints, required=False)
+    efforts = matrix("effort", hand.actuators, required=False)
     assert targets is not None and joints is not None
     time = table[columns.time]
-    valid = np.isfinite(time) & np.isfinite(targets).all(axis=1) & np.isfinite(joints).all(axis=1)
+    valid = np.isfinite(time)
+    for values in (targets, joints, velocities, efforts):
+        if values is not None:
+            valid &= np.isfinite(values).all(axis=1)
     if valid.sum() < 2:
-        raise InputError(f"{where} has no samples; record it again")
-    efforts = matrix("effort", hand.actuators, required=False)
+        raise InputError(f"{where} has no complete samples; record it again")
     seconds = (time - time[valid][0]) * TIME_UNITS[columns.time_unit]
     log = Log(
         where, seconds[valid], targets[valid] * unit, joints[valid] * unit,

@@ -1,4 +1,4 @@
-"""What a log says about the motion: commands and their times, and the state at any time."""
+"""What a log says about the motion: the state at any time, and which targets act."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,7 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 from opendactyl.geometry.rotation import Array
+from opendactyl.policy.calibration.commands import Commands
 from opendactyl.policy.calibration.log import Log
 from opendactyl.policy.calibration.parameters import Values
 from opendactyl.policy.randomization.actuation import Ids
@@ -16,61 +17,6 @@ _STEP = 0.004
 """Step of the grid in seconds."""
 _SMOOTHED = 0.06
 """Duration over which angles are smoothed, in seconds."""
-
-
-class Commands(NamedTuple):
-    """Commands to the hand."""
-
-    time: Array
-    """(M,) in seconds, increasing; the first is before the log."""
-    targets: Array
-    """(M, A) in radians."""
-    period: float
-    """Time between two commands in seconds."""
-
-
-def find_commands(log: Log) -> Commands:
-    """The commands of a log.
-
-    A command lies between two samples with different targets. Where commands are periodic and rarer
-    than samples, a line through their numbers gives times that are more precise than the sampling
-    interval; otherwise every sample is a command.
-    """
-    rows = np.flatnonzero(np.any(np.abs(np.diff(log.targets, axis=0)) > 1e-9, axis=1))
-    middle = (log.time[rows] + log.time[rows + 1]) / 2
-    gaps = np.diff(middle)
-    period = float(np.median(gaps)) if len(gaps) else 0.0
-    if period < 1.5 * log.interval:
-        return _after_start(log, log.time, log.targets, log.interval)
-    time, period = _regular(middle, period)
-    if np.std(np.abs(middle - time)) > 0.5 * log.interval:
-        return _after_start(log, middle, log.targets[rows + 1], period)
-    first, last = (time[0] - log.time[0]) // period, (log.time[-1] - time[-1]) // period
-    grid = (
-        time[0]
-        - first * period
-        + period * np.arange(round((time[-1] - time[0]) / period) + first + last + 1)
-    )
-    row = np.searchsorted(log.time, grid + period / 2, side="right") - 1
-    return _after_start(log, grid, log.targets[row], period)
-
-
-def _regular(middle: Array, period: float) -> tuple[Array, float]:
-    """Times (M,) on a line through their numbers, and its slope; numbers may be left out."""
-    gaps = np.diff(middle)
-    short = gaps[gaps < 3 * period]  # their numbers are known, and their mean is precise
-    period = float(short.sum() / np.maximum(np.rint(short / period), 1).sum())
-    for _ in range(3):  # the better the period, the better the numbers over gaps
-        number = np.concatenate([[0], np.cumsum(np.maximum(np.rint(gaps / period), 1))])
-        period, start = map(float, np.polyfit(number, middle, 1))
-    return np.asarray(start + period * number), period
-
-
-def _after_start(log: Log, time: Array, targets: Array, period: float) -> Commands:
-    start = min(log.time[0], time[0]) - 10.0
-    return Commands(
-        np.concatenate([[start], time]), np.concatenate([log.targets[:1], targets]), period
-    )
 
 
 class Start(NamedTuple):

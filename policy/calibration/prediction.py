@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
+from opendactyl.policy.calibration.commands import find_commands
 from opendactyl.policy.calibration.log import Log
-from opendactyl.policy.calibration.motion import MeasuredMotion, Start, find_commands
+from opendactyl.policy.calibration.motion import MeasuredMotion, Start
 from opendactyl.policy.calibration.parameters import ParameterSpace, Values, find_chains
 from opendactyl.policy.calibration.simulation import HandSimulation, Tracks
 from opendactyl.policy.calibration.windows import Windows

@@ -19,13 +19,14 @@ from scipy.signal import savgol_coeffs
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.calibration.parameters import KINDS
 from opendactyl.policy.calibration.prediction import Predictor
+from opendactyl.policy.calibration.windows import MAX_GAP
 from opendactyl.policy.randomization.backlash import along
 from opendactyl.sim.scene import Scene
 
 STEP = 0.008
 """Step of the grid in seconds."""
 SMOOTHED = 0.1
-"""Duration over which angles and targets are smoothed, in seconds."""
+"""Duration over which angles and targets are smoothed, in seconds, or five samples of the log."""
 EVERY = 3
 """Every so many points of the grid are compared."""
 ROBUST = 0.1
@@ -34,6 +35,10 @@ NEAR_LIMIT = 0.03
 """Joints closer to their limits than this, in radians, are not compared."""
 MIN_POINTS = 50
 """Joints with fewer points away from their limits are not compared."""
+LEAST_EXPLAINED = 0.2
+"""An actuator that explains less than this fraction of the loss without it is left as it is."""
+LEAST_DAMPING = 1e-3
+"""Damping of joints that have less, in N m s/rad."""
 MAX_FACTOR = 4.0
 """How much larger or smaller than in the model damping may be."""
 SEARCHED = {
@@ -76,10 +81,10 @@ def find_start(predictor: Predictor, advance: Callable[[], object] = lambda: Non
             vectorized=True, updating="deferred", init="sobol", rng=rng,
         )  # fmt: skip
         factors = regression(actuator, found.x[None])[1][0]
-        if np.all(factors > 0):  # otherwise it explains nothing of the motion
+        if factors.any():
             _enter(x, predictor, actuator, dict(zip(SEARCHED, found.x, strict=True)), factors)
         advance()
-    return x
+    return np.clip(x, predictor.space.low, predictor.space.high)
 
 
 def _enter(
@@ -87,19 +92,34 @@ def _enter(
 ) -> None:
     """Sets coordinates x (n,) of an actuator, and of its joints, whose gain over damping is known.
 
-    That of the gain keeps its mean: the regression hardly tells the scale of both.
+    That of the gain keeps its mean: the regression hardly tells the scale of both. Of two actuators
+    of one joint the last one sets the joint's.
     """
-    slices, transmission = predictor.space.slices, predictor.scene.transmission
+    scene, slices = predictor.scene, predictor.space.slices
     for kind in ("delay", "slack_down", "slack_up"):
         x[slices[kind].start + actuator] = found[kind]
-    weights, moved = transmission.weights[actuator], transmission.joints[actuator]
-    limit = KINDS["damping"].high / 2
-    for joint, weight, factor in zip(
-        moved[weights != 0], weights[weights != 0], factors, strict=True
-    ):
-        offset = found["offset"] * weight / (weights @ weights)
-        x[slices["offset"].start + joint] = offset
-        x[slices["damping"].start + joint] = np.clip(-np.log(factor), -limit, limit)
+    weights, limit = scene.transmission.weights[actuator], KINDS["damping"].high / 2
+    for (joint, weight), factor in zip(moved_joints(scene, actuator), factors, strict=True):
+        own = scene.model.dof_damping[scene.joint_dof[joint]]
+        if not factor > 0:
+            continue
+        x[slices["offset"].start + joint] = found["offset"] * weight / (weights @ weights)
+        whole = damping_of(scene, actuator, joint, weight)
+        if own > 0.1 * whole:  # otherwise the servo damps, and its gain is not told
+            ratio = np.clip((whole / factor - whole + own) / own, np.exp(-limit), np.exp(limit))
+            x[slices["damping"].start + joint] = np.log(ratio)
+
+
+def moved_joints(scene: Scene, actuator: int) -> list[tuple[int, float]]:
+    """The joints that an actuator moves, with their weights."""
+    joints, weights = scene.transmission.joints[actuator], scene.transmission.weights[actuator]
+    return [(int(j), float(w)) for j, w in zip(joints, weights, strict=True) if w]
+
+
+def damping_of(scene: Scene, actuator: int, joint: int, weight: float) -> float:
+    """The damping of a joint by itself and by the servo's velocity term, in N m s/rad."""
+    servo = -scene.model.actuator_biasprm[actuator, 2] * weight**2
+    return max(float(scene.model.dof_damping[scene.joint_dof[joint]] + servo), LEAST_DAMPING)
 
 
 class Regression:
@@ -116,6 +136,10 @@ class Regression:
         angles, speeds, accelerations = (correlate1d(raw, f, axis=0) for f in filters)
         self._actuated = self._scene.transmission(angles)
         rows = np.arange(width, len(angles) - width, EVERY)
+        gaps = np.flatnonzero(np.diff(log.time) > MAX_GAP)
+        reach, grid = width * STEP, self._grid
+        for before, after in zip(log.time[gaps], log.time[gaps + 1], strict=True):
+            rows = rows[(grid[rows] < before - reach) | (grid[rows] > after + reach)]
         low, high = self._scene.joint_range.T
         near = (angles[rows] < low + NEAR_LIMIT) | (angles[rows] > high - NEAR_LIMIT)
         torque = _torques(self._scene, angles[rows], speeds[rows], accelerations[rows])
@@ -132,24 +156,26 @@ class Regression:
             Losses (P,), and for each joint that it moves the ratio of gain to damping (P, joints),
             as a factor of the model's; 0 where the actuator explains nothing of the motion.
         """
-        scene, motion = self._scene, self._motion
+        scene, motion, model = self._scene, self._motion, self._scene.model
         excess = self._targets(actuator, candidates)[:, motion.rows]
         excess -= self._actuated[motion.rows, actuator] - candidates[:, 3:]
+        force = excess * model.actuator_gainprm[actuator, 0]
+        if model.actuator_forcelimited[actuator]:
+            force = np.clip(force, *model.actuator_forcerange[actuator])
         losses, factors = np.zeros(len(candidates)), []
-        stiffness = scene.model.actuator_gainprm[actuator, 0]
-        weights, moved = scene.transmission.weights[actuator], scene.transmission.joints[actuator]
-        for joint, weight in zip(moved[weights != 0], weights[weights != 0], strict=True):
+        for joint, weight in moved_joints(scene, actuator):
             free = motion.free[:, joint]
             if free.sum() < MIN_POINTS:
                 factors.append(np.zeros(len(candidates)))
                 continue
-            damping = max(scene.model.dof_damping[scene.joint_dof[joint]], 1e-3)
-            scaled = excess[:, free] * (weight * stiffness / damping)
+            damping = damping_of(scene, actuator, joint, weight)
+            torque, speed = motion.torque[free, joint] / damping, motion.speed[free, joint]
+            still = np.zeros((1, len(speed)))
             loss, factor = _regress(
-                motion.speed[free, joint], -motion.torque[free, joint] / damping, scaled
+                speed, -torque, np.vstack([force[:, free] * (weight / damping), still])
             )
-            losses += loss * free.mean()
-            factors.append(factor)
+            losses += loss[:-1] * free.mean()
+            factors.append(np.where(loss < (1 - LEAST_EXPLAINED) * loss[-1], factor, 0)[:-1])
         return losses, np.stack(factors, axis=1)
 
     def _targets(self, actuator: int, candidates: Array) -> Array:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.calibration.motion import Commands, Start
+from opendactyl.policy.calibration.commands import Commands
+from opendactyl.policy.calibration.motion import Start
 from opendactyl.policy.calibration.parameters import ParameterSpace, Values
 from opendactyl.policy.env.batch_sim import BatchSim
 from opendactyl.policy.randomization.actuation import Ids
@@ -92,7 +93,7 @@ class HandSimulation:
             latest = self._latest(now, delay)
             self._ctrl[ids], before = acting, acting
             if (new := latest > last).any():
-                acting = np.where(new, arriving(latest, new), before)
+                acting = np.where(new, arriving(latest, latest - last), before)
                 late = (now[:, None] - delay - self._commands.time[latest]) / TIMESTEP
                 # For the time between arrival and now, so that motions are smooth in the delay.
                 self._ctrl[ids] = np.where(new, acting + late * (acting - before), before)
@@ -112,12 +113,12 @@ class HandSimulation:
 
     def _arriving(
         self, ids: Ids, which: Ids, rates: Array, applied: Array | None
-    ) -> Callable[[Ids, NDArray[np.bool_]], Array]:
-        """Gives the targets (K, A) that act when commands (K, A) arrive, some of them newly."""
+    ) -> Callable[[Ids, Ids], Array]:
+        """Gives the targets (K, A) that act after commands (K, A), and how many are new."""
         actuator = np.arange(rates.shape[2])
         if applied is not None:
             return lambda latest, new: applied[latest, which[:, None], actuator]
         return lambda latest, new: self._backlash(
             self._commands.targets[latest, actuator], self._scene.actuated(self._qpos[ids]), ids,
-            rates, arrived=new, period=self._commands.period,
+            rates, arrived=new > 0, period=self._commands.period * new,
         )  # fmt: skip

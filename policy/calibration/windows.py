@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
+from opendactyl.policy.calibration.commands import Commands
 from opendactyl.policy.calibration.log import Log
-from opendactyl.policy.calibration.motion import Commands
 from opendactyl.sim.timing import TIMESTEP
 
 BLOCK = 6.0

@@ -117,7 +117,8 @@ class Backlash:
 
     def __call__(
         self, targets: Array, actuated: Array, ids: NDArray[np.intp], rates: Array, *,
-        arrived: NDArray[np.bool_] | bool = True, period: float = CONTROL_PERIOD,
+        arrived: NDArray[np.bool_] | bool = True,
+        period: Array | float = CONTROL_PERIOD,
     ) -> Array:  # fmt: skip
         """Targets (K, 20) after the loss in the slack.
 
@@ -127,7 +128,7 @@ class Backlash:
             ids: the simulations (K,).
             rates: of their episodes (K, 2, 20), from `sample_rates`.
             arrived: whose slack the targets act on (K, 20); that of the others does not change.
-            period: time between targets, in seconds.
+            period: time between targets, in seconds (or (K, 20)).
         """
         command = (targets - actuated) / self._unit
         slack, fraction = _take_up(command, rates, self.slack[ids], period)
@@ -135,11 +136,15 @@ class Backlash:
         return actuated + fraction * (targets - actuated)
 
 
+CHUNK = 256
+"""Targets that `along` treats at a time, which bounds its memory."""
+
+
 def along(targets: Array, actuated: Array, rates: Array, period: float) -> tuple[Array, Array]:
     """`Backlash` for a sequence of targets where the angles are known.
 
     Args:
-        targets: in radians (M, P, A), or what broadcasts to it.
+        targets: in radians (M, P, A) or (M, 1, A).
         actuated: angles at which they arrive (M, P, A).
         rates: per second and radian (P, 2, A).
         period: time between targets, in seconds.
@@ -147,14 +152,19 @@ def along(targets: Array, actuated: Array, rates: Array, period: float) -> tuple
     Returns:
         The slack after each target and the targets after the loss in it, both (M, P, A).
     """
-    command = targets - actuated
-    increment = command * _directed(command, rates) * period
-    slack = np.zeros((len(command) + 1, *command.shape[1:]))
-    for before, after, moved in zip(slack, slack[1:], increment, strict=False):
-        np.add(before, moved, out=after)
-        np.clip(after, -1, 1, out=after)
-    _, fraction = _take_up(command, rates, slack[:-1], period)
-    return slack[1:], actuated + fraction * command
+    slack, applied = np.zeros((2, *actuated.shape))
+    now = np.zeros(actuated.shape[1:])
+    for first in range(0, len(actuated), CHUNK):
+        part = slice(first, first + CHUNK)
+        command = targets[part] - actuated[part]
+        increment = command * _directed(command, rates) * period
+        before = np.zeros_like(increment)
+        for number, moved in enumerate(increment):
+            before[number] = now
+            now = np.clip(now + moved, -1, 1)
+        slack[part], fraction = _take_up(command, rates, before, period)
+        applied[part] = actuated[part] + fraction * command
+    return slack, applied
 
 
 def _directed(command: Array, rates: Array) -> Array:

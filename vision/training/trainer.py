@@ -1,6 +1,7 @@
 """Construction of the Lightning trainer, and how its data-parallel processes are started."""
 
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -93,6 +94,9 @@ def translated_errors() -> Iterator[None]:
         raise _loader_failure(error) from error
     # A process that dies after it announced a batch, before the memory of it was handed over.
     except (ConnectionResetError, ConnectionRefusedError, EOFError) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if not any("multiprocessing" in frame.filename for frame in frames):
+            raise
         raise _loader_failure(error) from error
 
 

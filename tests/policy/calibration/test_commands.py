@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from opendactyl.policy.calibration.commands import find_commands
 from opendactyl.policy.calibration.log import Log
-from opendactyl.policy.calibration.motion import find_commands
 
 
 def logged(rng, change, targets, rate, jitter=0.001, dropped=0.02):
@@ -41,6 +41,38 @@ def test_numbers_of_commands_are_right_over_a_long_rest():
         assert commands.period == pytest.approx(0.08, abs=1e-5)
         late = commands.time[(commands.time > 0) & (commands.time < change[-1])]
         assert np.abs((late - 0.05 + 0.04) % 0.08 - 0.04).max() < 0.002
+
+
+@pytest.mark.parametrize("rate", [33, 40, 57, 100, 203])
+def test_commands_are_found_at_any_rate_that_is_allowed(rate):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        change = 0.021 + 0.08 * np.arange(750)
+        targets = rng.uniform(-1, 1, (750, 1))
+        targets[200:260] = targets[200]
+        commands = find_commands(logged(rng, change, targets, rate))
+        assert commands.period == pytest.approx(0.08, abs=2e-5)
+        late = commands.time[(commands.time > 0.1) & (commands.time < change[-1])]
+        assert np.abs((late - 0.021 + 0.04) % 0.08 - 0.04).max() < 0.4 / rate
+
+
+def test_joined_recordings_have_phases_of_their_own():
+    rng = np.random.default_rng(3)
+    logs, begin = [], 0.0
+    for phase in (0.011, 0.05, 0.07):
+        change = phase + 0.08 * np.arange(300)
+        targets = rng.uniform(-1, 1, (300, 1))
+        targets[50:80] = targets[50]
+        log = logged(rng, change, targets, 100)
+        logs.append((log.time + begin, log.targets, phase + begin))
+        begin += log.time[-1] + 10
+    time, targets = (np.concatenate([part[i] for part in logs]) for i in (0, 1))
+    commands = find_commands(Log("log x", time, targets, np.zeros((len(time), 1))))
+    assert commands.period == pytest.approx(0.08, abs=2e-5) and np.all(np.diff(commands.time) > 0)
+    for times, _, phase in logs:
+        own = commands.time[(commands.time > times[0] + 0.1) & (commands.time < times[-1])]
+        assert len(own) == pytest.approx(300, abs=3)
+        assert np.abs((own - phase + 0.04) % 0.08 - 0.04).max() < 0.004
 
 
 def test_clocks_that_drift_are_followed():

@@ -115,8 +115,8 @@ def changed(log, scene, what):
         ("degrees", 'look like degrees; set angle_unit = "deg"'),
         ("another hand", "is of another hand, or its columns are mixed up: [a-z]+_[a-z]+ is from"),
         ("backwards", "the clock runs backwards or stops after row 500 .at 9.98"),
-        ("short", "record at least 20 s at 20 Hz"),
-        ("slow", "record at least 20 s at 20 Hz"),
+        ("short", "record at least 20 s at 32 Hz"),
+        ("slow", "record at least 20 s at 32 Hz"),
     ],
 )
 def test_logs_that_cannot_be_used_are_refused_with_the_reason(good, scene, what, message):

@@ -1,6 +1,7 @@
 """Where a fit begins, on a simulated robot whose parameters are known."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,5 +60,36 @@ def test_an_actuator_that_does_not_move_its_joint_keeps_the_prior(twin, predicto
     log = dataclasses.replace(predictor.log, targets=targets, joints=joints)
     still = Predictor(log, empty_scene(damped_hand), threads=1)
     x, space = find_start(still), still.space
-    number = space.labels.index(("delay", twin.scene.hand.actuators[0]))
-    assert np.all(np.isfinite(x)) and space.low[number] <= x[number] <= 0.2
+    names = (twin.scene.hand.actuators[0], twin.scene.hand.joints[moved[0]])
+    own = [number for number, (_, name) in enumerate(space.labels) if name in names]
+    np.testing.assert_array_equal(x[own], space.mean[own])
+    other = space.labels.index(("delay", twin.scene.hand.actuators[1]))
+    assert abs(x[other] - twin.delays[1]) < 0.012
+
+
+def test_gaps_of_a_log_are_not_compared(twin, predictor, damped_hand):
+    log = predictor.log
+    kept = (log.time % 8 < 5) | (log.time % 8 > 7)  # five gaps of two seconds
+    fields = {name: getattr(log, name)[kept] for name in ("time", "targets", "joints")}
+    x = find_start(Predictor(dataclasses.replace(log, **fields), empty_scene(damped_hand), 1))
+    part = predictor.space.slices
+    assert np.abs(x[part["delay"]] - twin.delays).max() < 0.015
+    slack = np.stack([x[part["slack_down"]], x[part["slack_up"]]])
+    assert np.median(np.abs(slack - np.log(twin.physics.backlash))) < 0.15
+
+
+def test_servos_that_damp_and_limit_their_force_are_searched(tmp_path, damped_hand):
+    folder = Path(damped_hand).parent
+    text = (folder / "claw.xml").read_text()
+    servo = text.replace('kp="2"', 'kp="2" kv="0.2"').replace('"-1 1"', '"-0.3 0.3"')
+    assert servo.count("kv=") == 1 and servo.count('"-0.3 0.3"') == 1
+    (tmp_path / "claw.xml").write_text(servo)
+    hand = tmp_path / "claw.toml"
+    hand.write_text((folder / "claw.toml").read_text().replace("= 0.2", "= 0.001"))
+    twin = Twin(TwinConfig(hand=str(hand), seed=3))
+    log = twin.play(make_plan(str(hand), PlanConfig(seconds=40)))
+    predictor = Predictor(log, empty_scene(str(hand)), threads=1)
+    x, part = find_start(predictor), predictor.space.slices
+    assert np.median(np.abs(x[part["delay"]] - twin.delays)) < 0.01
+    slack = np.stack([x[part["slack_down"]], x[part["slack_up"]]])
+    assert np.median(np.abs(slack - np.log(twin.physics.backlash))) < 0.1

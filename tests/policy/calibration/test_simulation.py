@@ -1,10 +1,12 @@
 """The simulation of a fit is that of the environment, and differentiable."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from opendactyl.benchmarks.support.twins import Twin, TwinConfig
-from opendactyl.policy.calibration.motion import find_commands
+from opendactyl.policy.calibration.commands import find_commands
 from opendactyl.policy.calibration.parameters import ParameterSpace, find_chains, without_slack
 from opendactyl.policy.calibration.plan import PlanConfig, make_plan
 from opendactyl.policy.calibration.prediction import Predictor
@@ -69,6 +71,28 @@ def test_slack_along_measured_angles_is_that_of_the_simulation_where_they_agree(
     np.testing.assert_array_equal(*applied)  # gains do not change what the log says
 
 
+def test_slack_moves_as_fast_with_commands_between_physics_steps(predictor, twin, damped_hand):
+    """Several commands arrive in a step: what is simulated is what the measured angles tell."""
+    log = predictor.log
+    time = np.arange(0, 8, 0.001)
+
+    def denser(values):
+        return np.stack([np.interp(time, log.time, column) for column in values.T], axis=1)
+
+    log = dataclasses.replace(
+        log, time=time, targets=denser(log.targets), joints=denser(log.joints),
+        efforts=denser(log.efforts),
+    )  # fmt: skip
+    fast = Predictor(log, empty_scene(damped_hand), threads=1)
+    values = fast.space.values(truth(twin, fast.space)[None])
+    windows = make_windows(log, fast.commands, 2.0, 0.0, np.ones(len(time), dtype=bool))
+    simulated, measured = (
+        fast.predict(values, windows, measured_slack=flag).joints[0] for flag in (False, True)
+    )
+    moved = np.ptp(measured, axis=0)
+    assert np.median(np.abs(simulated - measured).mean(axis=0) / moved) < 0.05
+
+
 def test_delays_between_physics_steps_are_interpolated(predictor, twin):
     space, windows = predictor.space, whole(predictor)
     x = np.tile(truth(twin, space), (3, 1))
@@ -93,6 +117,7 @@ def test_derivatives_are_those_of_predictions(predictor, twin):
     expected = (both[1] - both[0]) / 0.05
     ours = block.of_joints[:, :, column]
     assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.95
+    assert np.std(ours) / np.std(expected) == pytest.approx(1, abs=0.1)
 
 
 def test_derivatives_do_not_depend_on_the_moves_that_give_them(predictor, twin):
@@ -110,6 +135,7 @@ def test_derivatives_do_not_depend_on_the_moves_that_give_them(predictor, twin):
         for column in np.flatnonzero(np.isin(one.parameters, smooth)):
             pair = one.of_joints[..., column].ravel(), two.of_joints[..., column].ravel()
             assert np.corrcoef(*pair)[0, 1] > 0.9
+            assert np.std(pair[1]) / np.std(pair[0]) == pytest.approx(1, abs=0.2)
 
 
 def test_chains_are_the_fingers():
