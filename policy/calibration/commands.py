@@ -49,7 +49,7 @@ def find_commands(log: Log) -> Commands:
     first = np.append(log.time[0], log.time[ends + 1])[np.unique(recording)]
     last = np.append(log.time[ends], log.time[-1])[np.unique(recording)]
     grid = np.concatenate([
-        np.arange(_on_clock(begin, phase, period), end - 1e-9, period)
+        np.arange(float(_on_clock(begin, phase, period)), end - 1e-9, period)
         for begin, end, phase in zip(first, last, phases, strict=True)
     ])  # fmt: skip
     row = np.searchsorted(log.time, grid + period / 2, side="right") - 1

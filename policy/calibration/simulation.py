@@ -120,5 +120,5 @@ class HandSimulation:
             return lambda latest, new: applied[latest, which[:, None], actuator]
         return lambda latest, new: self._backlash(
             self._commands.targets[latest, actuator], self._scene.actuated(self._qpos[ids]), ids,
-            rates, arrived=new > 0, period=self._commands.period * new,
+            rates, arrived=new > 0, period=self._commands.period * new.astype(np.float64),
         )  # fmt: skip

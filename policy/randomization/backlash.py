@@ -152,7 +152,7 @@ def along(targets: Array, actuated: Array, rates: Array, period: float) -> tuple
     Returns:
         The slack after each target and the targets after the loss in it, both (M, P, A).
     """
-    slack, applied = np.zeros((2, *actuated.shape))
+    slack, applied = np.zeros_like(actuated), np.zeros_like(actuated)
     now = np.zeros(actuated.shape[1:])
     for first in range(0, len(actuated), CHUNK):
         part = slice(first, first + CHUNK)
@@ -171,7 +171,9 @@ def _directed(command: Array, rates: Array) -> Array:
     return np.where(command < 0, rates[:, 0], rates[:, 1])
 
 
-def _take_up(command: Array, rates: Array, slack: Array, period: float) -> tuple[Array, Array]:
+def _take_up(
+    command: Array, rates: Array, slack: Array, period: Array | float
+) -> tuple[Array, Array]:
     """The slack after commands (..., K, A), and the fraction of each that takes effect."""
     rate = _directed(command, rates)
     increment = command * rate * period
