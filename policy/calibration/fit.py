@@ -1,8 +1,8 @@
 """Fits the parameters of a hand to windows of a log.
 
 A search gives delay, slack and offsets to begin with. Levenberg-Marquardt steps follow, of each
-chain on its own: chains hardly move each other, so that one set
-of parameters gives a derivative for each of them, and tries a step of each of them.
+chain on its own: chains hardly move each other, so that one set of parameters gives a derivative
+for each of them, and tries a step of each of them.
 """
 
 from dataclasses import dataclass

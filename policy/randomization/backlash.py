@@ -17,6 +17,8 @@ UNCALIBRATED = (7.4, 70.0)
 """Range of the rates of a hand whose backlash is not calibrated: about exp(2) to exp(4.25)."""
 MIN_RATE = 2.0
 """Smallest calibrated rate, in 1/(s rad) (robogym)."""
+CHUNK = 256
+"""Targets that `along` treats at a time, which bounds its memory."""
 
 
 def for_hand(
@@ -134,10 +136,6 @@ class Backlash:
         slack, fraction = _take_up(command, rates, self.slack[ids], period)
         self.slack[ids] = np.where(arrived, slack, self.slack[ids])
         return actuated + fraction * (targets - actuated)
-
-
-CHUNK = 256
-"""Targets that `along` treats at a time, which bounds its memory."""
 
 
 def along(targets: Array, actuated: Array, rates: Array, period: float) -> tuple[Array, Array]:
