@@ -96,7 +96,7 @@ else
 fi
 # -qq: warnings of pip and setuptools about the machine's settings need no action.
 pip=("$venv/bin/python" -m pip install -qq --disable-pip-version-check)
-if ! "${pip[@]}" --upgrade pip || ! "${pip[@]}" -e '.[sim,objects,train,cluster,bench,docs,dev]'; then
+if ! "${pip[@]}" --upgrade pip || ! "${pip[@]}" -e '.[sim,objects,train,cluster,calibration,bench,docs,dev]'; then
 	say "the Python packages could not be installed; correct the above and run make setup again"
 	exit 1
 fi

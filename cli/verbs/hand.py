@@ -27,9 +27,9 @@ fit          calibrate the simulated hand by logs of the robot
 
 
 FIT_FILE = "fit.json"
-FIT_SECONDS = 0.2
-"""Time of a fit for each joint and second of the log, the mean of two twins of the Shadow hand on
-two busy cores (docs/calibration.md): 24 joints and 120 s took 824 and 353 s."""
+FIT_SECONDS = 0.04
+"""Time of a fit for each joint and second of the log: 24 joints and 180 s took 132 to 206 s on two
+cores of an AMD EPYC (docs/calibration.md)."""
 FIT_BYTES = 5e6
 
 
@@ -135,8 +135,8 @@ def fit(options: list[str]) -> None:
     with removed_on_failure(out):
         announce(out, FIT_SECONDS * log.joints.shape[1] * log.seconds, FIT_BYTES)
         calibration = calibrate(log, config.hand, threads=config.threads)
-        write_report(calibration, report)
         write_fit(calibration, out / FIT_FILE)
+        write_report(calibration, report)
     if calibration.refusal:
         raise InputError(
             f"the fit of hand {config.hand} is refused: {calibration.refusal}; see {report}, and "

@@ -6,6 +6,7 @@ import numpy as np
 
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.calibration.log import Log
+from opendactyl.sim.timing import TIMESTEP
 
 SEPARATE = 5.0
 """Recordings of one log are at least so many seconds apart; each has a phase of its own."""
@@ -29,7 +30,8 @@ def find_commands(log: Log) -> Commands:
 
     A command lies between two samples with different targets. Where commands are periodic and rarer
     than samples, their times are those of a clock, which are more precise than the sampling
-    interval; otherwise every change, or every sample, is a command.
+    interval; otherwise every change, or every sample, is a command. Commands that are closer than
+    physics steps are thinned out.
     """
     rows = np.flatnonzero(np.any(np.abs(np.diff(log.targets, axis=0)) > 1e-9, axis=1))
     changes = (log.time[rows] + log.time[rows + 1]) / 2
@@ -101,6 +103,10 @@ def _agreement(changes: Array, piece: float, period: float) -> float:
 
 
 def _after_start(log: Log, time: Array, targets: Array, period: float) -> Commands:
+    """Commands with one before the log; of several in a physics step, the last one."""
+    if period < TIMESTEP:
+        last = np.append(np.diff(time // TIMESTEP) > 0, True)
+        time, targets, period = time[last], targets[last], TIMESTEP
     start = min(log.time[0], time[0]) - 10.0
     return Commands(
         np.concatenate([[start], time]), np.concatenate([log.targets[:1], targets]), period

@@ -12,7 +12,6 @@ import numpy as np
 from tqdm import tqdm
 
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.calibration.parameters import without_slack
 from opendactyl.policy.calibration.prediction import Predicted, Predictor
 from opendactyl.policy.calibration.problem import Problem, Subproblem, robust_weight
 from opendactyl.policy.calibration.search import find_start
@@ -149,7 +148,8 @@ def horizon_errors(predictor: Predictor, x: Array | None, seconds: float = 1.0) 
 
     Args:
         predictor: the log and the hand.
-        x: coordinates of the parameters; None: the model as it is, without delay and slack.
+        x: coordinates of the parameters; None: the model as it is, with the slack of the hand's
+            file, if any, and without delay.
         seconds: the horizon.
 
     Returns:
@@ -157,6 +157,6 @@ def horizon_errors(predictor: Predictor, x: Array | None, seconds: float = 1.0) 
     """
     log, space = predictor.log, predictor.space
     windows = make_windows(log, predictor.commands, seconds, 0.0, held_out(log))
-    values = space.values((space.nominal() if x is None else x)[None])
-    predicted = predictor.predict(without_slack(values) if x is None else values, windows)
+    values = space.nominal_values() if x is None else space.values(x[None])
+    predicted = predictor.predict(values, windows)
     return np.sqrt(np.mean((log.joints[windows.rows] - predicted.joints[0]) ** 2, axis=0))

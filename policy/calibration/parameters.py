@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
+from opendactyl.policy.randomization.backlash import MIN_RATE
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.model_fields import link_names
 from opendactyl.policy.randomization.physics import Physics, sample
@@ -82,6 +83,7 @@ class ParameterSpace:
         """
         hand, model = scene.hand, scene.model
         self._nominal_friction = model.dof_frictionloss[scene.joint_dof]
+        self._exponents = hand.backlash_exponents
         named = link_names(scene, links)
         self._template = sample(np.random.default_rng(0), PRESETS["none"], hand, named)
         self._moved = np.flatnonzero(chains.links >= 0)
@@ -121,11 +123,19 @@ class ParameterSpace:
     def nominal(self) -> Array:
         """The coordinates (n,) of the model as it is, without delay and offset.
 
-        `without_slack` switches its slack off.
+        Its slack is that of the prior; `nominal_values` has the hand's.
         """
         x = np.where([kind == "delay" for kind, _ in self.labels], 0.0, self.mean)
         x[self.slices["friction_loss"]] = np.log(np.maximum(self._nominal_friction, 1e-5))
         return x
+
+    def nominal_values(self) -> Values:
+        """The values of one set, the model as it is: with the slack of the hand's file, if any."""
+        values = without_slack(self.values(self.nominal()[None]))
+        if self._exponents is not None:
+            down, up = np.maximum(np.exp(self._exponents), MIN_RATE)
+            values |= {"slack_down": down[None], "slack_up": up[None]}
+        return values
 
     def physics(self, values: Values, number: int) -> Physics:
         """The physics of one set of parameters."""

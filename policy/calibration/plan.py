@@ -22,7 +22,9 @@ from opendactyl.sim.timing import CONTROL_PERIOD, SUBSTEPS
 TRIES = 100
 """Motions that are tried; each moves the fingers that collided in the one before less."""
 REST = 0.8
-"""Time at the end of a motion in which the hand returns to rest, in seconds."""
+"""Time at the end of a motion in which the hand returns to rest, in seconds, unless it is slow."""
+MOTION = 3.0
+"""Duration of a motion in seconds, or three times that of the return to rest."""
 HOLDS = (0.24, 1.2)
 """Shortest and longest time between two reversals of an actuator, in seconds."""
 CLEARANCE = 0.001
@@ -72,17 +74,19 @@ def make_plan(hand: str, config: PlanConfig) -> Array:
             f"{scene.hand.where} collides with itself in its start position; set [start] joints"
         )
     rng, step = np.random.default_rng(config.seed), config.max_speed * CONTROL_PERIOD
-    phases = list(_phases(scene, round(config.seconds / CONTROL_PERIOD)))
-    _check_lengths(hand, config, [actions for _, actions in phases])
+    farthest = float(np.maximum(high - rest, rest - low).max())
+    back = max(round(REST / CONTROL_PERIOD), math.ceil(farthest / step - 1e-9))
+    phases = list(_phases(scene, round(config.seconds / CONTROL_PERIOD), back))
+    _check_lengths(hand, config, [actions for _, actions in phases], back)
     plan = [rest[None]]
     for moving, actions in phases:
-        plan.append(_motion(rng, simulated, moving, actions, (rest, low, high), step))
+        plan.append(_motion(rng, simulated, moving, actions, back, (rest, low, high), step))
     return np.concatenate(plan)
 
 
-def _check_lengths(hand: str, config: PlanConfig, lengths: Sequence[int]) -> None:
+def _check_lengths(hand: str, config: PlanConfig, lengths: Sequence[int], back: int) -> None:
     """Raises an `InputError` if a motion of so many actions would be over before it began."""
-    shortest, needed = min(lengths), round((REST + HOLDS[0]) / CONTROL_PERIOD)
+    shortest, needed = min(lengths), back + round(HOLDS[0] / CONTROL_PERIOD)
     if shortest < needed:
         seconds = math.ceil(config.seconds * needed / max(shortest, 1))
         raise InputError(
@@ -109,9 +113,12 @@ def write_plan(plan: Array, hand: str, path: Path) -> None:
 
 def _motion(
     rng: np.random.Generator, simulated: "_SimulatedHand", moving: Sequence[int], actions: int,
-    ranges: tuple[Array, Array, Array], step: float,
+    back: int, ranges: tuple[Array, Array, Array], step: float,
 ) -> Array:  # fmt: skip
-    """Targets (actions, A) that begin and end at rest; actuators that do not move make room."""
+    """Targets (actions, A) that begin and end at rest; actuators that do not move make room.
+
+    The last `back` of them return to rest.
+    """
     rest, low, high = ranges
     size = np.ones(len(rest))
     for _ in range(TRIES):
@@ -119,7 +126,7 @@ def _motion(
         targets = np.tile(rng.uniform(*near), (actions, 1))
         for a in moving:
             targets[:, a] = _random_steps(rng, actions, near[0][a], near[1][a])
-        targets[-round(REST / CONTROL_PERIOD) :] = rest
+        targets[-back:] = rest
         targets = _limit_speed(targets, rest, step)
         colliding = simulated.colliding(targets)
         if not colliding.any():
@@ -159,13 +166,13 @@ def _ranges(scene: Scene, config: PlanConfig) -> tuple[Array, Array, Array]:
     return rest, low + inside, high - inside
 
 
-def _phases(scene: Scene, actions: int) -> Iterator[tuple[list[int], int]]:
-    """The actuators that move together, and for how many actions."""
+def _phases(scene: Scene, actions: int, back: int) -> Iterator[tuple[list[int], int]]:
+    """The actuators that move together, and for how many actions, `back` of them to rest."""
     chains = find_chains(scene, np.zeros(0, dtype=np.intp)).actuators
-    every = list(range(len(chains)))
+    every, seconds = list(range(len(chains))), max(MOTION, 3 * back * CONTROL_PERIOD)
     fingers = [np.flatnonzero(chains == c).tolist() for c in np.unique(chains)]
     for fraction, sets in zip(PHASES, ([[a] for a in every], fingers, [every]), strict=True):
-        repeats = max(1, round(fraction * actions * CONTROL_PERIOD / (3.0 * len(sets))))
+        repeats = max(1, round(fraction * actions * CONTROL_PERIOD / (seconds * len(sets))))
         length = int(fraction * actions / (repeats * len(sets)))
         for _ in range(repeats):
             for moving in sets:
@@ -176,11 +183,12 @@ class _SimulatedHand:
     """Plays targets in simulation."""
 
     def __init__(self, scene: Scene) -> None:
-        self._scene, self._data = scene, mujoco.MjData(scene.model)
         model = scene.model
-        self._chains = find_chains(scene, np.arange(model.nbody))
         model.geom_gap[:] += CLEARANCE / 2  # contacts are found earlier, and push as late as before
         model.pair_gap[:] += CLEARANCE
+        mujoco.mj_setConst(model, mujoco.MjData(model))  # the margins of whole bodies
+        self._scene, self._data = scene, mujoco.MjData(model)
+        self._chains = find_chains(scene, np.arange(model.nbody))
 
     def colliding(self, targets: Array) -> NDArray[np.bool_]:
         """Which actuators (A,) move links that touch; if none does, the hand stays at the end."""

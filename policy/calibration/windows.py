@@ -19,6 +19,8 @@ MAX_GAP = 0.2
 """Longest gap between samples within a window, in seconds."""
 RATE = 25.0
 """Samples per second that are compared at most."""
+RECENT = 0.25
+"""Simulations begin at a command that is not more than this before the window, in seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,7 @@ class Windows:
     """Windows of equal length, and the samples in them."""
 
     begin: Array
-    """When simulations begin (W,), in seconds of the log, at a command."""
+    """When simulations begin (W,), in seconds of the log: at a command if one is `RECENT`."""
     steps: int
     """Length of the simulations in physics steps."""
     rows: NDArray[np.intp]
@@ -74,7 +76,7 @@ def make_windows(
 
     Args:
         log: the log.
-        commands: its commands, at which simulations begin.
+        commands: its commands.
         seconds: length of the compared part.
         lead: simulated time before it, in which errors of the initial state decay.
         samples: which samples (N,) are compared; windows without any are left out.
@@ -84,8 +86,8 @@ def make_windows(
     """
     first = log.time[0]
     begin = np.arange(first, log.time[-1], seconds)
-    last = np.searchsorted(commands.time, begin - lead + 1e-6, "right") - 1
-    simulated = np.maximum(commands.time[last], first)
+    last = commands.time[np.searchsorted(commands.time, begin - lead + 1e-6, "right") - 1]
+    simulated = np.maximum(np.where(begin - lead - last > RECENT, begin - lead, last), first)
     gaps = np.flatnonzero(np.diff(log.time) > MAX_GAP)
     stride = max(1, round(1 / (RATE * log.interval)))
     chosen = samples & (np.arange(len(log.time)) % stride == 0) & (log.time >= first + lead)

@@ -18,7 +18,7 @@ UNCALIBRATED = (7.4, 70.0)
 MIN_RATE = 2.0
 """Smallest calibrated rate, in 1/(s rad) (robogym)."""
 CHUNK = 256
-"""Targets that `along` treats at a time, which bounds its memory."""
+"""Targets that `along` treats at a time, so that its temporary arrays are small."""
 
 
 def for_hand(

@@ -17,6 +17,7 @@ from opendactyl.policy.calibration.parameters import KINDS
 from opendactyl.policy.randomization.backlash import UNCALIBRATED
 from opendactyl.policy.randomization.config import PRESETS, RandomizationConfig
 from opendactyl.sim.hands.mjcf import write_mjcf
+from opendactyl.sim.hands.parameters import KINDS as MEASURED
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.timing import CONTROL_PERIOD
 
@@ -108,7 +109,8 @@ def write_ranges(calibration: Calibration, path: Path) -> None:
 def write_hand(calibration: Calibration, folder: Path) -> None:
     """Writes `hand.toml`, the hand with fitted parameters, and its model as `mjcf/hand.xml`.
 
-    The files of a hand of the user's own are copied beside `hand.toml`.
+    What the log does not determine keeps the value of the hand's file. The files of a hand of the
+    user's own are copied beside `hand.toml`.
 
     Raises:
         InputError: the folder is not writable.
@@ -121,12 +123,16 @@ def write_hand(calibration: Calibration, folder: Path) -> None:
         "damping": dict(zip(hand.joints, model.dof_damping[scene.joint_dof], strict=True)),
         "armature": dict(zip(hand.joints, model.dof_armature[scene.joint_dof], strict=True)),
     }
-    values: dict[str, dict[str, float]] = {"gain": {}, "damping": {}, "armature": {}}
-    values["friction_loss"] = {}
+    values: dict[str, dict[str, float]] = {
+        kind: dict(getattr(hand.parameters, kind)) for kind in MEASURED
+    }
+    own = hand.backlash_exponents
     exponents: dict[str, list[float]] = {"down": [], "up": []}
     for p in parameters(calibration):
         if p.kind.startswith("slack"):
-            exponents[p.kind.removeprefix("slack_")].append(_round(np.log(p.value)))
+            rates, number = exponents[p.kind.removeprefix("slack_")], int(p.kind == "slack_up")
+            kept = own is not None and not p.determined
+            rates.append(float(own[number, len(rates)]) if kept else _round(np.log(p.value)))
         elif p.kind in values and p.determined:
             factor = 1.0 if p.kind == "friction_loss" else nominal[p.kind][p.name]
             values[p.kind][p.name] = _round(p.value * factor)

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from opendactyl.core.errors import InputError
 from opendactyl.core.html_report import HtmlReport
 from opendactyl.policy.calibration.calibrate import HORIZON, Calibration
 from opendactyl.policy.calibration.fit import LEAD
 from opendactyl.policy.calibration.intervals import INFLATION
-from opendactyl.policy.calibration.parameters import KINDS, without_slack
+from opendactyl.policy.calibration.parameters import KINDS
 from opendactyl.policy.calibration.results.outputs import parameters
-from opendactyl.policy.calibration.windows import BLOCK, held_out, make_windows
+from opendactyl.policy.calibration.windows import BLOCK, Windows, held_out, make_windows
 from opendactyl.sim.timing import TIMESTEP
 
 if TYPE_CHECKING:
@@ -27,10 +28,7 @@ def write_report(calibration: Calibration, path: Path) -> None:
     report = HtmlReport(f"Calibration of the hand {calibration.predictor.scene.hand.name}")
     _add_summary(report, calibration)
     _add_errors(report, calibration)
-    report.heading("Tracks").figure(
-        _tracks(calibration), "A held-out block: measured, simulated by the fit, and by the model "
-        "as it is."
-    )  # fmt: skip
+    _add_tracks(report, calibration)
     report.heading("Not excited, or not determined").text(_unknown(calibration))
     _add_parameters(report, calibration)
     _add_correlations(report, calibration)
@@ -63,8 +61,8 @@ def _add_parameters(report: HtmlReport, calibration: Calibration) -> None:
     known = calibration.intervals
     report.heading("Parameters").text(
         "90 % intervals, from the larger of the deviations from the curvature of the residuals and "
-        f"from a bootstrap over blocks, times {INFLATION:g}. What is not determined keeps its wide "
-        "default in `ranges.toml`."
+        f"from a bootstrap over blocks, times {INFLATION:g}. What is not determined has the range "
+        "of preset `dactyl` in `ranges.toml`."
     )
     rows = [
         (f"{p.kind} {p.name}", p.value, p.low, p.high, p.unit, _yes(p.determined), c, b)
@@ -109,17 +107,31 @@ def _unknown(calibration: Calibration) -> str:
     return f"Joints that hardly move in the log: {still}. Not determined: {'; '.join(kinds)}."
 
 
-def _tracks(calibration: Calibration) -> "Figure":
+def _add_tracks(report: HtmlReport, calibration: Calibration) -> None:
+    predictor = calibration.predictor
+    log = predictor.log
+    report.heading("Tracks")
+    try:
+        held = make_windows(log, predictor.commands, BLOCK, LEAD, held_out(log))
+    except InputError:
+        report.text("No held-out block is without gaps.")
+        return
+    report.figure(
+        _tracks(calibration, held),
+        "A held-out block: measured, simulated by the fit, and by the model as it is.",
+    )
+
+
+def _tracks(calibration: Calibration, held: Windows) -> "Figure":
     from matplotlib.figure import Figure
 
     predictor = calibration.predictor
     space, log = predictor.space, predictor.log
-    held = make_windows(log, predictor.commands, BLOCK, LEAD, held_out(log))
     angles = [log.joints[held.rows[held.window == w]] for w in range(len(held))]
     liveliest = int(np.argmax([np.ptp(a, axis=0).sum() for a in angles]))
     window = held.only(np.arange(len(held)) == liveliest)
     fitted = space.values(calibration.fit.x[None])
-    nominal = without_slack(space.values(space.nominal()[None]))
+    nominal = space.nominal_values()
     time = window.begin[0] + TIMESTEP * np.arange(window.steps + 1)
     tracks = [
         predictor.simulate(values, window).joints[0, 0] + values["offset"][0]

@@ -1,6 +1,8 @@
 """Fits of simulated robots whose parameters are known."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import mujoco
@@ -15,6 +17,7 @@ from opendactyl.policy.calibration import fit as fit_module
 from opendactyl.policy.calibration.calibrate import calibrate
 from opendactyl.policy.calibration.intervals import intervals
 from opendactyl.policy.calibration.plan import PlanConfig, make_plan
+from opendactyl.policy.calibration.prediction import Predictor
 from opendactyl.policy.calibration.results.outputs import (
     parameters,
     write_fit,
@@ -22,6 +25,7 @@ from opendactyl.policy.calibration.results.outputs import (
     write_ranges,
 )
 from opendactyl.policy.calibration.results.report import write_report
+from opendactyl.policy.calibration.simulation import empty_scene
 from opendactyl.policy.randomization.backlash import for_hand
 from opendactyl.policy.randomization.config import load_randomization
 from opendactyl.policy.randomization.model_fields import sized_scene
@@ -60,7 +64,17 @@ def test_a_fit_predicts_much_better_than_the_model(calibration, twin):
     found = {(p.kind, p.name): p for p in parameters(calibration)}
     delays = [found["delay", name].value for name in twin.scene.hand.actuators]
     assert np.median(np.abs(delays - twin.delays)) < 0.01
-    assert found["gain", "m2"].low < found["gain", "m2"].value < found["gain", "m2"].high
+    hand, physics = twin.scene.hand, twin.physics
+    slack = dict(zip(("slack_down", "slack_up"), physics.backlash, strict=True))
+    true = {"gain": physics.actuator_gain, "damping": physics.joint_damping, **slack}
+    for kind, values in true.items():
+        names = hand.joints if kind == "damping" else hand.actuators
+        errors = [
+            abs(np.log(found[kind, name].value / value))
+            for name, value in zip(names, values, strict=True)
+            if found[kind, name].determined
+        ]
+        assert len(errors) >= 2 and np.median(errors) < 0.15, kind
 
 
 def test_the_ranges_can_be_sampled_and_are_refused_for_another_hand(
@@ -100,6 +114,11 @@ def test_the_hand_has_the_fitted_parameters(calibration, outputs, damped_hand):
         gain = mjcf.actuator(fitted.hand.model.prefix + name).gainprm[0]
         assert gain == pytest.approx(fitted.model.actuator_gainprm[number, 0])
     for number, name in enumerate(fitted.hand.joints):
+        p = next(p for p in parameters(calibration) if (p.kind, p.name) == ("damping", name))
+        factor = p.value if p.determined else 1.0  # the file's 0.2, not the model's 0.05
+        expected = factor * nominal.model.dof_damping[nominal.joint_dof[number]]
+        found = fitted.model.dof_damping[fitted.joint_dof[number]]
+        assert found == pytest.approx(expected, rel=1e-4)
         written = mjcf.joint(fitted.hand.model.prefix + name)
         for field in ("damping", "armature", "frictionloss"):
             expected = getattr(fitted.model, f"dof_{field}")[fitted.joint_dof[number]]
@@ -114,6 +133,35 @@ def test_the_report_says_what_was_not_determined(calibration, outputs):
         assert word in text
     content = json.loads((outputs / "fit.json").read_text())
     assert content["accepted"] and len(content["parameters"]) == len(calibration.predictor.space)
+
+
+def test_what_is_not_determined_keeps_the_values_of_the_hands_file(
+    calibration, damped_hand, tmp_path
+):
+    """Here nothing is."""
+    own = tmp_path / "own"
+    shutil.copytree(Path(damped_hand).parent, own)
+    backlash = "down = [4.0, 3.5, 2.5, 3.0]\nup = [3.0, 3.5, 2.0, 4.0]"
+    with (own / "claw.toml").open("a") as file:
+        file.write(f"armature = {{ one_tip = 0.003 }}\n\n[backlash]\n{backlash}\n")
+    predictor = Predictor(calibration.predictor.log, empty_scene(str(own / "claw.toml")), 1)
+    known = calibration.intervals
+    known = dataclasses.replace(known, determined=np.zeros_like(known.determined))
+    write_hand(dataclasses.replace(calibration, predictor=predictor, intervals=known), tmp_path)
+    written, given = hand_spec(str(tmp_path / "hand.toml")), predictor.scene.hand
+    assert written.parameters == given.parameters
+    np.testing.assert_array_equal(written.backlash_exponents, given.backlash_exponents)
+
+
+def test_a_report_without_a_whole_block_has_no_tracks(calibration, damped_hand, tmp_path):
+    log = calibration.predictor.log
+    kept = (log.time < 14) | (log.time > 14.3)
+    short = dataclasses.replace(
+        log, time=log.time[kept], targets=log.targets[kept], joints=log.joints[kept]
+    )
+    predictor = Predictor(short, empty_scene(damped_hand), 1)
+    write_report(dataclasses.replace(calibration, predictor=predictor), tmp_path / "report.html")
+    assert "No held-out block is without gaps" in (tmp_path / "report.html").read_text()
 
 
 def test_intervals_grow_where_blocks_disagree(calibration):

@@ -56,6 +56,15 @@ def test_commands_are_found_at_any_rate_that_is_allowed(rate):
         assert np.abs((late - 0.021 + 0.04) % 0.08 - 0.04).max() < 0.4 / rate
 
 
+def test_commands_within_a_physics_step_are_thinned_to_the_last():
+    time = 0.001 * np.arange(30_000)
+    log = Log("log x", time, np.sin(time)[:, None], np.zeros((30_000, 1)))
+    commands = find_commands(log)
+    assert commands.period == 0.008 and len(commands.time) == 1 + 30 / 0.008
+    np.testing.assert_allclose(commands.time[1:4], [0.007, 0.015, 0.023])
+    np.testing.assert_allclose(commands.targets[1:, 0], np.sin(commands.time[1:]))
+
+
 def test_joined_recordings_have_phases_of_their_own():
     rng = np.random.default_rng(3)
     logs, begin = [], 0.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from opendactyl.core.errors import InputError
-from opendactyl.policy.calibration.plan import PlanConfig, make_plan, write_plan
+from opendactyl.policy.calibration.plan import CLEARANCE, PlanConfig, make_plan, write_plan
 from opendactyl.policy.calibration.simulation import empty_scene
 from opendactyl.sim.timing import CONTROL_PERIOD, SUBSTEPS
 
@@ -28,8 +28,18 @@ def test_targets_stay_inside_their_ranges_and_below_the_speed(plan):
     assert len(plan) * CONTROL_PERIOD == pytest.approx(60, abs=5)
 
 
-def test_the_simulated_hand_does_not_touch_itself(plan):
+def test_a_slow_plan_is_slow_between_motions_too():
+    plan = make_plan(CLAW, PlanConfig(seconds=60, max_speed=0.3))
+    assert np.abs(np.diff(plan, axis=0)).max() <= 0.3 * CONTROL_PERIOD + 1e-9
+    assert np.ptp(plan, axis=0).min() > 0.3
+    with pytest.raises(InputError, match="--seconds is 14, too short"):
+        make_plan(CLAW, PlanConfig(seconds=14, max_speed=0.3))
+
+
+def test_the_simulated_hand_does_not_come_near_to_itself(plan):
     scene = empty_scene("shadow")
+    scene.model.geom_gap[:] += CLEARANCE / 2
+    mujoco.mj_setConst(scene.model, mujoco.MjData(scene.model))
     data = mujoco.MjData(scene.model)
     for target in plan:
         data.ctrl[:] = target

@@ -12,6 +12,7 @@ from opendactyl.policy.calibration.plan import PlanConfig, make_plan
 from opendactyl.policy.calibration.prediction import Predictor
 from opendactyl.policy.calibration.simulation import empty_scene
 from opendactyl.policy.calibration.windows import blocks, held_out, make_windows
+from opendactyl.sim.timing import TIMESTEP
 
 EXACT = {"encoder_noise": 0.0, "jitter": 0.0, "dropped": 0.0, "effort_noise": 0.0}
 
@@ -91,6 +92,27 @@ def test_slack_moves_as_fast_with_commands_between_physics_steps(predictor, twin
     )
     moved = np.ptp(measured, axis=0)
     assert np.median(np.abs(simulated - measured).mean(axis=0) / moved) < 0.05
+
+
+def test_simulations_begin_shortly_before_their_window_where_commands_are_rare(predictor):
+    log, commands = predictor.log, predictor.commands
+    every = np.ones(len(log.time), dtype=bool)
+    rare = commands._replace(time=commands.time[::40], targets=commands.targets[::40])
+    for given in (commands, rare):
+        windows = make_windows(log, given, 1.0, 0.0, every)
+        assert 1.0 < windows.steps * TIMESTEP < 1.3
+    assert np.isin(make_windows(log, commands, 1.0, 0.0, every).begin[1:], commands.time).all()
+
+
+def test_the_model_as_it_is_has_the_slack_of_its_file(predictor):
+    assert not predictor.space.nominal_values()["slack_up"].any()  # of the claw
+    scene = empty_scene("shadow")
+    links = np.flatnonzero(scene.model.body_mass > 0)
+    space = ParameterSpace(scene, links, find_chains(scene, links), efforts=False)
+    values, exponents = space.nominal_values(), scene.hand.backlash_exponents
+    np.testing.assert_allclose(np.log(values["slack_down"][0]), exponents[0])
+    np.testing.assert_allclose(np.log(values["slack_up"][0]), exponents[1])
+    assert not values["delay"].any() and not values["offset"].any()
 
 
 def test_delays_between_physics_steps_are_interpolated(predictor, twin):
