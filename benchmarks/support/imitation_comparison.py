@@ -175,9 +175,8 @@ def _demonstrations(
             continue
         episodes = run_with_goals(config.episodes(0), bundle, goals, first)
         for i in wanted:
-            end = goals[i].times[-1] + 1
-            if episodes[i].done and satisfied(programs[i], episodes[i].track[:end]):
-                shown[i] = np.array(goals[i].observed[:end])
+            if episodes[i].done and satisfied(programs[i], episodes[i].track):
+                shown[i] = np.array(goals[i].observed)
     return shown
 
 

@@ -112,9 +112,7 @@ def _attempt(bundle: Bundle, program: Program, seed: int, attempt: int) -> list[
     (episode,) = run_goal_episodes(
         bundle, env, [SimPose(env)], [goals], lambda: states.append(env.state(0))
     )
-    states = states[: goals.times[-1] + 1]
-    good = episode.done and satisfied(program, episode.track[: len(states)])
-    return states if good else []
+    return states if episode.done and satisfied(program, episode.track) else []
 
 
 def _render(

@@ -111,9 +111,8 @@ def demonstrations(
     episodes = run_goal_episodes(bundle, env, sources, goals)
     found: list[Track | None] = []
     for program, episode, goal in zip(programs, episodes, goals, strict=True):
-        track = episode.track[: goal.times[-1] + 1]
-        good = episode.done and satisfied(program, track)
-        found.append(Track(program, track, np.array(goal.times)) if good else None)
+        good = episode.done and satisfied(program, episode.track)
+        found.append(Track(program, episode.track, np.array(goal.times)) if good else None)
     return found
 
 

@@ -36,7 +36,7 @@ class Episode:
     """What happened to the object."""
 
     track: Array
-    """True orientations (T, 4), the first before any action."""
+    """True orientations (T, 4), the first before any action, the last where the goals ended."""
     done: bool
     """Whether the goal source ended the episode; otherwise a drop or a time-out did."""
 
@@ -126,7 +126,8 @@ def run_goal_episodes(
         loop.step()
         quats = env.object_pose()[1]
         for i in running:
-            tracks[i].append(quats[i].copy())
-            if goals[i].done:
+            if goals[i].done:  # at the pose before this action
                 env.running[i] = False
+            else:
+                tracks[i].append(quats[i].copy())
     return [Episode(np.array(t), g.done) for t, g in zip(tracks, goals, strict=True)]

@@ -58,7 +58,7 @@ def real_time(mode: str = "auto") -> Iterator[str]:
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         _schedule(os.SCHED_FIFO, os.sched_param(PRIORITY))
-    except PermissionError:
+    except OSError:  # EPERM without the permission, EINVAL where the kernel has no such policy
         log.warning("%s", REMEDY)
         yield NORMAL
         return

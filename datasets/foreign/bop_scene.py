@@ -30,6 +30,8 @@ MILLIMETRES, PIXEL_SHIFT = 1000.0, 0.5
 """BOP's units per metre, and what its pixel coordinates lack: centres are at whole numbers."""
 FAR = 0.01
 """Distance in metres from which the positions of an object in two views contradict each other."""
+OTHER_TABLES = (["info"], ["coco"])
+"""Ends of `scene_gt…` that are not names of sensors: visibility, and masks in COCO's form."""
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 """Exceptions raised while tables of another form are read."""
 
@@ -98,7 +100,7 @@ def read_sensors(scene: Path, known: Rig) -> list[Sensor]:
     """
     names = {path.stem.removeprefix("scene_gt") for path in scene.glob("scene_gt*.json")}
     sensors = []
-    for suffix in sorted(name for name in names if name.split("_")[1:2] != ["info"]):
+    for suffix in sorted(name for name in names if name.split("_")[1:2] not in OTHER_TABLES):
         paths = [scene / f"scene_{what}{suffix}.json" for what in ("camera", "gt", "gt_info")]
         tables = [read_json(p) if p != paths[2] or exists(p) else {} for p in paths]
         for path, table in zip(paths, tables, strict=True):

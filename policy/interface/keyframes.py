@@ -42,20 +42,22 @@ def resample(times: Array, quaternions: Array) -> Array:
 def keyframes(quaternions: Array, rng: np.random.Generator) -> Array:
     """The keyframes (MAX_KEYFRAMES, KEYFRAME_SIZE) of a demonstration, after temporal dropout.
 
-    The first and the last frame are always kept.
+    The first and the last frame are always kept. As in the demonstrations of the training, which
+    are composed of motions, the first has no rotation after it, and the last none before.
 
     Args:
         quaternions: orientations (T, 4), one every `FRAME_PERIOD`.
         rng: chooses the frames.
     """
     last = len(quaternions) - 1
-    strata = np.arange(MAX_KEYFRAMES - 2) * STRIDE
+    strata = np.arange(1, MAX_KEYFRAMES - 2) * STRIDE
     chosen = strata + rng.integers(0, STRIDE, len(strata))
     chosen = np.unique(np.concatenate([[0], chosen[chosen < last], [last]]))
-    before = quaternions[np.maximum(chosen - MOTION_FRAMES, 0)]
-    after = quaternions[np.minimum(chosen + MOTION_FRAMES, last)]
     kept = quaternions[chosen]
-    found = encode(kept, geodesic_angle(before, kept), geodesic_angle(kept, after), chosen)
+    before = geodesic_angle(quaternions[np.maximum(chosen - MOTION_FRAMES, 0)], kept)
+    after = geodesic_angle(kept, quaternions[np.minimum(chosen + MOTION_FRAMES, last)])
+    after[0] = before[-1] = 0.0
+    found = encode(kept, before, after, chosen)
     return np.pad(found, ((0, MAX_KEYFRAMES - len(found)), (0, 0)))
 
 

@@ -99,7 +99,8 @@ class Expectation(L.Callback):
         # The progress is that at the start of a step.
         steps = step - 1 + (step - first) * max(1 - done, 0) / (done - before)
         config, speed = self._config, (step - first) * batch / (now - began)
-        line = expectation(speed, round(steps * batch), trained=config.warm_start is not None,
+        line = expectation(speed, round(steps * batch), (config.model, pl_module.two_stages),
+                           trained=config.warm_start is not None,
                            shipped_towers=config.starts_from_shipped_tower)  # fmt: skip
         tqdm.write(f"expected: {line}", file=sys.stderr)
 

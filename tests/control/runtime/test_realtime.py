@@ -1,5 +1,6 @@
 """Real-time scheduling of the loop."""
 
+import errno
 import os
 import threading
 
@@ -11,11 +12,8 @@ from opendactyl.core.errors import InputError
 
 
 def allowed():
-    try:
-        with real_time() as scheduling:
-            return scheduling == FIFO
-    except OSError:
-        return False
+    with real_time() as scheduling:
+        return scheduling == FIFO
 
 
 @pytest.mark.skipif(not allowed(), reason="this user may not schedule in real time")
@@ -41,9 +39,10 @@ def test_all_threads_are_scheduled_in_real_time_within_the_block():
     assert os.sched_getscheduler(0) == before
 
 
-def test_what_is_not_allowed_is_logged_with_a_remedy(monkeypatch, caplog):
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL])
+def test_what_is_not_allowed_is_logged_with_a_remedy(number, monkeypatch, caplog):
     def refuse(*_):
-        raise PermissionError
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     with real_time("auto") as scheduling:

@@ -128,6 +128,19 @@ def test_keyframes_keep_one_of_twenty_frames_and_both_ends():
     assert (keyframes(track, rng) != found).any()
 
 
+def test_demonstrations_of_the_training_have_the_form_of_keyframes(composer):
+    """One frame of the first forty follows the first one, whose motion is not known."""
+    rng = np.random.default_rng(0)
+    recorded = np.stack([keyframes(track.quaternions, rng) for track in tracks(4, 40)])
+    composed = composer.examples(64, rng).demonstration
+    for rows in (recorded, composed):
+        count = rows[..., -1].sum(axis=1).astype(int)
+        last = rows[np.arange(len(rows)), count - 1]
+        assert not rows[:, 0, 10:12].any(axis=0)[0] and not last[:, 9].any()
+        assert rows[:, 0, 11].max() == 0 and rows[:, 1, 11].min() >= 1
+        assert rows[:, 1, 11].max() < 2 and rows[:, 1:3, 9:11].max() > 0
+
+
 @pytest.fixture(scope="module")
 def run(home, once):
     """A run interrupted after its tracks, and resumed."""

@@ -10,6 +10,7 @@ from opendactyl.vision.measures.measured_runs import (
     expectation,
 )
 
+TWO = ("landmark", True)
 DOCS = Path(__file__).parents[3] / "docs" / "estimator.md"
 
 
@@ -26,10 +27,10 @@ def test_the_measured_trainings_are_those_of_the_documentation():
 
 
 def test_a_training_expects_the_errors_of_the_longest_measured_one_that_it_exceeds():
-    line = expectation(77.0, 277_200, trained=False, shipped_towers=False)
+    line = expectation(77.0, 277_200, TWO, trained=False, shipped_towers=False)
     assert line.startswith("77 samples/s, 277,200 samples by the end; one stage")
     assert line.endswith("had 1.91° and 1.24 mm after 211,000")
-    line = expectation(18.0, 30_000, trained=False, shipped_towers=True)
+    line = expectation(18.0, 30_000, TWO, trained=False, shipped_towers=True)
     assert "; two stages of `landmark`, from the same towers," in line
     assert line.endswith("had 1.77° and 1.11 mm after 24,960")
 
@@ -42,12 +43,21 @@ def test_a_training_expects_the_errors_of_the_longest_measured_one_that_it_excee
     ],
 )
 def test_a_training_that_is_too_short_is_told_how_long_it_takes(shipped_towers, ending):
-    line = expectation(16.0, 4_800, trained=False, shipped_towers=shipped_towers)
+    line = expectation(16.0, 4_800, TWO, trained=False, shipped_towers=shipped_towers)
     assert "probably too few to be of use" in line
     assert line.endswith(ending)
 
 
 def test_nothing_is_said_of_trainings_from_trained_weights():
-    line = expectation(16.0, 4_800, trained=True, shipped_towers=False)
+    line = expectation(16.0, 4_800, TWO, trained=True, shipped_towers=False)
     assert line == "16 samples/s, 4,800 samples by the end, after those of the weights that it " \
                    "starts from"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("network", "shipped_towers"),
+    [(("landmark", False), True), (("keypoint", True), True), (("resnet18", False), False)],
+)
+def test_errors_of_other_networks_are_not_expected(network, shipped_towers):
+    line = expectation(16.0, 64_000, network, trained=False, shipped_towers=shipped_towers)
+    assert line.endswith("by the end; no training of such a network was measured")
