@@ -20,7 +20,7 @@ ROOM = 0.05
 
 
 class Windows(NamedTuple):
-    """Parts of the views at full resolution, which hold the crops."""
+    """Parts of the frames, which hold the crops."""
 
     images: Tensor
     """Images uint8 (B, V, W, W, 3)."""

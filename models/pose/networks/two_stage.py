@@ -1,4 +1,4 @@
-"""A first estimate from whole views, a second one from crops around it at full resolution.
+"""A first estimate from whole views, a second one from crops of the frames around it.
 
 The second look only adds image points: Gauss-Newton continues from the first estimate with them,
 and the first one's information matrix is its prior.

@@ -131,8 +131,8 @@ def write_hand(calibration: Calibration, folder: Path) -> None:
     for p in parameters(calibration):
         if p.kind.startswith("slack"):
             rates, number = exponents[p.kind.removeprefix("slack_")], int(p.kind == "slack_up")
-            kept = own is not None and not p.determined
-            rates.append(float(own[number, len(rates)]) if kept else _round(np.log(p.value)))
+            kept = None if own is None or p.determined else float(own[number, len(rates)])
+            rates.append(_round(np.log(p.value)) if kept is None else kept)
         elif p.kind in values and p.determined:
             factor = 1.0 if p.kind == "friction_loss" else nominal[p.kind][p.name]
             values[p.kind][p.name] = _round(p.value * factor)
