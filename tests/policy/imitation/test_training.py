@@ -115,19 +115,6 @@ def test_padding_does_not_change_the_answers(composer):
     torch.testing.assert_close(alone.goal[0], whole.goal[order, :queries], atol=1e-4, rtol=1e-4)
 
 
-def test_keyframes_keep_one_of_twenty_frames_and_both_ends():
-    rng = np.random.default_rng(0)
-    track = random_quat(rng, (201,))
-    found = keyframes(track, rng)
-    valid = found[:, -1] == 1
-    assert 11 <= valid.sum() <= 12
-    last = found[valid][-1, :9].reshape(3, 3)
-    w, x, y, z = track[-1]
-    np.testing.assert_allclose(last[2], [2 * (x * z - w * y), 2 * (y * z + w * x),
-                                         1 - 2 * (x * x + y * y)], atol=1e-12)  # fmt: skip
-    assert (keyframes(track, rng) != found).any()
-
-
 def test_demonstrations_of_the_training_have_the_form_of_keyframes(composer):
     """One frame of the first forty follows the first one, whose motion is not known."""
     rng = np.random.default_rng(0)
