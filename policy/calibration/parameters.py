@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array
-from opendactyl.policy.randomization.backlash import MIN_RATE
+from opendactyl.policy.randomization.backlash import calibrated_rates
 from opendactyl.policy.randomization.config import PRESETS
 from opendactyl.policy.randomization.model_fields import link_names
 from opendactyl.policy.randomization.physics import Physics, sample
@@ -133,7 +133,7 @@ class ParameterSpace:
         """The values of one set, the model as it is: with the slack of the hand's file, if any."""
         values = without_slack(self.values(self.nominal()[None]))
         if self._exponents is not None:
-            down, up = np.maximum(np.exp(self._exponents), MIN_RATE)
+            down, up = calibrated_rates(self._exponents)
             values |= {"slack_down": down[None], "slack_up": up[None]}
         return values
 

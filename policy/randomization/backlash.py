@@ -58,6 +58,11 @@ def _check_hand(config: RandomizationConfig, hand: HandSpec, links: Sequence[str
                 )
 
 
+def calibrated_rates(exponents: Array) -> Array:
+    """Rates at which slack is taken up, per second and radian, of calibrated exponents."""
+    return np.maximum(np.exp(exponents), MIN_RATE)
+
+
 def sample_rates(
     rng: np.random.Generator, config: RandomizationConfig, hand: HandSpec, strength: float = 1.0
 ) -> Array:
@@ -72,7 +77,7 @@ def sample_rates(
     exponents = hand.backlash_exponents
     if config.backlash_calibrated and exponents is not None:
         jitter = 1 + rng.normal(0, config.backlash_jitter, shape)
-        rates = np.maximum(np.exp(exponents * jitter), MIN_RATE)
+        rates = calibrated_rates(exponents * jitter)
     elif config.backlash == (0, 0):
         rates = np.zeros(shape)
     else:
