@@ -2,7 +2,7 @@
 
     python -P -m opendactyl.benchmarks.studies.imitation --bundle pretrained/reorient
 
-Beside the imitation network act an oracle that is told the program, a replay of the orientations at
+Beside the imitation network act an oracle that has the program, a replay of the orientations at
 which the object rested in the demonstration, and with --last a network that was trained on the last
 state of a demonstration alone. All of them have the same demonstrations and the same starts.
 Success is the program's own predicate on the true pose.

@@ -25,14 +25,15 @@ from opendactyl.policy.imitation.export import export_imitation
 from opendactyl.policy.imitation.forms import held_out, sample_program
 from opendactyl.policy.imitation.predicate import satisfied
 from opendactyl.policy.imitation.programs import Program
-from opendactyl.vision.estimator import Pose
 
 AGENTS = {
     "network": "imitation network",
-    "oracle": "oracle, told the program",
+    "oracle": "oracle, which has the program",
     "replay": "replay of the orientations at rest",
     "last": "network, last state only",
 }
+RESAMPLES = 10_000
+"""Bootstrap resamples of an interval."""
 ATTEMPTS = 4
 """Demonstrations tried of a program."""
 
@@ -138,8 +139,9 @@ def _round(
             config.episodes(100_000), bundle, goals, first=number * config.programs
         )
         found[agent] = [
-            record(episode, p) | {"program": str(p)}
-            for episode, (p, _) in zip(episodes, kept, strict=True)
+            record(episode, p)
+            | {"program": str(p), "goals": goal.reached, "demonstration_frames": len(track)}
+            for episode, goal, (p, track) in zip(episodes, goals, kept, strict=True)
         ]
     return found
 
@@ -157,7 +159,7 @@ def _goals(
 def _demonstrations(
     config: ComparisonConfig, bundle: Bundle, programs: Sequence[Program], number: int
 ) -> list[Array | None]:
-    """The orientations (T, 4) that an observer sees of each demonstration; None if all failed."""
+    """The observed orientations (T, 4) of each demonstration; None if all failed."""
     shown: list[Array | None] = [None] * len(programs)
     for attempt in range(ATTEMPTS):
         first = (number * ATTEMPTS + attempt) * len(programs)
@@ -165,7 +167,7 @@ def _demonstrations(
         env.reset()
         starts = env.object_pose()[1]
         goals = [
-            _ObservedGoals(p, np.random.default_rng([config.seed, first + i]))
+            DemonstratorGoals(p, np.random.default_rng([config.seed, first + i]))
             for i, p in enumerate(programs)
         ]
         for i, program in enumerate(programs):
@@ -176,44 +178,49 @@ def _demonstrations(
         episodes = run_with_goals(config.episodes(0), bundle, goals, first)
         for i in wanted:
             if episodes[i].done and satisfied(programs[i], episodes[i].track):
-                shown[i] = np.array(goals[i].observed)
+                shown[i] = episodes[i].observed
     return shown
-
-
-class _ObservedGoals(DemonstratorGoals):
-    """A demonstrator whose poses are kept as they were observed."""
-
-    def restart(self) -> None:
-        super().restart()
-        self.observed: list[Array] = []
-
-    def goal(self, pose: Pose) -> Array:
-        self.observed.append(pose.quaternion.copy())
-        return self._goal if self.done else super().goal(pose)
 
 
 def _results(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Rates of each agent, and their ratios to the oracle's."""
-    found = {
-        agent: summarize([r for one in rounds for r in one[agent]])
-        for agent in AGENTS
-        if agent in rounds[0]
+    records = {
+        agent: [r for one in rounds for r in one[agent]] for agent in AGENTS if agent in rounds[0]
     }
-    if "oracle" in found:
-        for rates in found.values():
-            rates["ratio_to_oracle"] = rates["success"] / max(found["oracle"]["success"], 1e-9)
+    found = {agent: summarize(rows) for agent, rows in records.items()}
+    for agent, rates in found.items():
+        if found.get("oracle", {}).get("success"):
+            rates["ratio_to_oracle"] = rates["success"] / found["oracle"]["success"]
+            rates["ratio_interval_95"] = _ratio_interval(records[agent], records["oracle"])
     return found
+
+
+def _ratio_interval(
+    records: Sequence[dict[str, Any]], oracle: Sequence[dict[str, Any]]
+) -> list[float]:
+    """The 95 % bootstrap interval of the ratio of two success rates, over the programs."""
+    names = sorted({r["program"] for r in records})
+    ours, theirs = (
+        np.array([sum(r["success"] for r in rows if r["program"] == name) for name in names])
+        for rows in (records, oracle)
+    )
+    chosen = np.random.default_rng(0).integers(len(names), size=(RESAMPLES, len(names)))
+    ratios = ours[chosen].sum(axis=1) / np.maximum(theirs[chosen].sum(axis=1), 1)
+    return [float(bound) for bound in np.percentile(ratios, (2.5, 97.5))]
 
 
 def make_table(agents: dict[str, Any]) -> str:
     """A Markdown table."""
     lines = [
-        "| agent | n | success | 95 % interval | ratio to the oracle |",
+        "| agent | n | success | 95 % interval | ratio to the oracle (95 %) |",
         "|---|---|---|---|---|",
     ]
     for agent, rates in agents.items():
         low, high = rates["success_interval_95"]
-        ratio = f"{rates['ratio_to_oracle']:.2f}" if "ratio_to_oracle" in rates else ""
+        ratio = ""
+        if "ratio_to_oracle" in rates:
+            bounds = " to ".join(f"{bound:.2f}" for bound in rates["ratio_interval_95"])
+            ratio = f"{rates['ratio_to_oracle']:.2f} ({bounds})"
         lines.append(
             f"| {AGENTS[agent]} | {rates['n']} | {rates['success']:.3f} | {low:.3f} to {high:.3f} "
             f"| {ratio} |"

@@ -22,10 +22,14 @@ def main(argv: list[str]) -> None:
     from opendactyl.control.imitation.demonstrate import recorded_track
     from opendactyl.control.imitation.demonstrator import estimator_noise, random_demonstrations
     from opendactyl.policy.imitation.programs import check_object
+    from opendactyl.policy.imitation.tracks import Demonstrator
     from opendactyl.policy.imitation.training import train
 
     bundle = load_bundle(with_bundle(config, argv).bundle)
     check_object(bundle.object_name)
     recorded = [recorded_track(folder) for folder in config.demonstrations]
-    run = train(config, partial(random_demonstrations, bundle), estimator_noise(bundle), recorded)
+    demonstrator = Demonstrator(
+        partial(random_demonstrations, bundle), estimator_noise(bundle), bundle.identity
+    )
+    run = train(config, demonstrator, recorded)
     print(f"imitation network in {run}")

@@ -52,7 +52,7 @@ class ImitationSession:
             threads: number of threads; 0 is one per core.
 
         Raises:
-            InputError: the file is not an ONNX model with these inputs.
+            InputError: the file is not an ONNX model with the inputs of `CONTRACT`.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or cores()
@@ -63,9 +63,12 @@ class ImitationSession:
             )
         except Exception as error:
             raise InputError(f"{path} is not an ONNX model ({error})") from error
-        names = [port.name for port in self._session.get_inputs()]
-        if sorted(names) != sorted(CONTRACT["inputs"]):
-            raise InputError(f"{path} has the inputs {names}; export the network again")
+        shapes = {port.name: port.shape[1:] for port in self._session.get_inputs()}
+        expected = {name: shape[1:] for name, shape in CONTRACT["inputs"].items()}
+        if shapes != expected:
+            raise InputError(
+                f"{path} has the inputs {shapes} and not {expected}; export the network again"
+            )
 
     def next(
         self, demonstrations: Array, present: Array, waypoints: Array
@@ -98,7 +101,7 @@ def load_imitation(bundle: PoseBundle, threads: int = 0) -> ImitationSession:
     """Loads the imitation network of a bundle.
 
     Raises:
-        InputError: the bundle has none, or the file was changed.
+        InputError: the bundle has none, one of another contract, or the file was changed.
         EnvironmentFailure: the disk failed.
     """
     path = bundle.path / IMITATION_FILE
@@ -106,6 +109,13 @@ def load_imitation(bundle: PoseBundle, threads: int = 0) -> ImitationSession:
         raise InputError(
             f"{bundle.path} holds no {IMITATION_FILE}; train one with `opendactyl train-imitation` "
             "and add it with `opendactyl export --imitation RUN`"
+        )
+    stated = bundle.manifest["imitation"]
+    other = {key: stated.get(key) for key in CONTRACT if stated.get(key) != CONTRACT[key]}
+    if other:
+        raise InputError(
+            f"{bundle.path / MANIFEST_FILE} states {other} of {IMITATION_FILE}, and here it is "
+            f"{ {key: CONTRACT[key] for key in other} }; train and export the network again"
         )
     if IMITATION_FILE not in bundle.manifest["sha256"]:
         raise InputError(

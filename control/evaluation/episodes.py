@@ -79,6 +79,15 @@ class EpisodeConfig:
         return load_appearance(self.appearance)
 
 
+def check_period(bundle: Bundle) -> None:
+    """Raises an `InputError` unless a bundle's control period is that of the simulation."""
+    if abs(bundle.period - CONTROL_PERIOD) > 1e-9:
+        raise InputError(
+            f"the control period of {bundle.path} is {bundle.period * 1000:g} ms; the simulation "
+            f"runs at {CONTROL_PERIOD * 1000:g} ms"
+        )
+
+
 def make_env(
     config: EpisodeConfig, bundle: Bundle, count: int, first: int = 0, threads: int = 0
 ) -> HandEnv:
@@ -87,11 +96,7 @@ def make_env(
     Raises:
         InputError: the bundle's control period is not that of the simulation.
     """
-    if abs(bundle.period - CONTROL_PERIOD) > 1e-9:
-        raise InputError(
-            f"the control period of {bundle.path} is {bundle.period * 1000:g} ms; the simulation "
-            f"runs at {CONTROL_PERIOD * 1000:g} ms"
-        )
+    check_period(bundle)
     settings = EnvConfig(
         task=config.task or bundle.task,
         object=bundle.object,

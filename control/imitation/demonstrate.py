@@ -16,7 +16,11 @@ from opendactyl.control.estimation.recorded_poses import recorded_orientations
 from opendactyl.control.evaluation.episodes import open_renderer
 from opendactyl.control.evaluation.sim_adapters import SimPose
 from opendactyl.control.imitation.demonstrator import DemonstratorGoals, fits
-from opendactyl.control.imitation.goal_rollout import make_goal_env, run_goal_episodes
+from opendactyl.control.imitation.goal_rollout import (
+    DEMONSTRATED,
+    make_goal_env,
+    run_goal_episodes,
+)
 from opendactyl.core.atomic_files import write_text
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
@@ -103,7 +107,7 @@ def perform(bundle: Bundle, program: Program, seed: int) -> list[State]:
 
 def _attempt(bundle: Bundle, program: Program, seed: int, attempt: int) -> list[State]:
     """The states of one episode; none if the program was not carried out."""
-    env = make_goal_env(bundle, 1, seed, first=attempt)
+    env = make_goal_env(bundle, 1, seed, first=DEMONSTRATED + attempt)
     env.reset()
     if not fits(program, env.object_pose()[1][0]):
         return []

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from opendactyl.control.bundle.load import Bundle
 from opendactyl.control.evaluation.batched_loop import BatchedLoop
-from opendactyl.control.runtime.interfaces import GoalSource, HandReading, PoseSource
+from opendactyl.control.evaluation.episodes import check_period
+from opendactyl.control.runtime.interfaces import EndingGoals, GoalSource, HandReading, PoseSource
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
@@ -18,17 +18,10 @@ UNLIMITED = 10**9
 """Goals per episode: the goal source ends it."""
 SECONDS_PER_GOAL = 20.0
 """An episode ends when the object was nowhere near a goal for this long."""
+DEMONSTRATED = 1_000_000
+"""Number of the first episode of demonstrations, so that imitations of one seed start elsewhere."""
 MAX_ACTIONS = 900
 """Length of an episode: 72 s."""
-
-
-class EndingGoals(GoalSource, Protocol):
-    """A goal source that ends."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the last goal is reached."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +30,8 @@ class Episode:
 
     track: Array
     """True orientations (T, 4), the first before any action, the last where the goals ended."""
+    observed: Array
+    """The same as the pose source gave them; the one before where it gave none."""
     done: bool
     """Whether the goal source ended the episode; otherwise a drop or a time-out did."""
 
@@ -49,6 +44,8 @@ class DirectedPose:
         self._source, self._goals, self._env, self._number = source, goals, env, number
         self.goal: Array | None = None
         """The goal (4,) at the last pose; None before the first."""
+        self.observed: list[Array] = []
+        """The orientation (4,) at each action; the one before where the source had none."""
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -57,11 +54,15 @@ class DirectedPose:
 
     def pose(self, reading: HandReading) -> Pose:
         """Returns the pose, after setting the environment's goal."""
+        actions = len(self.observed)
         try:
             pose = self._source.pose(reading)
+            self.observed.append(pose.quaternion.copy())
             self.goal = self._goals.goal(pose)
             return pose
         finally:
+            if len(self.observed) == actions:
+                self.observed += self.observed[-1:]
             # Without a pose, too: the environment draws another goal wherever it counts a success.
             if self.goal is not None:
                 self._env.goal[self._number] = self.goal
@@ -74,7 +75,7 @@ class DirectedPose:
         """Restarts both."""
         self._source.restart()
         self._goals.restart()
-        self.goal = None
+        self.goal, self.observed = None, []
 
     def close(self) -> None:
         """Closes the source."""
@@ -84,7 +85,12 @@ class DirectedPose:
 def make_goal_env(
     bundle: Bundle, count: int, seed: int, threads: int = 0, first: int = 0
 ) -> HandEnv:
-    """Makes `count` episodes, from number `first` on, whose goals are set from outside."""
+    """Makes `count` episodes, from number `first` on, whose goals are set from outside.
+
+    Raises:
+        InputError: the bundle's control period is not that of the simulation.
+    """
+    check_period(bundle)
     config = EnvConfig(
         task="reorient",
         object=bundle.object,
@@ -130,4 +136,7 @@ def run_goal_episodes(
                 env.running[i] = False
             else:
                 tracks[i].append(quats[i].copy())
-    return [Episode(np.array(t), g.done) for t, g in zip(tracks, goals, strict=True)]
+    return [
+        Episode(np.array(track), np.array(pose.observed), goal.done)
+        for track, pose, goal in zip(tracks, directed, goals, strict=True)
+    ]

@@ -6,7 +6,7 @@ import numpy as np
 
 from opendactyl.control.bundle.imitation_session import ImitationSession
 from opendactyl.control.runtime.interfaces import Fault
-from opendactyl.geometry.rotation import Array, geodesic_angle
+from opendactyl.geometry.rotation import Array, geodesic_angle, quat_canonical
 from opendactyl.policy.interface.keyframes import MAX_WAYPOINTS, keyframes
 from opendactyl.vision.estimator import Pose
 
@@ -17,10 +17,15 @@ HOLD = 5
 """Consecutive poses for which a goal is held before the next one."""
 COPIES = 16
 """Copies of a demonstration, each with a temporal dropout of its own, that are combined."""
+ALIKE = 0.4
+"""Largest angle between goals of two copies that mean the same, in radians."""
 
 
 class HeldGoals(ABC):
     """Goals in order: the next one is due when the object has been held at the last."""
+
+    reached_angle = REACHED
+    """Largest angle to a goal that counts as reached, in radians."""
 
     def __init__(self) -> None:
         """Starts at the next pose."""
@@ -45,7 +50,7 @@ class HeldGoals(ABC):
         if not self.waypoints:
             self._advance(pose.quaternion)
         elif not self.done:
-            near = geodesic_angle(pose.quaternion, self._goal) < REACHED
+            near = geodesic_angle(pose.quaternion, self._goal) < self.reached_angle
             self._near = self._near + 1 if near else 0
             if self._is_over():
                 self._advance(pose.quaternion)
@@ -102,8 +107,11 @@ class ImitatedGoals(HeldGoals):
             raise Fault("goal", "the output of the imitation network is not finite")
         if done.mean() > 0.5:
             return None
-        # The goal with the smallest sum of angles to the others: an average of goals that differ
-        # would be none of them.
+        # The mean of goals near the one with the smallest sum of angles to all: a mean of goals
+        # that differ would be none of them.
         undecided = goals[done <= 0.5]
         angles = geodesic_angle(undecided[:, None], undecided[None])
-        return undecided[angles.sum(axis=1).argmin()]
+        central = angles.sum(axis=1).argmin()
+        near = undecided[angles[central] < ALIKE]
+        mean = np.sign(near @ undecided[central]) @ near
+        return quat_canonical(mean / np.linalg.norm(mean))

@@ -142,3 +142,12 @@ class GoalSource(Protocol):
     def restart(self) -> None:
         """Starts the next series of goals."""
         ...
+
+
+class EndingGoals(GoalSource, Protocol):
+    """A goal source that ends, such as one that imitates a demonstration."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the last goal is reached; it then stays the goal."""
+        ...

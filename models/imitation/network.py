@@ -1,8 +1,9 @@
 """The imitation network, after One-Shot Imitation Learning (arXiv 1703.07326), for one object.
 
-Keyframes of a demonstration pass pairwise relations and dilated temporal convolutions; the present
-pose and the waypoints so far query them by attention; the head gives the next goal. Sequences are
-(B, N, C) with a mask as the last channel, queries (B, Q, ...).
+Keyframes of a demonstration pass pairwise relations and dilated temporal convolutions, which find
+where the object rests; the present pose and the number of waypoints so far query them by attention;
+the head gives the next goal. Sequences are (B, N, C) with a mask as the last channel, queries
+(B, Q, ...).
 """
 
 from typing import NamedTuple
@@ -15,16 +16,18 @@ from opendactyl.geometry.torch_ops.rotation import matrix_from_6d, matrix_to_qua
 
 HEADS = 4
 DILATIONS, CAUSAL = (1, 2, 4, 8), (False, False, True, True)
-"""Of the temporal convolutions. What a keyframe means follows from those before and the next few;
-from how a demonstration goes on, a network could learn which programs the training has."""
+"""Of the temporal convolutions: where the object rests follows from what was before and a little of
+what comes next."""
+RESTS, KEY = 3, 16
+"""Rests to which a query attends, and the size of its keys."""
 ACTIONS = 11
-"""Classes of the auxiliary outputs: six faces, three yaws, back, the end."""
+"""Classes of the auxiliary output: six faces, three yaws, back, the end."""
 _FAR = -1e4
 """Score of what is masked."""
 
 
 class Relations(nn.Module):
-    """Attention over a keyframe and those before it, which sees the rotation between them."""
+    """Attention over a keyframe and those before it, by the rotation between them."""
 
     def __init__(self, width: int, pair: int = 32) -> None:
         """Builds the layer."""
@@ -71,48 +74,17 @@ class DilatedBlock(nn.Module):
         return x + self.out(functional.relu(hidden))
 
 
-class CrossAttention(nn.Module):
-    """Queries attend to keyframes, above all to those of the action that is due."""
-
-    def __init__(self, width: int) -> None:
-        """Builds the layer."""
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.query, self.pair = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.due = nn.Parameter(torch.full((HEADS, 1, 1), 4.0))
-        self.out = nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
-        )
-
-    def forward(self, query: Tensor, x: Tensor, due: Tensor, known: Tensor) -> Tensor:
-        """Updates queries (B, Q, C) from keyframes (B, N, C).
-
-        Args:
-            query: the queries.
-            x: the keyframes.
-            due: probability (B, Q, N) that a keyframe is of the action that is due.
-            known: the same of this action or one before; 0 for keyframes that do not exist.
-        """
-        q = self.query(self.norm(query)).unflatten(-1, (HEADS, -1)).transpose(1, 2)
-        k, v = (p.unflatten(-1, (HEADS, -1)).transpose(1, 2) for p in self.pair(x).chunk(2, dim=-1))
-        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + self.due * due[:, None]
-        weights = (scores + torch.log(known + 1e-6)[:, None]).softmax(dim=-1)
-        query = query + self.out((weights @ v).transpose(1, 2).flatten(-2))
-        return query + self.mlp(query)
-
-
 class Encoded(NamedTuple):
     """An encoded demonstration."""
 
-    x: Tensor
-    """Keyframes (B, N, C)."""
+    key: Tensor
+    """Keys (B, N, C) of the keyframes."""
+    seen: Tensor
+    """Their orientations, and how far the object rotated before and after (B, N, 11)."""
     valid: Tensor
     """Which of them exist (B, N)."""
-    progress: Tensor
-    """Logits (B, N, W) of the number of actions done before a keyframe."""
-    action: Tensor
-    """Logits (B, N, ACTIONS) of the action at a keyframe."""
+    rest: Tensor
+    """Logits (B, N, W + 1): at which waypoint the object rests; the last, that it moves."""
 
 
 class Answer(NamedTuple):
@@ -127,9 +99,14 @@ class Answer(NamedTuple):
 
 
 class ImitationNetwork(nn.Module):
-    """Infers from one demonstration what is to be done next."""
+    """Infers from one demonstration what is to be done next.
 
-    def __init__(self, keyframe_size: int, waypoints: int, width: int = 80) -> None:
+    Three orientations of the demonstration say what the due action means: those at which the action
+    before it began, at which it began, and at which it ended. Nothing else reaches the head: from
+    the rest of a demonstration it would learn which programs the training has.
+    """
+
+    def __init__(self, keyframe_size: int, waypoints: int, width: int = 96) -> None:
         """Builds the network.
 
         Args:
@@ -138,35 +115,32 @@ class ImitationNetwork(nn.Module):
             width: channels.
         """
         super().__init__()
+        self.waypoints = waypoints
         self.embed = nn.Linear(keyframe_size, width)
         self.relations = Relations(width)
         self.blocks = nn.ModuleList(
             DilatedBlock(width, dilation, causal=causal)
             for dilation, causal in zip(DILATIONS, CAUSAL, strict=True)
         )
-        self.progress, self.action = nn.Linear(width, waypoints), nn.Linear(width, ACTIONS)
-        self.join = nn.Linear(width + waypoints + ACTIONS, width)
-        self.query = nn.Sequential(
-            nn.Linear(10 + waypoints * 19, 96), nn.ReLU(), nn.Linear(96, width)
+        self.rest = nn.Linear(width, waypoints + 1)
+        self.key, self.query = nn.Linear(width, KEY), nn.Linear(18, RESTS * KEY)
+        self.meant = nn.Sequential(
+            nn.Linear(12 * RESTS + 18, 128), nn.ReLU(), nn.Linear(128, width), nn.ReLU()
         )
-        self.attention = nn.ModuleList([CrossAttention(width) for _ in range(2)])
-        self.norm = nn.LayerNorm(width)
         self.next_action, self.done = nn.Linear(width, ACTIONS), nn.Linear(width, 1)
-        self.pose = nn.Sequential(nn.Linear(27, 96), nn.ReLU(), nn.Linear(96, 96), nn.ReLU())
+        self.pose = nn.Sequential(nn.Linear(18, 96), nn.ReLU(), nn.Linear(96, 96), nn.ReLU())
         self.gate = nn.Linear(width + ACTIONS, 96)
         self.goal = nn.Sequential(nn.Linear(96 + width, 96), nn.ReLU(), nn.Linear(96, 6))
         self.direct = nn.Linear(96, 6)
 
     def encode(self, demonstration: Tensor) -> Encoded:
         """Encodes keyframes (B, N, F)."""
-        valid, matrices = demonstration[..., -1], demonstration[..., :9].unflatten(-1, (3, 3))
+        valid, matrices = demonstration[..., -1], demonstration[..., :9]
         x = self.blocks[0](self.embed(demonstration), valid)
-        x = self.relations(x, matrices, valid)
+        x = self.relations(x, matrices.unflatten(-1, (3, 3)), valid)
         for block in list(self.blocks)[1:]:
             x = block(x, valid)
-        progress, action = self.progress(x), self.action(x)
-        joined = torch.cat([x, progress.softmax(dim=-1), action.softmax(dim=-1)], dim=-1)
-        return Encoded(self.join(joined), valid, progress, action)
+        return Encoded(self.key(x), demonstration[..., :11], valid, self.rest(x))
 
     def answer(self, encoded: Encoded, present: Tensor, waypoints: Tensor) -> Answer:
         """Answers queries.
@@ -174,28 +148,43 @@ class ImitationNetwork(nn.Module):
         Args:
             encoded: the demonstrations.
             present: present orientations (B, Q, 3, 3).
-            waypoints: orientations and mask (B, Q, W, 10), the latest first.
+            waypoints: orientations and mask (B, Q, W, 10), the latest first. Of those before the
+                last two only the number counts.
         """
-        mask = waypoints[..., -1:]
-        poses = waypoints[..., :9].unflatten(-1, (3, 3))
-        relative = (poses @ present[:, :, None].transpose(-1, -2)).flatten(-2) * mask
-        # The action that is due has as many before it as there are waypoints after the start.
-        number = functional.one_hot(mask[..., 0].sum(dim=-1).long() - 1, mask.shape[-2])
-        progress = encoded.progress.softmax(dim=-1) * encoded.valid[..., None]
-        number = number.to(progress.dtype)
-        due = number @ progress.transpose(1, 2)
-        known = number @ progress.cumsum(dim=-1).transpose(1, 2)
-        exists = due.amax(dim=-1, keepdim=True)
-        features = [present.flatten(-2), waypoints.flatten(-2), relative.flatten(-2), exists]
-        query = self.query(torch.cat(features, dim=-1))
-        for layer in self.attention:
-            query = layer(query, encoded.x, due, known)
-        meant = self.norm(query)
+        before = waypoints[..., 1, :9].unflatten(-1, (3, 3)) * waypoints[..., 1, 9:, None]
+        pose = torch.cat([present, before @ present.transpose(-1, -2)], dim=-1).flatten(-2)
+        rests, found = self._rests(encoded, pose, waypoints[..., 9].sum(dim=-1).long() - 1)
+        one, two, three = rests[..., :9].unflatten(-1, (3, 3)).unbind(dim=-3)
+        rotations = three @ torch.stack([one, two]).transpose(-1, -2)
+        meant = torch.cat([rests.flatten(-2), *rotations.flatten(-2), found], dim=-1)
+        meant = self.meant(meant)
         action = self.next_action(meant)
-        pose = self.pose(torch.cat([present.flatten(-2), relative[..., :2, :].flatten(-2)], -1))
-        gated = pose * self.gate(torch.cat([meant, action.softmax(dim=-1)], dim=-1))
+        gated = self.pose(pose) * self.gate(torch.cat([meant, action.softmax(dim=-1)], dim=-1))
         rotation = self.goal(torch.cat([gated, meant], dim=-1)) + self.direct(gated)
         return Answer(matrix_from_6d(rotation) @ present, self.done(meant)[..., 0], action)
+
+    def _rests(self, encoded: Encoded, pose: Tensor, due: Tensor) -> tuple[Tensor, Tensor]:
+        """Attends to the keyframes at the rests around the action that is due.
+
+        Args:
+            encoded: the demonstrations.
+            pose: present orientation, and rotation to the waypoint before (B, Q, 18).
+            due: number of the action that is due (B, Q).
+
+        Returns:
+            What was seen there (B, Q, RESTS, 11), and how certainly (B, Q, RESTS).
+        """
+        number = due[..., None] + torch.arange(-1, RESTS - 1, device=due.device)
+        exists = (number >= 0) & (number < self.waypoints)
+        chosen = functional.one_hot(number.clamp(0, self.waypoints - 1), self.waypoints)
+        chosen = (chosen * exists[..., None]).to(pose.dtype).flatten(1, 2)
+        logs = encoded.rest.log_softmax(dim=-1)[..., :-1] + _FAR * (1 - encoded.valid)[..., None]
+        logs = (chosen @ logs.transpose(1, 2)).unflatten(1, number.shape[1:])
+        query = self.query(pose).unflatten(-1, (RESTS, KEY)).flatten(1, 2)
+        scores = query @ encoded.key.transpose(1, 2) / KEY**0.5
+        weights = (logs + scores.unflatten(1, number.shape[1:])).softmax(dim=-1)
+        rests = weights @ encoded.seen[:, None]
+        return rests * exists[..., None], logs.amax(dim=-1).exp() * exists
 
 
 class ExportedImitator(nn.Module):

@@ -76,4 +76,5 @@ def upward(codes: NDArray[np.int64]) -> tuple[Array, NDArray[np.bool_]]:
 
 def encode_programs(programs: Sequence[Program]) -> NDArray[np.int64]:
     """The codes (P, MAX_ACTIONS + 1) of programs."""
-    return np.stack([encode_program(program) for program in programs])
+    rows = [encode_program(program) for program in programs]
+    return np.array(rows, dtype=np.int64).reshape(-1, MAX_ACTIONS + 1)

@@ -29,6 +29,11 @@ IDLE = 0.6
 """A demonstration does not begin closer than this to its first goal, in radians."""
 TRIES = 8
 """Starts drawn for that."""
+MOVING = MAX_WAYPOINTS
+"""Instead of the number of a waypoint: the object is between two."""
+ARRIVAL = 0.2
+"""Largest further miss of a goal, in radians: at run time a goal is left as soon as it is reached,
+in a demonstration the object rests there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +42,8 @@ class Examples:
 
     demonstration: NDArray[np.float32]
     """Keyframes (B, N, KEYFRAME_SIZE)."""
-    reached: NDArray[np.int64]
-    """Actions that the demonstration completed before each keyframe (B, N)."""
-    action: NDArray[np.int64]
-    """The code of the action at each keyframe (B, N)."""
+    rest: NDArray[np.int64]
+    """The waypoint at which the object rests at each keyframe (B, N), `MOVING` between them."""
     present: NDArray[np.float32]
     """Orientations (B, Q, 3, 3)."""
     waypoints: NDArray[np.float32]
@@ -61,7 +64,7 @@ class Examples:
         taken = {name: values[rows] for name, values in vars(self).items()}
         frames = int(taken["demonstration"][..., -1].sum(axis=1).max())
         queries = int(taken["asked"].sum(axis=1).max())
-        for name in ("demonstration", "reached", "action"):
+        for name in ("demonstration", "rest"):
             taken[name] = taken[name][:, :frames]
         for name in ("present", "waypoints", "goal", "code", "asked"):
             taken[name] = taken[name][:, :queries]
@@ -71,36 +74,39 @@ class Examples:
 class Composer:
     """Composes examples from the motions of recorded tracks."""
 
-    def __init__(
-        self, motions: Motions, forms: NDArray[np.int64], noise: Array, *, last_only: bool = False
-    ) -> None:
-        """Uses programs of the given forms.
+    def __init__(self, motions: Motions, noise: Array, *, last_only: bool = False) -> None:
+        """Uses recorded motions.
 
         Args:
             motions: the recorded motions.
-            forms: programs as codes (F, MAX_ACTIONS + 1).
             noise: covariance (3, 3) of the estimated rotation vector, in the hand frame.
             last_only: keep only the last state of a demonstration.
         """
-        self._motions, self._forms, self._last_only = motions, forms, last_only
+        self._motions, self._last_only = motions, last_only
         self._spread = np.linalg.cholesky(noise)
 
-    def examples(self, count: int, rng: np.random.Generator) -> Examples:
-        """Composes `count` demonstrations, each with the queries of another performance."""
-        rows = codes.sample_codes(self._forms, count, rng)
-        demonstration, reached = self.demonstrations(rows, rng)
-        return self._queries(rows, demonstration, reached, rng)
+    def examples(self, forms: NDArray[np.int64], count: int, rng: np.random.Generator) -> Examples:
+        """Composes `count` demonstrations, each with the queries of another performance.
+
+        Args:
+            forms: programs as codes (F, MAX_ACTIONS + 1), of which each example has one.
+            count: number of demonstrations.
+            rng: random number generator.
+        """
+        rows = codes.sample_codes(forms, count, rng)
+        demonstration, rest = self.demonstrations(rows, rng)
+        return self._queries(rows, demonstration, rest, rng)
 
     def demonstrations(
         self, rows: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Keyframes (B, N, KEYFRAME_SIZE), and the actions completed before each (B, N)."""
+        """Keyframes (B, N, KEYFRAME_SIZE), and at which waypoint the object rests (B, N)."""
         count = len(rows)
         # The first and the last column are the first and the last frame.
         frames = np.arange(MAX_KEYFRAMES) * STRIDE + rng.integers(0, STRIDE, (count, MAX_KEYFRAMES))
         frames[:, 0] = 0
         kept = np.zeros((count, MAX_KEYFRAMES, 4))
-        moved, reached = np.zeros((2, count, MAX_KEYFRAMES)), np.zeros(frames.shape, dtype=int)
+        moved, rest = np.zeros((2, count, MAX_KEYFRAMES)), np.zeros(frames.shape, dtype=int)
         last = self._starts(rows[:, 0], rng)
         before, length = last, np.zeros(count, dtype=int)
         kept[:, 0] = last
@@ -119,16 +125,17 @@ class Composer:
             kept[within] = path[:, :-1][within]
             for values, new in zip(moved, both, strict=True):
                 values[within] = new[:, :-1][within]
-            reached[within] = number
+            resting = local >= self._motions.rests[chosen][:, None]
+            rest[within] = np.where(resting, number + 1, MOVING)[within]
             before, last = (
                 np.where(acts[:, None], last, before),
                 np.where(acts[:, None], path[:, -1], last),
             )
             length += steps
-        return self._finish(kept, moved, frames, reached, last, length, rows, rng)
+        return self._finish(kept, moved, frames, rest, last, length, rows, rng)
 
     def _finish(
-        self, kept: Array, moved: Array, frames: NDArray, reached: NDArray, last: Array,
+        self, kept: Array, moved: Array, frames: NDArray, rest: NDArray, last: Array,
         length: NDArray, rows: NDArray, rng: np.random.Generator,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:  # fmt: skip
         """Adds the last frame and the noise, and encodes."""
@@ -137,7 +144,7 @@ class Composer:
         ends = np.minimum(valid.sum(axis=1), size - 1)
         row = np.arange(len(rows))
         kept[row, ends], frames[row, ends], valid[row, ends] = last, length, True
-        reached[row, ends] = (rows != codes.END).sum(axis=1) - 1
+        rest[row, ends] = (rows != codes.END).sum(axis=1)
         kept, valid = kept[:, :size], valid[:, :size] & (np.arange(size) <= ends[:, None])
         kept = np.where(valid[..., None], kept, [1.0, 0.0, 0.0, 0.0])
         encoded = encode(
@@ -145,9 +152,9 @@ class Composer:
         )
         if self._last_only:
             encoded, valid = encoded[row, ends][:, None], np.ones((len(row), 1), dtype=bool)
-            reached, size = reached[row, ends][:, None], 1
+            rest, size = rest[row, ends][:, None], 1
             encoded[..., 9:12] = 0.0
-        return (encoded * valid[..., None]).astype(np.float32), reached[:, :size]
+        return (encoded * valid[..., None]).astype(np.float32), rest[:, :size]
 
     def _starts(self, first: NDArray[np.int64], rng: np.random.Generator) -> Array:
         starts = random_quat(rng, (len(first),))
@@ -167,7 +174,7 @@ class Composer:
 
     def _queries(
         self, rows: NDArray[np.int64], demonstration: NDArray[np.float32],
-        reached: NDArray[np.int64], rng: np.random.Generator,
+        rest: NDArray[np.int64], rng: np.random.Generator,
     ) -> Examples:  # fmt: skip
         """The queries at the waypoints of another performance, from another start."""
         count = len(rows)
@@ -183,7 +190,8 @@ class Composer:
                 path, *_ = self._motions.poses(
                     chosen, rotation, self._motions.lengths[chosen][:, None] - 1
                 )
-                quats[:, number + 1] = self._noisy(quat_multiply(path[:, 0], last), rng)
+                reached = quat_multiply(_misses(count, rng), quat_multiply(path[:, 0], last))
+                quats[:, number + 1] = self._noisy(reached, rng)
         asked = np.cumsum(rows == codes.END, axis=1) <= 1
         matrices = quat_to_matrix(quats)
         waypoints = np.zeros((count, MAX_WAYPOINTS, MAX_WAYPOINTS, 10))
@@ -197,6 +205,12 @@ class Composer:
             for values in (matrices, waypoints, quat_to_matrix(goal))
         )
         return Examples(
-            demonstration, reached, np.take_along_axis(rows, reached, axis=1), matrices, waypoints,
-            truth, rows[:, :size], asked[:, :size],
-        )  # fmt: skip
+            demonstration, rest, matrices, waypoints, truth, rows[:, :size], asked[:, :size]
+        )
+
+
+def _misses(count: int, rng: np.random.Generator) -> Array:
+    """Small rotations (B, 4) about random axes."""
+    axes = rng.standard_normal((count, 3))
+    axes /= np.linalg.norm(axes, axis=-1, keepdims=True)
+    return rotvec_to_quat(axes * rng.uniform(0, ARRIVAL, (count, 1)))

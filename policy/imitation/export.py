@@ -11,7 +11,7 @@ from opendactyl.core.atomic_files import read_json
 from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.models.imitation.network import ExportedImitator, ImitationNetwork
 from opendactyl.models.onnx_file import save_onnx
-from opendactyl.policy.imitation.training import load_checkpoint, make_network, module_of
+from opendactyl.policy.imitation.checkpoint import load_checkpoint, make_network, module_of
 from opendactyl.policy.interface.keyframes import (
     KEYFRAME_SIZE,
     MAX_KEYFRAMES,

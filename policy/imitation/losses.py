@@ -14,6 +14,9 @@ from opendactyl.policy.imitation.dataset import Examples
 
 GOOD_ANGLE = 0.2
 """Largest error of a goal in radians that counts as right: half the tolerance of success."""
+UNCLEAR = 0.4
+"""Errors below this cost their square. Where two actions could be meant whose goals are as close,
+such as `yaw -90` and `back` after `yaw 90`, a goal between them serves both."""
 YAW_WEIGHT = 0.3
 """Weight of the whole angle for `up`, where any yaw will do."""
 
@@ -43,9 +46,7 @@ def answer(network: ImitationNetwork, examples: Examples) -> Answers:
         found.done, at_end.float(), reduction="none"
     )
     cost = cost + _entropy(found.action, code)
-    of_keyframes = _entropy(encoded.progress, torch.from_numpy(examples.reached))
-    of_keyframes = of_keyframes + _entropy(encoded.action, torch.from_numpy(examples.action))
-    valid = encoded.valid
+    of_keyframes, valid = _entropy(encoded.rest, torch.from_numpy(examples.rest)), encoded.valid
     loss = (cost * asked).sum() / asked.sum() + (of_keyframes * valid).sum() / valid.sum()
     right = ((found.done > 0) == at_end) & (error < GOOD_ANGLE) | ~asked
     return Answers(loss, error, right)
@@ -65,4 +66,10 @@ def _goal_error(goal: Tensor, truth: Tensor, code: np.ndarray) -> tuple[Tensor, 
     chord = torch.linalg.vector_norm(face[..., 0] - torch.tensor([0.0, 0.0, 1.0]) + 1e-6, dim=-1)
     tilt = 2 * torch.asin((chord / 2).clamp(max=1 - 1e-6))
     is_up = torch.from_numpy(up)
-    return torch.where(is_up, tilt, whole), torch.where(is_up, tilt + YAW_WEIGHT * whole, whole)
+    cost = torch.where(is_up, _huber(tilt) + YAW_WEIGHT * _huber(whole), _huber(whole))
+    return torch.where(is_up, tilt, whole), cost
+
+
+def _huber(error: Tensor) -> Tensor:
+    """Cost of errors in radians."""
+    return functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=UNCLEAR)

@@ -94,7 +94,10 @@ class Program:
         Raises:
             InputError: the steps are no program.
         """
-        return _without_idle(_parse(self.steps))
+        actions = _without_idle(_parse(self.steps))
+        if len(actions) > MAX_ACTIONS:
+            raise InputError(f"{len(actions)} actions, repetitions included; at most {MAX_ACTIONS}")
+        return actions
 
     @cached_property
     def kind(self) -> str:
@@ -127,13 +130,13 @@ def load_program(name: str) -> Program:
         table = parse_toml(content)
     except ValueError as error:
         raise InputError(f"program {name} is not TOML ({error}); {remedy}") from error
-    steps = table.get("steps")
-    if (
-        set(table) != {"steps"}
-        or not isinstance(steps, list)
-        or not all(isinstance(step, str) for step in steps)
-    ):
+    if set(table) != {"steps"}:
         raise InputError(f"program {name} has the keys {', '.join(table) or 'none'}; {remedy}")
+    steps = table["steps"]
+    if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
+        raise InputError(
+            f"program {name}: steps is {steps!r} and must be a list of texts; {remedy}"
+        )
     program = Program(tuple(steps), path.stem)
     try:
         _ = program.actions
@@ -163,8 +166,6 @@ def _parse(steps: Iterable[str]) -> list[Action]:
             separated = False
     if not actions or separated:
         raise InputError("a program must end in an action: up F, yaw 90, back or repeat 2")
-    if len(actions) > MAX_ACTIONS:
-        raise InputError(f"{len(actions)} actions, repetitions included; at most {MAX_ACTIONS}")
     return actions
 
 

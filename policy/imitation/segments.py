@@ -20,14 +20,13 @@ from opendactyl.geometry.rotation import (
     quat_to_rotvec,
     rotvec_to_quat,
 )
+from opendactyl.policy.imitation.predicate import HOLD, TOLERANCE
 from opendactyl.policy.imitation.tracks import Track
 from opendactyl.policy.interface.keyframes import MOTION_FRAMES
 
 CANDIDATES = 12
 """Motions of which the one with the most similar angle to its goal is taken."""
 _TINY = 1e-6
-LONGEST = 240
-"""Longest motion in frames; others are left out."""
 
 
 class Motions:
@@ -40,8 +39,6 @@ class Motions:
             moved = _moved(track.quaternions)
             for number, action in enumerate(track.program.actions):
                 first, last = track.waypoints[number], track.waypoints[number + 1]
-                if last - first > LONGEST:
-                    continue
                 goal = action.goal(track.quaternions[track.waypoints[: number + 1]])
                 start = quat_conjugate(track.quaternions[first])
                 paths.append(quat_multiply(track.quaternions[first + 1 : last + 1], start))
@@ -49,6 +46,8 @@ class Motions:
                 motions.append(moved[first + 1 : last + 1])
         self.lengths = np.array([len(path) for path in paths])
         """Frames of each motion (S,)."""
+        self.rests = np.array([_rest(*pair) for pair in zip(paths, rotations, strict=True)])
+        """The frame of each from which the object stays about its goal (S,)."""
         self._paths = _padded(paths)
         self._moved = _padded(motions)
         self._rotations = np.array(rotations)
@@ -91,6 +90,13 @@ class Motions:
         path = quat_multiply(path, rotvec_to_quat(part[..., None] * axis[:, None]))
         moved = self._moved[chosen[:, None], frames]
         return quat_canonical(path), moved[..., 0], moved[..., 1]
+
+
+def _rest(path: Array, rotation: Array) -> int:
+    """The frame of a path (T, 4) at which it has first been held at its goal, or its last."""
+    near = geodesic_angle(path, rotvec_to_quat(rotation)) < TOLERANCE
+    held = np.convolve(near, np.ones(HOLD), "valid") == HOLD
+    return int(held.argmax()) if held.any() else len(path) - 1
 
 
 def _moved(quaternions: Array) -> Array:

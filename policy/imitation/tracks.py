@@ -34,6 +34,18 @@ Demonstrate = Callable[[int, int], list[Track]]
 """Makes tracks, given a seed and a number: it may return fewer, without those that failed."""
 
 
+@dataclass(frozen=True, eq=False)
+class Demonstrator:
+    """Who demonstrates, and how well it is seen."""
+
+    demonstrate: Demonstrate
+    """Makes tracks in batched physics."""
+    noise: Array
+    """Covariance (3, 3) of the estimated rotation vector, hand frame."""
+    identity: str
+    """SHA-256 of the bundle whose policy acts; a resumed run needs the same."""
+
+
 class TrackStore:
     """Tracks in the files of a folder; shard i depends on (seed, i) only."""
 

@@ -17,18 +17,21 @@ from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import announce, open_run, removed_on_failure
 from opendactyl.core.signals import sigterm_interrupts
 from opendactyl.geometry.rotation import Array
-from opendactyl.models.imitation.network import ImitationNetwork
 from opendactyl.models.weights import save_checkpoint
+from opendactyl.policy.imitation.checkpoint import (
+    CHECKPOINT,
+    load_checkpoint,
+    make_network,
+    module_of,
+)
 from opendactyl.policy.imitation.codes import encode_programs
 from opendactyl.policy.imitation.config import ImitationConfig
 from opendactyl.policy.imitation.dataset import Composer, Examples
-from opendactyl.policy.imitation.forms import training_forms
+from opendactyl.policy.imitation.forms import TrainingForms, validation_programs
 from opendactyl.policy.imitation.losses import answer
 from opendactyl.policy.imitation.segments import Motions
-from opendactyl.policy.imitation.tracks import SHARD, Demonstrate, Track, TrackStore
-from opendactyl.policy.interface.keyframes import KEYFRAME_SIZE, MAX_WAYPOINTS
+from opendactyl.policy.imitation.tracks import SHARD, Demonstrate, Demonstrator, Track, TrackStore
 
-CHECKPOINT = Path("checkpoints") / "last.ckpt"
 CHECKPOINT_SECONDS = 60.0
 WRITTEN_BYTES = 10e6
 """Size of a run: tracks and checkpoint."""
@@ -41,24 +44,15 @@ STEPS, WARM_UP = 4, 100
 COLUMNS = ("step", "seconds", "loss", "validation_right", "validation_error_rad")
 
 
-def make_network() -> ImitationNetwork:
-    """The network with the sizes of its inputs."""
-    return ImitationNetwork(KEYFRAME_SIZE, MAX_WAYPOINTS)
-
-
 def train(
-    config: ImitationConfig,
-    demonstrate: Demonstrate,
-    noise: Array,
-    recorded: Sequence[Track] = (),
+    config: ImitationConfig, demonstrator: Demonstrator, recorded: Sequence[Track] = ()
 ) -> Path:
     """Trains until the time is over; returns the run folder.
 
     Args:
         config: the settings.
-        demonstrate: makes tracks in batched physics.
-        noise: covariance (3, 3) of the estimator's rotation vector.
-        recorded: further tracks.
+        demonstrator: makes tracks in batched physics.
+        recorded: further tracks, whose programs are learned too, even if they are held out.
 
     Raises:
         InputError: the settings, or an existing run, cannot be used.
@@ -66,12 +60,13 @@ def train(
     """
     run = config.out
     with removed_on_failure(run, lambda: exists(run / CHECKPOINT)), sigterm_interrupts():
-        open_run(run, config.lasting(), resume=config.resume)
+        settings = config.lasting() | {"bundle_sha256": demonstrator.identity}
+        open_run(run, settings, resume=config.resume)
         announce(run, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
         trainer = Trainer(config, run)
-        tracks = trainer.record(demonstrate)
+        tracks = trainer.record(demonstrator.demonstrate)
         try:
-            trainer.fit([*tracks, *recorded], noise)
+            trainer.fit(tracks, demonstrator.noise, recorded)
         except KeyboardInterrupt:
             trainer.save()
             raise
@@ -129,24 +124,23 @@ class Trainer:
             self.save()
         return store.load()
 
-    def fit(self, tracks: Sequence[Track], noise: Array) -> None:
+    def fit(self, tracks: Sequence[Track], noise: Array, recorded: Sequence[Track] = ()) -> None:
         """Trains on motions of tracks until the time is over."""
-        config = self._config
-        forms = encode_programs(training_forms(config.seed))
-        last_only = config.keyframes == "last"
+        last_only = self._config.keyframes == "last"
         kept = [t for i, t in enumerate(tracks) if i % VALIDATION_MOTIONS]
         if not kept:
             raise InputError(f"{self._run} has {len(tracks)} track; 2 are needed, raise --tracks")
         train, test = (
-            Composer(Motions(some), forms, noise, last_only=last_only)
-            for some in (kept, tracks[::VALIDATION_MOTIONS])
+            Composer(Motions(some), noise, last_only=last_only)
+            for some in ([*kept, *recorded], tracks[::VALIDATION_MOTIONS])
         )
+        forms = TrainingForms(self._config.seed, [track.program for track in recorded])
         if self._began is None:
             self._began = self.seconds
         began, saved = self._began, time.monotonic()
         with tqdm(total=round(self._limit - began), unit="s", desc="training") as bar:
             while True:
-                self._epoch(train, began)
+                self._epoch(train, forms, began)
                 bar.n = round(self.seconds - began)
                 bar.set_postfix(step=self._step, loss=f"{self._loss:.3f}", refresh=False)
                 bar.update(0)
@@ -157,10 +151,10 @@ class Trainer:
                     saved = time.monotonic()
         self._validate(test)
 
-    def _epoch(self, composer: Composer, began: float) -> None:
+    def _epoch(self, composer: Composer, forms: TrainingForms, began: float) -> None:
         """Some steps; the step size follows the time that is left, down to zero."""
         rng = np.random.default_rng([self._config.seed, self._step])
-        examples = composer.examples(STEPS * self._config.batch_size, rng)
+        examples = composer.examples(forms.at(self._step), STEPS * self._config.batch_size, rng)
         batches = examples.by_length(STEPS)
         for number in rng.permutation(STEPS):
             left = 1 - (self.seconds - began) / max(self._limit - began, 1e-9)
@@ -187,9 +181,10 @@ class Trainer:
         return float(loss.detach())
 
     def _validate(self, composer: Composer) -> None:
-        """Measures the averaged network on motions that are not trained on, and saves."""
+        """Measures the averaged network on motions and programs not trained on, and saves."""
         rng = np.random.default_rng(self._config.seed)
-        examples = composer.examples(VALIDATION, rng)
+        forms = encode_programs(validation_programs(rng, VALIDATION))
+        examples = composer.examples(forms, VALIDATION, rng)
         with torch.no_grad():
             found = answer(module_of(self.averaged), examples)
         asked = torch.from_numpy(examples.asked)
@@ -222,27 +217,3 @@ class Trainer:
         self._optimizer.load_state_dict(value["optimizer"])
         self._step, self._seconds = value["step"], value["seconds"]
         self._began = value.get("began")
-
-
-def load_checkpoint(run: Path) -> dict[str, Any]:
-    """The checkpoint of a run.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    path = run / CHECKPOINT
-    if not exists(path):
-        raise InputError(
-            f"{run} holds no imitation network; train one with `opendactyl train-imitation`"
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path} is not a checkpoint of train-imitation ({error})") from error
-
-
-def module_of(averaged: AveragedModel) -> ImitationNetwork:
-    """The averaged network."""
-    network = averaged.module
-    assert isinstance(network, ImitationNetwork)
-    return network

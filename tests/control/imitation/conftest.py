@@ -11,6 +11,7 @@ from opendactyl.control.imitation.demonstrator import estimator_noise, random_de
 from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.policy.imitation.config import ImitationConfig
+from opendactyl.policy.imitation.tracks import Demonstrator
 from opendactyl.policy.imitation.training import train
 
 SHIPPED = Path(__file__).parents[3] / "pretrained" / "reorient"
@@ -26,7 +27,7 @@ def imitation_run(home, once, reorient):
     def make(out):
         demonstrate = partial(random_demonstrations, reorient, threads=1)
         config = ImitationConfig(out=out, tracks=10, batch_size=8, max_minutes=0.03)
-        train(config, demonstrate, estimator_noise(reorient))
+        train(config, Demonstrator(demonstrate, estimator_noise(reorient), reorient.identity))
 
     return once(home / "imitation", make)
 

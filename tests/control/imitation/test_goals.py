@@ -8,10 +8,10 @@ import pytest
 
 from opendactyl.control.imitation.goal_rollout import DirectedPose
 from opendactyl.control.imitation.record import ImitationRecorder
-from opendactyl.control.runtime.imitated_goals import HOLD, HeldGoals
+from opendactyl.control.runtime.imitated_goals import HOLD, HeldGoals, ImitatedGoals
 from opendactyl.control.runtime.interfaces import Fault
 from opendactyl.control.viewer.video import RunConfig
-from opendactyl.geometry.rotation import yaw_quat
+from opendactyl.geometry.rotation import geodesic_angle, yaw_quat
 from opendactyl.vision.estimator import Pose
 
 
@@ -74,11 +74,31 @@ def test_the_goal_stays_while_there_is_no_pose():
     with pytest.raises(Fault):
         directed.pose(None)
     assert directed.goal is None and not env.goal.any()
+    assert directed.observed == []
     directed.pose(yaw_quat(0.2))
     env.goal[1] = yaw_quat(2.5)  # as the environment does where it counts a success
     with pytest.raises(Fault):
         directed.pose(None)
     np.testing.assert_array_equal(env.goal, [np.zeros(4), yaw_quat(1.5)])
+    directed.pose(yaw_quat(0.3))
+    # One orientation an action, also where there was no pose.
+    np.testing.assert_array_equal(directed.observed, yaw_quat(np.array([0.2, 0.2, 0.3])))
+
+
+class _Network:
+    def __init__(self, goals):
+        self.goals = goals
+
+    def next(self, demonstrations, present, waypoints):
+        return self.goals, np.zeros(len(self.goals))
+
+
+def test_goals_of_copies_that_mean_the_same_are_averaged():
+    goals = yaw_quat(np.array([1.4, 1.6, 1.5, 3.0]))
+    goals[1] *= -1  # the same orientation
+    source = ImitatedGoals(_Network(goals), yaw_quat(np.zeros(40)), copies=4)
+    found = source.goal(pose(yaw_quat(0.0)))
+    assert geodesic_angle(found, yaw_quat(1.5)) < 1e-6
 
 
 def test_a_video_shows_the_goals_of_the_demonstration(imitation_bundle, write_recording, tmp_path):

@@ -1,0 +1,43 @@
+"""The checkpoint of a training of the imitation network."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim.swa_utils import AveragedModel
+
+from opendactyl.core.errors import InputError
+from opendactyl.core.optional_files import exists
+from opendactyl.models.imitation.network import ImitationNetwork
+from opendactyl.policy.interface.keyframes import KEYFRAME_SIZE, MAX_WAYPOINTS
+
+CHECKPOINT = Path("checkpoints") / "last.ckpt"
+
+
+def make_network() -> ImitationNetwork:
+    """The network with the sizes of its inputs."""
+    return ImitationNetwork(KEYFRAME_SIZE, MAX_WAYPOINTS)
+
+
+def load_checkpoint(run: Path) -> dict[str, Any]:
+    """The checkpoint of a run.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = run / CHECKPOINT
+    if not exists(path):
+        raise InputError(
+            f"{run} holds no imitation network; train one with `opendactyl train-imitation`"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} is not a checkpoint of train-imitation ({error})") from error
+
+
+def module_of(averaged: AveragedModel) -> ImitationNetwork:
+    """The averaged network."""
+    network = averaged.module
+    assert isinstance(network, ImitationNetwork)
+    return network
