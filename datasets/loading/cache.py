@@ -85,12 +85,7 @@ class CachedDataset:
         return open_dataset, (folder, size, views, cache, self.window_size)
 
     def frames(self, size: int, count: int) -> Iterator[NDArray[np.uint8]]:
-        """Decodes the frames (V, size, size, 3) of the first samples, in order.
-
-        Raises:
-            InputError: the dataset's images are smaller.
-        """
-        _check_fits(self.folder, self.manifest.load_rig(), size, 0)
+        """Decodes the frames (V, size, size, 3) of the first samples, in order."""
         views = len(self.rig.cameras)
         for sample in itertools.islice(iterate_samples(self.folder), count):
             yield resized(sample.images[:views], size)
@@ -102,15 +97,18 @@ def open_dataset(
     views: int = 0,
     cache: Path | None = None,
     windows: WindowSize | None = None,
+    *,
+    enlarge: bool = False,
 ) -> CachedDataset:
     """Opens a dataset at an image size; decodes it into a cache if necessary.
 
     Args:
         folder: a dataset.
-        image_size: width and height to resize to, at most the dataset's.
+        image_size: width and height to resize to.
         views: number of the rig's first cameras to use; 0 uses all.
         cache: folder of the caches; by default `.cache` in the dataset's folder.
         windows: also cut windows of this size around the object.
+        enlarge: whether the dataset's images may be smaller.
 
     Raises:
         InputError: the dataset is unfinished or damaged, has smaller images or fewer views, or the
@@ -120,7 +118,8 @@ def open_dataset(
     folder = Path(folder)
     manifest = load_manifest(folder)
     rig = manifest.load_rig()
-    _check_fits(folder, rig, windows.frame if windows else image_size, views)
+    size = windows.frame if windows else image_size
+    _check_fits(folder, rig, size if not enlarge else min(size, rig.cameras[0].width), views)
     shards = [shard.sha256 for shard in manifest.shards]
     landmarks = manifest.load_static_landmarks().tolist()
     content = [CACHE_VERSION, manifest.config_hash, shards, image_size, landmarks, windows]

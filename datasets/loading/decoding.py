@@ -175,6 +175,8 @@ def resized(
     """Images (V, H, W, ...) as images (V, size, size, ...)."""
     if images.shape[1] == size:
         return images
+    if images.shape[1] < size and resampling == Image.Resampling.BOX:
+        resampling = Image.Resampling.BILINEAR
     return np.stack(
         [np.asarray(Image.fromarray(view).resize((size, size), resampling)) for view in images]
     )

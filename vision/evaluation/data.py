@@ -53,7 +53,9 @@ def _open(config: EvalConfig, model: BatchEstimator) -> tuple[BatchEstimator, Ca
             return model, data
         rig = data.rig.resized(model.image_size)
         return PoseEstimator(config.model / "pose.onnx", rig=rig), data
-    data = open_dataset(config.data, cached_size(model), model.views, config.cache)
+    # A bundle has no first stage to fall back on.
+    bundle = not isinstance(model, PoseModule)
+    data = open_dataset(config.data, cached_size(model), model.views, config.cache, enlarge=bundle)
     check_cameras(config.model, trained_rig(config.model, model), data)
     return model, data
 

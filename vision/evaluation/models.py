@@ -42,7 +42,9 @@ def open_model(path: Path) -> BatchEstimator:
 
 
 def chosen_stages(config: EvalConfig, model: BatchEstimator, native: int) -> BatchEstimator:
-    """The model, or its first stage if that is asked for, or all that the images suffice for.
+    """The model, or its first stage if that is asked for or the images suffice for no more.
+
+    Of bundles, whose stages cannot be separated, always the whole: its images are enlarged.
 
     Args:
         config: the settings.
@@ -57,6 +59,12 @@ def chosen_stages(config: EvalConfig, model: BatchEstimator, native: int) -> Bat
             raise InputError(
                 f"{config.model} is a bundle, whose stages cannot be separated; name the run, or "
                 "a bundle made by export --coarse"
+            )
+        if native < model.image_size:
+            print(
+                f"enlarging the images of {config.data} from {native} to {model.image_size} "
+                "pixels: errors are larger than on frames that have them",
+                file=sys.stderr,
             )
         return model
     if not config.coarse and (native >= model.image_size or not model.two_stages):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ from opendactyl.vision.measures.metrics import CHI2_90_3, squared_distances
 from opendactyl.vision.measures.predictions import Predictions, predict
 from opendactyl.vision.training.calibration import calibrate
 from opendactyl.vision.training.checkpoints import load_module
+
+SHIPPED = Path(__file__).parents[3] / "pretrained" / "reorient"
 
 
 def test_evaluation_writes_metrics_and_a_report(vision_run, val_dataset, tmp_path):
@@ -51,6 +54,12 @@ def test_effects_are_added_to_the_images_on_demand(vision_run, val_dataset, tmp_
     assert after[0] == after[1] != before
     assert read_json(noisy / "config.json")["augment"]["noisy"] == 1.0
     assert "Effects were added to the images: noisy 100%." in (noisy / "report.html").read_text()
+
+
+def test_small_images_are_enlarged_for_a_bundle(val_dataset, tmp_path, capsys):
+    metrics = evaluate(EvalConfig(model=SHIPPED, data=val_dataset, out=tmp_path / "small"))
+    assert "from 64 to 288 pixels" in capsys.readouterr().err
+    assert metrics["position_error_mm"]["mean"] < 15  # of a block that is 13 pixels wide
 
 
 def test_a_background_cannot_be_replaced_without_masks(vision_run, val_dataset, tmp_path):
