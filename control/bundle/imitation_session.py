@@ -30,7 +30,8 @@ CONTRACT: dict[str, Any] = {
     },
     "outputs": {"goal": ["batch", 4], "done": ["batch"]},
     "demonstration": "keyframes after temporal dropout: rotation matrix in rows (9), rotation in "
-    "the 0.4 s before and after in radians (2), frames since the last keyframe / 20, valid",
+    "the 0.4 s before and after in radians (2), frames / 20 for which the object stays within 0.4 "
+    "rad before and after, at most 3 (2), frames since the last keyframe / 20, valid",
     "waypoints": "orientations at which goals were reached, the latest first, the start last: "
     "rotation matrix in rows (9), valid",
     "goal": "orientation in the hand frame, quaternion w, x, y, z",

@@ -18,6 +18,8 @@ HEADS = 4
 DILATIONS, CAUSAL = (1, 2, 4, 8), (False, False, True, True)
 """Of the temporal convolutions: where the object rests follows from what was before and a little of
 what comes next."""
+SEEN = 13
+"""Features of a keyframe that reach the head: its orientation and its `surroundings`."""
 RESTS, KEY = 3, 16
 """Rests to which a query attends, and the size of its keys."""
 ACTIONS = 11
@@ -80,7 +82,7 @@ class Encoded(NamedTuple):
     key: Tensor
     """Keys (B, N, C) of the keyframes."""
     seen: Tensor
-    """Their orientations, and how far the object rotated before and after (B, N, 11)."""
+    """Their orientations, and what the object does around them (B, N, SEEN)."""
     valid: Tensor
     """Which of them exist (B, N)."""
     rest: Tensor
@@ -125,7 +127,7 @@ class ImitationNetwork(nn.Module):
         self.rest = nn.Linear(width, waypoints + 1)
         self.key, self.query = nn.Linear(width, KEY), nn.Linear(18, RESTS * KEY)
         self.meant = nn.Sequential(
-            nn.Linear(12 * RESTS + 18, 128), nn.ReLU(), nn.Linear(128, width), nn.ReLU()
+            nn.Linear((SEEN + 1) * RESTS + 18, 128), nn.ReLU(), nn.Linear(128, width), nn.ReLU()
         )
         self.next_action, self.done = nn.Linear(width, ACTIONS), nn.Linear(width, 1)
         self.pose = nn.Sequential(nn.Linear(18, 96), nn.ReLU(), nn.Linear(96, 96), nn.ReLU())
@@ -140,7 +142,7 @@ class ImitationNetwork(nn.Module):
         x = self.relations(x, matrices.unflatten(-1, (3, 3)), valid)
         for block in list(self.blocks)[1:]:
             x = block(x, valid)
-        return Encoded(self.key(x), demonstration[..., :11], valid, self.rest(x))
+        return Encoded(self.key(x), demonstration[..., :SEEN], valid, self.rest(x))
 
     def answer(self, encoded: Encoded, present: Tensor, waypoints: Tensor) -> Answer:
         """Answers queries.
@@ -172,7 +174,7 @@ class ImitationNetwork(nn.Module):
             due: number of the action that is due (B, Q).
 
         Returns:
-            What was seen there (B, Q, RESTS, 11), and how certainly (B, Q, RESTS).
+            What was observed there (B, Q, RESTS, SEEN), and how certainly (B, Q, RESTS).
         """
         number = due[..., None] + torch.arange(-1, RESTS - 1, device=due.device)
         exists = (number >= 0) & (number < self.waypoints)

@@ -106,7 +106,7 @@ class Composer:
         frames = np.arange(MAX_KEYFRAMES) * STRIDE + rng.integers(0, STRIDE, (count, MAX_KEYFRAMES))
         frames[:, 0] = 0
         kept = np.zeros((count, MAX_KEYFRAMES, 4))
-        moved, rest = np.zeros((2, count, MAX_KEYFRAMES)), np.zeros(frames.shape, dtype=int)
+        around, rest = np.zeros((*frames.shape, 4)), np.zeros(frames.shape, dtype=int)
         last = self._starts(rows[:, 0], rng)
         before, length = last, np.zeros(count, dtype=int)
         kept[:, 0] = last
@@ -120,11 +120,10 @@ class Composer:
             local = frames - length[:, None] - 1
             within = (local >= 0) & (local < steps[:, None])
             ends = np.concatenate([local, steps[:, None] - 1], axis=1)
-            path, *both = self._motions.poses(chosen, rotation, ends)
+            path, new = self._motions.poses(chosen, rotation, ends)
             path = quat_multiply(path, last[:, None])
             kept[within] = path[:, :-1][within]
-            for values, new in zip(moved, both, strict=True):
-                values[within] = new[:, :-1][within]
+            around[within] = new[:, :-1][within]
             resting = local >= self._motions.rests[chosen][:, None]
             rest[within] = np.where(resting, number + 1, MOVING)[within]
             before, last = (
@@ -132,10 +131,10 @@ class Composer:
                 np.where(acts[:, None], path[:, -1], last),
             )
             length += steps
-        return self._finish(kept, moved, frames, rest, last, length, rows, rng)
+        return self._finish(kept, around, frames, rest, last, length, rows, rng)
 
     def _finish(
-        self, kept: Array, moved: Array, frames: NDArray, rest: NDArray, last: Array,
+        self, kept: Array, around: Array, frames: NDArray, rest: NDArray, last: Array,
         length: NDArray, rows: NDArray, rng: np.random.Generator,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:  # fmt: skip
         """Adds the last frame and the noise, and encodes."""
@@ -144,16 +143,17 @@ class Composer:
         ends = np.minimum(valid.sum(axis=1), size - 1)
         row = np.arange(len(rows))
         kept[row, ends], frames[row, ends], valid[row, ends] = last, length, True
-        rest[row, ends] = (rows != codes.END).sum(axis=1)
+        rest[row, ends], around[row, ends] = (rows != codes.END).sum(axis=1), 0.0
         kept, valid = kept[:, :size], valid[:, :size] & (np.arange(size) <= ends[:, None])
         kept = np.where(valid[..., None], kept, [1.0, 0.0, 0.0, 0.0])
-        encoded = encode(
-            self._noisy(kept, rng), moved[0, :, :size], moved[1, :, :size], frames[:, :size]
-        )
+        # Nothing was before the start or after the end.
+        sides = np.stack([frames, length[:, None] - frames], axis=-1) / STRIDE
+        around[..., 2:] = np.clip(around[..., 2:], 0, np.maximum(sides, 0))
+        encoded = encode(self._noisy(kept, rng), around[:, :size], frames[:, :size])
         if self._last_only:
             encoded, valid = encoded[row, ends][:, None], np.ones((len(row), 1), dtype=bool)
             rest, size = rest[row, ends][:, None], 1
-            encoded[..., 9:12] = 0.0
+            encoded[..., 9:14] = 0.0
         return (encoded * valid[..., None]).astype(np.float32), rest[:, :size]
 
     def _starts(self, first: NDArray[np.int64], rng: np.random.Generator) -> Array:
@@ -187,7 +187,7 @@ class Composer:
             if number + 1 < MAX_WAYPOINTS:
                 rotation = self._rotation(goal[:, number], last)
                 chosen = self._motions.choose(rotation, rng)
-                path, *_ = self._motions.poses(
+                path, _ = self._motions.poses(
                     chosen, rotation, self._motions.lengths[chosen][:, None] - 1
                 )
                 reached = quat_multiply(_misses(count, rng), quat_multiply(path[:, 0], last))

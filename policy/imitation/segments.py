@@ -22,7 +22,7 @@ from opendactyl.geometry.rotation import (
 )
 from opendactyl.policy.imitation.predicate import HOLD, TOLERANCE
 from opendactyl.policy.imitation.tracks import Track
-from opendactyl.policy.interface.keyframes import MOTION_FRAMES
+from opendactyl.policy.interface.keyframes import surroundings
 
 CANDIDATES = 12
 """Motions of which the one with the most similar angle to its goal is taken."""
@@ -34,22 +34,22 @@ class Motions:
 
     def __init__(self, tracks: Sequence[Track]) -> None:
         """Cuts tracks at their waypoints."""
-        paths, rotations, motions = [], [], []
+        paths, rotations, arounds = [], [], []
         for track in tracks:
-            moved = _moved(track.quaternions)
+            around = surroundings(track.quaternions)
             for number, action in enumerate(track.program.actions):
                 first, last = track.waypoints[number], track.waypoints[number + 1]
                 goal = action.goal(track.quaternions[track.waypoints[: number + 1]])
                 start = quat_conjugate(track.quaternions[first])
                 paths.append(quat_multiply(track.quaternions[first + 1 : last + 1], start))
                 rotations.append(quat_to_rotvec(quat_multiply(goal, start)))
-                motions.append(moved[first + 1 : last + 1])
+                arounds.append(around[first + 1 : last + 1])
         self.lengths = np.array([len(path) for path in paths])
         """Frames of each motion (S,)."""
         self.rests = np.array([_rest(*pair) for pair in zip(paths, rotations, strict=True)])
         """The frame of each from which the object stays about its goal (S,)."""
         self._paths = _padded(paths)
-        self._moved = _padded(motions)
+        self._around = _padded(arounds)
         self._rotations = np.array(rotations)
         self._angles = np.linalg.norm(self._rotations, axis=-1)
 
@@ -62,7 +62,7 @@ class Motions:
 
     def poses(
         self, chosen: NDArray[np.int64], rotation: Array, frames: NDArray[np.int64]
-    ) -> tuple[Array, Array, Array]:
+    ) -> tuple[Array, Array]:
         """Frames of motions, rotated so that they lead to another goal.
 
         Args:
@@ -71,8 +71,7 @@ class Motions:
             frames: the frames (B, M) wanted of each.
 
         Returns:
-            Rotations (B, M, 4) from the start, and how far the object rotates in the
-            `MOTION_FRAMES` before and after (B, M).
+            Rotations (B, M, 4) from the start, and the `surroundings` (B, M, 4) of the frames.
         """
         frames = np.clip(frames, 0, self.lengths[chosen][:, None] - 1)
         path = self._paths[chosen[:, None], frames]
@@ -88,8 +87,7 @@ class Motions:
         left = geodesic_angle(path, old_goal) / np.maximum(angle, 0.3)[:, None]
         part = np.clip(1 - left, 0.0, 1.0) * (wanted - angle)[:, None]
         path = quat_multiply(path, rotvec_to_quat(part[..., None] * axis[:, None]))
-        moved = self._moved[chosen[:, None], frames]
-        return quat_canonical(path), moved[..., 0], moved[..., 1]
+        return quat_canonical(path), self._around[chosen[:, None], frames]
 
 
 def _rest(path: Array, rotation: Array) -> int:
@@ -97,16 +95,6 @@ def _rest(path: Array, rotation: Array) -> int:
     near = geodesic_angle(path, rotvec_to_quat(rotation)) < TOLERANCE
     held = np.convolve(near, np.ones(HOLD), "valid") == HOLD
     return int(held.argmax()) if held.any() else len(path) - 1
-
-
-def _moved(quaternions: Array) -> Array:
-    """How far the object rotates before and after each frame (T, 2)."""
-    index = np.arange(len(quaternions))
-    before = quaternions[np.maximum(index - MOTION_FRAMES, 0)]
-    after = quaternions[np.minimum(index + MOTION_FRAMES, len(index) - 1)]
-    return np.stack(
-        [geodesic_angle(before, quaternions), geodesic_angle(quaternions, after)], axis=-1
-    )
 
 
 def _between(a: Array, b: Array) -> Array:

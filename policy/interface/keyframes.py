@@ -16,10 +16,12 @@ STRIDE = round(1 / (1 - DROPOUT))
 """Frames of which one is kept."""
 MOTION_FRAMES = 5
 """Frames before and after a keyframe over which its motion is measured."""
-MAX_KEYFRAMES = 32
-"""Keyframes of the longest demonstration, 48 s; longer ones are read faster."""
-KEYFRAME_SIZE = 13
-"""Orientation matrix, rotation before and after, frames since the last keyframe, valid."""
+MAX_KEYFRAMES = 48
+"""Keyframes of the longest demonstration, 74 s; longer ones are read faster."""
+STAY_ANGLE, STAY_FRAMES = 0.4, 60
+"""Angle in radians within which an object stays where it is, and the longest stay that counts."""
+KEYFRAME_SIZE = 15
+"""Orientation matrix, `surroundings`, frames since the last keyframe, valid."""
 MAX_WAYPOINTS = 7
 """Most waypoints: the start, and one after each of the at most six actions."""
 WAYPOINT_SIZE = 10
@@ -53,27 +55,43 @@ def keyframes(quaternions: Array, rng: np.random.Generator) -> Array:
     strata = np.arange(1, MAX_KEYFRAMES - 2) * STRIDE
     chosen = strata + rng.integers(0, STRIDE, len(strata))
     chosen = np.unique(np.concatenate([[0], chosen[chosen < last], [last]]))
-    kept = quaternions[chosen]
-    before = geodesic_angle(quaternions[np.maximum(chosen - MOTION_FRAMES, 0)], kept)
-    after = geodesic_angle(kept, quaternions[np.minimum(chosen + MOTION_FRAMES, last)])
-    after[0] = before[-1] = 0.0
-    found = encode(kept, before, after, chosen)
+    around = surroundings(quaternions)[chosen]
+    around[0, 1::2] = around[-1, ::2] = 0.0
+    found = encode(quaternions[chosen], around, chosen)
     return np.pad(found, ((0, MAX_KEYFRAMES - len(found)), (0, 0)))
 
 
-def encode(quaternions: Array, before: Array, after: Array, frames: Array) -> Array:
+def surroundings(quaternions: Array) -> Array:
+    """What a track (T, 4) does around each of its frames, (T, 4).
+
+    Angles in radians by which the object rotates in the `MOTION_FRAMES` before and after it, then
+    the frames / `STRIDE` for which it stays within `STAY_ANGLE` before and after it.
+    """
+    index = np.arange(len(quaternions))
+    before = quaternions[np.maximum(index - MOTION_FRAMES, 0)]
+    after = quaternions[np.minimum(index + MOTION_FRAMES, len(index) - 1)]
+    stays, staying = np.zeros((2, len(index))), np.ones((2, len(index)), dtype=bool)
+    for apart in range(1, min(STAY_FRAMES + 1, len(index))):
+        dots = np.abs((quaternions[apart:] * quaternions[:-apart]).sum(axis=-1))
+        near = dots > np.cos(STAY_ANGLE / 2)
+        staying[0] &= np.pad(near, (apart, 0))
+        staying[1] &= np.pad(near, (0, apart))
+        stays += staying
+    angles = geodesic_angle(before, quaternions), geodesic_angle(quaternions, after)
+    return np.stack([*angles, *(stays / STRIDE)], axis=-1)
+
+
+def encode(quaternions: Array, around: Array, frames: Array) -> Array:
     """The features (..., N, KEYFRAME_SIZE) of keyframes.
 
     Args:
         quaternions: orientations (..., N, 4).
-        before: angles (..., N) by which the object rotated in the `MOTION_FRAMES` before.
-        after: the same after them.
+        around: their `surroundings` (..., N, 4).
         frames: numbers (..., N) of the frames.
     """
-    since = np.diff(frames, axis=-1, prepend=frames[..., :1]) / STRIDE
+    since = np.diff(frames, axis=-1, prepend=frames[..., :1])[..., None] / STRIDE
     matrices = quat_to_matrix(quaternions).reshape(*quaternions.shape[:-1], 9)
-    rest = np.stack([before, after, since, np.ones_like(before)], axis=-1)
-    return np.concatenate([matrices, rest], axis=-1)
+    return np.concatenate([matrices, around, since, np.ones_like(since)], axis=-1)
 
 
 def encode_waypoints(waypoints: Array) -> Array:

@@ -43,7 +43,7 @@ RUN_ELSEWHERE = {
     **{
         f"opendactyl.benchmarks.studies.{name}": "tests/ runs it at toy size"
         for name in ("ablations", "adr", "calibrated_policy", "calibration", "endurance",
-                     "imitation", "msat", "wiring")
+                     "imitation", "msat", "stored_frames", "wiring")
     },
     "opendactyl.policy.probe": "tests/policy/test_probe.py runs it at toy size",
 }  # fmt: skip

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from opendactyl.geometry.rotation import quat_multiply, random_quat
+from opendactyl.geometry.rotation import quat_multiply, random_quat, yaw_quat
 from opendactyl.policy.imitation import codes
 from opendactyl.policy.imitation.checkpoint import make_network
 from opendactyl.policy.imitation.dataset import MOVING, Composer
@@ -21,7 +21,7 @@ from opendactyl.policy.imitation.forms import (
 from opendactyl.policy.imitation.losses import answer
 from opendactyl.policy.imitation.predicate import satisfied
 from opendactyl.policy.imitation.segments import Motions
-from opendactyl.policy.interface.keyframes import keyframes
+from opendactyl.policy.interface.keyframes import STRIDE, keyframes, surroundings
 
 
 def test_motions_are_composed_to_demonstrations_of_other_programs(tracks):
@@ -36,8 +36,8 @@ def test_motions_are_composed_to_demonstrations_of_other_programs(tracks):
             rotation = Composer._rotation(action.goal(np.array(reached)), reached[-1])[None]
             chosen = motions.choose(rotation, rng)
             frames = np.arange(motions.lengths[chosen[0]])[None]
-            path, before, after = motions.poses(chosen, rotation, frames)
-            assert before.shape == after.shape == frames.shape
+            path, around = motions.poses(chosen, rotation, frames)
+            assert around.shape == (*frames.shape, 4)
             track.append(quat_multiply(path[0], reached[-1]))
             reached.append(track[-1][-1])
         assert satisfied(program, np.concatenate(track))
@@ -90,9 +90,11 @@ def test_demonstrations_of_the_training_have_the_form_of_keyframes(composer, for
     for rows in (recorded, composed):
         count = rows[..., -1].sum(axis=1).astype(int)
         last = rows[np.arange(len(rows)), count - 1]
-        assert not rows[:, 0, 10:12].any(axis=0)[0] and not last[:, 9].any()
-        assert rows[:, 0, 11].max() == 0 and rows[:, 1, 11].min() >= 1
-        assert rows[:, 1, 11].max() < 2 and rows[:, 1:3, 9:11].max() > 0
+        assert max(rows[:, 0, 9:14].max(), last[:, 9:13].max()) < 1e-6
+        assert rows[:, 1, 13].min() >= 1 and rows[:, 1, 13].max() < 2
+        assert rows[:, 1:3, 9:11].max() > 0 and 1 < rows[..., 11:13].max() <= 3
+        frames = np.cumsum(rows[..., 13], axis=1)
+        assert (rows[..., 11] <= frames + 1e-6).all()
 
 
 def test_the_network_learns_an_action_from_a_demonstration(composer, forms):
@@ -109,6 +111,21 @@ def test_the_network_learns_an_action_from_a_demonstration(composer, forms):
         optimizer.step()
         losses.append(float(found.loss.detach()))
     assert losses[-1] < 0.4 * losses[0]
+
+
+def test_the_surroundings_of_a_frame_are_how_far_and_how_long():
+    track = yaw_quat(
+        np.concatenate([np.linspace(0, 1, 11), np.ones(30), np.linspace(1, 2, 11)[1:]])
+    )
+    around = surroundings(track)
+    angles = np.concatenate([np.linspace(0, 1, 11), np.ones(30), np.linspace(1, 2, 11)[1:]])
+    for i in range(len(track)):
+        near = np.abs(angles - angles[i]) < 0.4 - 1e-9
+        before = i - (np.flatnonzero(~near[:i])[-1] + 1 if (~near[:i]).any() else 0)
+        after = (np.flatnonzero(~near[i:])[0] if (~near[i:]).any() else len(near) - i) - 1
+        np.testing.assert_allclose(around[i, 2:] * STRIDE, [before, after], atol=1e-9)
+        moved = angles[i] - angles[max(i - 5, 0)], angles[min(i + 5, len(near) - 1)] - angles[i]
+        np.testing.assert_allclose(around[i, :2], moved, atol=1e-6)
 
 
 def test_programs_of_training_validation_and_test_have_different_forms():
