@@ -25,7 +25,7 @@ class StoredFramesConfig:
 
     frame: int = 288
     """Width and height of the frames."""
-    parts: tuple[int, ...] = (96, 128, 80)
+    crops: tuple[int, ...] = (96, 128, 80)
     """Width and height of the views, the windows and the crops, as the training cuts them."""
     renderer: str = "classic"
     """`classic` or `filament`."""
@@ -64,13 +64,13 @@ def compare(config: StoredFramesConfig) -> str:
         return draw
 
     with ExitStack() as stack:
-        view, *zooms = config.parts
+        view, *zooms = config.crops
         frames = job("frames", {config.frame: rig}, stack)
         zoomed = {size: _zoomed(rig, config.frame / size) for size in zooms}
-        parts = job("parts", {view: rig} | zoomed, stack)
-        speeds = side_by_side(frames, parts, config.seconds)
+        crops = job("crops", {view: rig} | zoomed, stack)
+        speeds = side_by_side(frames, crops, config.seconds)
     lines = ["| stored of each camera | ms a sample | kB a sample |", "|---|---|---|"]
-    names = {"frames": f"a frame of {config.frame} pixels", "parts": f"pictures of {config.parts}"}
+    names = {"frames": f"a frame of {config.frame} pixels", "crops": f"pictures of {config.crops}"}
     for (name, text), speed in zip(names.items(), speeds, strict=True):
         size = written[name] / len(samples) / 1000
         lines.append(f"| {text} | {1000 / speed:.1f} | {size:.0f} |")

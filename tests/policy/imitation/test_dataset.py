@@ -114,13 +114,12 @@ def test_the_network_learns_an_action_from_a_demonstration(composer, forms):
 
 
 def test_the_surroundings_of_a_frame_are_how_far_and_how_long():
-    track = yaw_quat(
-        np.concatenate([np.linspace(0, 1, 11), np.ones(30), np.linspace(1, 2, 11)[1:]])
-    )
+    moving = np.arange(11) * 0.093
+    angles = np.concatenate([moving, np.full(30, 1.0), 1.0 + moving])
+    track = yaw_quat(angles)
     around = surroundings(track)
-    angles = np.concatenate([np.linspace(0, 1, 11), np.ones(30), np.linspace(1, 2, 11)[1:]])
     for i in range(len(track)):
-        near = np.abs(angles - angles[i]) < 0.4 - 1e-9
+        near = np.abs(angles - angles[i]) < 0.4
         before = i - (np.flatnonzero(~near[:i])[-1] + 1 if (~near[:i]).any() else 0)
         after = (np.flatnonzero(~near[i:])[0] if (~near[i:]).any() else len(near) - i) - 1
         np.testing.assert_allclose(around[i, 2:] * STRIDE, [before, after], atol=1e-9)
