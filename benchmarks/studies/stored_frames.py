@@ -38,7 +38,7 @@ class StoredFramesConfig:
 def compare(config: StoredFramesConfig) -> str:
     """Measures both; returns a table."""
     from opendactyl.benchmarks.measure import side_by_side
-    from opendactyl.benchmarks.suites.render import draw_samples
+    from opendactyl.benchmarks.support.rendering import draw_samples
 
     rig = load_rig("dactyl-200")
     samples = draw_samples(rig, config.samples)

@@ -13,16 +13,10 @@ import numpy as np
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
 from opendactyl.benchmarks.peers.mujoco_renderer import PlainRenderer
 from opendactyl.benchmarks.suites.dataset_speed import dataset_speed
-from opendactyl.benchmarks.support.similarity import psnr, ssim
+from opendactyl.benchmarks.support.rendering import Sample, draw_samples, psnr, ssim
 from opendactyl.core.cpu import cores
 from opendactyl.geometry.rig import Rig, load_rig
-from opendactyl.render.appearance.config import PRESETS, Appearance
-from opendactyl.render.appearance.sampling import sample_appearance
 from opendactyl.render.factory import make_renderer
-from opendactyl.sim.initial_states import settled_state
-from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.sim.scene import load_scene
-from opendactyl.sim.state import State
 
 IMAGE_SIZE = 200
 """Input size of Dactyl's network (D18 Table 12)."""
@@ -37,8 +31,6 @@ process is negligible."""
 STEADY_SAMPLES = 30_000
 """With `full`: consecutive samples over which drift of speed and memory is measured."""
 PEER = "one mujoco.Renderer, default quality, a loop over the cameras"
-
-Sample = tuple[State, Appearance]
 
 
 def run(budget: Budget) -> list[Row]:
@@ -55,20 +47,6 @@ def run(budget: Budget) -> list[Row]:
         rows += _curves(samples, budget.seconds / 3)
         rows.append(_steadiness(rig, samples))
     return rows
-
-
-def draw_samples(rig: Rig, count: int) -> list[Sample]:
-    """Settled states with appearances of the preset `dactyl`."""
-    scene, obj = load_scene("block"), object_spec("block")
-    rngs = [np.random.default_rng([0, number]) for number in range(count)]
-    views = len(rig.cameras)
-    return [
-        (
-            settled_state(scene, rng),
-            sample_appearance(rng, PRESETS["dactyl"], views=views, obj=obj),
-        )
-        for rng in rngs
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from opendactyl.benchmarks import machine, report
 from opendactyl.benchmarks.machine import describe_machine
 from opendactyl.benchmarks.measure import Budget, Row, side_by_side, speed
 from opendactyl.benchmarks.report import run_suites, table
-from opendactyl.benchmarks.support.similarity import psnr, ssim
+from opendactyl.benchmarks.support.rendering import psnr, ssim
 from opendactyl.core.errors import InputError
 
 BUNDLE = Path(__file__).parents[2] / "pretrained/spin"

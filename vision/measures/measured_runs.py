@@ -42,7 +42,7 @@ MEASURED = {
     ("landmark", True, False): TWO_STAGES_FROM_RANDOM_WEIGHTS,
     ("landmark", False, False): ONE_STAGE_FROM_RANDOM_WEIGHTS,
 }
-"""By the network's name, whether it has two stages, and whether it starts from the towers that ship."""
+"""By the network's name, whether it has two stages, and whether it starts from shipped towers."""
 
 
 def expectation(

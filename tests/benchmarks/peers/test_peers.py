@@ -125,8 +125,7 @@ def test_the_peer_is_evaluated_by_its_own_predictions(normalize, monkeypatch, sh
 def test_both_renderers_render_the_same_image():
     """The peer and `classic` agree on cameras, lights, colours and state."""
     from opendactyl.benchmarks.peers.mujoco_renderer import PlainRenderer
-    from opendactyl.benchmarks.suites.render import draw_samples
-    from opendactyl.benchmarks.support.similarity import psnr
+    from opendactyl.benchmarks.support.rendering import draw_samples, psnr
     from opendactyl.render.factory import make_renderer
 
     rig = load_rig("dactyl-200").resized(96)

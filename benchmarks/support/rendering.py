@@ -1,10 +1,33 @@
-"""Similarity of images."""
+"""What benchmarks of rendering share: states and appearances, and the similarity of images."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from opendactyl.geometry.rig import Rig
+from opendactyl.render.appearance.config import PRESETS, Appearance
+from opendactyl.render.appearance.sampling import sample_appearance
+from opendactyl.sim.initial_states import settled_state
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.scene import load_scene
+from opendactyl.sim.state import State
+
 Images = NDArray[np.uint8]
+Sample = tuple[State, Appearance]
+
+
+def draw_samples(rig: Rig, count: int) -> list[Sample]:
+    """Settled states with appearances of the preset `dactyl`."""
+    scene, obj = load_scene("block"), object_spec("block")
+    rngs = [np.random.default_rng([0, number]) for number in range(count)]
+    views = len(rig.cameras)
+    return [
+        (
+            settled_state(scene, rng),
+            sample_appearance(rng, PRESETS["dactyl"], views=views, obj=obj),
+        )
+        for rng in rngs
+    ]
 
 
 def psnr(images: Images, reference: Images) -> float:
