@@ -12,11 +12,16 @@ import dataclasses
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.geometry.rig import Rig, load_rig
+
+if TYPE_CHECKING:  # imports MuJoCo
+    from opendactyl.benchmarks.support.rendering import Sample
+    from opendactyl.render.base import Renderer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,42 +44,42 @@ def compare(config: StoredFramesConfig) -> str:
     """Measures both; returns a table."""
     from opendactyl.benchmarks.measure import side_by_side
     from opendactyl.benchmarks.support.rendering import draw_samples
+    from opendactyl.render.factory import make_renderer
 
     rig = load_rig("dactyl-200")
     samples = draw_samples(rig, config.samples)
-    written: dict[str, int] = {}
+    view, *zooms = config.crops
+    cameras = [(view, rig), *((size, _zoomed(rig, config.frame / size)) for size in zooms)]
+    texts = f"a frame of {config.frame} pixels", f"pictures of {config.crops}"
+    written = [0, 0]
 
-    def job(name: str, rigs: dict[int, Rig], stack: ExitStack) -> Callable[[], int]:
-        from opendactyl.datasets.format.shards import encode_image
-        from opendactyl.render.factory import make_renderer
-
-        renderers = [
-            stack.enter_context(make_renderer(config.renderer, rig=some, image_size=size))
-            for size, some in rigs.items()
-        ]
-
+    def job(number: int, renderers: "list[Renderer]") -> Callable[[], int]:
         def draw() -> int:
-            written[name] = 0
-            for state, appearance in samples:
-                for renderer in renderers:
-                    views = renderer.render(state, appearance)
-                    written[name] += sum(len(encode_image(view, 95)) for view in views)
+            written[number] = sum(_bytes(one, sample) for sample in samples for one in renderers)
             return len(samples)
 
         return draw
 
     with ExitStack() as stack:
-        view, *zooms = config.crops
-        frames = job("frames", {config.frame: rig}, stack)
-        zoomed = {size: _zoomed(rig, config.frame / size) for size in zooms}
-        crops = job("crops", {view: rig} | zoomed, stack)
-        speeds = side_by_side(frames, crops, config.seconds)
+        frames, crops = (
+            [
+                stack.enter_context(make_renderer(config.renderer, rig=some, image_size=size))
+                for size, some in rigs
+            ]
+            for rigs in ([(config.frame, rig)], cameras)
+        )
+        speeds = side_by_side(job(0, frames), job(1, crops), config.seconds)
     lines = ["| stored of each camera | ms a sample | kB a sample |", "|---|---|---|"]
-    names = {"frames": f"a frame of {config.frame} pixels", "crops": f"pictures of {config.crops}"}
-    for (name, text), speed in zip(names.items(), speeds, strict=True):
-        size = written[name] / len(samples) / 1000
-        lines.append(f"| {text} | {1000 / speed:.1f} | {size:.0f} |")
+    for text, speed, size in zip(texts, speeds, written, strict=True):
+        lines.append(f"| {text} | {1000 / speed:.1f} | {size / len(samples) / 1000:.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def _bytes(renderer: "Renderer", sample: "Sample") -> int:
+    """Draws and encodes a sample; returns its size."""
+    from opendactyl.datasets.format.shards import encode_image
+
+    return sum(len(encode_image(view, 95)) for view in renderer.render(*sample))
 
 
 def _zoomed(rig: Rig, factor: float) -> Rig:

@@ -38,13 +38,10 @@ TRACKS = 2 * DEMONSTRATED
 class OracleGoals(HeldGoals):
     """The goals of a program."""
 
-    reached_angle = 0.3
-    """Of 200 development episodes 1.00 succeeded with it, 0.965 with 0.25."""
-
-    def __init__(self, program: Program) -> None:
-        """Starts at the first pose."""
+    def __init__(self, program: Program, reached_angle: float = REACHED) -> None:
+        """Starts at the first pose; `reached_angle` as of `HeldGoals`."""
         self._program = program
-        super().__init__()
+        super().__init__(reached_angle)
 
     def _next(self, waypoints: Array) -> Array | None:
         if len(waypoints) > len(self._program.actions):
@@ -54,8 +51,6 @@ class OracleGoals(HeldGoals):
 
 class DemonstratorGoals(OracleGoals):
     """The goals of a program, with rests at them and detours and pauses on the way."""
-
-    reached_angle = REACHED
 
     def __init__(self, program: Program, rng: np.random.Generator) -> None:
         """Starts at the first pose; `rng` draws what means nothing."""

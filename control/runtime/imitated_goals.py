@@ -24,11 +24,13 @@ ALIKE = 0.4
 class HeldGoals(ABC):
     """Goals in order: the next one is due when the object has been held at the last."""
 
-    reached_angle = REACHED
-    """Largest angle to a goal that counts as reached, in radians."""
+    def __init__(self, reached_angle: float = REACHED) -> None:
+        """Starts at the next pose.
 
-    def __init__(self) -> None:
-        """Starts at the next pose."""
+        Args:
+            reached_angle: largest angle to a goal that counts as reached, in radians.
+        """
+        self._reached_angle = reached_angle
         self.restart()
 
     def restart(self) -> None:
@@ -50,7 +52,7 @@ class HeldGoals(ABC):
         if not self.waypoints:
             self._advance(pose.quaternion)
         elif not self.done:
-            near = geodesic_angle(pose.quaternion, self._goal) < self.reached_angle
+            near = geodesic_angle(pose.quaternion, self._goal) < self._reached_angle
             self._near = self._near + 1 if near else 0
             if self._is_over():
                 self._advance(pose.quaternion)

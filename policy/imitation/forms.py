@@ -17,7 +17,7 @@ FORMS, FORMS_STEPS = 1000, 200
 """Programs that are drawn at once, and the steps for which they serve."""
 RECORDED = 0.1
 """Programs of recordings for each that is drawn."""
-HELD_OUT, CHECKED = 4, 20
+HELD_OUT, VALIDATION = 4, 20
 """Of the forms of programs with three or more actions, one in this many is kept for tests, and one
 for the validation of a training."""
 
@@ -54,9 +54,9 @@ def held_out(program: Program) -> bool:
     return len(program.actions) >= 3 and _checksum(program) % HELD_OUT == 0
 
 
-def checked(program: Program) -> bool:
+def for_validation(program: Program) -> bool:
     """Whether programs of this form are kept for the validation of a training."""
-    return len(program.actions) >= 3 and _checksum(program) % CHECKED == 1
+    return len(program.actions) >= 3 and _checksum(program) % VALIDATION == 1
 
 
 def _checksum(program: Program) -> int:
@@ -65,12 +65,12 @@ def _checksum(program: Program) -> int:
 
 def training_programs(rng: np.random.Generator, count: int) -> list[Program]:
     """Draws programs for the training: of no form that is kept for tests or validation."""
-    return _programs(rng, count, lambda program: not (held_out(program) or checked(program)))
+    return _programs(rng, count, lambda program: not (held_out(program) or for_validation(program)))
 
 
 def validation_programs(rng: np.random.Generator, count: int) -> list[Program]:
     """Draws programs of the forms that are kept for the validation of a training."""
-    return _programs(rng, count, checked)
+    return _programs(rng, count, for_validation)
 
 
 class TrainingForms:

@@ -12,7 +12,7 @@ from opendactyl.policy.imitation.forms import (
     FORMS_STEPS,
     RECORDED,
     TrainingForms,
-    checked,
+    for_validation,
     held_out,
     sample_program,
     training_programs,
@@ -130,8 +130,8 @@ def test_the_surroundings_of_a_frame_are_how_far_and_how_long():
 def test_programs_of_training_validation_and_test_have_different_forms():
     rng = np.random.default_rng(0)
     trained, validated = training_programs(rng, 200), validation_programs(rng, 20)
-    assert not any(held_out(p) or checked(p) for p in trained)
-    assert all(checked(p) and not held_out(p) for p in validated)
+    assert not any(held_out(p) or for_validation(p) for p in trained)
+    assert all(for_validation(p) and not held_out(p) for p in validated)
     assert {p.kind for p in trained}.isdisjoint(p.kind for p in validated)
     assert {len(p.actions) for p in trained} == set(range(1, 7))
 
