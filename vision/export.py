@@ -62,10 +62,9 @@ class ExportedEstimator(nn.Module):
         output = self.network(images, intrinsics, cam_from_hand)
         output.log_std = output.log_std + self.log_std_shift
         pose = output.estimates()
-        if output.keypoints is None:
+        points = output.image_points(self.keypoints)
+        if points is None:
             return pose
-        std = torch.exp(output.keypoints_log_std[:, :, : self.keypoints])
-        points = (output.keypoints[:, :, : self.keypoints], std)
         return (*pose, *points) if output.tokens is None else (*pose, *points, output.tokens)
 
 

@@ -95,6 +95,18 @@ class PoseOutput:
             return pose
         return (*pose, self.angles, torch.exp(self.log_std[:, 2:]))
 
+    def image_points(self, count: int) -> tuple[Tensor, Tensor] | None:
+        """Image points (B, V, K, 2) of the object's `count` keypoints, and deviations (B, V, K).
+
+        Those of the crops where these were looked at; None of a network that detects none.
+        """
+        if self.second is not None:
+            points, weight = self.second.in_view()
+            return points, weight.rsqrt()
+        if self.keypoints is None or self.keypoints_log_std is None:
+            return None
+        return self.keypoints[:, :, :count], torch.exp(self.keypoints_log_std[:, :, :count])
+
     def covariance(self) -> Tensor:
         """Covariance (B, 6, 6): position (m), then rotation vector (rad), hand frame."""
         std = torch.exp(self.log_std[:, :2]).repeat_interleave(3, dim=-1)

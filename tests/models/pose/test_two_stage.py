@@ -47,6 +47,20 @@ def test_points_of_crops_and_of_views_are_inverse():
     torch.testing.assert_close(crops.inside(corner[:, :, None]), torch.zeros(2, 3, 1, 2))
 
 
+def test_the_image_points_are_those_of_the_crops():
+    two, count = network(), 14
+    with torch.no_grad():
+        output = two(frames(), *matrices())
+    crops = output.second.crops
+    points, std = output.image_points(count)
+    inside = crops.inside(points)
+    torch.testing.assert_close(inside, output.second.keypoints, atol=1e-4, rtol=0)
+    torch.testing.assert_close(std / crops.side[..., None], output.second.log_std.exp())
+    first, first_std = output.first.image_points(count)
+    assert first.shape == points.shape and first_std.shape == std.shape
+    assert not torch.allclose(first, points, atol=1e-3)
+
+
 def test_a_crop_holds_the_object(poses, points):
     close = CloseUp(points.tolist(), 0, CROP)
     cameras = projection_matrices(*matrices(), SIZE)
