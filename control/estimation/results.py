@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike
 
 from opendactyl.control.bundle.load import PoseBundle
 from opendactyl.control.bundle.manifest import articulation_of
+from opendactyl.control.runtime.reprojection import image_differences
 from opendactyl.core.atomic_files import write_json, write_text
-from opendactyl.geometry.rotation import Array
-from opendactyl.geometry.transforms import pose_matrix, transform_points
 from opendactyl.vision.estimator import Pose
 
 CSV_FILE, JSON_FILE = "poses.csv", "poses.json"
@@ -83,44 +82,12 @@ def reprojection_residuals(
         Root mean squares in raw pixels, weighted by the network's inverse variances.
     """
     residuals = {}
-    pairs = zip(_image_differences(bundle, pose), bundle.rig.cameras, scales, strict=False)
+    pairs = zip(image_differences(bundle, pose), bundle.rig.cameras, scales, strict=False)
     for (differences, weights), camera, scale in pairs:
         pixels = differences * [camera.width, camera.height] * np.asarray(scale)
         squares = np.sum(pixels**2, axis=-1)
         residuals[camera.name] = float(np.sqrt(np.average(squares, weights=weights)))
     return residuals
-
-
-def image_offsets(bundle: PoseBundle, poses: Sequence[Pose]) -> dict[str, float]:
-    """Length of the mean difference of the poses' keypoints from the detected ones, per camera.
-
-    Random errors of the detections cancel out; those of a camera's calibration remain.
-
-    Returns:
-        In image widths; empty if the bundle or the estimates have no keypoints.
-    """
-    offsets = {}
-    for views in zip(*(_image_differences(bundle, pose) for pose in poses), strict=True):
-        differences, weights = (np.concatenate(values) for values in zip(*views, strict=True))
-        name = bundle.rig.names[len(offsets)]
-        offsets[name] = float(np.linalg.norm(np.average(differences, axis=0, weights=weights)))
-    return offsets
-
-
-def _image_differences(bundle: PoseBundle, pose: Pose) -> list[tuple[Array, Array]]:
-    """Per camera: projected minus detected keypoints (K, 2) in image widths, and weights (K,)."""
-    articulation = articulation_of(bundle.manifest)
-    if articulation is None or pose.image_points is None or pose.image_points_std is None:
-        return []
-    keypoints = articulation.at(() if pose.hinges is None else pose.hinges)
-    points = transform_points(pose_matrix(pose.position, pose.quaternion), keypoints)
-    found = []
-    for number, camera in enumerate(bundle.rig.cameras):
-        projected = camera.project(points)[0] / [camera.width, camera.height]
-        # Points behind the camera have no pixels: as far off as the image is wide.
-        differences = np.nan_to_num(projected - pose.image_points[number], nan=1.0)
-        found.append((differences, pose.image_points_std[number] ** -2.0))
-    return found
 
 
 def _json(estimate: Estimate, hinges: Sequence[str]) -> dict[str, Any]:

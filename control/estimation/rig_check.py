@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from opendactyl.control.bundle.load import PoseBundle, load_pose_bundle
 from opendactyl.control.estimation.estimate import camera_scales, check_positions
 from opendactyl.control.estimation.overlay import Overlay
-from opendactyl.control.estimation.results import (
-    Estimate,
-    image_offsets,
-    reprojection_residuals,
-)
+from opendactyl.control.estimation.results import Estimate, reprojection_residuals
 from opendactyl.control.estimation.sources import RecordedFrames
+from opendactyl.control.runtime.reprojection import (
+    image_differences,
+    image_offsets,
+    offset_defects,
+)
 from opendactyl.control.runtime.wiring import Mistake, likeliest_mistake
 from opendactyl.core.atomic_files import open_atomic, write_json
 from opendactyl.core.errors import InputError
@@ -26,9 +27,6 @@ from opendactyl.core.run_dir import new_folder
 from opendactyl.geometry.rig import load_rig
 from opendactyl.vision.estimator import Pose
 
-MAX_OFFSET = 0.1
-"""Largest mean distance of the keypoints from where they should be, in image widths; the jitter of
-the training's cameras, preset `dactyl`, makes up to 0.07."""
 LONGEST = 600
 """Largest number of frame sets of a recording that are considered."""
 MOST_MISTAKES = 8
@@ -122,12 +120,9 @@ def find_mistakes(bundle: PoseBundle, moments: Sequence[Moment]) -> Verdict:
             defects[name].append(defect)
         moments = [mistake.corrected(frames) for frames in moments]
     poses = [estimate(frames) for frames in moments]
-    offsets = image_offsets(bundle, poses)
-    for name, offset in offsets.items():
-        if offset > MAX_OFFSET:
-            defects[name].append(
-                f"is not where its calibration says: keypoints are {offset:.0%} of the image off"
-            )
+    offsets = image_offsets(names, [image_differences(bundle, pose) for pose in poses])
+    for name, defect in offset_defects(offsets).items():
+        defects[name].append(defect)
     mistakes = tuple((mistake.describe(names), gain) for mistake, gain in found)
     return Verdict(mistakes, defects, offsets, _uncertain(bundle, poses))
 

@@ -17,6 +17,7 @@ from opendactyl.control.runtime.interfaces import (
     TimedViews,
     Views,
 )
+from opendactyl.control.runtime.reprojection import ReprojectionMonitor
 from opendactyl.control.runtime.validation import MAX_AGE, age_defect, check_pose
 from opendactyl.control.runtime.wiring import Frames, WiringMonitor
 from opendactyl.core.errors import InputError
@@ -118,7 +119,8 @@ class VisionPose:
             raw: whether they give raw frames of `bundle.raw_rig`, which the estimator undistorts,
                 instead of images of the estimator's size.
             check_wiring: whether to test the wiring of the cameras, which takes a second estimate
-                in some actions, see `WiringMonitor`.
+                in some actions, see `WiringMonitor`, and their calibration, see
+                `ReprojectionMonitor`.
             max_age: largest age in seconds of frames that have a capture time.
             clock: the clock of the capture times.
 
@@ -140,6 +142,7 @@ class VisionPose:
         self._frames = FrameCheck(bundle.rig.names, shapes)
         self._seconds: dict[str, float] = {}
         self._wiring = WiringMonitor(bundle.rig.names, self._estimate) if check_wiring else None
+        self._reprojection = ReprojectionMonitor(bundle)
         self._symmetry = bundle.symmetry
         self._last: Array | None = None
 
@@ -181,6 +184,7 @@ class VisionPose:
             began = time.perf_counter()
             try:
                 self._wiring.update(frames, pose)
+                self._reprojection.update(pose)
             finally:
                 self._seconds["wiring"] = time.perf_counter() - began
 
@@ -222,6 +226,7 @@ class VisionPose:
         self._last = None
         if self._wiring is not None:
             self._wiring.restart()
+        self._reprojection.restart()
 
     def close(self) -> None:
         """Closes the cameras."""

@@ -10,6 +10,7 @@ from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.estimation.rig_check import find_mistakes
 from opendactyl.control.imitation.demonstrate import rendered_frames
 from opendactyl.control.runtime.interfaces import Fault, HandReading
+from opendactyl.control.runtime.reprojection import WINDOW
 from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.control.runtime.wiring import (
     CONFIRMATIONS,
@@ -131,11 +132,12 @@ def test_images_without_the_object_are_uncertain(estimator_bundle):
 class Played:
     """Repeats frame sets, as a mistake shows them."""
 
-    def __init__(self, moments, mistake=None):
-        self.moments, self.mistake, self.calls = moments, mistake, 0
+    def __init__(self, moments, mistake=None, shift=0):
+        self.moments, self.mistake, self.shift, self.calls = moments, mistake, shift, 0
 
     def read(self):
         frames = self.moments[self.calls % len(self.moments)]
+        frames = [np.roll(frames[0], self.shift, axis=1), *frames[1:]]
         self.calls += 1
         return made(self.mistake, frames) if self.mistake else frames
 
@@ -172,6 +174,19 @@ def test_the_loop_reports_wrong_wiring_within_three_seconds(estimator_bundle, mo
 
 def test_the_loop_accepts_right_wiring(estimator_bundle, moments):
     assert not any(faults(VisionPose(estimator_bundle, Played(moments), raw=True), 60))
+
+
+def test_the_loop_reports_a_camera_that_has_moved_within_three_seconds(estimator_bundle, moments):
+    cameras = Played(moments, shift=60)
+    source = VisionPose(estimator_bundle, cameras, raw=True)
+    found = faults(source, round(3 / estimator_bundle.period))
+    first = next(number for number, text in enumerate(found) if text)
+    assert first == WINDOW - 1 and all(found[first:])
+    assert "left is not where its calibration says" in found[first]
+    assert "right" not in found[first] and "top" not in found[first]
+    # The fault ends once the camera is back.
+    cameras.shift = 0
+    assert not any(faults(source, 2 * WINDOW)[WINDOW:])
 
 
 def with_entropy(value):
