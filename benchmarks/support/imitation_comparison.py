@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from opendactyl.benchmarks.support.replayed_goals import ReplayedGoals
+from opendactyl.benchmarks.support.replayed_goals import ReplayedGoals, resting_orientations
 from opendactyl.control.bundle.imitation_session import ImitationSession, load_imitation
 from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.evaluation.episodes import EpisodeConfig
-from opendactyl.control.evaluation.goal_statistics import compare_paired
+from opendactyl.control.evaluation.goal_statistics import RESAMPLES, compare_paired
 from opendactyl.control.imitation.demonstrator import DemonstratorGoals, OracleGoals, fits
 from opendactyl.control.imitation.evaluate import record, run_with_goals, summarize
 from opendactyl.control.imitation.goal_rollout import EndingGoals, make_goal_env
@@ -23,14 +24,16 @@ from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.imitation.export import export_imitation
-from opendactyl.policy.imitation.forms import held_out, sample_program
+from opendactyl.policy.imitation.forms import programs_for_tests
 from opendactyl.policy.imitation.predicate import satisfied
 from opendactyl.policy.imitation.programs import Program
+from opendactyl.vision.measures.metrics import bootstrap_interval
 
 AGENTS = {
     "network": "imitation network",
     "oracle": "oracle, which has the program",
-    "replay": "replay of the orientations at rest",
+    "replay": "replay of the orientations at rest, found by a detector",
+    "waypoints": "replay of the orientations at the goals, which it is told",
     "last": "network, last state only",
 }
 ORACLE_REACHED = 0.3
@@ -49,9 +52,9 @@ class ComparisonConfig:
     last: Path | None = None
     """A run of train-imitation --keyframes last, to compare with."""
     agents: tuple[str, ...] = tuple(AGENTS)
-    """Which act: network, oracle, replay, and with --last last."""
+    """Which act: network, oracle, replay, waypoints, and with --last last."""
     programs: int = 40
-    """Programs, each of a form that is held out of training."""
+    """Programs of different forms, with goals that no program of a training has."""
     starts: int = 25
     """Starts of each program."""
     pose: str = "sim"
@@ -59,7 +62,7 @@ class ComparisonConfig:
     renderer: str = "classic"
     """`classic` or `filament`, for --pose vision."""
     seed: int = 7000
-    """Seed of programs, demonstrations and starts."""
+    """Seed of programs, demonstrations and starts; 9000 has the programs of the development."""
     out: Path = Path("runs/imitation-study")
     """Folder for table.md and results.json."""
     resume: bool = False
@@ -71,6 +74,10 @@ class ComparisonConfig:
             raise InputError("--programs and --starts must be at least 1")
         if not self.agents or set(self.agents) - set(AGENTS):
             raise InputError(f"--agents is {self.agents}; choose from {', '.join(AGENTS)}")
+        if self.agents == ("last",) and self.last is None:
+            raise InputError(
+                "--agents last needs a run of train-imitation --keyframes last: --last"
+            )
         self.episodes(0)
 
     def episodes(self, seed: int) -> EpisodeConfig:
@@ -80,20 +87,14 @@ class ComparisonConfig:
         )
 
 
-def held_out_programs(count: int, seed: int) -> list[Program]:
-    """Programs of different forms, all of them held out of training.
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A demonstration as it was seen."""
 
-    Raises:
-        InputError: there are not that many forms.
-    """
-    rng, found = np.random.default_rng(seed), dict[str, Program]()
-    for _ in range(200 * count):
-        program = sample_program(rng)
-        if held_out(program):
-            found.setdefault(program.kind, program)
-        if len(found) == count:
-            return list(found.values())
-    raise InputError(f"--programs is {count}; only {len(found)} forms were found")
+    observed: Array
+    """Orientations (T, 4)."""
+    waypoints: NDArray[np.int64]
+    """Indices (K + 1,) of the start and of the poses at which goals were reached."""
 
 
 def compare(config: ComparisonConfig) -> dict[str, Any]:
@@ -105,21 +106,33 @@ def compare(config: ComparisonConfig) -> dict[str, Any]:
     """
     bundle = load_bundle(config.bundle)
     networks = {"network": load_imitation(bundle)}
+    if bundle.manifest["imitation"]["training"].get("demonstrations"):
+        raise InputError(
+            f"{config.bundle}: the network was trained with --demonstrations, whose programs may "
+            "be among those of this comparison; train one without"
+        )
     plain = to_plain(config) | {"bundle_sha256": bundle.identity}
     out = open_run(
         config.out, {k: v for k, v in plain.items() if k != "resume"}, resume=config.resume
     )
     if config.last is not None:
         if not exists(out / "last.onnx"):
-            export_imitation(config.last, out / "last.onnx")
+            settings = export_imitation(config.last, out / "last.onnx")
+            if settings["keyframes"] != "last":
+                (out / "last.onnx").unlink()
+                raise InputError(f"--last is {config.last}, a run without --keyframes last")
         networks["last"] = ImitationSession(out / "last.onnx")
     path = out / "episodes.json"
     rounds: list[dict[str, Any]] = read_json(path) if exists(path) else []
-    programs = held_out_programs(config.programs, config.seed)
+    programs = programs_for_tests(config.programs, config.seed)
     for number in tqdm(range(len(rounds), config.starts), unit="start"):
         rounds.append(_round(config, bundle, networks, programs, number))
         write_json(path, rounds)
-    results = {"settings": plain, "agents": _results(rounds)}
+    results = {
+        "settings": plain,
+        "failed_demonstrations": sum(one["failed_demonstrations"] for one in rounds),
+        "agents": _results(rounds),
+    }
     write_json(out / "results.json", results)
     write_text(out / "table.md", make_table(results["agents"]))
     return results
@@ -131,38 +144,43 @@ def _round(
 ) -> dict[str, Any]:  # fmt: skip
     """A demonstration and an episode of each program with each agent, from one set of starts."""
     shown = _demonstrations(config, bundle, programs, number)
-    kept = [(p, track) for p, track in zip(programs, shown, strict=True) if track is not None]
+    kept = [(p, seen) for p, seen in zip(programs, shown, strict=True) if seen is not None]
     found: dict[str, Any] = {"failed_demonstrations": len(programs) - len(kept)}
     for agent in config.agents:
         if agent == "last" and agent not in networks:
             continue
-        goals = [_goals(agent, networks, p, track) for p, track in kept]
-        episodes = run_with_goals(
-            config.episodes(100_000), bundle, goals, first=number * config.programs
+        goals = [_goals(agent, networks, p, seen) for p, seen in kept]
+        episodes = (
+            run_with_goals(config.episodes(100_000), bundle, goals, number * config.programs)
+            if goals
+            else []
         )
         found[agent] = [
             record(episode, p)
-            | {"program": str(p), "goals": goal.reached, "demonstration_frames": len(track)}
-            for episode, goal, (p, track) in zip(episodes, goals, kept, strict=True)
+            | {"program": str(p), "goals": goal.reached, "demonstration_frames": len(seen.observed)}
+            for episode, goal, (p, seen) in zip(episodes, goals, kept, strict=True)
         ]
     return found
 
 
 def _goals(
-    agent: str, networks: dict[str, ImitationSession], program: Program, track: Array
+    agent: str, networks: dict[str, ImitationSession], program: Program, seen: Shown
 ) -> EndingGoals:
+    track = seen.observed
     if agent == "oracle":
         return OracleGoals(program, ORACLE_REACHED)
     if agent == "replay":
-        return ReplayedGoals(track)
+        return ReplayedGoals(resting_orientations(track))
+    if agent == "waypoints":
+        return ReplayedGoals(track[seen.waypoints[1:]])
     return ImitatedGoals(networks[agent], track[-1:] if agent == "last" else track)
 
 
 def _demonstrations(
     config: ComparisonConfig, bundle: Bundle, programs: Sequence[Program], number: int
-) -> list[Array | None]:
-    """The observed orientations (T, 4) of each demonstration; None if all failed."""
-    shown: list[Array | None] = [None] * len(programs)
+) -> list[Shown | None]:
+    """Each demonstration; None if all attempts failed."""
+    shown: list[Shown | None] = [None] * len(programs)
     for attempt in range(ATTEMPTS):
         first = (number * ATTEMPTS + attempt) * len(programs)
         env = make_goal_env(bundle, len(programs), config.seed, first=first)
@@ -180,31 +198,35 @@ def _demonstrations(
         episodes = run_with_goals(config.episodes(0), bundle, goals, first)
         for i in wanted:
             if episodes[i].done and satisfied(programs[i], episodes[i].track):
-                shown[i] = episodes[i].observed
+                shown[i] = Shown(episodes[i].observed, np.array(goals[i].times))
     return shown
 
 
 def _results(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Rates of each agent, and their ratios to the oracle's."""
+    """Rates of each agent and their ratios to the oracle's, with intervals over the programs.
+
+    Starts of one program are alike, so that episodes are not independent.
+    """
     records = {
         agent: [r for one in rounds for r in one[agent]] for agent in AGENTS if agent in rounds[0]
     }
-    found = {agent: summarize(rows) for agent, rows in records.items()}
+    found = {agent: summarize(rows) for agent, rows in records.items() if rows}
     for agent, rates in found.items():
+        successes, episodes = _by_program(records[agent])
+        interval = bootstrap_interval(np.divide(successes, episodes), resamples=RESAMPLES)
+        rates["success_interval_95"] = list(interval)
         if found.get("oracle", {}).get("success"):
-            # Over the programs, since starts of one program are alike.
-            compared = compare_paired(*(_successes(records[name]) for name in (agent, "oracle")))
+            compared = compare_paired(successes, _by_program(records["oracle"])[0])
             rates["ratio_to_oracle"] = compared["ratio"]
             rates["ratio_interval_95"] = compared["interval_95"]
     return found
 
 
-def _successes(records: Sequence[dict[str, Any]]) -> list[int]:
-    """Successful episodes of each program, in the order of their names."""
-    counts = dict.fromkeys(sorted(r["program"] for r in records), 0)
-    for one in records:
-        counts[one["program"]] += one["success"]
-    return list(counts.values())
+def _by_program(records: Sequence[dict[str, Any]]) -> tuple[list[int], list[int]]:
+    """Successful and all episodes of each program, in the order of their names."""
+    names = sorted({r["program"] for r in records})
+    rows = [[r["success"] for r in records if r["program"] == name] for name in names]
+    return [sum(row) for row in rows], [len(row) for row in rows]
 
 
 def make_table(agents: dict[str, Any]) -> str:

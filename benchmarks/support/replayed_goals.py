@@ -1,4 +1,4 @@
-"""A goal source without a network: it replays the orientations at rest in a demonstration."""
+"""Goals without a network: orientations of a demonstration are replayed."""
 
 import numpy as np
 
@@ -25,13 +25,13 @@ def resting_orientations(track: Array) -> Array:
 
 
 class ReplayedGoals(HeldGoals):
-    """Replays the orientations at which the object rested in a demonstration."""
+    """Replays orientations of a demonstration."""
 
-    def __init__(self, track: Array) -> None:
-        """Finds them."""
-        self._resting = resting_orientations(track)
+    def __init__(self, orientations: Array) -> None:
+        """Takes the orientations (K, 4), without the start."""
+        self._orientations = orientations
         super().__init__()
 
     def _next(self, waypoints: Array) -> Array | None:
         number = len(waypoints) - 1
-        return self._resting[number] if number < len(self._resting) else None
+        return self._orientations[number] if number < len(self._orientations) else None

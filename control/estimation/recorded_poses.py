@@ -38,8 +38,10 @@ def recorded_orientations(folder: Path) -> Array:
         quaternions = [[float(row[f"quaternion_{axis}"]) for axis in "wxyz"] for row in rows]
         times = _times(rows)
         found = quat_canonical(np.reshape(quaternions, (-1, 4)))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{path} holds no poses ({error!r}); make it again") from error
+    if not (np.isfinite(times).all() and np.isfinite(found).all()):
+        raise InputError(f"{path} holds numbers that are not finite; make it again")
     if len(times) < 2 or times[-1] - times[0] < SHORTEST or not (np.diff(times) > 0).all():
         raise InputError(f"{path} must hold poses of at least {SHORTEST:g} s, in the order of time")
     return resample(times, found)

@@ -174,7 +174,8 @@ def recorded_track(folder: Path) -> Track:
     """A recording as a track to learn from.
 
     Raises:
-        InputError: it has no poses or no program, or the poses do not carry out the program.
+        InputError: it has no poses or no program, the poses do not carry out the program, or one of
+            its actions moves nothing.
     """
     program, track = recorded_program(folder), recorded_orientations(folder)
     if program is None:
@@ -187,5 +188,11 @@ def recorded_track(folder: Path) -> Track:
         raise InputError(
             f"the poses of {folder} do not carry out `{program}`: each of its goals must be held "
             "for 0.4 s within 0.4 rad, and the last until the end"
+        )
+    idle = np.flatnonzero(np.diff(found) == 0)
+    if len(idle):
+        raise InputError(
+            f"in the recording {folder} nothing moves for `{program.actions[idle[0]]}` of "
+            f"{PROGRAM_FILE}: its goal is reached already; leave the step out"
         )
     return Track(program, track, found)

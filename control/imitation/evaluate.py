@@ -50,15 +50,6 @@ RESULT_BYTES = 1e5
 """Size of the results."""
 
 
-def imitated_goals(folder: Path, network: ImitationSession, seed: int) -> ImitatedGoals:
-    """The goals that follow from a recording.
-
-    Raises:
-        InputError: the recording has no poses.
-    """
-    return ImitatedGoals(network, recorded_orientations(folder), seed=seed)
-
-
 def refuse_unused(config: EpisodeConfig) -> None:
     """Raises an `InputError` for options that have no effect on an imitation."""
     given = [
@@ -112,7 +103,8 @@ def evaluate_imitation(config: EvaluateConfig, demonstration: Path) -> dict[str,
     track = recorded_orientations(demonstration)
     out, path = config.out, config.out / EPISODES_FILE
     with removed_on_failure(out, lambda: exists(path)):
-        open_run(out, _settings(config, bundle, track), resume=config.resume)
+        settings = _settings(config, bundle, track) | {"program": program and str(program)}
+        open_run(out, settings, resume=config.resume)
         records: list[dict[str, Any]] = read_json(path) if exists(path) else []
         _imitate(config, bundle, (network, track), program, records)
     results = summarize(records[: config.episodes]) | {"program": program and str(program)}

@@ -4,8 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.imitation_session import load_imitation
-from opendactyl.control.imitation.evaluate import imitated_goals, refuse_unused
+from opendactyl.control.estimation.recorded_poses import recorded_orientations
+from opendactyl.control.imitation.evaluate import refuse_unused
 from opendactyl.control.imitation.goal_rollout import DirectedPose, make_goal_env
+from opendactyl.control.runtime.imitated_goals import ImitatedGoals
 from opendactyl.control.runtime.interfaces import PoseSource
 from opendactyl.control.viewer.video import RunConfig, VideoRecorder
 from opendactyl.geometry.rotation import Array
@@ -20,7 +22,9 @@ class ImitationRecorder(VideoRecorder):
         assert config.imitate is not None
         refuse_unused(config)
         check_object(self.bundle.object_name)
-        self._goals = imitated_goals(config.imitate, load_imitation(self.bundle), config.seed)
+        network, track = load_imitation(self.bundle), recorded_orientations(config.imitate)
+        # As of this episode in `evaluate`.
+        self._goals = ImitatedGoals(network, track, seed=config.episode)
         return make_goal_env(self.bundle, 1, config.seed, first=config.episode)
 
     def _directed(self, source: PoseSource) -> PoseSource:

@@ -23,7 +23,7 @@ def load_checkpoint(run: Path) -> dict[str, Any]:
     """The checkpoint of a run.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: there is none, or it is damaged or that of another network.
     """
     path = run / CHECKPOINT
     if not exists(path):
@@ -31,9 +31,17 @@ def load_checkpoint(run: Path) -> dict[str, Any]:
             f"{run} holds no imitation network; train one with `opendactyl train-imitation`"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(f"{path} is not a checkpoint of train-imitation ({error})") from error
+    expected = {name: weight.shape for name, weight in make_network().state_dict().items()}
+    stored = value.get("network") if isinstance(value, dict) else None
+    if stored is None or {name: weight.shape for name, weight in stored.items()} != expected:
+        raise InputError(
+            f"{path} is not a checkpoint of train-imitation, or of another version's network; "
+            "train anew in another folder"
+        )
+    return value
 
 
 def module_of(averaged: AveragedModel) -> ImitationNetwork:

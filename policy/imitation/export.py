@@ -8,6 +8,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from opendactyl.core.atomic_files import read_json
+from opendactyl.core.errors import InputError
 from opendactyl.core.run_dir import CONFIG_NAME
 from opendactyl.models.imitation.network import ExportedImitator, ImitationNetwork
 from opendactyl.models.onnx_file import save_onnx
@@ -57,8 +58,14 @@ def load_network(run: Path) -> ImitationNetwork:
     """The averaged network of a run, for export.
 
     Raises:
-        InputError: the run holds none.
+        InputError: the run holds none, or one that was not trained.
     """
     network = AveragedModel(make_network())
-    network.load_state_dict(load_checkpoint(run)["averaged"])
+    checkpoint = load_checkpoint(run)
+    if not checkpoint["step"]:
+        raise InputError(
+            f"{run} has recorded tracks and not trained yet; continue with `opendactyl "
+            "train-imitation --resume`"
+        )
+    network.load_state_dict(checkpoint["averaged"])
     return module_of(network).eval()

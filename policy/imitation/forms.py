@@ -1,13 +1,15 @@
 """Random programs, and which of their forms are held out of training."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.policy.imitation.codes import encode_programs
-from opendactyl.policy.imitation.programs import FACES, YAWS, Program
+from opendactyl.core.errors import InputError
+from opendactyl.geometry.rotation import Array, geodesic_angle, random_quat
+from opendactyl.policy.imitation.codes import VOCABULARY, encode_programs
+from opendactyl.policy.imitation.programs import FACES, YAWS, Action, Program
 
 LENGTHS = (0.1, 0.25, 0.35, 0.3)
 """Probabilities of one to four actions in a program, before it is sometimes repeated."""
@@ -20,6 +22,14 @@ RECORDED = 0.1
 HELD_OUT, VALIDATION = 4, 20
 """Of the forms of programs with three or more actions, one in this many is kept for tests, and one
 for the validation of a training."""
+
+DEVELOPMENT, DEVELOPED = 9000, 40
+"""Seed and number of the programs on which the network was developed."""
+DRAWS = 1000
+"""Programs that are drawn for each wanted one, until forms are taken to be exhausted."""
+_STARTS = random_quat(np.random.default_rng(0), (6,))
+_SAME = 1e-3
+"""Largest angle in radians between goals that are the same."""
 
 
 def sample_program(rng: np.random.Generator, lengths: Sequence[float] = LENGTHS) -> Program:
@@ -57,6 +67,73 @@ def held_out(program: Program) -> bool:
 def for_validation(program: Program) -> bool:
     """Whether programs of this form are kept for the validation of a training."""
     return len(program.actions) >= 3 and _checksum(program) % VALIDATION == 1
+
+
+def programs_for_tests(count: int, seed: int) -> list[Program]:
+    """Programs of different forms whose goals neither a training nor the development has.
+
+    With the seed `DEVELOPMENT` those of the development, which are only of forms held out.
+
+    Raises:
+        InputError: there are not that many forms.
+    """
+    rng = np.random.default_rng(seed)
+    if seed == DEVELOPMENT:
+        return _different_forms(rng, count, held_out)
+    developed = programs_for_tests(DEVELOPED, DEVELOPMENT)
+    known = {other.kind for program in developed for other in synonyms(program)}
+    return _different_forms(rng, count, lambda program: unseen(program, known))
+
+
+def _different_forms(
+    rng: np.random.Generator, count: int, wanted: Callable[[Program], bool]
+) -> list[Program]:
+    found, tried = list[Program](), set[str]()
+    for _ in range(DRAWS * count):
+        program = sample_program(rng)
+        if program.kind not in tried and held_out(program) and wanted(program):
+            found.append(program)
+        tried.add(program.kind)
+        if len(found) == count:
+            return found
+    raise InputError(f"only {len(found)} forms of programs were found, of {count}")
+
+
+def unseen(program: Program, known: Set[str] = frozenset()) -> bool:
+    """Whether no training learns a program with the same goals, however it is written.
+
+    Nor is it of a form in `known`, by `Program.kind`.
+    """
+    return all(
+        (held_out(other) or for_validation(other)) and other.kind not in known
+        for other in synonyms(program)
+    )
+
+
+def synonyms(program: Program) -> list[Program]:
+    """The programs with the same goals from every start, this one among them.
+
+    After `yaw 180`, for example, `back` and another `yaw 180` mean the same.
+    """
+    tracks = [[start] for start in _STARTS]
+    found: list[list[str]] = [[]]
+    for action in program.actions:
+        goals = _goals(action, tracks)
+        alike = [
+            str(other)
+            for other in VOCABULARY
+            if (found[0] or other.kind != "back")
+            and geodesic_angle(_goals(other, tracks), goals).max() < _SAME
+        ]
+        found = [[*steps, *(["then"] if steps else []), step] for steps in found for step in alike]
+        tracks = [[*track, goal] for track, goal in zip(tracks, goals, strict=True)]
+    programs = [Program(tuple(steps)) for steps in found]
+    return [p for p in programs if len(p.actions) == len(program.actions)]
+
+
+def _goals(action: Action, tracks: Sequence[Sequence[Array]]) -> Array:
+    """The goals (S, 4) of an action after the waypoints of S tracks."""
+    return np.array([action.goal(np.array(track)) for track in tracks])
 
 
 def _checksum(program: Program) -> int:

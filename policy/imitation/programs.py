@@ -35,9 +35,11 @@ YAWS = (90, 180, -90)
 """Angles of `yaw` in degrees. Smaller ones would not stand out from the tolerance of a goal."""
 MAX_ACTIONS = 6
 """Largest number of actions of a program, repetitions included."""
+LONGEST = 1000
+"""Actions, idle ones included, beyond which repetitions are not written out."""
 PROGRAMS = Path(__file__).resolve().parents[2] / "configs" / "programs"
 """The shipped programs, a TOML file each."""
-_ACTION = re.compile(r"(up) ([A-Z])|(yaw) ([+-]?\d+)|(back)")
+_ACTION = re.compile(r"(up) ([A-Z])|(yaw) ([+-]?\d{1,4})|(back)")
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def load_program(name: str) -> Program:
     remedy = 'write a list of steps, such as steps = ["up P", "then", "yaw 90", "then", "back"]'
     try:
         table = parse_toml(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"program {name} is not TOML ({error}); {remedy}") from error
     if set(table) != {"steps"}:
         raise InputError(f"program {name} has the keys {', '.join(table) or 'none'}; {remedy}")
@@ -153,12 +155,14 @@ def _parse(steps: Iterable[str]) -> list[Action]:
             if separated:
                 raise InputError("`then` stands between two actions; remove the one without")
             separated = True
-        elif repeat := re.fullmatch(r"repeat (\d+)", step):
+        elif repeat := re.fullmatch(r"repeat (\d{1,4})", step):
             if separated or not 2 <= int(repeat[1]) <= MAX_ACTIONS:
                 raise InputError(
                     f"`{step}` must follow an action, and repeat 2 to {MAX_ACTIONS} times"
                 )
             actions *= int(repeat[1])
+            if len(actions) > LONGEST:
+                raise InputError(f"`{step}` makes {len(actions)} actions; at most {MAX_ACTIONS}")
         elif not separated:
             raise InputError(f"`{step}` follows an action; write `then` before it")
         else:

@@ -33,8 +33,8 @@ from opendactyl.policy.imitation.segments import Motions
 from opendactyl.policy.imitation.tracks import SHARD, Demonstrate, Demonstrator, Track, TrackStore
 
 CHECKPOINT_SECONDS = 60.0
-WRITTEN_BYTES = 10e6
-"""Size of a run: tracks and checkpoint."""
+CHECKPOINT_BYTES, TRACK_BYTES = 5e6, 1e4
+"""Sizes of a checkpoint and, at most, of a track."""
 VALIDATION_MOTIONS = 10
 """Of the tracks, one in this many is kept for validation."""
 VALIDATION = 256
@@ -62,7 +62,8 @@ def train(
     with removed_on_failure(run, lambda: exists(run / CHECKPOINT)), sigterm_interrupts():
         settings = config.lasting() | {"bundle_sha256": demonstrator.identity}
         open_run(run, settings, resume=config.resume)
-        announce(run, 60 * config.max_minutes, WRITTEN_BYTES, limit=True)
+        written = CHECKPOINT_BYTES + TRACK_BYTES * config.tracks
+        announce(run, 60 * config.max_minutes, written, limit=True)
         trainer = Trainer(config, run)
         tracks = trainer.record(demonstrator.demonstrate)
         try:
@@ -115,14 +116,20 @@ class Trainer:
         store = TrackStore(self._run / "tracks", self._config.seed)
         missing, shards = store.missing(tracks), math.ceil(tracks / SHARD)
         for number in tqdm(missing, "tracks", shards, initial=shards - len(missing), unit="shard"):
-            if self.seconds >= self._limit:
-                raise InputError(
-                    f"--max-minutes {self._config.max_minutes:g} are over before the {tracks} "
-                    "--tracks are recorded; --resume with more minutes keeps those that are"
-                )
+            self._check_time()
             store.add(demonstrate, number, min(SHARD, tracks - SHARD * number))
             self.save()
+        if not self._step:
+            self._check_time()
         return store.load()
+
+    def _check_time(self) -> None:
+        if self.seconds >= self._limit:
+            raise InputError(
+                f"--max-minutes {self._config.max_minutes:g} are over before the training begins: "
+                f"recording {self._config.tracks} --tracks takes longer; --resume with more "
+                "minutes keeps those that are recorded"
+            )
 
     def fit(self, tracks: Sequence[Track], noise: Array, recorded: Sequence[Track] = ()) -> None:
         """Trains on motions of tracks until the time is over."""

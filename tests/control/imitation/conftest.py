@@ -1,5 +1,7 @@
 """Fixtures: a toy imitation run on demonstrations of the shipped policy, and a bundle with it."""
 
+import dataclasses
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.imitation.demonstrator import estimator_noise, random_demonstrations
 from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import ExportConfig
+from opendactyl.core.errors import InputError
+from opendactyl.policy.imitation.checkpoint import load_checkpoint
 from opendactyl.policy.imitation.config import ImitationConfig
 from opendactyl.policy.imitation.tracks import Demonstrator
 from opendactyl.policy.imitation.training import train
@@ -26,8 +30,12 @@ def reorient():
 def imitation_run(home, once, reorient):
     def make(out):
         demonstrate = partial(random_demonstrations, reorient, threads=1)
-        config = ImitationConfig(out=out, tracks=10, batch_size=8, max_minutes=0.03)
-        train(config, Demonstrator(demonstrate, estimator_noise(reorient), reorient.identity))
+        teacher = Demonstrator(demonstrate, estimator_noise(reorient), reorient.identity)
+        config = ImitationConfig(out=out, tracks=10, batch_size=8, max_minutes=0.02)
+        with suppress(InputError):  # Recording may take longer.
+            train(config, teacher)
+        minutes = load_checkpoint(out)["seconds"] / 60 + 0.03
+        train(dataclasses.replace(config, max_minutes=minutes, resume=True), teacher)
 
     return once(home / "imitation", make)
 

@@ -1,6 +1,8 @@
 """The agents that an imitation network is compared with."""
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +10,6 @@ import pytest
 from opendactyl.benchmarks.support.imitation_comparison import (
     ComparisonConfig,
     compare,
-    held_out_programs,
 )
 from opendactyl.benchmarks.support.replayed_goals import ReplayedGoals, resting_orientations
 from opendactyl.control.evaluation.episodes import EpisodeConfig
@@ -18,7 +19,6 @@ from opendactyl.control.imitation.demonstrator import (
 from opendactyl.control.imitation.evaluate import run_with_goals
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
-from opendactyl.policy.imitation.forms import held_out
 from opendactyl.policy.imitation.predicate import satisfied
 from opendactyl.policy.imitation.programs import load_program
 from opendactyl.vision.estimator import Pose
@@ -36,7 +36,7 @@ def test_the_resting_orientations_are_found():
         track += [*random_quat(rng, (4,)), *[rest] * 15]
     found = resting_orientations(np.array(track))
     np.testing.assert_allclose(geodesic_angle(found, rests), 0, atol=1e-6)
-    replay = ReplayedGoals(np.array(track))
+    replay = ReplayedGoals(found)
     np.testing.assert_array_equal(replay.goal(pose(random_quat(rng))), found[0])
 
 
@@ -51,26 +51,48 @@ def test_the_oracle_carries_out_a_program_and_a_replay_does_not(reorient):
     assert satisfied(program, shown)
     config = EpisodeConfig(seed=77)
     oracle = run_with_goals(config, reorient, [OracleGoals(program) for _ in range(4)])
-    replay = run_with_goals(config, reorient, [ReplayedGoals(shown) for _ in range(4)])
+    replay = run_with_goals(
+        config, reorient, [ReplayedGoals(np.array(reached[1:])) for _ in range(4)]
+    )
     carried_out = [e.done and satisfied(program, e.track) for e in oracle]
     replayed = [e.done and satisfied(program, e.track) for e in replay]
     assert sum(carried_out) >= 3 > 1 >= sum(replayed)
 
 
+@pytest.fixture
+def last_run(imitation_run, tmp_path):
+    """A run as of train-imitation --keyframes last."""
+    run = shutil.copytree(imitation_run, tmp_path / "last")
+    settings = json.loads((run / "config.json").read_text()) | {"keyframes": "last"}
+    (run / "config.json").write_text(json.dumps(settings))
+    return run
+
+
 @pytest.mark.parametrize("last", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_agents_are_compared_and_resumed(imitation_bundle, imitation_run, tmp_path, last):
+def test_agents_are_compared_and_resumed(imitation_bundle, last_run, tmp_path, last):
     config = ComparisonConfig(
-        bundle=imitation_bundle, last=imitation_run if last else None, programs=1, starts=1,
+        bundle=imitation_bundle, last=last_run if last else None, programs=1, starts=1,
         out=tmp_path / "out",
     )  # fmt: skip
-    agents = compare(config)["agents"]
-    assert list(agents) == ["network", "oracle", "replay", *["last"] * last]
+    results = compare(config)
+    agents = results["agents"]
+    assert list(agents) == ["network", "oracle", "replay", "waypoints", *["last"] * last]
     assert {rates["n"] for rates in agents.values()} == {1}
-    assert agents["oracle"]["ratio_to_oracle"] in (0.0, 1.0)
-    assert (tmp_path / "out/table.md").read_text().count("\n") == 5 + last
+    assert results["failed_demonstrations"] == 0
+    assert agents["oracle"]["ratio_to_oracle"] == 1.0
+    assert (tmp_path / "out/table.md").read_text().count("\n") == 6 + last
     again = compare(dataclasses.replace(config, resume=True))
     assert again["agents"] == agents
-    assert all(held_out(program) for program in held_out_programs(10, 0))
+
+
+def test_a_network_of_all_keyframes_is_not_the_baseline(imitation_bundle, imitation_run, tmp_path):
+    config = ComparisonConfig(
+        bundle=imitation_bundle, last=imitation_run, programs=1, starts=1, out=tmp_path / "out"
+    )
+    with pytest.raises(InputError, match="without --keyframes last"):
+        compare(config)
+    with pytest.raises(InputError, match="--agents last needs"):
+        dataclasses.replace(config, last=None, agents=("last",))
 
 
 def test_agents_of_a_comparison_can_be_chosen(imitation_bundle, tmp_path):

@@ -26,6 +26,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, quat_multiply, random_quat, yaw_quat
 from opendactyl.policy.imitation.forms import held_out
 from opendactyl.policy.imitation.predicate import satisfied
+from opendactyl.policy.imitation.programs import face_up
 from opendactyl.policy.interface.keyframes import FRAME_PERIOD
 from opendactyl.vision.estimator import Pose
 
@@ -128,14 +129,19 @@ def test_imitations_are_counted_and_resumed(
     with pytest.raises(InputError, match=f"--seed is {trained}"):
         evaluate_imitation(dataclasses.replace(config, seed=trained), recording)
     first = evaluate_imitation(config, recording)
-    assert first["n"] == 1 and first["program"] == "yaw 90" and 0 <= first["success"] <= 1
+    assert first["n"] == 1 and first["program"] == "yaw 90"
+    begun = json.loads((tmp_path / "out/episodes.json").read_text())
     more = EvaluateConfig(
         bundle=imitation_bundle, out=tmp_path / "out", episodes=2, seed=31, resume=True
     )
     assert evaluate_imitation(more, recording)["n"] == 2
     records = json.loads((tmp_path / "out/episodes.json").read_text())
     # A goal takes actions; without any, the network says at once that nothing is left to do.
-    assert len(records) == 2
+    assert len(records) == 2 and records[:1] == begun
+    write_recording(turn, program='steps = ["yaw 180"]')
+    with pytest.raises(InputError, match="program"):
+        evaluate_imitation(more, recording)
+    write_recording(turn, program='steps = ["yaw 90"]')
     assert all((r["actions"] > 0) == (r["goals"] > 0 or not r["done"]) for r in records)
     other = write_recording([quat_multiply(yaw_quat(1.0), q) for q in turn])
     with pytest.raises(InputError, match="demonstration"):
@@ -177,7 +183,22 @@ def test_recordings_that_cannot_be_used_are_named(write_recording, tmp_path):
     (folder / "poses.csv").write_text("frame,seconds\n0,1\n")
     with pytest.raises(InputError, match="holds no poses"):
         recorded_orientations(folder)
+    folder = write_recording(yaw_quat(np.zeros(40)))
+    (folder / "poses.csv").write_text(
+        (folder / "poses.csv").read_text().replace("\n3,0.24", "\n3,inf")
+    )
+    with pytest.raises(InputError, match="not finite"):
+        recorded_orientations(folder)
+    (folder / "poses.csv").write_text("frame,seconds\n" + 200_000 * "1")
+    with pytest.raises(InputError, match="holds no poses"):
+        recorded_orientations(folder)
     shutil.rmtree(folder)
     turn = np.append(np.linspace(0, np.pi / 2, 20), [np.pi / 2] * 20)
     track = recorded_track(write_recording(yaw_quat(turn), program='steps = ["yaw 90"]'))
     assert track.waypoints.tolist() == [0, 39]
+    turned = quat_multiply(
+        yaw_quat(turn), face_up(random_quat(np.random.default_rng(0)), [1, 0, 0])
+    )
+    folder = write_recording(turned, program='steps = ["yaw 90", "then", "up P"]')
+    with pytest.raises(InputError, match=r"nothing moves for `up P` .* leave the step out"):
+        recorded_track(folder)

@@ -64,6 +64,36 @@ def test_examples_are_consistent(composer, forms):
     assert halves[0].demonstration.shape[1] < examples.demonstration.shape[1]
 
 
+def test_poses_have_the_noise_of_the_estimator_in_the_hand_frame(tracks, forms):
+    motions, spread = Motions(tracks(0, 30)), np.array([0.01, 0.03, 0.002])
+    exact, noisy = (
+        Composer(motions, np.diag(s**2)).examples(forms, 64, np.random.default_rng(0))
+        for s in (np.full(3, 1e-6), spread)
+    )
+    valid = exact.demonstration[..., -1] == 1
+    one, other = (
+        examples.demonstration[valid][:, :9].reshape(-1, 3, 3) for examples in (exact, noisy)
+    )
+    turned = other @ np.swapaxes(one, -1, -2)
+    vectors = np.stack([turned[:, 2, 1], turned[:, 0, 2], turned[:, 1, 0]], axis=-1)
+    np.testing.assert_allclose(vectors.std(axis=0), spread, rtol=0.15)
+
+
+def test_of_the_last_state_alone_nothing_else_is_left(tracks, forms):
+    motions = Motions(tracks(0, 30))
+    whole, last = (
+        Composer(motions, np.eye(3) * 1e-12, last_only=only).examples(
+            forms, 8, np.random.default_rng(0)
+        )
+        for only in (False, True)
+    )
+    assert (last.demonstration[..., -1].sum(axis=1) == 1).all()
+    ends = whole.demonstration[..., -1].sum(axis=1).astype(int) - 1
+    np.testing.assert_allclose(
+        last.demonstration[:, 0, :9], whole.demonstration[np.arange(8), ends, :9], atol=1e-5
+    )
+
+
 def test_padding_does_not_change_the_answers(composer, forms):
     torch.manual_seed(0)
     network = make_network().eval()

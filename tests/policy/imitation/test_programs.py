@@ -13,7 +13,15 @@ from opendactyl.geometry.rotation import (
     yaw_quat,
 )
 from opendactyl.policy.imitation import codes
-from opendactyl.policy.imitation.forms import held_out, sample_program
+from opendactyl.policy.imitation.forms import (
+    DEVELOPED,
+    DEVELOPMENT,
+    held_out,
+    programs_for_tests,
+    sample_program,
+    synonyms,
+    unseen,
+)
 from opendactyl.policy.imitation.predicate import HOLD, completed, satisfied, waypoints
 from opendactyl.policy.imitation.programs import (
     FACES,
@@ -90,6 +98,13 @@ def test_the_shipped_programs_are_programs(path):
         ('program = ["up P"]', "has the keys program; write a list of steps"),
         ('steps = "up P"', "steps is 'up P' and must be a list of texts"),
         ("steps = [", "is not TOML"),
+        ("steps = " + 9000 * "[", "is not TOML"),
+        (f'steps = ["yaw {5000 * "1"}"]', "no step 'yaw 1"),
+        (f'steps = ["up P", "repeat {5000 * "6"}"]', "no step 'repeat 6|write `then`"),
+        (
+            'steps = ["yaw 90"' + 40 * ', "repeat 6"' + "]",
+            "`repeat 6` makes 1296 actions; at most 6",
+        ),
     ],
 )
 def test_invalid_programs_get_one_line(text, message, tmp_path):
@@ -156,6 +171,31 @@ def test_programs_of_one_form_are_held_out_together():
     assert program("up P then up N").kind != program("up P then up E").kind  # opposite, adjacent
 
 
+def test_programs_of_the_same_goals_are_synonyms():
+    found = {str(p) for p in synonyms(program("yaw 180 then yaw 180 then up O"))}
+    assert found == {f"yaw 180 then {again} then up O" for again in ("back", "yaw 180")}
+    assert [str(p) for p in synonyms(program("up O then yaw 90"))] == ["up O then yaw 90"]
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        drawn = sample_program(rng)
+        alike = synonyms(drawn)
+        assert str(drawn.actions) in {str(other.actions) for other in alike}
+        start = random_quat(rng)
+        goals = [perform(" then ".join(map(str, other.actions)), start) for other in alike]
+        assert all(geodesic_angle(other, goals[0])[:: HOLD + 1].max() < 1e-6 for other in goals)
+
+
+def test_programs_of_tests_have_goals_that_no_training_has():
+    developed = programs_for_tests(DEVELOPED, DEVELOPMENT)
+    tested = programs_for_tests(40, 7)
+    assert len({p.kind for p in tested}) == 40 and all(map(unseen, tested))
+    known = {other.kind for p in developed for other in synonyms(p)}
+    assert known.isdisjoint(p.kind for p in tested)
+    assert all(map(held_out, developed)) and not all(map(unseen, developed))
+    with pytest.raises(InputError, match="forms of programs were found, of 300"):
+        programs_for_tests(300, 7)
+
+
 def test_goals_of_codes_are_those_of_the_actions():
     rng = np.random.default_rng(1)
     for code, action in enumerate(codes.VOCABULARY):
@@ -164,13 +204,6 @@ def test_goals_of_codes_are_those_of_the_actions():
         for row in range(4):
             expected = action.goal(np.array([before[row], last[row]]))
             assert geodesic_angle(found[row], expected) < 1e-6
-
-
-def test_a_program_is_not_part_of_what_the_network_reads():
-    """Two programs with the same actions give the same queries."""
-    same = [Program(("yaw 90", "repeat 2")), Program(("yaw 90", "then", "yaw 90"))]
-    rows = codes.encode_programs(same)
-    np.testing.assert_array_equal(rows[0], rows[1])
 
 
 def test_idle_actions_do_not_count():

@@ -84,7 +84,9 @@ def test_a_training_that_diverges_ends_and_keeps_its_checkpoint(run, tmp_path, w
 
 def test_tracks_that_leave_no_time_for_the_training_are_an_error(tmp_path, tracks, noise):
     config = ImitationConfig(out=tmp_path / "run", tracks=300, max_minutes=1e-6)
-    with pytest.raises(InputError, match=r"--max-minutes 1e-06 are over before the 300 --tracks"):
+    with pytest.raises(
+        InputError, match=r"--max-minutes 1e-06 are over .* 300 --tracks takes longer"
+    ):
         train(config, Demonstrator(tracks, noise, "a"))
     assert not config.out.exists()
 
@@ -120,6 +122,18 @@ def test_a_run_without_a_network_is_named(run, tmp_path):
     (tmp_path / "run/checkpoints/last.ckpt").write_bytes(b"no")
     with pytest.raises(InputError, match="not a checkpoint of train-imitation"):
         load_network(tmp_path / "run")
+
+
+def test_a_run_that_has_not_trained_or_has_another_network_is_refused(run, tmp_path, tracks):
+    Trainer(ImitationConfig(out=tmp_path, tracks=5, seed=4), tmp_path).record(tracks)
+    with pytest.raises(InputError, match="not trained yet"):
+        load_network(tmp_path)
+    shutil.copytree(run, tmp_path / "run")
+    value = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    for other in ({"state_dict": {}}, value | {"network": {"a": torch.zeros(2)}}, [1]):
+        torch.save(other, tmp_path / "run/checkpoints/last.ckpt")
+        with pytest.raises(InputError, match="train anew in another folder"):
+            load_network(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
