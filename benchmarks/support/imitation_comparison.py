@@ -6,39 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from opendactyl.benchmarks.support.replayed_goals import ReplayedGoals, resting_orientations
+from opendactyl.benchmarks.support.imitation_agents import AGENTS, Shown, goals_of
 from opendactyl.control.bundle.imitation_session import ImitationSession, load_imitation
 from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.control.evaluation.goal_statistics import RESAMPLES, compare_paired
-from opendactyl.control.imitation.demonstrator import DemonstratorGoals, OracleGoals, fits
+from opendactyl.control.imitation.demonstrator import DemonstratorGoals, fits
 from opendactyl.control.imitation.evaluate import record, run_with_goals, summarize
-from opendactyl.control.imitation.goal_rollout import EndingGoals, make_goal_env
-from opendactyl.control.runtime.imitated_goals import ImitatedGoals
+from opendactyl.control.imitation.goal_rollout import make_goal_env
 from opendactyl.core.atomic_files import read_json, write_json, write_text
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import open_run, to_plain
-from opendactyl.geometry.rotation import Array
 from opendactyl.policy.imitation.export import export_imitation
-from opendactyl.policy.imitation.forms import programs_for_tests
+from opendactyl.policy.imitation.forms import ambiguous, programs_for_tests
 from opendactyl.policy.imitation.predicate import satisfied
 from opendactyl.policy.imitation.programs import Program
 from opendactyl.vision.measures.metrics import bootstrap_interval
 
-AGENTS = {
-    "network": "imitation network",
-    "oracle": "oracle, which has the program",
-    "replay": "replay of the orientations at rest, found by a detector",
-    "waypoints": "replay of the orientations at the goals, which it is told",
-    "last": "network, last state only",
-}
-ORACLE_REACHED = 0.3
-"""The angle at which the oracle's goals count as reached, in radians: of 200 development episodes
-1.00 succeeded with it, 0.965 with 0.25."""
 ATTEMPTS = 4
 """Demonstrations tried of a program."""
 
@@ -85,16 +72,6 @@ class ComparisonConfig:
         return EpisodeConfig(
             bundle=self.bundle, pose=self.pose, renderer=self.renderer, seed=self.seed + seed
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A demonstration as it was seen."""
-
-    observed: Array
-    """Orientations (T, 4)."""
-    waypoints: NDArray[np.int64]
-    """Indices (K + 1,) of the start and of the poses at which goals were reached."""
 
 
 def compare(config: ComparisonConfig) -> dict[str, Any]:
@@ -149,7 +126,7 @@ def _round(
     for agent in config.agents:
         if agent == "last" and agent not in networks:
             continue
-        goals = [_goals(agent, networks, p, seen) for p, seen in kept]
+        goals = [goals_of(agent, networks, p, seen) for p, seen in kept]
         episodes = (
             run_with_goals(config.episodes(100_000), bundle, goals, number * config.programs)
             if goals
@@ -157,23 +134,15 @@ def _round(
         )
         found[agent] = [
             record(episode, p)
-            | {"program": str(p), "goals": goal.reached, "demonstration_frames": len(seen.observed)}
+            | {
+                "program": str(p),
+                "goals": goal.reached,
+                "demonstration_frames": len(seen.observed),
+                "ambiguous": ambiguous(p, seen.observed[seen.waypoints]),
+            }
             for episode, goal, (p, seen) in zip(episodes, goals, kept, strict=True)
         ]
     return found
-
-
-def _goals(
-    agent: str, networks: dict[str, ImitationSession], program: Program, seen: Shown
-) -> EndingGoals:
-    track = seen.observed
-    if agent == "oracle":
-        return OracleGoals(program, ORACLE_REACHED)
-    if agent == "replay":
-        return ReplayedGoals(resting_orientations(track))
-    if agent == "waypoints":
-        return ReplayedGoals(track[seen.waypoints[1:]])
-    return ImitatedGoals(networks[agent], track[-1:] if agent == "last" else track)
 
 
 def _demonstrations(
@@ -203,23 +172,30 @@ def _demonstrations(
 
 
 def _results(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Rates of each agent and their ratios to the oracle's, with intervals over the programs.
-
-    Starts of one program are alike, so that episodes are not independent.
-    """
+    """Rates of each agent, of all demonstrations and of those that show one program only."""
     records = {
         agent: [r for one in rounds for r in one[agent]] for agent in AGENTS if agent in rounds[0]
     }
-    found = {agent: summarize(rows) for agent, rows in records.items() if rows}
+    clear = {agent: [r for r in rows if not r["ambiguous"]] for agent, rows in records.items()}
+    found = {agent: _rates(agent, records) for agent, rows in records.items() if rows}
     for agent, rates in found.items():
-        successes, episodes = _by_program(records[agent])
-        interval = bootstrap_interval(np.divide(successes, episodes), resamples=RESAMPLES)
-        rates["success_interval_95"] = list(interval)
-        if found.get("oracle", {}).get("success"):
-            compared = compare_paired(successes, _by_program(records["oracle"])[0])
-            rates["ratio_to_oracle"] = compared["ratio"]
-            rates["ratio_interval_95"] = compared["interval_95"]
+        rates["unambiguous"] = _rates(agent, clear) if clear[agent] else None
     return found
+
+
+def _rates(agent: str, records: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Success and its ratio to the oracle's, with intervals over the programs.
+
+    Starts of one program are alike, so that episodes are not independent.
+    """
+    successes, episodes = _by_program(records[agent])
+    interval = bootstrap_interval(np.divide(successes, episodes), resamples=RESAMPLES)
+    rates = summarize(records[agent]) | {"success_interval_95": list(interval)}
+    if any(r["success"] for r in records.get("oracle", ())):
+        compared = compare_paired(successes, _by_program(records["oracle"])[0])
+        rates["ratio_to_oracle"] = compared["ratio"]
+        rates["ratio_interval_95"] = compared["interval_95"]
+    return rates
 
 
 def _by_program(records: Sequence[dict[str, Any]]) -> tuple[list[int], list[int]]:
@@ -231,18 +207,20 @@ def _by_program(records: Sequence[dict[str, Any]]) -> tuple[list[int], list[int]
 
 def make_table(agents: dict[str, Any]) -> str:
     """A Markdown table."""
-    lines = [
-        "| agent | n | success | 95 % interval | ratio to the oracle (95 %) |",
-        "|---|---|---|---|---|",
-    ]
+    columns = "n | success (95 %) | ratio to the oracle (95 %)"
+    lines = [f"| agent | {columns} | unambiguous: {columns} |", "|---" * 7 + "|"]
     for agent, rates in agents.items():
-        low, high = rates["success_interval_95"]
-        ratio = ""
-        if "ratio_to_oracle" in rates:
-            bounds = " to ".join(f"{bound:.2f}" for bound in rates["ratio_interval_95"])
-            ratio = f"{rates['ratio_to_oracle']:.2f} ({bounds})"
-        lines.append(
-            f"| {AGENTS[agent]} | {rates['n']} | {rates['success']:.3f} | {low:.3f} to {high:.3f} "
-            f"| {ratio} |"
-        )
+        cells = [_cells(part) for part in (rates, rates["unambiguous"])]
+        lines.append(f"| {AGENTS[agent]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _cells(rates: dict[str, Any] | None) -> str:
+    if rates is None:
+        return "0 | |"
+    low, high = rates["success_interval_95"]
+    ratio = ""
+    if "ratio_to_oracle" in rates:
+        bounds = " to ".join(f"{bound:.2f}" for bound in rates["ratio_interval_95"])
+        ratio = f"{rates['ratio_to_oracle']:.2f} ({bounds})"
+    return f"{rates['n']} | {rates['success']:.3f} ({low:.3f} to {high:.3f}) | {ratio}"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array, geodesic_angle, random_quat
 from opendactyl.policy.imitation.codes import VOCABULARY, encode_programs
+from opendactyl.policy.imitation.predicate import TOLERANCE
 from opendactyl.policy.imitation.programs import FACES, YAWS, Action, Program
 
 LENGTHS = (0.1, 0.25, 0.35, 0.3)
@@ -129,6 +130,26 @@ def synonyms(program: Program) -> list[Program]:
         tracks = [[*track, goal] for track, goal in zip(tracks, goals, strict=True)]
     programs = [Program(tuple(steps)) for steps in found]
     return [p for p in programs if len(p.actions) == len(program.actions)]
+
+
+def ambiguous(program: Program, reached: Array) -> bool:
+    """Whether waypoints (K + 1, 4) show a program with other goals as well.
+
+    That program differs in one action, or has one less. After `up P` from a start with P up, for
+    example, `back` and another `up P` cannot be told apart.
+    """
+    alike = {other.actions for other in synonyms(program)}
+    for number in range(len(program.actions)):
+        before, after = reached[: number + 1], reached[number + 1]
+        if geodesic_angle(before[-1], after) < TOLERANCE:
+            return True
+        for other in VOCABULARY:
+            if other.kind == "back" and not number:
+                continue
+            actions = (*program.actions[:number], other, *program.actions[number + 1 :])
+            if actions not in alike and geodesic_angle(other.goal(before), after) < TOLERANCE:
+                return True
+    return False
 
 
 def _goals(action: Action, tracks: Sequence[Sequence[Array]]) -> Array:

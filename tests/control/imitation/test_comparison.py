@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
+from opendactyl.benchmarks.support.imitation_agents import ReplayedGoals, resting_orientations
 from opendactyl.benchmarks.support.imitation_comparison import (
     ComparisonConfig,
     compare,
 )
-from opendactyl.benchmarks.support.replayed_goals import ReplayedGoals, resting_orientations
 from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.control.imitation.demonstrator import (
     OracleGoals,
@@ -79,6 +79,11 @@ def test_agents_are_compared_and_resumed(imitation_bundle, last_run, tmp_path, l
     assert list(agents) == ["network", "oracle", "replay", "waypoints", *["last"] * last]
     assert {rates["n"] for rates in agents.values()} == {1}
     assert results["failed_demonstrations"] == 0
+    records = json.loads((tmp_path / "out/episodes.json").read_text())[0]["network"]
+    clear = [r for r in records if not r["ambiguous"]]
+    assert [rates["unambiguous"] and rates["unambiguous"]["n"] for rates in agents.values()] == [
+        len(clear) or None
+    ] * len(agents)
     assert agents["oracle"]["ratio_to_oracle"] == 1.0
     assert (tmp_path / "out/table.md").read_text().count("\n") == 6 + last
     again = compare(dataclasses.replace(config, resume=True))

@@ -16,6 +16,7 @@ from opendactyl.policy.imitation import codes
 from opendactyl.policy.imitation.forms import (
     DEVELOPED,
     DEVELOPMENT,
+    ambiguous,
     held_out,
     programs_for_tests,
     sample_program,
@@ -183,6 +184,22 @@ def test_programs_of_the_same_goals_are_synonyms():
         start = random_quat(rng)
         goals = [perform(" then ".join(map(str, other.actions)), start) for other in alike]
         assert all(geodesic_angle(other, goals[0])[:: HOLD + 1].max() < 1e-6 for other in goals)
+
+
+def test_a_demonstration_may_show_two_programs():
+    up, across = face_up(START, FACES["P"]), face_up(START, FACES["O"])
+    assert ambiguous(program("up O then up P"), np.array([up, across, up]))  # or back
+    away = quat_multiply(rotvec_to_quat([0.5, 0.0, 0.0]), START)
+    other = face_up(face_up(away, FACES["O"]), FACES["P"])
+    shown = np.array([away, face_up(away, FACES["O"]), other])
+    assert not ambiguous(program("up O then up P"), shown)
+    turned = quat_multiply(yaw_quat(np.pi), START)
+    # `yaw 180` twice means the same.
+    assert not ambiguous(program("yaw 180 then back"), np.array([START, turned, START]))
+    # Where P is nearly up, `up P` looks like nothing.
+    tilted = quat_multiply(rotvec_to_quat([0.3, 0.0, 0.0]), up)
+    begun = quat_multiply(yaw_quat(np.pi), tilted)
+    assert ambiguous(program("yaw 180 then up P"), np.array([begun, tilted, up]))
 
 
 def test_programs_of_tests_have_goals_that_no_training_has():
