@@ -25,6 +25,7 @@ from opendactyl.core.atomic_files import write_text
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import Forecast, new_folder, removed_on_failure
+from opendactyl.policy.imitation.forms import ambiguous
 from opendactyl.policy.imitation.predicate import satisfied, waypoints
 from opendactyl.policy.imitation.programs import Program, check_object, load_program
 from opendactyl.policy.imitation.tracks import Track
@@ -93,30 +94,43 @@ def demonstrate(config: DemonstrateConfig) -> Path:
 def perform(bundle: Bundle, program: Program, seed: int) -> list[State]:
     """The states of a demonstration, one every control period.
 
+    Of `ATTEMPTS` episodes the first in which the object shows no other program as well; if there
+    is none, the first in which it shows this one.
+
     Raises:
         InputError: the policy does not carry out the program.
     """
+    kept: list[State] = []
     for attempt in range(ATTEMPTS):
-        if states := _attempt(bundle, program, seed, attempt):
+        states, only = _attempt(bundle, program, seed, attempt)
+        if only:
             return states
+        kept = kept or states
+    if kept:
+        return kept
     raise InputError(
         f"the policy of {bundle.path} did not carry out `{program}` in {ATTEMPTS} episodes; use a "
         "bundle of task reorient"
     )
 
 
-def _attempt(bundle: Bundle, program: Program, seed: int, attempt: int) -> list[State]:
-    """The states of one episode; none if the program was not carried out."""
+def _attempt(bundle: Bundle, program: Program, seed: int, attempt: int) -> tuple[list[State], bool]:
+    """The states of one episode, none if the program was not carried out.
+
+    And whether they show no other program.
+    """
     env = make_goal_env(bundle, 1, seed, first=DEMONSTRATED + attempt)
     env.reset()
     if not fits(program, env.object_pose()[1][0]):
-        return []
+        return [], False
     goals = DemonstratorGoals(program, np.random.default_rng([seed, attempt]))
     states: list[State] = []
     (episode,) = run_goal_episodes(
         bundle, env, [SimPose(env)], [goals], lambda: states.append(env.state(0))
     )
-    return states if episode.done and satisfied(program, episode.track) else []
+    if not (episode.done and satisfied(program, episode.track)):
+        return [], False
+    return states, not ambiguous(program, episode.track[goals.times])
 
 
 def _render(

@@ -12,6 +12,7 @@ from opendactyl.control.bundle.imitation_session import IMITATION_FILE, load_imi
 from opendactyl.control.bundle.load import check_bundle, load_bundle
 from opendactyl.control.estimation.recorded_poses import recorded_orientations
 from opendactyl.control.evaluation.evaluate import EvaluateConfig
+from opendactyl.control.imitation import demonstrate
 from opendactyl.control.imitation.demonstrate import recorded_track
 from opendactyl.control.imitation.demonstrator import (
     estimator_noise,
@@ -73,6 +74,19 @@ def test_demonstrations_carry_out_programs_and_repeat(reorient):
     largest = [max(row["rotation_error_deg"][axis] for row in rows) for axis in "xyz"]
     np.testing.assert_allclose(spread, np.array(largest) * np.sqrt(np.pi / 2))
     assert geodesic_angle(made[0].quaternions[0], start_of_imitation(reorient, 5)) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("attempts", "chosen"),
+    [
+        ([([], False), (["a"], False), (["b"], True), (["c"], True)], ["b"]),
+        ([([], False), (["a"], False), (["b"], False)], ["a"]),
+    ],
+)
+def test_a_demonstration_shows_one_program_if_any_attempt_does(monkeypatch, attempts, chosen):
+    made = iter([*attempts, *[([], False)] * demonstrate.ATTEMPTS])
+    monkeypatch.setattr(demonstrate, "_attempt", lambda *_: next(made))
+    assert demonstrate.perform(None, None, 0) == chosen
 
 
 def test_a_bundle_holds_the_network_and_its_contract(imitation_bundle, tmp_path, capsys):
