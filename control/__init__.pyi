@@ -1,13 +1,17 @@
+from .bundle.imitation_session import load_imitation as load_imitation
 from .bundle.load import Bundle as Bundle
 from .bundle.load import load_bundle as load_bundle
 from .bundle.load import load_pose_bundle as load_pose_bundle
+from .estimation.recorded_poses import recorded_orientations as recorded_orientations
 from .evaluation.evaluate import EvaluateConfig as EvaluateConfig
 from .evaluation.evaluate import evaluate as evaluate
 from .packaging.build import export_bundle as export_bundle
 from .packaging.config import ExportConfig as ExportConfig
 from .recordings.cameras import RecordedCameras as RecordedCameras
 from .runtime.goals import TaskGoals as TaskGoals
+from .runtime.imitated_goals import ImitatedGoals as ImitatedGoals
 from .runtime.interfaces import CameraSource as CameraSource
+from .runtime.interfaces import EndingGoals as EndingGoals
 from .runtime.interfaces import EndOfRecording as EndOfRecording
 from .runtime.interfaces import Fault as Fault
 from .runtime.interfaces import GoalSource as GoalSource

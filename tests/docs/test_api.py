@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from opendactyl.geometry.rotation import yaw_quat
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -63,9 +66,15 @@ def home_of_a_user(tmp_path, monkeypatch, dataset, val_dataset, vision_run, poli
     made = {
         "data/train": dataset, "data/val": val_dataset, "runs/vision": vision_run,
         "runs/policy-spin": policy_run, "exports/bundle": bundle,
+        "pretrained/reorient": ROOT / "pretrained" / "reorient",
     }  # fmt: skip
     for name, folder in made.items():
         shutil.copytree(folder, tmp_path / name)
+    (tmp_path / "runs/demonstration").mkdir()
+    quarter = np.append(np.linspace(0, np.pi / 2, 25), np.full(25, np.pi / 2))
+    rows = [f"{i},{0.08 * i},{','.join(map(str, q))}" for i, q in enumerate(yaw_quat(quarter))]
+    header = "frame,seconds," + ",".join(f"quaternion_{axis}" for axis in "wxyz")
+    (tmp_path / "runs/demonstration/poses.csv").write_text("\n".join([header, *rows]))
     monkeypatch.chdir(tmp_path)
 
 

@@ -57,7 +57,7 @@ SIZES = {
         "--num-envs": 8, "--horizon": 4, "--minibatches": 2, "--epochs": 1, "--eval-episodes": 2,
         "--max-minutes": 0.03,
     },
-    "train-imitation": {"--tracks": 8, "--max-minutes": 0.03}, "run": {"--seconds": 0.4},
+    "train-imitation": {"--tracks": 8, "--max-minutes": 0.3}, "run": {"--seconds": 0.4},
     "evaluate": {"--episodes": 1, "--seconds-per-goal": 0.4, "--video-seconds": 0.4},
     "opendactyl.benchmarks.studies.memory": {
         "--actions": 20_000, "--teacher-actions": 20_000, "--seeds": 1, "--episodes": 2},

@@ -36,3 +36,17 @@ def test_a_demonstration_is_imitated_by_vision(opendactyl, tmp_path, renderer):
         "--renderer", renderer, "--video", "imitation.mp4",
     )  # fmt: skip
     assert (tmp_path / "imitation.mp4").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_shipped_network_imitates_what_it_sees(opendactyl, tmp_path):
+    opendactyl(
+        tmp_path, "demonstrate", "--program", "there-and-back", "--bundle", SHIPPED,
+        "--out", "shown",
+    )  # fmt: skip
+    opendactyl(
+        tmp_path, "evaluate", "--bundle", SHIPPED, "--imitate", "shown", "--episodes", "6",
+        "--pose", "vision", "--out", "result",
+    )  # fmt: skip
+    results = json.loads((tmp_path / "result/results.json").read_text())
+    assert results["n"] == 6 and results["success"] >= 0.5

@@ -11,6 +11,7 @@ import pytest
 from opendactyl.control.bundle.imitation_session import IMITATION_FILE, load_imitation
 from opendactyl.control.bundle.load import check_bundle, load_bundle
 from opendactyl.control.estimation.recorded_poses import recorded_orientations
+from opendactyl.control.evaluation.episodes import EpisodeConfig
 from opendactyl.control.evaluation.evaluate import EvaluateConfig
 from opendactyl.control.imitation import demonstrate
 from opendactyl.control.imitation.demonstrate import recorded_track
@@ -18,7 +19,7 @@ from opendactyl.control.imitation.demonstrator import (
     estimator_noise,
     random_demonstrations,
 )
-from opendactyl.control.imitation.evaluate import evaluate_imitation
+from opendactyl.control.imitation.evaluate import evaluate_imitation, run_with_goals
 from opendactyl.control.imitation.goal_rollout import make_goal_env
 from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import ExportConfig
@@ -27,7 +28,7 @@ from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, quat_multiply, random_quat, yaw_quat
 from opendactyl.policy.imitation.forms import held_out
 from opendactyl.policy.imitation.predicate import satisfied
-from opendactyl.policy.imitation.programs import face_up
+from opendactyl.policy.imitation.programs import face_up, load_program
 from opendactyl.policy.interface.keyframes import FRAME_PERIOD
 from opendactyl.vision.estimator import Pose
 
@@ -87,6 +88,16 @@ def test_a_demonstration_shows_one_program_if_any_attempt_does(monkeypatch, atte
     made = iter([*attempts, *[([], False)] * demonstrate.ATTEMPTS])
     monkeypatch.setattr(demonstrate, "_attempt", lambda *_: next(made))
     assert demonstrate.perform(None, None, 0) == chosen
+
+
+def test_the_shipped_network_does_what_was_shown_from_other_starts(reorient):
+    program = load_program("quarter-turns")
+    shown = np.array([s.quaternion for s in demonstrate.perform(reorient, program, 11)])
+    assert satisfied(program, shown)
+    network = load_imitation(reorient, threads=1)
+    goals = [ImitatedGoals(network, shown, seed=i) for i in range(6)]
+    episodes = run_with_goals(EpisodeConfig(seed=12), reorient, goals)
+    assert sum(e.done and satisfied(program, e.track) for e in episodes) >= 4
 
 
 def test_a_bundle_holds_the_network_and_its_contract(imitation_bundle, tmp_path, capsys):
