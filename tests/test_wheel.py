@@ -127,7 +127,7 @@ def recorded(tmp_path_factory, scene):
 
 def test_equal_files_are_links_in_the_checkout():
     files = [path for task in BUNDLES for path in (ROOT / "pretrained" / task).glob("*.onnx")]
-    assert len(files) == 6
+    assert len(files) == 7
     stored = [path.read_bytes() for path in files if not path.is_symlink()]
     assert len(set(stored)) == len(stored) == len({path.read_bytes() for path in files})
 
