@@ -28,6 +28,8 @@ from opendactyl.vision.measures.metrics import bootstrap_interval
 
 ATTEMPTS = 4
 """Demonstrations tried of a program."""
+RENDERED = 8
+"""Programs that are rendered together, and written before the next: they take minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +104,15 @@ def compare(config: ComparisonConfig) -> dict[str, Any]:
     path = out / "episodes.json"
     rounds: list[dict[str, Any]] = read_json(path) if exists(path) else []
     programs = programs_for_tests(config.programs, config.seed)
-    for number in tqdm(range(len(rounds), config.starts), unit="start"):
-        rounds.append(_round(config, bundle, networks, programs, number))
+    size = RENDERED if config.pose == "vision" else len(programs)
+    firsts = [
+        number * len(programs) + i
+        for number in range(config.starts)
+        for i in range(0, len(programs), size)
+    ]
+    for first in tqdm(firsts[len(rounds) :], initial=len(rounds), total=len(firsts), unit="round"):
+        some = programs[first % len(programs) :][:size]
+        rounds.append(_round(config, bundle, networks, some, first))
         write_json(path, rounds)
     results = {
         "settings": plain,
@@ -117,21 +126,20 @@ def compare(config: ComparisonConfig) -> dict[str, Any]:
 
 def _round(
     config: ComparisonConfig, bundle: Bundle, networks: dict[str, ImitationSession],
-    programs: Sequence[Program], number: int,
+    programs: Sequence[Program], first: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """A demonstration and an episode of each program with each agent, from one set of starts."""
-    shown = _demonstrations(config, bundle, programs, number)
+    """A demonstration and an episode of each program with each agent, from one set of starts.
+
+    `first` is the number of the first episode.
+    """
+    shown = _demonstrations(config, bundle, programs, first)
     kept = [(p, seen) for p, seen in zip(programs, shown, strict=True) if seen is not None]
     found: dict[str, Any] = {"failed_demonstrations": len(programs) - len(kept)}
     for agent in config.agents:
         if agent == "last" and agent not in networks:
             continue
         goals = [goals_of(agent, networks, p, seen) for p, seen in kept]
-        episodes = (
-            run_with_goals(config.episodes(100_000), bundle, goals, number * config.programs)
-            if goals
-            else []
-        )
+        episodes = run_with_goals(config.episodes(100_000), bundle, goals, first) if goals else []
         found[agent] = [
             record(episode, p)
             | {
@@ -146,12 +154,13 @@ def _round(
 
 
 def _demonstrations(
-    config: ComparisonConfig, bundle: Bundle, programs: Sequence[Program], number: int
+    config: ComparisonConfig, bundle: Bundle, programs: Sequence[Program], begin: int
 ) -> list[Shown | None]:
     """Each demonstration; None if all attempts failed."""
     shown: list[Shown | None] = [None] * len(programs)
+    number, offset = divmod(begin, config.programs)
     for attempt in range(ATTEMPTS):
-        first = (number * ATTEMPTS + attempt) * len(programs)
+        first = (number * ATTEMPTS + attempt) * config.programs + offset
         env = make_goal_env(bundle, len(programs), config.seed, first=first)
         env.reset()
         starts = env.object_pose()[1]
