@@ -150,7 +150,7 @@ def _measure_recording(
                 "named": found == expected,
                 "passed": verdict.passed,
                 "offsets": verdict.offsets,
-                "seconds_to_fault": _seconds_to_fault(bundle, shown),
+                "seconds_to_fault": _seconds_to_fault(bundle, shown, "".join(expected)),
             }
         )
     return rows
@@ -169,11 +169,15 @@ class _Played:
         pass
 
 
-def _seconds_to_fault(bundle: Bundle, recording: Sequence[Moment]) -> float | None:
-    """The time from the first action to the first fault `wiring` of the loop's pose source."""
+def _seconds_to_fault(bundle: Bundle, recording: Sequence[Moment], expected: str) -> float | None:
+    """The time from the first action to the loop's first fault `wiring` that says what is expected.
+
+    Nothing in particular is expected of right wiring, whose text is empty.
+    """
     source = VisionPose(bundle, _Played(recording))
     for action in range(len(recording)):
-        if _wiring_fault(source, bundle.hand):
+        fault = _wiring_fault(source, bundle.hand)
+        if fault and expected in fault:
             return (action + 1) * bundle.period
     return None
 

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from opendactyl.control.bundle.imitation_session import ImitationSession
 from opendactyl.control.imitation.demonstrator import OracleGoals
-from opendactyl.control.imitation.goal_rollout import EndingGoals
 from opendactyl.control.runtime.imitated_goals import HeldGoals, ImitatedGoals
+from opendactyl.control.runtime.interfaces import EndingGoals
 from opendactyl.geometry.rotation import Array, geodesic_angle
 from opendactyl.policy.imitation.programs import Program
 
@@ -32,8 +31,8 @@ class Shown:
 
     observed: Array
     """Orientations (T, 4)."""
-    waypoints: NDArray[np.int64]
-    """Indices (K + 1,) of the start and of the poses at which goals were reached."""
+    waypoints: Array
+    """Those (K + 1, 4) at which goals were reached, the start first."""
 
 
 def resting_orientations(track: Array) -> Array:
@@ -74,5 +73,5 @@ def goals_of(
     if agent == "replay":
         return ReplayedGoals(resting_orientations(track))
     if agent == "waypoints":
-        return ReplayedGoals(track[seen.waypoints[1:]])
+        return ReplayedGoals(seen.waypoints[1:])
     return ImitatedGoals(networks[agent], track[-1:] if agent == "last" else track)

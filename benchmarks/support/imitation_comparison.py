@@ -12,19 +12,18 @@ from opendactyl.benchmarks.support.imitation_agents import AGENTS, Shown, goals_
 from opendactyl.control.bundle.imitation_session import ImitationSession, load_imitation
 from opendactyl.control.bundle.load import Bundle, load_bundle
 from opendactyl.control.evaluation.episodes import EpisodeConfig
-from opendactyl.control.evaluation.goal_statistics import RESAMPLES, compare_paired
+from opendactyl.control.evaluation.goal_statistics import compare_paired
 from opendactyl.control.imitation.demonstrator import DemonstratorGoals, fits
 from opendactyl.control.imitation.evaluate import record, run_with_goals, summarize
 from opendactyl.control.imitation.goal_rollout import make_goal_env
 from opendactyl.core.atomic_files import read_json, write_json, write_text
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import open_run, to_plain
+from opendactyl.core.run_dir import CONFIG_NAME, open_run, removed_on_failure, to_plain
 from opendactyl.policy.imitation.export import export_imitation
 from opendactyl.policy.imitation.forms import ambiguous, programs_for_tests
 from opendactyl.policy.imitation.predicate import satisfied
 from opendactyl.policy.imitation.programs import Program
-from opendactyl.vision.measures.metrics import bootstrap_interval
 
 ATTEMPTS = 4
 """Demonstrations tried of a program."""
@@ -85,23 +84,42 @@ def compare(config: ComparisonConfig) -> dict[str, Any]:
     """
     bundle = load_bundle(config.bundle)
     networks = {"network": load_imitation(bundle)}
-    if bundle.manifest["imitation"]["training"].get("demonstrations"):
-        raise InputError(
-            f"{config.bundle}: the network was trained with --demonstrations, whose programs may "
-            "be among those of this comparison; train one without"
-        )
-    plain = to_plain(config) | {"bundle_sha256": bundle.identity}
-    out = open_run(
-        config.out, {k: v for k, v in plain.items() if k != "resume"}, resume=config.resume
-    )
+    _check_training(config.bundle, bundle.manifest["imitation"]["training"], "all")
     if config.last is not None:
-        if not exists(out / "last.onnx"):
-            settings = export_imitation(config.last, out / "last.onnx")
-            if settings["keyframes"] != "last":
-                (out / "last.onnx").unlink()
-                raise InputError(f"--last is {config.last}, a run without --keyframes last")
-        networks["last"] = ImitationSession(out / "last.onnx")
-    path = out / "episodes.json"
+        _check_training(config.last, read_json(config.last / CONFIG_NAME), "last")
+    plain = to_plain(config) | {"bundle_sha256": bundle.identity}
+    out, path = config.out, config.out / "episodes.json"
+    with removed_on_failure(out, lambda: exists(path)):
+        open_run(out, {k: v for k, v in plain.items() if k != "resume"}, resume=config.resume)
+        if config.last is not None:
+            if not exists(out / "last.onnx"):
+                export_imitation(config.last, out / "last.onnx")
+            networks["last"] = ImitationSession(out / "last.onnx")
+        rounds = _rounds(config, bundle, networks, path)
+    results = {
+        "settings": plain,
+        "failed_demonstrations": sum(one["failed_demonstrations"] for one in rounds),
+        "agents": _results(rounds),
+    }
+    write_json(out / "results.json", results)
+    write_text(out / "table.md", make_table(results["agents"]))
+    return results
+
+
+def _check_training(path: Path, settings: dict[str, Any], keyframes: str) -> None:
+    if settings.get("keyframes") != keyframes:
+        raise InputError(f"{path} was not trained with --keyframes {keyframes}")
+    if settings.get("demonstrations"):
+        raise InputError(
+            f"{path} was trained with --demonstrations, whose programs may be among those of this "
+            "comparison; train one without"
+        )
+
+
+def _rounds(
+    config: ComparisonConfig, bundle: Bundle, networks: dict[str, ImitationSession], path: Path
+) -> list[dict[str, Any]]:
+    """The records of all rounds; those that the file lacks are measured, and written."""
     rounds: list[dict[str, Any]] = read_json(path) if exists(path) else []
     programs = programs_for_tests(config.programs, config.seed)
     size = RENDERED if config.pose == "vision" else len(programs)
@@ -114,14 +132,7 @@ def compare(config: ComparisonConfig) -> dict[str, Any]:
         some = programs[first % len(programs) :][:size]
         rounds.append(_round(config, bundle, networks, some, first))
         write_json(path, rounds)
-    results = {
-        "settings": plain,
-        "failed_demonstrations": sum(one["failed_demonstrations"] for one in rounds),
-        "agents": _results(rounds),
-    }
-    write_json(out / "results.json", results)
-    write_text(out / "table.md", make_table(results["agents"]))
-    return results
+    return rounds
 
 
 def _round(
@@ -146,7 +157,7 @@ def _round(
                 "program": str(p),
                 "goals": goal.reached,
                 "demonstration_frames": len(seen.observed),
-                "ambiguous": ambiguous(p, seen.observed[seen.waypoints]),
+                "ambiguous": ambiguous(p, seen.waypoints),
             }
             for episode, goal, (p, seen) in zip(episodes, goals, kept, strict=True)
         ]
@@ -176,7 +187,7 @@ def _demonstrations(
         episodes = run_with_goals(config.episodes(0), bundle, goals, first)
         for i in wanted:
             if episodes[i].done and satisfied(programs[i], episodes[i].track):
-                shown[i] = Shown(episodes[i].observed, np.array(goals[i].times))
+                shown[i] = Shown(episodes[i].observed, np.array(goals[i].waypoints))
     return shown
 
 
@@ -198,8 +209,8 @@ def _rates(agent: str, records: dict[str, list[dict[str, Any]]]) -> dict[str, An
     Starts of one program are alike, so that episodes are not independent.
     """
     successes, episodes = _by_program(records[agent])
-    interval = bootstrap_interval(np.divide(successes, episodes), resamples=RESAMPLES)
-    rates = summarize(records[agent]) | {"success_interval_95": list(interval)}
+    interval = compare_paired(successes, episodes)["interval_95"]
+    rates = summarize(records[agent]) | {"success_interval_95": interval}
     if any(r["success"] for r in records.get("oracle", ())):
         compared = compare_paired(successes, _by_program(records["oracle"])[0])
         rates["ratio_to_oracle"] = compared["ratio"]

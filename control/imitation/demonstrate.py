@@ -130,7 +130,7 @@ def _attempt(bundle: Bundle, program: Program, seed: int, attempt: int) -> tuple
     )
     if not (episode.done and satisfied(program, episode.track)):
         return [], False
-    return states, not ambiguous(program, episode.track[goals.times])
+    return states, not ambiguous(program, np.array(goals.waypoints))
 
 
 def _render(

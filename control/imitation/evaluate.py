@@ -24,13 +24,9 @@ from opendactyl.control.evaluation.evaluate import (
     refuse_training_seed,
 )
 from opendactyl.control.imitation.demonstrate import recorded_program
-from opendactyl.control.imitation.goal_rollout import (
-    EndingGoals,
-    Episode,
-    make_goal_env,
-    run_goal_episodes,
-)
+from opendactyl.control.imitation.goal_rollout import Episode, make_goal_env, run_goal_episodes
 from opendactyl.control.runtime.imitated_goals import ImitatedGoals
+from opendactyl.control.runtime.interfaces import EndingGoals
 from opendactyl.core.atomic_files import json_hash, read_json, write_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
@@ -103,11 +99,11 @@ def evaluate_imitation(config: EvaluateConfig, demonstration: Path) -> dict[str,
     track = recorded_orientations(demonstration)
     out, path = config.out, config.out / EPISODES_FILE
     with removed_on_failure(out, lambda: exists(path)):
-        settings = _settings(config, bundle, track) | {"program": program and str(program)}
-        open_run(out, settings, resume=config.resume)
+        meant = {"program": program and str(program)}
+        open_run(out, _settings(config, bundle, track) | meant, resume=config.resume)
         records: list[dict[str, Any]] = read_json(path) if exists(path) else []
         _imitate(config, bundle, (network, track), program, records)
-    results = summarize(records[: config.episodes]) | {"program": program and str(program)}
+    results = summarize(records[: config.episodes]) | meant
     write_json(out / "results.json", results)
     return results
 

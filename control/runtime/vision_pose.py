@@ -173,7 +173,11 @@ class VisionPose:
         pose = self._estimate(frames)
         self._seconds["estimate"] = time.perf_counter() - captured
         self._test_wiring(frames, pose)
-        return self._continued(check_pose(pose))
+        check_pose(pose)
+        if self._wiring is not None:
+            # A mistake of the wiring moves keypoints too, and has a name of its own.
+            self._reprojection.update(pose, report=not self._wiring.undecided)
+        return self._continued(pose)
 
     def _estimate(self, frames: Frames) -> Pose:
         # A list is taken for raw frames.
@@ -184,7 +188,9 @@ class VisionPose:
             began = time.perf_counter()
             try:
                 self._wiring.update(frames, pose)
-                self._reprojection.update(pose)
+            except Fault:
+                self._reprojection.restart()
+                raise
             finally:
                 self._seconds["wiring"] = time.perf_counter() - began
 

@@ -178,11 +178,17 @@ class WiringMonitor:
     _confirmations: list[float] = field(default_factory=list)
     _interval: int = 1
     _actions: int = 0
+    _tested: bool = False
 
     def restart(self) -> None:
         """Tests every mistake again in the next actions."""
         self._gains, self._suspects, self._confirmations = [], [], []
-        self._interval, self._actions = 1, 0
+        self._interval, self._actions, self._tested = 1, 0, False
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the first round is not over, or a mistake is suspected."""
+        return not self._tested or bool(self._suspects)
 
     def update(self, frames: Frames, pose: Pose) -> None:
         """Tests a mistake, if one is due.
@@ -213,6 +219,7 @@ class WiringMonitor:
             ordered = sorted(self._gains, key=lambda entry: entry[0], reverse=True)
             self._suspects = [mistake for gain, mistake in ordered if gain > 0]
             self._gains, self._interval = [], 1 if self._suspects else INTERVAL
+            self._tested = True
 
     def _confirm(self, suspect: Mistake, frames: Frames, pose: Pose) -> None:
         self._confirmations.append(self._gain(suspect, frames, pose))

@@ -12,6 +12,8 @@ from opendactyl.models.imitation.network import ImitationNetwork
 from opendactyl.policy.interface.keyframes import KEYFRAME_SIZE, MAX_WAYPOINTS
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
+KEYS = {"network", "averaged", "optimizer", "step", "seconds"}
+"""Entries of a checkpoint."""
 
 
 def make_network() -> ImitationNetwork:
@@ -34,14 +36,20 @@ def load_checkpoint(run: Path) -> dict[str, Any]:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(f"{path} is not a checkpoint of train-imitation ({error})") from error
-    expected = {name: weight.shape for name, weight in make_network().state_dict().items()}
-    stored = value.get("network") if isinstance(value, dict) else None
-    if stored is None or {name: weight.shape for name, weight in stored.items()} != expected:
+    if not isinstance(value, dict) or not set(value) >= KEYS or not _fits(value["network"]):
         raise InputError(
             f"{path} is not a checkpoint of train-imitation, or of another version's network; "
             "train anew in another folder"
         )
     return value
+
+
+def _fits(weights: Any) -> bool:
+    """Whether these are weights of `make_network`."""
+    expected = {name: weight.shape for name, weight in make_network().state_dict().items()}
+    return isinstance(weights, dict) and expected == {
+        name: getattr(weight, "shape", None) for name, weight in weights.items()
+    }
 
 
 def module_of(averaged: AveragedModel) -> ImitationNetwork:

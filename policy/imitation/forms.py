@@ -80,14 +80,14 @@ def programs_for_tests(count: int, seed: int) -> list[Program]:
     """
     rng = np.random.default_rng(seed)
     if seed == DEVELOPMENT:
-        return _different_forms(rng, count, held_out)
+        return _different_forms(rng, count)
     developed = programs_for_tests(DEVELOPED, DEVELOPMENT)
     known = {other.kind for program in developed for other in synonyms(program)}
     return _different_forms(rng, count, lambda program: unseen(program, known))
 
 
 def _different_forms(
-    rng: np.random.Generator, count: int, wanted: Callable[[Program], bool]
+    rng: np.random.Generator, count: int, wanted: Callable[[Program], bool] = lambda _: True
 ) -> list[Program]:
     found, tried = list[Program](), set[str]()
     for _ in range(DRAWS * count):

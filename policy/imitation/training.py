@@ -34,7 +34,7 @@ from opendactyl.policy.imitation.tracks import SHARD, Demonstrate, Demonstrator,
 
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_BYTES, TRACK_BYTES = 5e6, 1e4
-"""Sizes of a checkpoint and, at most, of a track."""
+"""Sizes of a checkpoint and of a track, generously."""
 VALIDATION_MOTIONS = 10
 """Of the tracks, one in this many is kept for validation."""
 VALIDATION = 256

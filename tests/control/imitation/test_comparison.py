@@ -7,18 +7,15 @@ import shutil
 import numpy as np
 import pytest
 
+from opendactyl.benchmarks.support import imitation_comparison
 from opendactyl.benchmarks.support.imitation_agents import ReplayedGoals, resting_orientations
-from opendactyl.benchmarks.support.imitation_comparison import (
-    ComparisonConfig,
-    compare,
-)
+from opendactyl.benchmarks.support.imitation_comparison import ComparisonConfig, compare
 from opendactyl.control.evaluation.episodes import EpisodeConfig
-from opendactyl.control.imitation.demonstrator import (
-    OracleGoals,
-)
+from opendactyl.control.imitation.demonstrator import OracleGoals
 from opendactyl.control.imitation.evaluate import run_with_goals
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, random_quat
+from opendactyl.policy.imitation.forms import programs_for_tests
 from opendactyl.policy.imitation.predicate import satisfied
 from opendactyl.policy.imitation.programs import load_program
 from opendactyl.vision.estimator import Pose
@@ -94,10 +91,48 @@ def test_a_network_of_all_keyframes_is_not_the_baseline(imitation_bundle, imitat
     config = ComparisonConfig(
         bundle=imitation_bundle, last=imitation_run, programs=1, starts=1, out=tmp_path / "out"
     )
-    with pytest.raises(InputError, match="without --keyframes last"):
+    with pytest.raises(InputError, match="was not trained with --keyframes last"):
         compare(config)
+    assert not config.out.exists()
     with pytest.raises(InputError, match="--agents last needs"):
         dataclasses.replace(config, last=None, agents=("last",))
+
+
+def test_rounds_have_episodes_of_their_own_and_are_continued(
+    imitation_bundle, tmp_path, monkeypatch
+):
+    config = ComparisonConfig(
+        bundle=imitation_bundle, programs=10, starts=2, pose="vision", out=tmp_path / "out"
+    )
+    programs, seen = programs_for_tests(10, config.seed), []
+
+    def measure(config, bundle, networks, some, first):
+        if len(seen) == 3:
+            seen.append(None)
+            raise KeyboardInterrupt
+        seen.append((first, some))
+        row = {"success": True, "done": True, "ambiguous": False}
+        agents = {
+            agent: [row | {"program": str(p)} for p in some] for agent in ("network", "oracle")
+        }
+        return {"failed_demonstrations": 0, **agents}
+
+    monkeypatch.setattr(imitation_comparison, "_round", measure)
+    with pytest.raises(KeyboardInterrupt):
+        compare(config)
+    results = compare(dataclasses.replace(config, resume=True))
+    expected = [(0, programs[:8]), (8, programs[8:]), (10, programs[:8]), (18, programs[8:])]
+    assert [one for one in seen if one] == expected
+    assert results["agents"]["network"]["n"] == 20
+
+
+def test_the_interval_is_that_of_the_rate():
+    """Programs with more episodes count more."""
+    rows = [{"program": str(i), "success": i < 20, "done": True}
+            for i in range(40) for _ in range(25 if i < 20 else 1)]  # fmt: skip
+    rates = imitation_comparison._rates("network", {"network": rows})
+    low, high = rates["success_interval_95"]
+    assert low < rates["success"] < high
 
 
 def test_agents_of_a_comparison_can_be_chosen(imitation_bundle, tmp_path):

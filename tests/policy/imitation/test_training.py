@@ -130,7 +130,10 @@ def test_a_run_that_has_not_trained_or_has_another_network_is_refused(run, tmp_p
         load_network(tmp_path)
     shutil.copytree(run, tmp_path / "run")
     value = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
-    for other in ({"state_dict": {}}, value | {"network": {"a": torch.zeros(2)}}, [1]):
+    others = [{"a": torch.zeros(2)}, {"a": 1}, [1]]
+    del value["began"]
+    without = {key: value[key] for key in value if key != "step"}
+    for other in ({"state_dict": {}}, *(value | {"network": o} for o in others), [1], without):
         torch.save(other, tmp_path / "run/checkpoints/last.ckpt")
         with pytest.raises(InputError, match="train anew in another folder"):
             load_network(tmp_path / "run")
