@@ -151,4 +151,7 @@ def parse_toml(content: bytes) -> dict[str, Any]:
     """
     if content.startswith(codecs.BOM_UTF8):
         raise ValueError("it begins with a byte order mark (BOM); save it as UTF-8 without BOM")
-    return tomllib.loads(content.decode())
+    try:
+        return tomllib.loads(content.decode())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error

@@ -1,4 +1,4 @@
-"""Random programs, and which of their forms are held out of training."""
+"""Random programs, which of them have the same goals, and which forms are held out of training."""
 
 import zlib
 from collections.abc import Callable, Sequence, Set
@@ -23,7 +23,6 @@ RECORDED = 0.1
 HELD_OUT, VALIDATION = 4, 20
 """Of the forms of programs with three or more actions, one in this many is kept for tests, and one
 for the validation of a training."""
-
 DEVELOPMENT, DEVELOPED = 9000, 40
 """Seed and number of the programs on which the network was developed."""
 DRAWS = 1000
@@ -135,8 +134,8 @@ def synonyms(program: Program) -> list[Program]:
 def ambiguous(program: Program, reached: Array) -> bool:
     """Whether waypoints (K + 1, 4) show a program with other goals as well.
 
-    That program differs in one action, or has one less. After `up P` from a start with P up, for
-    example, `back` and another `up P` cannot be told apart.
+    That program differs in one action, or has one less. From a start with P up, for example,
+    `up O then up P` and `up O then back` cannot be told apart.
     """
     alike = {other.actions for other in synonyms(program)}
     for number in range(len(program.actions)):

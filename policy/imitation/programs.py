@@ -130,7 +130,7 @@ def load_program(name: str) -> Program:
     remedy = 'write a list of steps, such as steps = ["up P", "then", "yaw 90", "then", "back"]'
     try:
         table = parse_toml(content)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"program {name} is not TOML ({error}); {remedy}") from error
     if set(table) != {"steps"}:
         raise InputError(f"program {name} has the keys {', '.join(table) or 'none'}; {remedy}")

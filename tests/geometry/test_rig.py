@@ -90,6 +90,7 @@ def test_intrinsic_matrix_instead_of_field_of_view(tmp_path):
 
 
 BAD = {
+    "nesting": ("camera = " + 9000 * "[", "nested too deeply"),
     "byte order mark": ("\ufeff" + GOOD.format(lens=LENS, aim=AIM), "byte order mark"),
     "single table": (
         GOOD.replace("[[camera]]", "[camera]").format(lens=LENS, aim=AIM),

@@ -34,6 +34,7 @@ def refused(tmp_path):
         (BOX + "colour = 1\n", "unknown key 'colour'; the keys are: name, shape, unit"),
         (BOX + "radius = 1\n", "unknown key 'radius'"),
         (BOX + "frikton = 1\n", "unknown key 'frikton' (did you mean friction?)"),
+        ("size = " + 9000 * "[", "nested too deeply"),
         ("\ufeff" + BOX, "it begins with a byte order mark (BOM)"),
         ("mass = 1\n", "shape is missing; it must be one of box, prism, cylinder, mesh"),
         (BOX.replace("mass = 0.1", ""), "mass is missing; it must be a positive number"),
