@@ -9,6 +9,7 @@ from opendactyl.policy.interface.observations import (
     HandSize,
     Measurement,
     build_observation,
+    critic_fields,
     layout_fields,
     layout_size,
 )
@@ -29,6 +30,7 @@ def critic_size(hand: HandSpec, hinges: int = 0) -> int:
 
 
 def critic_observation(
+    layout: tuple[str, ...],
     ids: NDArray[np.intp],
     true: Measurement,
     goal: Array,
@@ -40,6 +42,7 @@ def critic_observation(
     """The critic's observations (K, m), see `critic_size`.
 
     Args:
+        layout: the fields that the policy observes.
         ids: the simulations (K,).
         true: their true measurements.
         goal: goal orientations, and angles of hinges (K, 4 + H).
@@ -55,7 +58,7 @@ def critic_observation(
         hidden = randomizer.privileged(ids)
     return np.concatenate(
         [
-            build_observation(layout_fields("joints", size), true, goal, targets),
+            build_observation(critic_fields(layout, size), true, goal, targets),
             joints * 0.1,
             linear,
             angular * 0.1,

@@ -241,6 +241,6 @@ class HandEnv:
         policy = build_observation(self.layout, measured, goal, targets)
         late = self._since_goal[ids] / self._limit
         critic = critic_observation(
-            ids, true, goal, targets, late, self._simulations, self.randomizer
+            self.layout, ids, true, goal, targets, late, self._simulations, self.randomizer
         )
         return policy, critic

@@ -22,9 +22,12 @@ from opendactyl.policy.randomization.config import RandomizationConfig, load_ran
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.objects.spec import ObjectSpec
 
 MIN_START_ACTIONS = 8
 """The minimum of `settled_state`."""
+CUBE_TOLERANCE = 1e-6
+"""Largest difference of a cube's half side lengths in metres."""
 
 
 class Difficulty(NamedTuple):
@@ -99,6 +102,11 @@ class EnvConfig:
         self.action_config()
         if self.layout not in LAYOUTS:
             raise InputError(f"no layout {self.layout!r}; choose from {', '.join(LAYOUTS)}")
+        if self.layout == "cube" and not _is_cube(obj):
+            raise InputError(
+                f"layout cube needs an object that is a cube, and {obj.name} is none; choose "
+                "layout default"
+            )
         if not self.seconds_per_goal > 0:
             raise InputError(f"seconds per goal is {self.seconds_per_goal}; it must be positive")
         if self.max_goals < 1:
@@ -133,6 +141,11 @@ class EnvConfig:
         return (
             self.action if isinstance(self.action, ActionConfig) else ActionConfig(mode=self.action)
         )
+
+
+def _is_cube(obj: ObjectSpec) -> bool:
+    """Whether an object is a rigid cube."""
+    return obj.is_box and not obj.attached and np.ptp(obj.half_extent) < CUBE_TOLERANCE
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,7 @@ class Observer:
         if not self._images and "touch" in env.layout:
             raise InputError(
                 f"layout {env.config.layout} is NaN where a hand does not measure touch and "
-                "forces; choose d18, default or joints"
+                "forces; choose d18, default, joints or cube"
             )
         self._fields = tuple(
             name

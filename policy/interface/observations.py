@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array, quat_canonical, quat_conjugate, quat_multiply
+from opendactyl.geometry.symmetry import CUBE_ROTATIONS
 
 
 class _Hand(Protocol):
@@ -44,12 +45,18 @@ _DEFAULT = (
     "relative_goal",
     "previous_targets",
 )
+_CUBE_FIELDS = {"object_quaternion": "cube_quaternion", "goal_quaternion": "cube_goal_quaternion"}
+"""Fields with the orientations of an object, and those with the orientations of its shape, a cube:
+to one of the 24 equivalent ones of the object, that nearest to the identity, and to the goal seen
+from there. Their difference is the same."""
 LAYOUTS = {
     # D18 Table 2: object and goal orientation only as their difference.
     "d18": ("fingertips", "object_position", "relative_goal"),
     # D19 Table 12, and the last targets, since smoothed targets have memory.
     "default": _DEFAULT,
     "joints": (*_DEFAULT, "joints"),
+    # The letters of a cube say nothing about its motion.
+    "cube": tuple(_CUBE_FIELDS.get(name, name) for name in _DEFAULT),
     # Of the multi-stream action transformer: what an LSTM observes, then its physics stream.
     "physics": (*_DEFAULT, "touch", "forces"),
 }
@@ -60,6 +67,13 @@ HINGE_FIELDS = ("hinges", "goal_hinges", "relative_hinges")
 def layout_fields(name: str, hand: HandSize) -> tuple[str, ...]:
     """The fields of a layout, a key of `LAYOUTS`, in order."""
     return LAYOUTS[name] + (HINGE_FIELDS if hand.hinges else ())
+
+
+def critic_fields(policy: tuple[str, ...], hand: HandSize) -> tuple[str, ...]:
+    """The fields of the critic: layout `joints`, of a cube's shape if the policy observes that."""
+    fields = layout_fields("joints", hand)
+    observed = set(policy)
+    return tuple(new if (new := _CUBE_FIELDS.get(f, f)) in observed else f for f in fields)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +103,7 @@ def field_sizes(hand: HandSize) -> dict[str, int]:
         "object_position": 3,
         "object_quaternion": 4,
         "goal_quaternion": 4,
+        **dict.fromkeys(_CUBE_FIELDS.values(), 4),
         "relative_goal": 4,
         "previous_targets": hand.actuators,
         "joints": hand.joints,
@@ -127,6 +142,7 @@ def build_observation(
         "object_position": measured.object_position,
         "object_quaternion": measured.object_quaternion,
         "goal_quaternion": goal,
+        **_of_cube(measured.object_quaternion, goal),
         "relative_goal": quat_canonical(relative),
         "previous_targets": previous_targets,
         "joints": measured.joints,
@@ -138,3 +154,12 @@ def build_observation(
         directions = (np.concatenate([np.cos(a), np.sin(a)], axis=-1) for a in angles)
         values |= dict(zip(HINGE_FIELDS, directions, strict=True))
     return np.concatenate([values[name] for name in layout], axis=-1, dtype=np.float32)
+
+
+def _of_cube(quaternion: Array, goal: Array) -> dict[str, Array]:
+    """The values of `_CUBE_FIELDS` for orientations and goals (B, 4)."""
+    nearest = np.argmax(np.abs(quaternion @ quat_conjugate(CUBE_ROTATIONS).T), axis=1)
+    turned = (
+        quat_canonical(quat_multiply(quat, CUBE_ROTATIONS[nearest])) for quat in (quaternion, goal)
+    )
+    return dict(zip(_CUBE_FIELDS.values(), turned, strict=True))

@@ -32,7 +32,7 @@ _LIMITS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("learning_rate", "final_learning_rate", "clip"), lambda v: 0 < v < 1, "in (0, 1)"),
     (("averaging",), lambda v: 0 <= v < 1, "in [0, 1)"),
     (("max_minutes",), lambda v: 0 < v < math.inf, "positive"),
-    (("layout",), lambda v: v != "physics", "default, d18 or joints, of which all is measured"),
+    (("layout",), lambda v: v != "physics", "default, d18, joints or cube (all is measured)"),
 )  # fmt: skip
 """Options, what is allowed, and its description."""
 
@@ -61,7 +61,8 @@ class PolicyConfig:
     hand: str = "shadow"
     """The hand: shadow, shadow-e3m5, allegro, leap, or a TOML file."""
     layout: str = "default"
-    """The policy's observation: default, d18 (22 values, D18 Table 2) or joints."""
+    """The policy's observation: default; d18 (22 values, D18 Table 2); joints; or cube,
+    in which a cube's 24 equivalent orientations are one."""
     action: str = "absolute"
     """Meaning of the bins: absolute, or relative to the current joint angle (D18 4.2)."""
     smoothing: float = 0.5
