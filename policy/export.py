@@ -104,15 +104,13 @@ def make_actor(
     return actor.eval()
 
 
-def load_with_environment(
-    path: Path, task: str = "", layout: str = "default"
-) -> tuple[Actor, EnvConfig]:
+def load_with_environment(path: Path, task: str = "", layout: str = "") -> tuple[Actor, EnvConfig]:
     """The actor of a run or of a .safetensors file, and its environment without randomization.
 
     Args:
         path: a run of train-policy, or the .safetensors file of an LSTM policy.
         task: the task; empty for that of its training.
-        layout: the policy's observation, for a .safetensors file.
+        layout: the policy's observation, for a .safetensors file; empty for that of its training.
 
     Raises:
         InputError: there is no policy, or it has another shape.
@@ -120,17 +118,20 @@ def load_with_environment(
     if path.suffix != ".safetensors":
         actor, config = load_actor(path)
         return actor, _environment(path, config, task)
-    environment = EnvConfig(task=task or about_weights(path).get("task", "spin"), layout=layout)
+    about = about_weights(path)
+    environment = EnvConfig(
+        task=task or about.get("task", "spin"), layout=layout or about.get("layout", "default")
+    )
     try:
         actor = make_actor(load_weights(path), sum(environment.observation_fields.values()))
     except RuntimeError as error:
-        raise InputError(f"{path} is no LSTM policy of 256 units with layout {layout}") from error
+        raise InputError(
+            f"{path} is no LSTM policy of 256 units with layout {environment.layout}"
+        ) from error
     return actor, environment
 
 
-def load_policy_run(
-    path: Path, task: str = "", layout: str = "default"
-) -> tuple[Policy, EnvConfig]:
+def load_policy_run(path: Path, task: str = "", layout: str = "") -> tuple[Policy, EnvConfig]:
     """The policy of a run or of a .safetensors file, and its environment without randomization.
 
     Arguments and errors are those of `load_with_environment`.

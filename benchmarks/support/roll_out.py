@@ -26,8 +26,8 @@ class RollOutConfig:
     """A run of train-policy, a bundle, or the .safetensors file of an LSTM policy."""
     task: str = ""
     """spin, face-up or reorient; default: that of the policy's training."""
-    layout: str = "default"
-    """The policy's observation, for a .safetensors file."""
+    layout: str = ""
+    """The policy's observation, for a .safetensors file; default: that of its training."""
     randomization: str = "dactyl"
     """A preset, or a TOML file."""
     hands: int = 256

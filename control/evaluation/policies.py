@@ -37,13 +37,13 @@ class BundlePolicy:
         return bins
 
 
-def load_policy(path: Path, task: str = "", layout: str = "default") -> tuple[Policy, EnvConfig]:
+def load_policy(path: Path, task: str = "", layout: str = "") -> tuple[Policy, EnvConfig]:
     """A policy, and its environment without randomization.
 
     Args:
         path: a bundle, a run of train-policy, or the .safetensors file of an LSTM policy.
         task: the task; empty for that of its training.
-        layout: the policy's observation, for a .safetensors file.
+        layout: the policy's observation, for a .safetensors file; empty for that of its training.
 
     Raises:
         InputError: there is no policy, or it has another shape.

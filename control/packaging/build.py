@@ -164,7 +164,7 @@ def _save_weights(folder: Path, config: ExportConfig, manifest: dict[str, Any]) 
         save_weights(estimator, folder / "pose.safetensors", about)
     if "policy" in manifest and not is_bundle(policy := _policy_of(config)):
         record = training_record(policy)
-        about = {name: record[name] for name in ("task", "seeds", "seeds_complete")}
+        about = {name: record[name] for name in ("task", "layout", "seeds", "seeds_complete")}
         path = folder / f"policy-{record['task']}.safetensors"
         save_weights(load_student(policy), path, about)
 

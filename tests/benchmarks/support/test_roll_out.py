@@ -8,6 +8,7 @@ import pytest
 from opendactyl.benchmarks.support.roll_out import roll_out
 from opendactyl.control.evaluation.policies import load_policy
 from opendactyl.core.errors import InputError
+from opendactyl.models.weights import load_weights, save_weights
 from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.actions import ActionConfig
 from opendactyl.policy.training.train import train
@@ -68,6 +69,13 @@ def test_weights_know_their_task_and_need_their_layout():
         load_policy(WEIGHTS, layout="d18")
     with pytest.raises(InputError):
         load_policy(WEIGHTS.with_name("none.safetensors"))
+
+
+def test_weights_may_record_their_layout(tmp_path):
+    path = tmp_path / "policy.safetensors"
+    save_weights(load_weights(WEIGHTS), path, {"task": "reorient", "layout": "cube"})
+    assert load_policy(path)[1].layout == "cube"
+    assert load_policy(path, layout="default")[1].layout == "default"
 
 
 def test_a_run_keeps_the_meaning_of_its_actions(tiny):

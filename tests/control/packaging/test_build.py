@@ -210,4 +210,6 @@ def test_weights_are_written_for_runs_only(bundle, policy_run, tmp_path):
     export_bundle(config)
     (path,) = weights.iterdir()
     assert path.name == "policy-spin.safetensors"
-    assert about_weights(path) == {"task": "spin", "seeds": [0], "seeds_complete": True}
+    assert about_weights(path) == {
+        "task": "spin", "layout": "default", "seeds": [0], "seeds_complete": True,
+    }  # fmt: skip

@@ -71,5 +71,5 @@ def test_bundles_and_weights_carry_the_seeds(policy_run, bundle, untrained, tmp_
     training = json.loads((out / "manifest.json").read_text())["training"]["policy"]
     assert {k: training[k] for k in record([])} == record([0, 7])
     weights = tmp_path / "weights/policy-spin.safetensors"
-    assert about_weights(weights) == {"task": "spin"} | record([0, 7])
+    assert about_weights(weights) == {"task": "spin", "layout": "default"} | record([0, 7])
     assert known_seeds(weights) == record([0, 7])
