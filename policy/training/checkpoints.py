@@ -10,9 +10,10 @@ from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import CONFIG_NAME, to_plain
-from opendactyl.models.weights import load_weights
+from opendactyl.models.weights import about_weights, load_weights
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.env.episode_types import Difficulty
+from opendactyl.policy.interface.observations import layout_fields
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 
@@ -77,6 +78,7 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> Start:
                 "the critic of %s observes other values; a new one is trained", config.warm_start
             )
         start = start._replace(fresh_critic=not fits)
+        weights = _with_more_inputs(weights, _layout(config.warm_start), config)
         _assign(student, weights, config.warm_start)
     if config.teacher is not None:
         if config.taught_by_policy:
@@ -127,6 +129,33 @@ def _with_fitting_critic(
     if all(k in weights and weights[k].shape == value.shape for k, value in own.items()):
         return weights, True
     return {k: v for k, v in weights.items() if not k.startswith("critic.")} | own, False
+
+
+def _layout(source: Path) -> str:
+    """The layout that a run, or weights that may not record it, were trained with."""
+    settings = read_json(source / CONFIG_NAME) if source.is_dir() else about_weights(source)
+    return settings.get("layout", "default")
+
+
+def _with_more_inputs(
+    weights: dict[str, torch.Tensor], layout: str, config: PolicyConfig
+) -> dict[str, torch.Tensor]:
+    """Weights for a layout with the fields of another and more, which they do not use yet."""
+    fields = config.environment().observation_fields
+    known = layout_fields(layout, config.environment().hand_size)
+    if config.privileged or config.memory == "frames" or not set(known) < set(fields):
+        return weights
+    columns, offset = [], 0
+    for name, size in fields.items():
+        if name in known:
+            columns += range(offset, offset + size)
+        offset += size
+    fresh = {"normalizer.mean": torch.zeros(offset), "normalizer.var": torch.ones(offset)}
+    fresh["dense.weight"] = torch.zeros(config.hidden, offset)
+    for name, value in fresh.items():
+        if weights[f"actor.{name}"].shape[-1] == len(columns):
+            value[..., columns] = weights[f"actor.{name}"]
+    return weights | {f"actor.{name}": value for name, value in fresh.items()}
 
 
 def _best(run: Path) -> dict[str, Any]:

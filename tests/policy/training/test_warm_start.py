@@ -8,6 +8,7 @@ import torch
 
 from opendactyl.core.errors import InputError
 from opendactyl.models.weights import load_weights
+from opendactyl.policy.export import load_actor
 from opendactyl.policy.training import evaluation, run_state
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.train import train
@@ -97,3 +98,23 @@ def test_runs_whose_critic_observed_other_values_are_not_resumed(
     before = load_checkpoint(older_run / "checkpoints/best.ckpt")["student"]
     after = load_checkpoint(run / "checkpoints/last.ckpt")["student"]
     assert same(of_actor(after), of_actor(before))
+
+
+def test_a_layout_with_more_fields_starts_as_the_policy_without_them(only_ppo, policy_run):
+    config = only_ppo(layout="joints", warm_start=policy_run, precision="32-true")
+    size = sum(config.environment().observation_fields.values())
+    state = run_state.RunState(config, config.folder, size)
+    old, _ = load_actor(policy_run)
+    generator = torch.Generator().manual_seed(0)
+    memory, before = state.student.actor.initial_state(5), old.initial_state(5)
+    for _ in range(3):
+        x, start = torch.randn(5, 1, size, generator=generator), torch.zeros(5, 1)
+        logits, *memory = state.student.actor(x, start, *memory)
+        expected, *before = old(x[..., : old.inputs], start, *before)
+        torch.testing.assert_close(logits, expected)
+    assert state.student.actor.inputs == old.inputs + 24
+
+
+def test_a_layout_without_some_of_the_fields_is_refused(only_ppo, policy_run):
+    with pytest.raises(InputError, match="networks of another shape; --memory, --layout"):
+        train(only_ppo(layout="d18", task="spin", warm_start=policy_run))
