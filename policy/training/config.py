@@ -124,8 +124,8 @@ class PolicyConfig:
     """Episodes per evaluation during training, which selects the best checkpoint; 0 keeps the last
     policy."""
     warm_start: Path | None = None
-    """Initial weights: a run with the same memory and layout, or a .safetensors file, which has no
-    teacher."""
+    """Initial weights, of the same memory and the same or fewer observed fields: a run, or a
+    .safetensors file, which has no teacher."""
     teacher: Path | None = None
     """The teacher: a run with --privileged and --memory none, that of another run, whose policy may
     have another memory (--teacher-fraction 0 leaves it unchanged), or the .safetensors file of an
