@@ -13,7 +13,7 @@ from opendactyl.core.run_dir import CONFIG_NAME, to_plain
 from opendactyl.models.weights import about_weights, load_weights
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.env.episode_types import Difficulty
-from opendactyl.policy.interface.observations import layout_fields
+from opendactyl.policy.interface.observations import LAYOUTS, layout_fields
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 
@@ -82,6 +82,7 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> Start:
         _assign(student, weights, config.warm_start)
     if config.teacher is not None:
         if config.taught_by_policy:
+            _check_layout(config)
             weights, fits = _with_fitting_critic(teacher, load_weights(config.teacher))
             _assign(teacher, weights, config.teacher, "--layout and --hidden")
             start = start._replace(teacher_values=fits)
@@ -134,15 +135,26 @@ def _with_fitting_critic(
 def _layout(source: Path) -> str:
     """The layout that a run, or weights that may not record it, were trained with."""
     settings = read_json(source / CONFIG_NAME) if source.is_dir() else about_weights(source)
-    return settings.get("layout", "default")
+    return str(settings.get("layout", "default"))
+
+
+def _check_layout(config: PolicyConfig) -> None:
+    """Raises an `InputError` if the weights of `--teacher` record another layout."""
+    assert config.teacher is not None
+    theirs = about_weights(config.teacher).get("layout", config.layout)
+    if theirs != config.layout:
+        raise InputError(
+            f"{config.teacher} was trained with --layout {theirs}, --layout is {config.layout}; "
+            "use the same"
+        )
 
 
 def _with_more_inputs(
     weights: dict[str, torch.Tensor], layout: str, config: PolicyConfig
 ) -> dict[str, torch.Tensor]:
     """Weights for a layout with the fields of another and more, which they do not use yet."""
-    fields = config.environment().observation_fields
-    known = layout_fields(layout, config.environment().hand_size)
+    fields, hand = config.environment().observation_fields, config.environment().hand_size
+    known = layout_fields(layout, hand) if layout in LAYOUTS else ()
     if config.privileged or config.memory == "frames" or not set(known) < set(fields):
         return weights
     columns, offset = [], 0
@@ -153,8 +165,10 @@ def _with_more_inputs(
     fresh = {"normalizer.mean": torch.zeros(offset), "normalizer.var": torch.ones(offset)}
     fresh["dense.weight"] = torch.zeros(config.hidden, offset)
     for name, value in fresh.items():
-        if weights[f"actor.{name}"].shape[-1] == len(columns):
-            value[..., columns] = weights[f"actor.{name}"]
+        old = weights.get(f"actor.{name}")
+        if old is None or old.shape != value[..., columns].shape:
+            return weights  # Of other networks, or of a layout that they do not record.
+        value[..., columns] = old
     return weights | {f"actor.{name}": value for name, value in fresh.items()}
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from opendactyl.core.errors import InputError
-from opendactyl.models.weights import load_weights
+from opendactyl.models.weights import load_weights, save_weights
 from opendactyl.policy.export import load_actor
 from opendactyl.policy.training import evaluation, run_state
 from opendactyl.policy.training.checkpoints import load_checkpoint
@@ -113,6 +113,22 @@ def test_a_layout_with_more_fields_starts_as_the_policy_without_them(only_ppo, p
         expected, *before = old(x[..., : old.inputs], start, *before)
         torch.testing.assert_close(logits, expected)
     assert state.student.actor.inputs == old.inputs + 24
+
+
+def test_weights_of_other_networks_are_not_taken_for_fewer_fields(only_ppo, tmp_path):
+    path, weights = tmp_path / "weights.safetensors", load_weights(WEIGHTS)
+    narrow = {"actor.dense.weight": weights["actor.dense.weight"][:, :22]}
+    for changed, about in ((narrow, {}), (narrow, {"layout": "d18"}), ({}, {"layout": "none"})):
+        save_weights(weights | changed, path, about)
+        with pytest.raises(InputError, match="networks of another shape"):
+            train(only_ppo(layout="joints", warm_start=path))
+
+
+def test_a_teacher_of_another_layout_is_refused(tiny, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_weights(load_weights(WEIGHTS), path, {"layout": "cube"})
+    with pytest.raises(InputError, match="with --layout cube, --layout is default; use the same"):
+        train(tiny(teacher=path, teacher_fraction=0.0))
 
 
 def test_a_layout_without_some_of_the_fields_is_refused(only_ppo, policy_run):
