@@ -145,7 +145,7 @@ class EnvConfig:
 
 def _is_cube(obj: ObjectSpec) -> bool:
     """Whether an object is a rigid cube."""
-    return obj.is_box and not obj.attached and np.ptp(obj.half_extent) < CUBE_TOLERANCE
+    return obj.is_box and not obj.attached and bool(np.ptp(obj.half_extent) < CUBE_TOLERANCE)
 
 
 @dataclass(frozen=True, eq=False)
