@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opendactyl.geometry.rotation import Array, quat_canonical, quat_conjugate, quat_multiply
-from opendactyl.geometry.symmetry import CUBE_ROTATIONS
+from opendactyl.geometry.symmetry import CUBE_ROTATIONS, nearest_symmetry
 
 
 class _Hand(Protocol):
@@ -46,9 +46,8 @@ _DEFAULT = (
     "previous_targets",
 )
 _CUBE_FIELDS = {"object_quaternion": "cube_quaternion", "goal_quaternion": "cube_goal_quaternion"}
-"""Fields with the orientations of an object, and those with the orientations of its shape, a cube:
-to one of the 24 equivalent ones of the object, that nearest to the identity, and to the goal seen
-from there. Their difference is the same."""
+"""Orientations of the object, and what they are if the faces of a cube look alike: of the object's
+24 orientations the one nearest to the identity, and the goal turned by the same symmetry."""
 LAYOUTS = {
     # D18 Table 2: object and goal orientation only as their difference.
     "d18": ("fingertips", "object_position", "relative_goal"),
@@ -142,7 +141,6 @@ def build_observation(
         "object_position": measured.object_position,
         "object_quaternion": measured.object_quaternion,
         "goal_quaternion": goal,
-        **_of_cube(measured.object_quaternion, goal),
         "relative_goal": quat_canonical(relative),
         "previous_targets": previous_targets,
         "joints": measured.joints,
@@ -153,13 +151,8 @@ def build_observation(
         angles = (measured.hinges, goal_hinges, goal_hinges - measured.hinges)
         directions = (np.concatenate([np.cos(a), np.sin(a)], axis=-1) for a in angles)
         values |= dict(zip(HINGE_FIELDS, directions, strict=True))
+    if not set(layout).isdisjoint(_CUBE_FIELDS.values()):
+        turn = CUBE_ROTATIONS[nearest_symmetry(CUBE_ROTATIONS[0], measured.object_quaternion)]
+        for name, of_cube in _CUBE_FIELDS.items():
+            values[of_cube] = quat_canonical(quat_multiply(values[name], turn))
     return np.concatenate([values[name] for name in layout], axis=-1, dtype=np.float32)
-
-
-def _of_cube(quaternion: Array, goal: Array) -> dict[str, Array]:
-    """The values of `_CUBE_FIELDS` for orientations and goals (B, 4)."""
-    nearest = np.argmax(np.abs(quaternion @ quat_conjugate(CUBE_ROTATIONS).T), axis=1)
-    turned = (
-        quat_canonical(quat_multiply(quat, CUBE_ROTATIONS[nearest])) for quat in (quaternion, goal)
-    )
-    return dict(zip(_CUBE_FIELDS.values(), turned, strict=True))

@@ -153,8 +153,9 @@ def _with_more_inputs(
     weights: dict[str, torch.Tensor], layout: str, config: PolicyConfig
 ) -> dict[str, torch.Tensor]:
     """Weights for a layout with the fields of another and more, which they do not use yet."""
-    fields, hand = config.environment().observation_fields, config.environment().hand_size
-    known = layout_fields(layout, hand) if layout in LAYOUTS else ()
+    environment = config.environment()
+    fields = environment.observation_fields
+    known = layout_fields(layout, environment.hand_size) if layout in LAYOUTS else ()
     if config.privileged or config.memory == "frames" or not set(known) < set(fields):
         return weights
     columns, offset = [], 0

@@ -61,8 +61,7 @@ class PolicyConfig:
     hand: str = "shadow"
     """The hand: shadow, shadow-e3m5, allegro, leap, or a TOML file."""
     layout: str = "default"
-    """The policy's observation: default; d18 (22 values, D18 Table 2); joints; or cube,
-    in which a cube's 24 equivalent orientations are one."""
+    """The policy's observation: default, d18 (D18 Table 2), joints, or cube (faces look alike)."""
     action: str = "absolute"
     """Meaning of the bins: absolute, or relative to the current joint angle (D18 4.2)."""
     smoothing: float = 0.5

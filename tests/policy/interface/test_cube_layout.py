@@ -50,7 +50,7 @@ def test_orientation_goal_and_their_difference_belong_together():
     quats, goals = random_quat(rng, (200,)), random_quat(rng, (200,))
     quat, goal, relative = np.split(observe(quats, goals).astype(float), 3, axis=1)
     assert np.all(geodesic_angle(quat_multiply(goal, quat_conjugate(quat)), relative) < 1e-3)
-    # The rotation of a cube is at most 62.8° from one of its own; of any other one it is more.
+    # Every orientation is within 62.8° of one of the cube's rotations.
     assert np.rad2deg(2 * np.arccos(quat[:, 0])).max() < 62.8
 
 
