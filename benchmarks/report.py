@@ -1,7 +1,7 @@
 """Runs suites and writes their rows to a file and as tables."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +12,15 @@ from opendactyl.benchmarks.machine import describe_machine
 from opendactyl.benchmarks.measure import Budget, PartialResults, Row
 from opendactyl.core.atomic_files import read_json, sha256, write_json
 from opendactyl.core.errors import InputError
-from opendactyl.core.run_dir import check_same
+from opendactyl.core.run_dir import announce, check_same
 
 SUITES = ("render", "env", "vision", "policy", "loop")
 HEADERS = ("row", "ours", "peer", "unit", "ratio")
+SUITE_SECONDS, FULL_SUITE_SECONDS = 300.0, 2700.0
+"""Upper limits of the time of a suite with the default `Budget.seconds`, without and with the long
+curves, and without the race of suite `policy`."""
+ROWS_BYTES = 1e6
+"""Upper limit of the size of the files."""
 
 
 def run_suites(
@@ -50,13 +55,26 @@ def run_suites(
     settings = {"full": budget.full, "seconds": budget.seconds, "realtime": budget.realtime}
     networks = budget.bundle and sha256(budget.bundle / "manifest.json")
     results = _Results(out, machine, settings | {"networks": networks})
-    for name in names:
-        if not results.has(name):
-            say(f"suite {name} ({machine['cores']} cores, {machine['instruction_set']}) …")
-            say(table(results.measure(name, budget)))
+    missing = [name for name in names if not results.has(name)]
+    if missing:
+        announce(out.parent, longest(missing, budget), ROWS_BYTES, limit=True)
+    for name in missing:
+        say(f"suite {name} ({machine['cores']} cores, {machine['instruction_set']}) …")
+        say(table(results.measure(name, budget)))
     if budget.full:
         write_page(results.rows, machine, out.with_suffix(".html"))
     return results.to_dict()
+
+
+def longest(names: Sequence[str], budget: Budget) -> float:
+    """Upper limit of the seconds that suites take."""
+    of_suite = FULL_SUITE_SECONDS if budget.full else SUITE_SECONDS
+    seconds = len(names) * of_suite * max(1.0, budget.seconds / Budget.seconds)
+    if budget.full and "policy" in names:
+        from opendactyl.benchmarks.suites.learning_race import Race
+
+        seconds += 60.0 * Race().longest
+    return seconds
 
 
 class _Results:

@@ -64,15 +64,21 @@ def announce(
         out = out.parent
     with file_errors(f"cannot use {out}"):
         free = shutil.disk_usage(out).free
-    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
     what = "reserved" if reserved else "to write"
     sizes = f"{_megabytes(written)} {what}, {_megabytes(free)} free"
-    print(f"{'at most' if limit else 'about'} {minutes}; {sizes}", file=sys.stderr, flush=True)
+    duration = f"{'at most' if limit else 'about'} {_duration(seconds)}"
+    print(f"{duration}; {sizes}", file=sys.stderr, flush=True)
     if written > free and not reserved:
         raise EnvironmentFailure(
             f"the disk of {out} has {_megabytes(free)} free, and {_megabytes(written)} are "
             "needed; make free space, or name a folder on another disk"
         )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 3 * 3600 else f"{seconds / 3600:.0f} hours"
 
 
 def _megabytes(size: float) -> str:

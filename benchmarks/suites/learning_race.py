@@ -43,6 +43,12 @@ class Race:
     factor: float = 6.0
     """The peer is stopped after this multiple of our time."""
 
+    @property
+    def longest(self) -> float:
+        """Upper limit of the minutes, with a tenth for the evaluations."""
+        pair = (1 + self.factor) * self.ours.max_minutes
+        return 1.1 * (len(self.candidates) * self.trial_minutes + self.seeds * pair)
+
 
 def minutes_to_goals(partial: PartialResults, race: Race) -> Row:
     """Medians over the seeds; the peer's trials and each pair are partial results."""

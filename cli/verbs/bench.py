@@ -9,9 +9,6 @@ from opendactyl.cli.bundles import default_bundle
 from opendactyl.cli.options import parse
 from opendactyl.render.opengl.backend import choose_backend
 
-SUITE_SECONDS, ROWS_BYTES = 300.0, 1e5
-"""Upper limits of time and size of a suite without --full."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
@@ -24,7 +21,7 @@ class BenchConfig:
     full: bool = False
     """Measure the long curves as well, and plot them in an HTML file beside the JSON one; suite
     policy also trains until 25 goals, against RecurrentPPO, which takes hours. Without, a suite
-    takes at most five minutes."""
+    takes at most five minutes with the default of --seconds."""
     seconds: float = 30.0
     """Measuring time for each side of a comparison."""
     realtime: str = "auto"
@@ -49,11 +46,8 @@ def main(argv: list[str]) -> None:
     from opendactyl.benchmarks.measure import Budget
     from opendactyl.benchmarks.report import SUITES, run_suites
     from opendactyl.control.runtime.realtime import check_mode
-    from opendactyl.core.run_dir import announce
 
     names = SUITES if config.suite == "all" else (config.suite,)
-    if not config.full:
-        announce(config.out.parent, SUITE_SECONDS * len(names), ROWS_BYTES, limit=True)
     check_mode(config.realtime)
     budget = Budget(
         seconds=config.seconds, full=config.full, bundle=default_bundle(), realtime=config.realtime

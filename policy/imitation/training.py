@@ -12,11 +12,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from opendactyl.core.csv_log import append_row, trim
-from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import announce, open_run, removed_on_failure
 from opendactyl.core.signals import sigterm_interrupts
 from opendactyl.geometry.rotation import Array
+from opendactyl.models.supervised_step import take_step
 from opendactyl.models.weights import save_checkpoint
 from opendactyl.policy.imitation.checkpoint import (
     CHECKPOINT,
@@ -39,8 +40,8 @@ VALIDATION_MOTIONS = 10
 """Of the tracks, one in this many is kept for validation."""
 VALIDATION = 256
 EMA = 0.995
-STEPS, WARM_UP = 4, 100
-"""Steps with examples that are composed together, and steps until the full step size."""
+STEPS = 4
+"""Steps with examples that are composed together."""
 COLUMNS = ("step", "seconds", "loss", "validation_right", "validation_error_rad")
 
 
@@ -159,30 +160,26 @@ class Trainer:
         self._validate(test)
 
     def _epoch(self, composer: Composer, forms: TrainingForms, began: float) -> None:
-        """Some steps; the step size follows the time that is left, down to zero."""
+        """Some steps."""
         rng = np.random.default_rng([self._config.seed, self._step])
         examples = composer.examples(forms.at(self._step), STEPS * self._config.batch_size, rng)
         batches = examples.by_length(STEPS)
         for number in rng.permutation(STEPS):
             left = 1 - (self.seconds - began) / max(self._limit - began, 1e-9)
-            warm = min(1.0, (self._step + 1) / WARM_UP)
-            for group in self._optimizer.param_groups:
-                group["lr"] = self._config.learning_rate * max(left, 0.01) * warm
-            loss = self._learn(batches[number])
+            loss = self._learn(batches[number], left)
             self._loss = loss if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * loss
 
-    def _learn(self, batch: Examples) -> float:
-        """One step; returns the loss."""
+    def _learn(self, batch: Examples, left: float) -> float:
+        """One step, with a fraction of the time left; returns the loss."""
         loss = answer(self.network, batch).loss
-        self._optimizer.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        if not torch.isfinite(loss + norm):
-            raise EnvironmentFailure(
-                f"the training diverged after {self._step} steps; start a new run with a smaller "
-                "--learning-rate"
-            )
-        self._optimizer.step()
+        take_step(
+            loss,
+            self.network,
+            self._optimizer,
+            learning_rate=self._config.learning_rate,
+            left=left,
+            steps=self._step,
+        )
         self.averaged.update_parameters(self.network)
         self._step += 1
         return float(loss.detach())

@@ -1,17 +1,14 @@
 """Steps of the optimizer on samples of the replay buffer."""
 
 import numpy as np
-import torch
 
-from opendactyl.core.errors import EnvironmentFailure
+from opendactyl.models.supervised_step import take_step
 from opendactyl.policy.msat.config import MsatConfig
 from opendactyl.policy.msat.replay import Replay
 from opendactyl.policy.msat.run_state import RunState
 
 PHYSICS_WEIGHT = 0.05
 """Weight of the prediction of the physics stream."""
-WARM_UP, SMALLEST = 100, 0.02
-"""Steps until the full step size, and the last step size relative to the first."""
 
 
 class Learner:
@@ -46,20 +43,15 @@ class Learner:
     ) -> tuple[float, float]:
         state, config = self._state, self._config
         observed, chunks = replay.sample(config.batch_size, rng, config.physics_dropout)
-        warm = min(1.0, (state.steps + 1) / WARM_UP)
-        for group in state.optimizer.param_groups:
-            group["lr"] = config.learning_rate * max(1 - progress, SMALLEST) * warm
         action, physics = state.network.losses(observed, chunks)
-        loss = action + PHYSICS_WEIGHT * physics
-        state.optimizer.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
-        if not torch.isfinite(loss + norm):
-            raise EnvironmentFailure(
-                f"the training diverged after {state.steps} steps; start a new run with a smaller "
-                "--learning-rate"
-            )
-        state.optimizer.step()
+        take_step(
+            action + PHYSICS_WEIGHT * physics,
+            state.network,
+            state.optimizer,
+            learning_rate=config.learning_rate,
+            left=1 - progress,
+            steps=state.steps,
+        )
         state.average.update_parameters(state.network)
         state.steps += 1
         return float(action.detach()), float(physics.detach())

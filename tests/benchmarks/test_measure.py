@@ -154,16 +154,31 @@ def test_the_instruction_set_stands_above_each_table(suites, tmp_path):
     assert "env/speed" in lines[1]
 
 
-def test_an_interrupted_run_is_resumed(suites, tmp_path):
+def test_an_interrupted_run_is_resumed(suites, tmp_path, capsys):
     out = tmp_path / "bench.json"
     names = ("env", "vision", "loop")
     with pytest.raises(KeyboardInterrupt):
         run_suites(names, Budget(), out, print)
+    assert "at most 15 minutes; " in capsys.readouterr().err
     result = run_suites(names, Budget(), out, print, resume=True)
     assert suites == ["env", "vision", "vision", "loop"]
+    assert "at most 10 minutes; " in capsys.readouterr().err, "of the two that are missing"
     assert [row["name"] for row in result["rows"]] == [f"{name}/speed" for name in names]
     assert [row["ratio"] for row in result["rows"]] == [2.0, 2.0, 0.5]
     assert json.loads(out.read_text()) == result
+
+
+@pytest.mark.parametrize(
+    ("names", "budget", "minutes"),
+    [
+        (("env", "loop"), Budget(), 10),
+        (("env",), Budget(seconds=5.0), 5),
+        (("env",), Budget(seconds=300.0), 50),
+        (("policy",), Budget(full=True), 45 + 1.1 * (3 * 10 + 3 * 7 * 60)),
+    ],
+)
+def test_the_announced_time_follows_suites_and_seconds(names, budget, minutes):
+    assert report.longest(names, budget) == pytest.approx(60 * minutes)
 
 
 def test_finished_results_of_an_interrupted_suite_are_not_repeated(tmp_path, monkeypatch):

@@ -31,9 +31,11 @@ def test_time_and_size_are_announced(disk, tmp_path, capsys):
     disk(7_000_000)
     announce(tmp_path / "not/yet/there", 3600, 5_000_000, limit=True)
     announce(tmp_path, 20, 0)
+    announce(tmp_path, 40_000, 0)
     assert capsys.readouterr().err.splitlines() == [
         "at most 60 minutes; 5 MB to write, 7 MB free",
         "about 20 seconds; 0 MB to write, 7 MB free",
+        "about 11 hours; 0 MB to write, 7 MB free",
     ]
     with pytest.raises(EnvironmentFailure, match="7 MB free, and 8 MB are needed"):
         announce(tmp_path, 20, 8_000_000)
