@@ -106,6 +106,8 @@ class Curriculum:
         rate = sum(self._rates) / len(self._rates)
         if rate > GROW_RATE:
             return min(angle * STEP, math.pi)
+        # Goals are slower under strong randomization, and those far away would be forgotten.
+        may_shrink = may_shrink and not self._strengthens
         return max(angle / STEP, self._first) if rate < SHRINK_RATE and may_shrink else angle
 
     def _next_strength(self, batch: TensorDict, may_shrink: bool) -> float:

@@ -33,10 +33,11 @@ WEIGHTS = Path(__file__).parents[3] / "pretrained/weights/policy-reorient.safete
 
 
 def batch(goals, size=1000):
-    """A batch of `size` actions, some of which reached a goal."""
+    """A batch of `size` actions, some of which reached a goal, and none of which failed."""
     reached = torch.zeros(size, 1, 1, dtype=torch.bool)
     reached[:goals] = True
-    return TensorDict({"reached": reached}, [size, 1])
+    steps = {"failed": torch.zeros_like(reached), "strength": torch.ones_like(reached).float()}
+    return TensorDict({"reached": reached, **steps}, [size, 1])
 
 
 def test_one_batch_does_not_decide():
@@ -67,6 +68,17 @@ def test_the_angle_grows_and_shrinks_with_the_mean_goal_rate():
     for _ in range(2 * AVERAGED_BATCHES):
         curriculum.update(batch(fast))
     assert curriculum.difficulty.max_angle == math.pi
+
+
+@pytest.mark.parametrize("strengthens", [True, False])
+def test_the_angle_does_not_shrink_where_the_strength_does(strengthens):
+    curriculum = Curriculum(
+        PolicyConfig(task="reorient", randomization="dactyl", strength_curriculum=strengthens)
+    )
+    curriculum.start_at(Difficulty(math.pi, 0.5))
+    for _ in range(AVERAGED_BATCHES + 1):
+        curriculum.update(batch(0))
+    assert (curriculum.difficulty.max_angle == math.pi) == strengthens
 
 
 def test_other_tasks_have_no_curriculum():
