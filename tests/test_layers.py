@@ -39,10 +39,8 @@ LEVELS = {
     "render": [("appearance", "meshes"), ("base", "room", "volume"), ("scene",),
                ("opengl", "filament"),
                ("factory", "hand_picture", "object_picture", "scene_picture"), ("episode_views",)],
-    "models": [
-        ("choices",),
-        ("accelerator", "allocator", "onnx_file", "precision", "supervised_step", "weights"),
-        ("pose", "policy", "imitation")],
+    "models": [("choices", "supervised_step"), ("accelerator", "allocator", "onnx_file",
+               "precision", "weights"), ("pose", "policy", "imitation")],
     "models/pose": [
         ("linalg", "blocks", "priors", "hinges"), ("observations",), ("outputs",),
         ("heads", "refinement", "detector"), ("close_up",), ("networks",), ("registry",)],

@@ -32,10 +32,14 @@ class RawFrames:
             views: the pinhole cameras of the network's images.
             raw_rig: the cameras of the raw frames, with their lenses. If None, raw frames show
                 what `views` do, through the lenses of `views`, at any size.
+
+        Raises:
+            InputError: the images cannot be made from these frames, see `check_raw_rig`.
         """
         self._views, self.raw_rig = views, raw_rig
         self._samplers: dict[tuple[str, int, int], _Resampler] = {}
         if raw_rig is not None:
+            check_raw_rig(raw_rig, views)
             for view, raw in zip(views.cameras, raw_rig.cameras, strict=True):
                 self._samplers[raw.name, raw.width, raw.height] = _Resampler(raw, view)
 

@@ -120,9 +120,10 @@ def _refuse_two_objects(estimated: str | None, manipulated: str | None) -> None:
 def _export_pose(config: ExportConfig, module: PoseModule, rig: Rig, path: Path) -> dict[str, Any]:
     samples = None
     if config.quantize is not None:
+        manifest = load_manifest(config.quantize)
+        check_cameras(config.vision, rig, manifest)
+        check_hand(config.vision, manifest, config.quantize)
         samples = open_dataset(config.quantize, cached_size(module), module.views, config.cache)
-        check_cameras(config.vision, rig, samples)
-        check_hand(config.vision, samples.manifest, config.quantize)
     about = export_pose(module, rig, path)
     if samples is not None:
         quantize(path, samples, module.image_size)

@@ -133,6 +133,16 @@ def test_a_rig_must_have_the_cameras_of_the_estimator():
         check_raw_rig(Rig("moved", (RIG.cameras[0], right, RIG.cameras[2])), views)
 
 
+@pytest.mark.parametrize(
+    ("order", "names"), [((2, 1, 0), "top, right, left"), ((0, 1), "left, ri")]
+)
+def test_raw_frames_of_cameras_in_another_order_or_number_are_refused(order, names):
+    raw = raw_rig(LENSES["barrel"])
+    other = Rig("other", tuple(raw.cameras[i] for i in order))
+    with pytest.raises(InputError, match=f"cameras of rig 'other' are {names}"):
+        PoseEstimator(SHIPPED, rig=RIG.resized(INPUT), raw_rig=other)
+
+
 def test_the_size_of_a_frame_reveals_swapped_and_rotated_cameras():
     sizes = {"left": (640, 480), "right": (800, 600), "top": (640, 480)}
     rig = Rig("raw", tuple(c.scaled(*sizes[c.name]) for c in RIG.cameras))

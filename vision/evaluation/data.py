@@ -38,30 +38,29 @@ def open_data(config: EvalConfig, model: BatchEstimator) -> tuple[BatchEstimator
         raise InputError(f"--rig is for data of other software; {config.data} has its cameras")
     native = load_manifest(config.data).rig["cameras"][0]["width"]
     model = chosen_stages(config, model, native)
-    model, data = _open(config, model)
-    _check_held_out(config.model, data)
-    return model, data
+    return _open(config, model)
 
 
 def _open(config: EvalConfig, model: BatchEstimator) -> tuple[BatchEstimator, CachedDataset]:
-    _check_object(config, model)
-    check_hand(config.model, load_manifest(config.data), config.data)
-    if model.any_cameras:
-        data = open_dataset(config.data, cached_size(model), cache=config.cache)
-        if isinstance(model, PoseModule):
-            model.set_cameras(data.rig)
-            return model, data
-        rig = data.rig.resized(model.image_size)
-        return PoseEstimator(config.model / "pose.onnx", rig=rig), data
-    # A bundle has no first stage to fall back on.
-    bundle = not isinstance(model, PoseModule)
-    data = open_dataset(config.data, cached_size(model), model.views, config.cache, enlarge=bundle)
-    check_cameras(config.model, trained_rig(config.model, model), data)
+    manifest = load_manifest(config.data)
+    _check_held_out(config.model, manifest)
+    _check_object(config, model, manifest)
+    check_hand(config.model, manifest, config.data)
+    views, trained = model.views, trained_rig(config.model, model)
+    if not model.any_cameras:
+        check_cameras(config.model, trained, manifest)
+    elif manifest.load_rig().names[:views] != trained.names:
+        views = 0  # All of the other cameras.
+    data = open_dataset(config.data, cached_size(model), views, config.cache, enlarge=True)
+    if model.any_cameras and isinstance(model, PoseModule):
+        model.set_cameras(data.rig)
+    elif model.any_cameras:
+        model = PoseEstimator(config.model / "pose.onnx", rig=data.rig.resized(model.image_size))
     return model, data
 
 
-def _check_object(config: EvalConfig, model: BatchEstimator) -> None:
-    if not _same_object(config.model, model, load_manifest(config.data)):
+def _check_object(config: EvalConfig, model: BatchEstimator, manifest: Manifest) -> None:
+    if not _same_object(config.model, model, manifest):
         raise InputError(
             f"{config.model} was trained on another object than that of {config.data}; render a "
             "dataset with the --object of its training data"
@@ -80,31 +79,32 @@ def _same_object(path: Path, model: BatchEstimator, data: Manifest) -> bool:
     return name is None or (name, files) == (data.object, data.object_files)
 
 
-def check_cameras(path: Path, trained: Rig, data: CachedDataset) -> None:
-    """Checks that a dataset has the nominal cameras that an estimator was trained with.
+def check_cameras(path: Path, trained: Rig, data: Manifest) -> None:
+    """Checks that a dataset's first cameras are those that an estimator was trained with.
 
     Args:
         path: the estimator, for messages.
-        trained: the cameras it was trained with.
-        data: the dataset.
+        trained: the nominal cameras it was trained with.
+        data: the dataset; `open_dataset` refuses one that has fewer.
 
     Raises:
         InputError: the cameras differ.
     """
-    trained = trained.resized(data.rig.cameras[0].width)
-    for camera, other in zip(trained.cameras, data.rig.cameras, strict=True):
+    rig = data.load_rig()
+    trained = trained.resized(rig.cameras[0].width)
+    for camera, other in zip(trained.cameras, rig.cameras, strict=False):
         same = np.allclose(camera.K, other.K) and np.allclose(
             camera.cam_from_hand, other.cam_from_hand, atol=1e-6
         )
         if not same:
             raise InputError(
                 f"{path} was trained for rig {trained.name}, and camera {other.name!r} of the "
-                f"dataset's rig {data.rig.name} differs; render the dataset with its --rig"
+                f"dataset's rig {rig.name} differs; render the dataset with its --rig"
             )
 
 
-def _check_held_out(model: Path, data: CachedDataset) -> None:
-    seed = data.manifest.seed
+def _check_held_out(model: Path, data: Manifest) -> None:
+    seed = data.seed
     if seed in known_seeds(model).get("train", []):
         raise InputError(
             f"the model was trained on seed {seed}, which is also this dataset's; evaluate on one "

@@ -44,7 +44,8 @@ def open_model(path: Path) -> BatchEstimator:
 def chosen_stages(config: EvalConfig, model: BatchEstimator, native: int) -> BatchEstimator:
     """The model, or its first stage if that is asked for or the images suffice for no more.
 
-    Of bundles, whose stages cannot be separated, always the whole: its images are enlarged.
+    Of bundles, whose stages cannot be separated, always the whole. Images that are smaller than
+    those of what remains are enlarged, with a note.
 
     Args:
         config: the settings.
@@ -54,26 +55,27 @@ def chosen_stages(config: EvalConfig, model: BatchEstimator, native: int) -> Bat
     Raises:
         InputError: the first stage of a bundle is asked for.
     """
-    if not isinstance(model, PoseModule):
-        if config.coarse:
-            raise InputError(
-                f"{config.model} is a bundle, whose stages cannot be separated; name the run, or "
-                "a bundle made by export --coarse"
-            )
-        if native < model.image_size:
-            print(
-                f"enlarging the images of {config.data} from {native} to {model.image_size} "
-                "pixels: errors are larger than on frames that have them",
-                file=sys.stderr,
-            )
-        return model
-    if not config.coarse and (native >= model.image_size or not model.two_stages):
-        return model
-    first = first_stage(model)
-    reason = "" if config.coarse else f": those of {config.data} have {native}"
-    size = first.image_size
-    print(f"measuring the first stage alone, on images of {size} pixels{reason}", file=sys.stderr)
-    return first
+    if config.coarse and not isinstance(model, PoseModule):
+        raise InputError(
+            f"{config.model} is a bundle, whose stages cannot be separated; name the run, or "
+            "a bundle made by export --coarse"
+        )
+    if isinstance(model, PoseModule) and (
+        config.coarse or (model.two_stages and native < model.image_size)
+    ):
+        model = first_stage(model)
+        reason = "" if config.coarse else f": those of {config.data} have {native}"
+        print(
+            f"measuring the first stage alone, on images of {model.image_size} pixels{reason}",
+            file=sys.stderr,
+        )
+    if native < model.image_size:
+        print(
+            f"enlarging the images of {config.data} from {native} to {model.image_size} "
+            "pixels: errors are larger than on frames that have them",
+            file=sys.stderr,
+        )
+    return model
 
 
 @dataclass(frozen=True)

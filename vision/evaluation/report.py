@@ -15,6 +15,7 @@ from opendactyl.datasets.format.manifest import Manifest
 from opendactyl.datasets.loading.augmentation_config import PROBABILITIES, AugmentConfig
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import nearest_symmetry, rotation_name, rotations_of
+from opendactyl.vision.measures.bop_errors import IMAGE_WIDTH
 from opendactyl.vision.measures.gallery import draw_worst
 from opendactyl.vision.measures.metrics import (
     CHI2_90_3,
@@ -127,7 +128,8 @@ def _numbers(report: HtmlReport, p: Predictions, metrics: dict[str, Any]) -> Non
     report.text(
         f"ADD AUC to 0.1 m: {metrics['add_auc']:.4f}. MSSD {metrics['mssd_mm']['mean']:.2f} mm "
         f"(BOP's average recall {metrics['mssd_recall']:.3f}), MSPD "
-        f"{metrics['mspd_px']['mean']:.2f} pixels ({metrics['mspd_recall']:.3f})."
+        f"{metrics['mspd_px']['mean']:.2f} pixels of images {IMAGE_WIDTH} pixels wide "
+        f"({metrics['mspd_recall']:.3f})."
     )
 
 

@@ -22,8 +22,9 @@ SPINS = 90
 SURFACE_LIMITS = np.arange(0.05, 0.51, 0.05)
 """Limits of MSSD for the average recall, in diameters of the object."""
 PIXEL_LIMITS = np.arange(5, 51, 5)
-"""Limits of MSPD for the average recall, in pixels of an image 640 pixels wide."""
+"""Limits of MSPD for the average recall, in pixels of an image `IMAGE_WIDTH` wide."""
 IMAGE_WIDTH = 640
+"""Width of the images in whose pixels BOP states MSPD."""
 _CHUNK = 256
 
 

@@ -113,7 +113,7 @@ def inside_hinges(hinges: HingePredictions) -> NDArray[np.bool_]:
 def _bop_entries(
     p: Predictions, points: Array, symmetry: SymmetryGroup, rig: Rig | Sequence[Rig] | None
 ) -> dict[str, Any]:
-    """BOP's errors; MSPD needs the cameras."""
+    """BOP's errors; MSPD, in pixels of images 640 pixels wide, needs the cameras."""
     surface = mssd(p, points, symmetry)
     diameter = float(np.linalg.norm(points[:, None] - points, axis=-1).max())
     entries: dict[str, Any] = {
@@ -121,11 +121,11 @@ def _bop_entries(
         "mssd_recall": average_recall(surface, SURFACE_LIMITS * diameter),
     }
     if rig is not None:
-        pixels = mspd(p, points, symmetry, rig)
         first = rig if isinstance(rig, Rig) else rig[0]
         scale = IMAGE_WIDTH / np.array([camera.width for camera in first.cameras])
+        pixels = mspd(p, points, symmetry, rig) * scale
         entries["mspd_px"] = summarize(pixels.ravel())
-        entries["mspd_recall"] = average_recall(pixels * scale, PIXEL_LIMITS)
+        entries["mspd_recall"] = average_recall(pixels, PIXEL_LIMITS)
     return entries
 
 

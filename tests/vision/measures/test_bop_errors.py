@@ -7,7 +7,7 @@ from opendactyl.geometry.rig import load_rig
 from opendactyl.geometry.rotation import quat_from_axis_angle
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
 from opendactyl.sim.objects.shipped import object_spec
-from opendactyl.vision.measures.bop_errors import average_recall, mspd, mssd
+from opendactyl.vision.measures.bop_errors import IMAGE_WIDTH, average_recall, mspd, mssd
 from opendactyl.vision.measures.metrics import compute_metrics
 from opendactyl.vision.measures.predictions import Predictions
 
@@ -47,6 +47,16 @@ def test_mspd_is_in_pixels_of_each_view():
 
 def test_recall_is_the_mean_over_the_limits():
     assert average_recall(np.array([0.5, 2.5]), np.array([1.0, 2.0, 3.0])) == pytest.approx(4 / 6)
+
+
+def test_metrics_do_not_depend_on_the_size_at_which_a_dataset_is_opened():
+    moved, rig = one((0.003, 0.0, 0.034)), load_rig("dactyl-200")
+    small, large = (
+        compute_metrics(moved, POINTS, rig=rig.resized(size)) for size in (96, IMAGE_WIDTH)
+    )
+    assert small["mspd_px"] == pytest.approx(large["mspd_px"])
+    pixels = mspd(moved, POINTS, NO_SYMMETRY, rig.resized(IMAGE_WIDTH))
+    assert large["mspd_px"]["mean"] == pytest.approx(pixels.mean())
 
 
 def test_metrics_contain_both():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from opendactyl.datasets.loading.cache import open_dataset
 from opendactyl.geometry.rig import Rig, load_rig
 from opendactyl.vision.estimator import PoseEstimator
 from opendactyl.vision.evaluation.config import EvalConfig
+from opendactyl.vision.evaluation.data import open_data
 from opendactyl.vision.evaluation.evaluate import evaluate
 from opendactyl.vision.export import export_pose
 from opendactyl.vision.training.checkpoints import load_module
-from opendactyl.vision.training.train import train
+from opendactyl.vision.training.train import build_module, make_data, train
 
 
 @pytest.mark.slow
@@ -43,6 +45,31 @@ def test_other_cameras_are_refused(vision_run, val_dataset, tmp_path, monkeypatc
     monkeypatch.setattr("opendactyl.vision.evaluation.evaluate.predict", None)
     with pytest.raises(InputError, match="camera 'right'"):
         evaluate(EvalConfig(model=vision_run, data=tmp_path / "data", out=tmp_path / "out"))
+
+
+def test_an_estimator_of_some_cameras_is_evaluated_with_these(
+    vision_run, tiny, val_dataset, tmp_path
+):
+    settings = tiny(tmp_path / "run", model="keypoint", views=2)
+    module = build_module(settings, make_data(settings))
+    config = EvalConfig(model=vision_run, data=val_dataset, out=tmp_path / "out")
+    assert module.any_cameras and module.views == 2
+    _, data = open_data(config, module)
+    assert data.rig.names == ("left", "right")
+    assert module.views == 2
+    other = Rig("other", tuple(replace(c, name=c.name[::-1]) for c in data.rig.cameras))
+    module.set_cameras(other)
+    _, data = open_data(config, module)
+    assert data.rig.names == ("left", "right", "top"), "all cameras of another rig"
+
+
+def test_small_images_are_enlarged_for_an_estimator_with_one_stage(vision_run, tmp_path, capsys):
+    small = tmp_path / "small"
+    generate(DatasetConfig(out=small, num_samples=2, seed=5, image_size=48, workers=1))
+    config = EvalConfig(model=vision_run, data=small, out=tmp_path / "out")
+    _, data = open_data(config, load_module(vision_run))
+    assert data.images.shape[2] == 64
+    assert f"enlarging the images of {small} from 48 to 64 pixels" in capsys.readouterr().err
 
 
 @pytest.mark.slow
