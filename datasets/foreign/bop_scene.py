@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.datasets.foreign.pictures import PICTURES
+from opendactyl.datasets.foreign.pictures import PICTURES, picture_size
 from opendactyl.datasets.foreign.samples import ForeignSample
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
@@ -99,8 +98,11 @@ def read_sensors(scene: Path, known: Rig) -> list[Sensor]:
         EnvironmentFailure: the disk failed.
     """
     names = {path.stem.removeprefix("scene_gt") for path in scene.glob("scene_gt*.json")}
+    names = {name for name in names if name.split("_")[1:2] not in OTHER_TABLES}
+    if not names:
+        raise InputError(f"{scene} has no scene_gt.json, the table of the poses; restore it")
     sensors = []
-    for suffix in sorted(name for name in names if name.split("_")[1:2] not in OTHER_TABLES):
+    for suffix in sorted(names):
         paths = [scene / f"scene_{what}{suffix}.json" for what in ("camera", "gt", "gt_info")]
         tables = [read_json(p) if p != paths[2] or exists(p) else {} for p in paths]
         for path, table in zip(paths, tables, strict=True):
@@ -157,8 +159,7 @@ def _rig(sensors: Sequence[Sensor], image: str, pictures: Sequence[Path], known:
     for sensor, picture in zip(sensors, pictures, strict=True):
         table, where = sensor.cameras[image], f"{sensor.scene}: image {image} of {sensor.name}"
         other = next((c for c in known.cameras if c.name == sensor.name), None)
-        with Image.open(picture) as file:
-            size = file.size
+        size = picture_size(picture)
         K = field(table, ("cam_K",), (3, 3), where)
         K[:2, 2] += PIXEL_SHIFT
         if "cam_R_w2c" in table:

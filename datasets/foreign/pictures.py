@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from opendactyl.core.errors import InputError, file_error
+from opendactyl.sim.assets.pictures import UNDECODABLE, picture_error
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,20 @@ def play_pictures(pictures: Sequence[Path | None]) -> Frames:
     """
     for picture in pictures:
         yield None if picture is None else read_picture(picture)
+
+
+def picture_size(picture: Path) -> tuple[int, int]:
+    """Width and height of a picture.
+
+    Raises:
+        InputError: it is missing, or damaged.
+        EnvironmentFailure: the disk failed.
+    """
+    try:
+        with Image.open(picture) as image:
+            return image.size
+    except UNDECODABLE as error:
+        raise picture_error(str(picture), error, "restore or remove it") from error
 
 
 def read_picture(picture: Path) -> NDArray[np.uint8] | None:

@@ -1,11 +1,12 @@
 """Whether datasets, runs and bundles are of one hand, scene or object; copies of their files."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from opendactyl.core.errors import InputError, file_errors
 from opendactyl.core.optional_files import exists
-from opendactyl.datasets.format.manifest import Manifest
+from opendactyl.datasets.format.manifest import Manifest, load_manifest
 from opendactyl.sim.assets.storage import KINDS, stored_identity
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 
@@ -17,6 +18,29 @@ def same_hand(a: Manifest, b: Manifest) -> bool:
     """Whether two datasets show the same hand or scene, with the same landmarks."""
     hands = [(*_shown(m), m.load_static_landmarks().tolist()) for m in (a, b)]
     return hands[0] == hands[1]
+
+
+def check_together(train: Sequence[Path], val: Path) -> None:
+    """Checks that datasets can be trained on together, and that another may validate them.
+
+    Raises:
+        InputError: a dataset is unfinished, they differ in rig, object or hand, or a training set
+            has the seed of the validation set.
+    """
+    b = load_manifest(val)
+    for folder in train:
+        a = load_manifest(folder)
+        objects = [(m.object, m.object_files) for m in (a, b)]
+        if a.rig != b.rig or objects[0] != objects[1] or not same_hand(a, b):
+            raise InputError(
+                f"{folder} and {val} differ in rig, object or hand; "
+                "make both with the same --rig, --object, --hand and --image-size"
+            )
+        if a.seed == b.seed:
+            raise InputError(
+                f"{folder} and {val} have the same seed {a.seed}: "
+                "validation would use training samples; make one with another --seed"
+            )
 
 
 def has_object_files(path: Path, manifest: Manifest) -> bool:

@@ -7,9 +7,7 @@ so on when depth is, and `00000012.json`, in this order. Tar headers contain no 
 
 import hashlib
 import io
-import struct
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from PIL import Image
 from opendactyl.core.atomic_files import open_atomic
 from opendactyl.core.errors import InputError, file_error
 from opendactyl.datasets.format.label import Label
+from opendactyl.sim.assets.pictures import UNDECODABLE
 
 MAX_MEMBER_BYTES = 64 * 2**20
 MAX_SAMPLE_BYTES = 256 * 2**20
@@ -196,13 +195,6 @@ def _sample(members: dict[str, bytes], name: str, path: Path) -> Sample:
     return Sample(np.stack(images), label, masks, depth)
 
 
-_UNDECODABLE = (
-    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
-    Image.DecompressionBombError, Image.DecompressionBombWarning,
-)  # fmt: skip
-"""What Pillow raises for bytes that are not an image."""
-
-
 def _decode(data: bytes, size: tuple[int, int], mode: str, where: str) -> NDArray[Any]:
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
@@ -211,7 +203,7 @@ def _decode(data: bytes, size: tuple[int, int], mode: str, where: str) -> NDArra
             if (image.mode == DEPTH_MODE) != (mode == DEPTH_MODE):
                 raise InputError(f"{where}: an image has the mode {image.mode}, not {mode}")
             return np.asarray(image.convert(mode))
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise InputError(f"{where}: an image cannot be decoded ({error})") from error
 
 

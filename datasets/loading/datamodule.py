@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from opendactyl.core.errors import InputError
 from opendactyl.core.worker_process import can_start_workers
-from opendactyl.datasets.format.compatibility import same_hand
+from opendactyl.datasets.format.compatibility import check_together
 from opendactyl.datasets.format.label import unseeing_cameras
 from opendactyl.datasets.loading.augmentation import Augmentation
 from opendactyl.datasets.loading.augmentation_config import AugmentConfig
@@ -141,26 +141,15 @@ class PoseDataModule(L.LightningDataModule):
         """Opens the datasets and checks that they are compatible."""
         if self.train:
             return
+        *folders, val_folder = self._folders
+        check_together(folders, val_folder)
         *train, self.val = (
             open_dataset(f, self._image_size, self._views, self._cache, self._windows)
             for f in self._folders
         )
-        *folders, val_folder = self._folders
         for folder, data in zip(folders, train, strict=True):
-            a, b = data.manifest, self.val.manifest
             if unseeing := unseeing_cameras(data.rig.names, data.visible_fraction.max(axis=0)):
                 raise InputError(f"{folder}: {'; '.join(unseeing)}")
-            objects = [(m.object, m.object_files) for m in (a, b)]
-            if a.rig != b.rig or objects[0] != objects[1] or not same_hand(a, b):
-                raise InputError(
-                    f"{folder} and {val_folder} differ in rig, object or hand; "
-                    "make both with the same --rig, --object, --hand and --image-size"
-                )
-            if a.seed == b.seed:
-                raise InputError(
-                    f"{folder} and {val_folder} have the same seed {a.seed}: "
-                    "validation would use training samples; make one with another --seed"
-                )
         augments = self._batch_augmentation is not None
         if augments and len({data.masks is None for data in train}) > 1:
             raise InputError(

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.core.errors import InputError, file_error
 from opendactyl.render.appearance.elements import Backdrop
+from opendactyl.sim.assets.pictures import UNDECODABLE, picture_error
 
 TEXTURE_SIZE = 64
 """Width and height of a texture in pixels."""
@@ -42,10 +42,8 @@ def _picture(path: Path, size: int) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BOX))
-    except OSError as error:
-        if error.errno is not None:
-            raise file_error(f"cannot read the picture {path}", error) from error
-        raise InputError(f"{path} is not a picture ({error}); remove it") from error
+    except UNDECODABLE as error:
+        raise picture_error(f"the background {path}", error, "remove it") from error
 
 
 def _blend(backdrop: Backdrop, rng: np.random.Generator, size: int) -> Blend:

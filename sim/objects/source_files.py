@@ -5,7 +5,8 @@ from typing import Any
 
 from PIL import Image
 
-from opendactyl.core.errors import InputError, file_error
+from opendactyl.core.errors import InputError
+from opendactyl.sim.assets.pictures import UNDECODABLE, picture_error
 from opendactyl.sim.assets.source_files import SourceFiles
 from opendactyl.sim.objects.mesh_file import as_texture
 
@@ -43,10 +44,9 @@ class Reader:
         try:
             with Image.open(path) as image:
                 pixels = as_texture(image)
-        except OSError as error:  # Pillow's own errors are of this type
-            raise file_error(
-                f"{self.path}: cannot read the texture {path}", error, "correct `texture`"
-            ) from error
+        except UNDECODABLE as error:
+            what = f"{self.path}: the texture {path}"
+            raise picture_error(what, error, "correct `texture`") from error
         self.add(path)
         return pixels
 

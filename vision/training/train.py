@@ -21,7 +21,7 @@ from opendactyl.core.run_dir import (
     removed_on_failure,
     to_plain,
 )  # fmt: skip
-from opendactyl.datasets.format.compatibility import copy_described
+from opendactyl.datasets.format.compatibility import check_together, copy_described
 from opendactyl.datasets.format.manifest import MANIFEST_NAME
 from opendactyl.datasets.loading.datamodule import PoseDataModule
 from opendactyl.models.allocator import keep_freed_memory
@@ -202,6 +202,7 @@ def _calibrate(run: Path, data: PoseDataModule) -> None:
 
 def make_data(config: VisionConfig) -> PoseDataModule:
     """Opens and checks the datasets of a configuration."""
+    check_together(config.data, config.val_data)  # before sizes are derived from all of them
     data = PoseDataModule(
         config.data,
         config.val_data,

@@ -44,6 +44,15 @@ def lost_image(bop):
     (bop / "test/000000/rgb_left/000001.png").unlink()
 
 
+def damaged_image(bop):
+    (bop / "test/000000/rgb_left/000000.png").write_bytes(b"no picture")
+
+
+def lost_poses(bop):
+    for camera in ("left", "right", "top"):
+        (bop / f"test/000000/scene_gt_{camera}.json").unlink()
+
+
 def lost_cameras(bop):
     for path in (bop / "test").glob("*/scene_camera_left.json"):
         change(path, lambda entry: entry.pop("cam_R_w2c"))
@@ -75,6 +84,8 @@ def two_splits(bop):
         (second_instance, "image 0 shows object 1 2 times"),
         (lost_sensor, r"differ in their views \(left, right and left, right, top\)"),
         (two_views, "has 2 views, .* was trained with 3; train with --views 2"),
+        (damaged_image, r"rgb_left.000000.png is not a picture that can be used .*restore or"),
+        (lost_poses, r"000000 has no scene_gt.json, the table of the poses; restore it"),
         (lost_image, "no image 000001 in rgb_left or gray_left"),
         (lost_cameras, "no camera of that name; give the poses of the cameras with --rig"),
         (wrong_world, "mm apart; cam_R_w2c and cam_t_w2c must map one world"),

@@ -47,6 +47,16 @@ def test_other_cameras_are_refused(vision_run, val_dataset, tmp_path, monkeypatc
         evaluate(EvalConfig(model=vision_run, data=tmp_path / "data", out=tmp_path / "out"))
 
 
+def test_datasets_of_other_cameras_are_refused_before_they_are_decoded(tiny, val_dataset, tmp_path):
+    other = tmp_path / "data"
+    shutil.copytree(val_dataset, other, ignore=shutil.ignore_patterns(".cache"))
+    text = (other / "manifest.json").read_text()
+    (other / "manifest.json").write_text(text.replace('"left"', '"front"'))
+    with pytest.raises(InputError, match="differ in rig, object or hand"):
+        make_data(tiny(tmp_path / "run", val_data=other, image_size=192))
+    assert not (other / ".cache").exists()
+
+
 def test_an_estimator_of_some_cameras_is_evaluated_with_these(
     vision_run, tiny, val_dataset, tmp_path
 ):
