@@ -64,7 +64,7 @@ def probe(path: Path) -> dict[str, Any]:
     Raises:
         InputError: there is no policy.
     """
-    from opendactyl.policy.export import load_with_environment  # imports MuJoCo
+    from opendactyl.policy.loading import load_with_environment  # imports MuJoCo
 
     actor, environment = load_with_environment(path)
     samples = [_roll_out(actor, environment, i) for i in tqdm(range(ROUNDS), unit="round")]

@@ -50,7 +50,7 @@ LEVELS = {
                ("export", "quantize")],
     "policy": [
         ("interface",), ("randomization",), ("env",), ("collection", "calibration"), ("training",),
-        ("msat",), ("export",), ("probe", "imitation")],
+        ("msat",), ("loading",), ("export",), ("probe", "imitation")],
     "policy/calibration": [
         ("log", "parameters"), ("commands",), ("motion",), ("simulation", "windows"),
         ("prediction", "plan"), ("problem", "search"), ("fit",), ("intervals",), ("calibrate",),

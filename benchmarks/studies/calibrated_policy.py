@@ -119,7 +119,7 @@ def table(results: dict[str, Any]) -> str:
 def _checked_plan(config: StudyConfig) -> Array:
     """The motion of the logs; raises an `InputError` for settings that cannot be used."""
     from opendactyl.policy.calibration.plan import PlanConfig, make_plan
-    from opendactyl.policy.export import load_policy_run  # imports MuJoCo
+    from opendactyl.policy.loading import load_policy_run  # imports MuJoCo
 
     own = config.training("dactyl", config.out)
     own.check()
@@ -134,7 +134,7 @@ def _checked_plan(config: StudyConfig) -> Array:
 
 def _goals(config: StudyConfig, twin: Twin, kind: str, folder: Path) -> list[int]:
     """Consecutive goals on a robot; the policy is trained if it is missing."""
-    from opendactyl.policy.export import load_policy_run  # imports MuJoCo
+    from opendactyl.policy.loading import load_policy_run  # imports MuJoCo
     from opendactyl.policy.training.evaluation import episode_goals
     from opendactyl.policy.training.train import train
 

@@ -27,7 +27,7 @@ from opendactyl.benchmarks.support.study import prepare_gl, run_study
 from opendactyl.core.atomic_files import read_json, write_json, write_text
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
-from opendactyl.core.run_dir import CONFIG_NAME, open_run, to_plain
+from opendactyl.core.run_dir import open_run, to_plain
 from opendactyl.models.choices import MEMORIES
 from opendactyl.policy.training.config import PolicyConfig
 
@@ -81,7 +81,9 @@ def run(config: MemoryConfig) -> dict[str, Any]:
     Raises:
         InputError: the folder has policies of other settings, or the teacher does not fit.
     """
-    _check_teacher(config)
+    from opendactyl.policy.training.checkpoints import check_ancestors  # imports MuJoCo
+
+    check_ancestors(config.training(teacher=config.teacher))
     settings = {k: v for k, v in to_plain(config).items() if k not in ("out", "seeds")}
     open_run(config.out, settings, resume=True)
     jobs = [(seed, memory) for seed in range(config.seeds) for memory in MEMORIES]
@@ -96,19 +98,6 @@ def run(config: MemoryConfig) -> dict[str, Any]:
     write_text(config.out / "table.md", make_table(results))
     save_figure(plot(results), config.out / "memory.png")
     return results
-
-
-def _check_teacher(config: MemoryConfig) -> None:
-    """Checks that the actions of a given teacher mean what those of the policies mean."""
-    if config.teacher is None or config.teacher.suffix == ".safetensors":
-        return
-    theirs = read_json(config.teacher / CONFIG_NAME)
-    for name in ("action", "smoothing"):
-        if theirs.get(name) != getattr(config, name):
-            raise InputError(
-                f"--{name} of {config.teacher} is {theirs.get(name)}, that of the comparison "
-                f"{getattr(config, name)}; they must be equal"
-            )
 
 
 def _goals(config: MemoryConfig, memory: str, seed: int, folder: Path) -> list[int]:

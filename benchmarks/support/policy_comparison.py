@@ -23,7 +23,7 @@ def train_and_count(
 ) -> list[list[int]]:
     """Trains a policy, or continues, and counts its consecutive goals in each environment."""
     from opendactyl.benchmarks.support.untrained import untrained_agent  # imports MuJoCo
-    from opendactyl.policy.export import load_student
+    from opendactyl.policy.loading import load_student
     from opendactyl.policy.training.evaluation import whole_episodes
     from opendactyl.policy.training.train import train
 

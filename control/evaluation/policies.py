@@ -12,9 +12,9 @@ from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.export import load_policy_run
 from opendactyl.policy.interface.observations import HINGE_FIELDS, LAYOUTS
 from opendactyl.policy.interface.policy import Policy
+from opendactyl.policy.loading import load_policy_run
 from opendactyl.policy.msat.teacher import Teacher
 from opendactyl.policy.training.provenance import known_seeds
 

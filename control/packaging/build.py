@@ -34,15 +34,21 @@ from opendactyl.core.errors import InputError, file_errors
 from opendactyl.core.optional_files import exists
 from opendactyl.core.run_dir import new_folder
 from opendactyl.models.weights import save_weights
-from opendactyl.policy.export import export_policy, load_student, training_record
+from opendactyl.policy.export import export_policy, training_record
 from opendactyl.policy.interface.actions import ActionDecoder
 from opendactyl.policy.interface.tasks import TASKS, check_task
+from opendactyl.policy.loading import load_student
 from opendactyl.policy.msat.train import is_msat
 from opendactyl.sim.assets.storage import KINDS
 from opendactyl.sim.timing import CONTROL_PERIOD
 from opendactyl.vision.training.checkpoints import load_module
 from opendactyl.vision.training.provenance import known_seeds
 
+DESCRIPTION = (
+    "task", "layout", "action", "smoothing", "object", "object_identity", "hand", "hand_identity",
+    "seeds", "seeds_complete",
+)  # fmt: skip
+"""What the weights of a policy record of its training."""
 CONVENTIONS = {
     "frames": {
         "hand": "origin over the palm, fixed to the mount; x to the fingertips, z up",
@@ -76,8 +82,10 @@ def export_bundle(config: ExportConfig) -> Path:
     """
     if config.task:
         check_task(config.task)
-        if config.policy == NO_POLICY:
-            raise InputError("--task is of the policy; leave it out with --policy none")
+    for name in ("task", "max_joint_speed"):
+        if config.policy == NO_POLICY and getattr(config, name) not in ("", None):
+            option = name.replace("_", "-")
+            raise InputError(f"--{option} is of the policy; leave it out with --policy none")
     _refuse_what_needs_runs(config)
     out = config.out.resolve() if config.out.is_symlink() else config.out
     new_folder(out.parent, resume=True)
@@ -164,7 +172,7 @@ def _save_weights(folder: Path, config: ExportConfig, manifest: dict[str, Any]) 
         save_weights(estimator, folder / "pose.safetensors", about)
     if "policy" in manifest and not is_bundle(policy := _policy_of(config)):
         record = training_record(policy)
-        about = {name: record[name] for name in ("task", "layout", "seeds", "seeds_complete")}
+        about = {name: record[name] for name in DESCRIPTION if name in record}
         path = folder / f"policy-{record['task']}.safetensors"
         save_weights(load_student(policy), path, about)
 

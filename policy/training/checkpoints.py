@@ -14,6 +14,7 @@ from opendactyl.models.weights import about_weights, load_weights
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.env.episode_types import Difficulty
 from opendactyl.policy.interface.observations import LAYOUTS, layout_fields
+from opendactyl.policy.randomization.adr import ADR_PRESETS
 from opendactyl.policy.training.config import PolicyConfig
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 
@@ -57,13 +58,11 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> Start:
     """Loads the weights of `--warm-start` and `--teacher` into the agents.
 
     Raises:
-        InputError: the weights are missing or have other shapes.
+        InputError: the weights are missing, have other shapes, or were trained with another hand or
+            driver, or a teacher with other actions or another layout.
     """
     start = Start()
-    for run in (config.warm_start, config.teacher):
-        if run is not None and run.is_dir():
-            _check_driver(run)
-            _check_hand(config, run)
+    check_ancestors(config)
     if config.warm_start is not None:
         if config.warm_start.is_dir():
             value = _best(config.warm_start)
@@ -78,11 +77,11 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> Start:
                 "the critic of %s observes other values; a new one is trained", config.warm_start
             )
         start = start._replace(fresh_critic=not fits)
-        weights = _with_more_inputs(weights, _layout(config.warm_start), config)
+        layout = str(_settings_of(config.warm_start).get("layout", "default"))
+        weights = _with_more_inputs(weights, layout, config)
         _assign(student, weights, config.warm_start)
     if config.teacher is not None:
         if config.taught_by_policy:
-            _check_layout(config)
             weights, fits = _with_fitting_critic(teacher, load_weights(config.teacher))
             _assign(teacher, weights, config.teacher, "--layout and --hidden")
             start = start._replace(teacher_values=fits)
@@ -94,31 +93,60 @@ def start_from(config: PolicyConfig, student: Agent, teacher: Agent) -> Start:
     return start
 
 
-def _check_driver(run: Path) -> None:
-    """Raises an `InputError` if a run holds an action transformer."""
-    if read_json(run / CONFIG_NAME).get("driver", "recurrent") != "recurrent":
-        raise InputError(
-            f"{run} holds an action transformer; --driver recurrent starts from and is taught by "
-            "recurrent and feed-forward policies"
-        )
+def _settings_of(source: Path) -> dict[str, Any]:
+    """What a run, or the metadata of weights, records of its settings; old files lack some."""
+    return read_json(source / CONFIG_NAME) if source.is_dir() else about_weights(source)
 
 
-def _check_hand(config: PolicyConfig, run: Path) -> None:
-    """Raises an `InputError` if a run was trained with another hand."""
-    mine, theirs = config.lasting(), read_json(run / CONFIG_NAME)
-    if any(mine.get(key) != theirs.get(key) for key in ("hand", "hand_identity")):
-        raise InputError(
-            f"{run} was trained with the hand {theirs.get('hand', DEFAULT_HAND)} or other files of "
-            f"it, --hand is {config.hand}; use the same"
-        )
+def check_ancestors(config: PolicyConfig) -> None:
+    """Raises an `InputError` if `--warm-start` or `--teacher` is of another kind."""
+    for source in (config.warm_start, config.teacher):
+        if source is None or not exists(source):
+            continue
+        theirs = _settings_of(source)
+        if theirs.get("driver", "recurrent") != "recurrent":
+            raise InputError(
+                f"{source} holds an action transformer; --driver recurrent starts from and is "
+                "taught by recurrent and feed-forward policies"
+            )
+        mine = config.lasting()
+        if any(mine.get(key) != theirs.get(key) for key in ("hand", "hand_identity")):
+            raise InputError(
+                f"{source} was trained with the hand {theirs.get('hand', DEFAULT_HAND)} or other "
+                f"files of it, --hand is {config.hand}; use the same"
+            )
+        _check_meaning(config, source, theirs)
+
+
+def _check_meaning(config: PolicyConfig, source: Path, theirs: dict[str, Any]) -> None:
+    """Refuses a teacher whose observations or actions mean something else; warns at a warm start.
+
+    The teacher of a run observes what its critic does, which of all layouts only `cube` changes.
+    """
+    names = ["action", "smoothing"]
+    by_policy = source == config.teacher and config.taught_by_policy
+    if by_policy or "cube" in (config.layout, theirs.get("layout")):
+        names.append("layout")
+    for name in names:
+        mine = getattr(config, name)
+        if theirs.get(name, mine) == mine:
+            continue
+        message = f"{source} was trained with --{name} {theirs[name]}, --{name} is {mine}"
+        if source == config.teacher:
+            raise InputError(f"{message}; use the same")
+        _log.warning("%s: what it has learned may not apply", message)
 
 
 def _reached(config: PolicyConfig, value: dict[str, Any], run: Path) -> Difficulty | None:
-    """Where the curricula of `run` were, if it had the same task and the same physics."""
+    """Where the curricula of `run` were, if it had the same task and the same physics.
+
+    Automatic domain randomization has bounds instead of a strength.
+    """
     settings = read_json(run / CONFIG_NAME)
     if settings["task"] != config.task:
         return None
-    same = settings.get("distributions") == to_plain(config.ranges)
+    automatic = settings.get("randomization") in ADR_PRESETS
+    same = not automatic and settings.get("distributions") == to_plain(config.ranges)
     return Difficulty(float(value["max_angle"]), float(value.get("strength", 0)) if same else 0.0)
 
 
@@ -130,23 +158,6 @@ def _with_fitting_critic(
     if all(k in weights and weights[k].shape == value.shape for k, value in own.items()):
         return weights, True
     return {k: v for k, v in weights.items() if not k.startswith("critic.")} | own, False
-
-
-def _layout(source: Path) -> str:
-    """The layout that a run, or weights that may not record it, were trained with."""
-    settings = read_json(source / CONFIG_NAME) if source.is_dir() else about_weights(source)
-    return str(settings.get("layout", "default"))
-
-
-def _check_layout(config: PolicyConfig) -> None:
-    """Raises an `InputError` if the weights of `--teacher` record another layout."""
-    assert config.teacher is not None
-    theirs = about_weights(config.teacher).get("layout", config.layout)
-    if theirs != config.layout:
-        raise InputError(
-            f"{config.teacher} was trained with --layout {theirs}, --layout is {config.layout}; "
-            "use the same"
-        )
 
 
 def _with_more_inputs(

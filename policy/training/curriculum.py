@@ -82,7 +82,7 @@ class Curriculum:
     def update(
         self, batch: TensorDict, scores: Sequence[Score] = (), *, may_shrink: bool = True
     ) -> None:
-        """Changes angle and strength by at most one step each, if the evidence calls for it.
+        """Changes angle by at most one step, and strength by a few, if the evidence calls for it.
 
         Args:
             batch: the latest batch.

@@ -10,7 +10,7 @@ from opendactyl.benchmarks.studies.msat import StudyConfig, compare, make_table,
 from opendactyl.core.atomic_files import read_json
 from opendactyl.core.errors import InputError
 from opendactyl.models.weights import save_weights
-from opendactyl.policy.export import load_student
+from opendactyl.policy.loading import load_student
 
 SHORT = {"num_envs": 2, "horizon": 12}
 

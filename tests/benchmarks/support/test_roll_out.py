@@ -78,6 +78,18 @@ def test_weights_may_record_their_layout(tmp_path):
     assert load_policy(path, layout="default")[1].layout == "default"
 
 
+def test_weights_keep_the_meaning_of_their_actions_and_their_object(tmp_path):
+    path = tmp_path / "policy.safetensors"
+    about = {"task": "face-up", "action": "relative", "smoothing": 0.3, "object": "prism"}
+    save_weights(load_weights(WEIGHTS), path, about | {"hand": "shadow"})
+    environment = load_policy(path)[1]
+    assert environment.action == ActionConfig(mode="relative", smoothing=0.3)
+    assert (environment.object, environment.hand) == ("prism", "shadow")
+    save_weights(load_weights(WEIGHTS), path, about | {"object": "bottle"})
+    with pytest.raises(InputError, match=r"cannot be used alone .*bottle.*; name the run that"):
+        load_policy(path)
+
+
 def test_a_run_keeps_the_meaning_of_its_actions(tiny):
     config = tiny(action="relative", smoothing=0.3, layout="d18", memory="frames")
     policy, environment = load_policy(train(config))

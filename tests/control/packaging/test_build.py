@@ -211,5 +211,6 @@ def test_weights_are_written_for_runs_only(bundle, policy_run, tmp_path):
     (path,) = weights.iterdir()
     assert path.name == "policy-spin.safetensors"
     assert about_weights(path) == {
-        "task": "spin", "layout": "default", "seeds": [0], "seeds_complete": True,
+        "task": "spin", "layout": "default", "action": "absolute", "smoothing": 0.5,
+        "object": "block", "seeds": [0], "seeds_complete": True,
     }  # fmt: skip

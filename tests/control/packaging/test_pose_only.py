@@ -59,10 +59,14 @@ def test_a_policy_can_be_added(pose_only, bundle, tmp_path):
         load_pose_bundle(out)
 
 
-def test_the_task_of_no_policy_is_refused(bundle, tmp_path):
-    config = ExportConfig(vision=bundle, policy=NO_POLICY, task="spin", out=tmp_path / "a")
-    with pytest.raises(InputError, match="--task"):
+@pytest.mark.parametrize("option", ["task", "max_joint_speed"])
+def test_options_of_no_policy_are_refused(bundle, tmp_path, option):
+    value = "spin" if option == "task" else -1.0
+    out = tmp_path / "a"
+    config = ExportConfig(vision=bundle, policy=NO_POLICY, out=out, **{option: value})
+    with pytest.raises(InputError, match=f"--{option.replace('_', '-')} is of the policy"):
         export_bundle(config)
+    assert not out.exists()
 
 
 def test_keypoints_are_exported_with_their_deviations(bundle):

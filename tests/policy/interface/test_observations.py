@@ -5,8 +5,8 @@ import onnxruntime
 import pytest
 import torch
 
-from opendactyl.policy.export import load_actor
 from opendactyl.policy.interface.actions import BINS, ActionConfig, ActionDecoder, decide
+from opendactyl.policy.loading import load_actor
 
 
 @pytest.mark.parametrize("mode", ["absolute", "relative"])

@@ -12,7 +12,7 @@ from tensordict import TensorDict
 from opendactyl.models.weights import load_weights
 from opendactyl.policy.collection.agent import Agent
 from opendactyl.policy.env.episode_types import Difficulty
-from opendactyl.policy.export import make_actor
+from opendactyl.policy.loading import make_actor
 from opendactyl.policy.training import evaluation, trainer
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.config import PolicyConfig

@@ -10,7 +10,7 @@ from opendactyl.models.weights import save_weights
 from opendactyl.policy.collection.collector import Collector
 from opendactyl.policy.env.critic_observation import critic_size
 from opendactyl.policy.env.env import HandEnv
-from opendactyl.policy.export import load_student
+from opendactyl.policy.loading import load_student
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.distillation import Distillation
 from opendactyl.policy.training.ppo import add_advantages

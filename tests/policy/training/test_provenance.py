@@ -10,7 +10,8 @@ from opendactyl.control.packaging.build import export_bundle
 from opendactyl.control.packaging.config import ExportConfig
 from opendactyl.core.atomic_files import read_json, write_json
 from opendactyl.models.weights import about_weights, save_weights
-from opendactyl.policy.export import load_student, training_record
+from opendactyl.policy.export import training_record
+from opendactyl.policy.loading import load_student
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.provenance import SEEDS_FILE, known_seeds
 from opendactyl.policy.training.train import train
@@ -71,5 +72,5 @@ def test_bundles_and_weights_carry_the_seeds(policy_run, bundle, untrained, tmp_
     training = json.loads((out / "manifest.json").read_text())["training"]["policy"]
     assert {k: training[k] for k in record([])} == record([0, 7])
     weights = tmp_path / "weights/policy-spin.safetensors"
-    assert about_weights(weights) == {"task": "spin", "layout": "default"} | record([0, 7])
+    assert about_weights(weights).items() >= record([0, 7]).items()
     assert known_seeds(weights) == record([0, 7])

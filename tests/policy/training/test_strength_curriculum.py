@@ -8,6 +8,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from opendactyl.core.atomic_files import write_json
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import Difficulty
 from opendactyl.policy.training.checkpoints import load_checkpoint
@@ -150,3 +151,15 @@ def test_a_warm_start_keeps_the_strength_under_the_same_task_and_physics(
         strengthened, out=tmp_path / "b", warm_start=strengthened.folder, **options
     )
     assert Trainer(config, config.folder).state.curriculum.difficulty == expected
+
+
+def test_a_warm_start_from_automatic_randomization_begins_with_weak_ranges(strengthened, tmp_path):
+    """It stores the ranges of `dactyl` as its unit, and no strength."""
+    automatic = dataclasses.replace(strengthened, out=tmp_path / "a", randomization="adr")
+    trainer = Trainer(automatic, automatic.folder)
+    (automatic.folder / "checkpoints").mkdir(parents=True)
+    write_json(automatic.folder / "config.json", automatic.lasting())
+    trainer.state.save("best")
+    config = dataclasses.replace(strengthened, out=tmp_path / "b", warm_start=automatic.folder)
+    strength = Trainer(config, config.folder).state.curriculum.difficulty.strength
+    assert strength == START_STRENGTH

@@ -8,7 +8,7 @@ import torch
 
 from opendactyl.core.errors import InputError
 from opendactyl.models.weights import load_weights, save_weights
-from opendactyl.policy.export import load_actor
+from opendactyl.policy.loading import load_actor
 from opendactyl.policy.training import evaluation, run_state
 from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.policy.training.train import train
@@ -124,11 +124,33 @@ def test_weights_of_other_networks_are_not_taken_for_fewer_fields(only_ppo, tmp_
             train(only_ppo(layout="joints", warm_start=path))
 
 
-def test_a_teacher_of_another_layout_is_refused(tiny, tmp_path):
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"layout": "cube"}, "with --layout cube, --layout is default; use the same"),
+        ({"action": "relative"}, "with --action relative, --action is absolute; use the same"),
+        ({"smoothing": 0.3}, r"with --smoothing 0\.3, --smoothing is 0\.5; use the same"),
+        ({"hand": "shadow-e3m5"}, "with the hand shadow-e3m5 .*, --hand is shadow; use the same"),
+    ],
+)
+def test_a_teacher_that_means_something_else_is_refused(tiny, tmp_path, about, message):
     path = tmp_path / "weights.safetensors"
-    save_weights(load_weights(WEIGHTS), path, {"layout": "cube"})
-    with pytest.raises(InputError, match="with --layout cube, --layout is default; use the same"):
+    save_weights(load_weights(WEIGHTS), path, about)
+    with pytest.raises(InputError, match=message):
         train(tiny(teacher=path, teacher_fraction=0.0))
+
+
+def test_a_run_is_no_teacher_of_other_actions_or_of_a_cubes_orientation(tiny, policy_run):
+    for options in ({"action": "relative"}, {"layout": "cube"}):
+        with pytest.raises(InputError, match=f"{policy_run} was trained with --.*; use the same"):
+            train(tiny(teacher=policy_run, teacher_fraction=0.0, **options))
+
+
+def test_a_warm_start_with_other_actions_is_reported(only_ppo, policy_run, caplog):
+    config = only_ppo(warm_start=policy_run, smoothing=0.3)
+    size = sum(config.environment().observation_fields.values())
+    run_state.RunState(config, config.folder, size)
+    assert "--smoothing 0.5, --smoothing is 0.3: what it has learned may not apply" in caplog.text
 
 
 def test_a_layout_without_some_of_the_fields_is_refused(only_ppo, policy_run):
