@@ -1,30 +1,30 @@
 """`opendactyl VERB`: imports the verb's module, runs it and sets the exit status.
 
-Exit statuses: 0, those of `opendactyl.core.errors` (1, 2 and 3), and 130 after Ctrl-C.
+Exit statuses: 0, those of `opendactyl.core.errors` (1, 2 and 3), and 130 after Ctrl-C or SIGTERM.
 """
 
 import importlib
 import os
 import sys
+from contextlib import nullcontext
 from importlib.metadata import version
 
 from opendactyl.cli.verb_list import CHOOSES_GL, RESUMABLE, VERBS
 from opendactyl.core import mujoco_gl
 from opendactyl.core.errors import DEBUG_VARIABLE, InputError, one_line_errors, take_debug_option
+from opendactyl.core.signals import sigterm_interrupts
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line; exits the process."""
     words = take_debug_option(sys.argv[1:] if argv is None else argv) or ["--help"]
-    if any("pretrained/" in word for word in words):
-        from opendactyl.cli.bundles import find_shipped
-
-        words = [find_shipped(word) for word in words]
     verb, *options = words
+    # Lightning handles SIGTERM in its own way, between two batches.
+    interrupts = nullcontext() if verb == "train-vision" else sigterm_interrupts()
     try:
-        with one_line_errors():
+        with one_line_errors(), interrupts:
             try:
-                status = _run(verb, options)
+                status = _run(verb, _found(options))
             finally:
                 sys.stdout.flush()
         sys.exit(status)
@@ -36,6 +36,15 @@ def main(argv: list[str] | None = None) -> None:
         further = "; continue with --resume" if verb in RESUMABLE else ""
         print(f"interrupted{further}", file=sys.stderr)
         sys.exit(130)
+
+
+def _found(options: list[str]) -> list[str]:
+    """Options in which the names of what ships are paths."""
+    if not any("pretrained/" in word for word in options):
+        return options
+    from opendactyl.cli.bundles import find_shipped
+
+    return [find_shipped(word) for word in options]
 
 
 def _run(verb: str, options: list[str]) -> int:

@@ -47,8 +47,8 @@ class DemoConfig:
     seconds_per_goal: float = 8.0
     """Time limit of each goal in both evaluations; the default of `evaluate` is ten times that."""
     from_scratch: bool = False
-    """Train from random weights, which needs hours, not minutes, instead of from the shipped
-    weights."""
+    """Train from random weights instead of from the shipped weights, which needs hours: raise
+    --vision-minutes and --policy-minutes."""
     resume: bool = False
     """Continue an interrupted demo, or start a new one."""
 

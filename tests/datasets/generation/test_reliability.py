@@ -14,6 +14,7 @@ import pytest
 from opendactyl.cli.main import main
 from opendactyl.core.atomic_files import json_hash, sha256
 from opendactyl.core.errors import EnvironmentFailure, InputError
+from opendactyl.core.run_dir import new_folder
 from opendactyl.datasets.format.manifest import load_manifest
 from opendactyl.datasets.generation import local_workers
 from opendactyl.datasets.generation.config import ResolvedConfig
@@ -185,8 +186,8 @@ def test_workers_that_keep_dying_are_a_failure_of_the_environment(tmp_path, monk
             worker.kill()
 
 
-def test_ctrl_c_leaves_a_folder_that_resumes(dataset, tmp_path):
-    out = tmp_path / "data"
+def started(out, appearing):
+    """The command `dataset`, when a file of that pattern has appeared in its folder."""
     words = "dataset --num-samples 12 --seed 0 --shard-size 4 --image-size 64 --rig dactyl-200"
     words += " --workers 1 --out"
     process = subprocess.Popen(
@@ -196,8 +197,24 @@ def test_ctrl_c_leaves_a_folder_that_resumes(dataset, tmp_path):
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while process.poll() is None and not list(out.glob("shard-*.tar")):
+    while process.poll() is None and not list(out.glob(appearing)):
         time.sleep(0.01)
+    return process
+
+
+def test_sigterm_before_the_first_shard_leaves_no_folder_in_the_way(tmp_path):
+    process = started(tmp_path / "data", "config.json")
+    process.terminate()
+    _, output = process.communicate()
+    assert process.returncode == 130, output
+    assert "Traceback" not in output and "leaked" not in output
+    assert {path.name for path in (tmp_path / "data").iterdir()} <= {".lock"}
+    new_folder(tmp_path / "data")  # counts as empty
+
+
+def test_ctrl_c_leaves_a_folder_that_resumes(dataset, tmp_path):
+    out = tmp_path / "data"
+    process = started(out, "shard-*.tar")
     os.killpg(process.pid, signal.SIGINT)
     _, output = process.communicate()
     assert process.returncode == 130, output
