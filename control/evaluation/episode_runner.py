@@ -4,8 +4,9 @@ import math
 import multiprocessing
 import os
 import queue
+from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from typing import Any
@@ -35,6 +36,8 @@ OUTCOMES = {DROPPED: "drop", TIMED_OUT: "timeout", FINISHED: "finished", DIVERGE
 LIFETIME = {"filament": 2000}
 """Actions after which a process is replaced, by renderer: Filament accumulates memory, with which
 it slows down, and closing it does not free all."""
+SUBMITTED = 4
+"""Batches per process that are submitted at a time: those of an endless run would fill memory."""
 VISIBILITY_EVERY = 10
 """Actions between two measurements of the object's visible fraction."""
 
@@ -59,7 +62,7 @@ def run_episodes(
     workers = 1 if config.pose == "sim" else workers or cores()
     batches = split_batches(first, stop, BATCH[config.pose], workers)
     with tqdm(total=stop, initial=first, unit="episode", desc=config.pose) as bar:
-        if not batches:
+        if first >= stop:
             return
         if config.pose == "sim" or not can_start_workers("one process runs all episodes"):
             with closing(EpisodeRunner(config)) as runner:
@@ -71,24 +74,26 @@ def run_episodes(
             yield records
 
 
-def split_batches(first: int, stop: int, size: int, workers: int) -> list[tuple[int, int]]:
+def split_batches(first: int, stop: int, size: int, workers: int) -> Iterator[tuple[int, int]]:
     """First episode and number of episodes of each batch.
 
     With several workers the last batches are single episodes, which balances the load at the end.
     """
     single = stop if workers == 1 else max(first, stop - workers * size)
-    batches = [(start, min(size, single - start)) for start in range(first, single, size)]
-    return batches + [(number, 1) for number in range(single, stop)]
+    for start in range(first, single, size):
+        yield start, min(size, single - start)
+    for number in range(single, stop):
+        yield number, 1
 
 
 def _in_processes(
-    config: EpisodeConfig, batches: list[tuple[int, int]], workers: int
+    config: EpisodeConfig, batches: Iterator[tuple[int, int]], workers: int
 ) -> Iterator[list[Record]]:
     # llvmpipe's own threads slow down one process per core.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     before = set(multiprocessing.active_children())
-    count, idle = min(workers, len(batches)), queue.SimpleQueue[_Process]()
-    for _ in range(count):
+    idle = queue.SimpleQueue[_Process]()
+    for _ in range(workers):
         idle.put(_Process(config))
 
     def run(batch: tuple[int, int]) -> list[Record]:
@@ -98,9 +103,14 @@ def _in_processes(
         finally:
             idle.put(process)
 
-    threads = ThreadPoolExecutor(count)
+    threads, pending = ThreadPoolExecutor(workers), deque[Future[list[Record]]]()
     try:
-        yield from threads.map(run, batches)
+        for batch in batches:
+            pending.append(threads.submit(run, batch))
+            if len(pending) > SUBMITTED * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise EnvironmentFailure(
             "a worker process died, most likely for lack of memory; continue with --resume and "

@@ -12,7 +12,6 @@ import pytest
 from opendactyl.control.bundle.load import load_bundle
 from opendactyl.control.bundle.manifest import training_seeds
 from opendactyl.control.evaluation import episode_runner
-from opendactyl.control.evaluation.episode_runner import split_batches
 from opendactyl.control.evaluation.evaluate import EvaluateConfig, evaluate
 from opendactyl.core import worker_process
 from opendactyl.core.atomic_files import read_json
@@ -81,13 +80,6 @@ def test_results_do_not_depend_on_processes(bundle, tmp_path, monkeypatch, capsy
     assert len(started) == 1 + 2
     assert "no shared memory; one process runs all episodes" in capsys.readouterr().err
     assert first["actions"] > 2
-
-
-def test_the_last_batches_are_single_episodes():
-    assert split_batches(1, 8, 2, workers=2) == [(1, 2), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1)]
-    assert split_batches(0, 3, 2, workers=2) == [(0, 1), (1, 1), (2, 1)]
-    assert split_batches(0, 5, 2, workers=1) == [(0, 2), (2, 2), (4, 1)]
-    assert split_batches(4, 4, 2, workers=2) == []
 
 
 def test_randomization_changes_the_episodes_and_the_measured_pose(bundle, tmp_path):
