@@ -1,3 +1,4 @@
+from .bundle.hand import HandInterface as HandInterface
 from .bundle.imitation_session import load_imitation as load_imitation
 from .bundle.load import Bundle as Bundle
 from .bundle.load import load_bundle as load_bundle
@@ -8,6 +9,7 @@ from .evaluation.evaluate import evaluate as evaluate
 from .packaging.build import export_bundle as export_bundle
 from .packaging.config import ExportConfig as ExportConfig
 from .recordings.cameras import RecordedCameras as RecordedCameras
+from .recordings.cameras import fit_image as fit_image
 from .runtime.goals import TaskGoals as TaskGoals
 from .runtime.imitated_goals import ImitatedGoals as ImitatedGoals
 from .runtime.interfaces import CameraSource as CameraSource
@@ -18,6 +20,7 @@ from .runtime.interfaces import GoalSource as GoalSource
 from .runtime.interfaces import Hand as Hand
 from .runtime.interfaces import HandReading as HandReading
 from .runtime.interfaces import PoseSource as PoseSource
+from .runtime.interfaces import TimedViews as TimedViews
 from .runtime.pose_filter import FilteredPose as FilteredPose
 from .runtime.robot_loop import RobotLoop as RobotLoop
 from .runtime.telemetry import Status as Status

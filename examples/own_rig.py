@@ -13,15 +13,19 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
-from opendactyl.control.bundle.hand import HandInterface
-from opendactyl.control.bundle.load import load_bundle
-from opendactyl.control.recordings.cameras import fit
-from opendactyl.control.runtime.goals import TaskGoals
-from opendactyl.control.runtime.interfaces import HandReading, TimedViews
-from opendactyl.control.runtime.pose_filter import FilteredPose
-from opendactyl.control.runtime.robot_loop import RobotLoop
-from opendactyl.control.runtime.timeouts import CamerasWithTimeout, HandWithTimeout
-from opendactyl.control.runtime.vision_pose import VisionPose
+from opendactyl.control import (
+    CamerasWithTimeout,
+    FilteredPose,
+    HandInterface,
+    HandReading,
+    HandWithTimeout,
+    RobotLoop,
+    TaskGoals,
+    TimedViews,
+    VisionPose,
+    fit_image,
+    load_bundle,
+)
 
 
 class MyCameras:
@@ -35,7 +39,7 @@ class MyCameras:
     def read(self) -> TimedViews:
         """Return RGB images, None for one that failed, and capture times. May raise anything."""
         captured = self._rng.integers(0, 256, (self._views, 480, 480, 3), dtype=np.uint8)
-        images = [fit(image, self._height, self._width) for image in captured]
+        images = [fit_image(image, self._height, self._width) for image in captured]
         return TimedViews(images, [time.perf_counter()] * self._views)
 
     def close(self) -> None:
@@ -69,7 +73,7 @@ def main(path: str, actions: int) -> None:
     cameras = CamerasWithTimeout(MyCameras(bundle.estimator.shape), 0.04)
     hand = HandWithTimeout(MyHand(bundle.hand), 0.04)
     source = FilteredPose(VisionPose(bundle, cameras))
-    loop = RobotLoop(bundle, hand, source, TaskGoals(bundle.task, symmetry=bundle.symmetry))
+    loop = RobotLoop(bundle, hand, source, TaskGoals.of(bundle))
     with closing(hand), closing(source):
         for status in loop.run(actions):
             if status.faults:

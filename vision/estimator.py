@@ -81,7 +81,7 @@ class PoseEstimator:
                 cameras or image size, or the cameras are others, or in another order.
             EnvironmentFailure: the disk failed.
         """
-        self._session = _open_session(path, threads)
+        self._session = open_session(path, threads)
         shape = _image_shape(self._session, path)
         self.cameras: dict[str, NDArray[np.float32]] = {}
         """Further inputs of a network that takes any cameras: those of `rig`."""
@@ -178,7 +178,12 @@ def _camera_inputs(rig: Rig) -> dict[str, NDArray[np.float32]]:
     return {name: value.astype(np.float32) for name, value in matrices}
 
 
-def _open_session(path: str | Path, threads: int) -> onnxruntime.InferenceSession:
+def open_session(path: str | Path, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Opens an exported network; 0 threads are one per core.
+
+    Raises:
+        InputError: the file is missing, or not an ONNX model.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or cores()  # onnxruntime ignores CPU quotas
     options.log_severity_level = 3

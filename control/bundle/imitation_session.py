@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import IMITATION_FILE, MANIFEST_FILE, PoseBundle
-from opendactyl.core.cpu import cores
 from opendactyl.core.errors import InputError
 from opendactyl.core.optional_files import exists
 from opendactyl.geometry.rotation import Array, quat_to_matrix
@@ -21,6 +19,7 @@ from opendactyl.policy.interface.keyframes import (
     WAYPOINT_SIZE,
     encode_waypoints,
 )
+from opendactyl.vision.estimator import open_session
 
 CONTRACT: dict[str, Any] = {
     "inputs": {
@@ -55,15 +54,7 @@ class ImitationSession:
         Raises:
             InputError: the file is not an ONNX model with the inputs of `CONTRACT`.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise InputError(f"{path} is not an ONNX model ({error})") from error
+        self._session = open_session(path, threads)
         shapes = {port.name: port.shape[1:] for port in self._session.get_inputs()}
         expected = {name: shape[1:] for name, shape in CONTRACT["inputs"].items()}
         if shapes != expected:

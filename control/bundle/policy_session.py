@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from opendactyl.core.cpu import cores
-from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
 from opendactyl.policy.interface.actions import BINS, decide
+from opendactyl.vision.estimator import open_session
 
 LOGITS, ACTION_BINS = "logits", "bins"
 """The output that gives the action: a distribution over bins, or bins, which may be fractional."""
@@ -87,15 +85,7 @@ class PolicySession:
         Raises:
             InputError: the file is not an ONNX model.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()  # onnxruntime ignores CPU quotas
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise InputError(f"{path} is not an ONNX model ({error})") from error
+        self._session = open_session(path, threads)
         self._memory, self._decision = dict(memory), decision
         both = (*self._session.get_inputs(), *self._session.get_outputs())
         self.ports: dict[str, list[Any]] = {port.name: list(port.shape) for port in both}

@@ -1,11 +1,10 @@
 """Episodes of a bundle in simulation: settings, environment, cameras and pose source."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from opendactyl.control.bundle.load import Bundle
+from opendactyl.control.bundle.load import Bundle, PoseBundle
 from opendactyl.control.evaluation.sim_adapters import SimCameras, SimPose
 from opendactyl.control.runtime.interfaces import PoseSource
 from opendactyl.control.runtime.pose_filter import FilteredPose
@@ -13,7 +12,7 @@ from opendactyl.control.runtime.vision_pose import VisionPose
 from opendactyl.core.errors import InputError
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.policy.env.episode_types import EnvConfig
-from opendactyl.policy.interface.tasks import EVALUATION_SECONDS, check_task
+from opendactyl.policy.interface.tasks import EVALUATION_SECONDS, check_seconds_per_goal, check_task
 from opendactyl.policy.randomization.config import RandomizationConfig, load_randomization
 from opendactyl.render.appearance.config import AppearanceConfig, load_appearance
 from opendactyl.render.base import RENDERERS, Renderer
@@ -65,8 +64,7 @@ class EpisodeConfig:
             raise InputError(f"--seed is {self.seed}; it must not be negative")
         if not 0 <= self.action_delay <= MAX_DELAY:
             raise InputError(f"--action-delay is {self.action_delay}; it must be 0 to {MAX_DELAY}")
-        if not 0 < self.seconds_per_goal < math.inf:
-            raise InputError(f"--seconds-per-goal is {self.seconds_per_goal}; it must be positive")
+        check_seconds_per_goal(self.seconds_per_goal)
 
     @cached_property
     def randomization_ranges(self) -> RandomizationConfig:
@@ -108,7 +106,7 @@ def make_env(
     return HandEnv(settings, count, seed=config.seed, first_episode=first, threads=threads)
 
 
-def open_renderer(kind: str, bundle: Bundle, image_size: int = 0) -> Renderer:
+def open_renderer(kind: str, bundle: PoseBundle, image_size: int = 0) -> Renderer:
     """Opens a renderer of the bundle's cameras at a size, by default that of its estimator."""
     return make_renderer(
         kind,

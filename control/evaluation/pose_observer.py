@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import PoseBundle, load_pose_bundle
 from opendactyl.control.evaluation.batched_loop import raise_renderer_error
+from opendactyl.control.evaluation.episodes import open_renderer
 from opendactyl.control.evaluation.sim_adapters import SimCameras
 from opendactyl.control.runtime.interfaces import Fault, HandReading
 from opendactyl.control.runtime.vision_pose import VisionPose
@@ -15,7 +16,6 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.policy.env.env import HandEnv
 from opendactyl.render.appearance.config import load_appearance
 from opendactyl.render.base import Renderer
-from opendactyl.render.factory import make_renderer
 from opendactyl.sim.assets.storage import is_same
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.objects.shipped import object_spec
@@ -63,13 +63,7 @@ class ObserverFactory:
                 raise InputError(
                     f"the estimator of {bundle.path} is of {kind} {theirs}, the policy of {own}"
                 )
-        renderer = make_renderer(
-            "classic",
-            rig=bundle.rig,
-            object_name=bundle.object,
-            hand=bundle.hand_reference,
-            image_size=bundle.estimator.image_size,
-        )
+        renderer = open_renderer("classic", bundle)
         seed = env.seed + APPEARANCE_SEED_OFFSET
         cameras = [SimCameras(env, i, renderer, self._ranges, seed) for i in range(env.num_envs)]
         return EstimatedPoses(bundle, renderer, cameras, self.tokens)

@@ -34,7 +34,7 @@ VIDEOS = (".mp4", ".mkv", ".avi", ".mov")
 _END = object()
 
 
-def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def fit_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Resizes an image (h, w, 3) without cropping, as `Rig.resized` scales the intrinsics."""
     if image.shape[:2] == (height, width):
         return image
@@ -181,7 +181,7 @@ class RecordedCameras:
 
     def _fitted(self, view: NDArray[np.uint8], camera: Camera) -> NDArray[np.uint8]:
         self._raw_frames.camera(camera, view)  # refuses another aspect ratio
-        return fit(view, camera.height, camera.width)
+        return fit_image(view, camera.height, camera.width)
 
     def close(self) -> None:
         """Closes the files."""

@@ -1,7 +1,11 @@
 """Goals of a task on a robot, where success is measured on the estimated pose."""
 
+from typing import Self
+
 import numpy as np
 
+from opendactyl.control.bundle.load import Bundle
+from opendactyl.control.bundle.manifest import articulation_of
 from opendactyl.geometry.articulation import Articulation
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
@@ -35,7 +39,7 @@ class TaskGoals:
             seed: random seed.
             episode: number of the first episode.
             symmetry: the object's, `Bundle.symmetry`: a goal is as good as its equivalents.
-            articulation: the object's hinges, `articulation_of(bundle.manifest)`.
+            articulation: the object's hinges.
 
         Raises:
             InputError: unknown task, or one that has no goals for such an object.
@@ -45,6 +49,16 @@ class TaskGoals:
         self._task, self._seed, self._episode = task, seed, episode
         self._symmetry = symmetry
         self._reset()
+
+    @classmethod
+    def of(cls, bundle: Bundle, seed: int = 0) -> Self:
+        """The goals of a bundle's task, for its object.
+
+        Raises:
+            InputError: the task has no goals for such an object.
+        """
+        articulation = articulation_of(bundle.manifest) or RIGID
+        return cls(bundle.task, seed, symmetry=bundle.symmetry, articulation=articulation)
 
     @property
     def reached(self) -> int:

@@ -136,7 +136,10 @@ class GoalSource(Protocol):
         ...
 
     def goal(self, pose: Pose) -> Array:
-        """Returns the goal quaternion (4,) in the hand frame, for an object at `pose`."""
+        """Returns the goal (4 + H,) in the hand frame, for an object at `pose`.
+
+        A quaternion, then the angles of the object's H hinges in radians, if it has any.
+        """
         ...
 
     def restart(self) -> None:

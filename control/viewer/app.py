@@ -12,6 +12,7 @@ import viser
 from numpy.typing import NDArray
 
 from opendactyl.control.bundle.load import Bundle, load_bundle
+from opendactyl.control.bundle.manifest import articulation_of
 from opendactyl.control.evaluation.episodes import (
     EpisodeConfig,
     make_cameras,
@@ -29,6 +30,7 @@ from opendactyl.control.viewer.controls import Panel
 from opendactyl.control.viewer.scene import ViewerScene
 from opendactyl.core.errors import InputError, OpenDactylError
 from opendactyl.geometry.rotation import Array
+from opendactyl.policy.interface.tasks import RIGID, tasks_of
 from opendactyl.render.base import Renderer
 from opendactyl.sim.state import State
 
@@ -144,7 +146,9 @@ class Viewer:
         self._scene = ViewerScene(
             self._server, self._bundle.rig, self._bundle.object, self._bundle.hand_reference
         )
-        self._panel = Panel(self._server, self._config, self._config.task, self._bundle.rig.names)
+        articulation = articulation_of(self._bundle.manifest) or RIGID
+        tasks = tasks_of(articulation.hinges, self._bundle.symmetry)
+        self._panel = Panel(self._server, self._config, tasks, self._bundle.rig.names)
         self.address = f"http://{config.host}:{self._server.get_port()}"
 
     def run(self) -> None:

@@ -9,7 +9,6 @@ from viser import uplot
 
 from opendactyl.control.evaluation.episodes import POSE_SOURCES, EpisodeConfig
 from opendactyl.control.evaluation.fault_injection import FAULTS
-from opendactyl.policy.interface.tasks import TASKS
 from opendactyl.render.base import RENDERERS
 from opendactyl.sim.timing import CONTROL_PERIOD
 
@@ -33,9 +32,21 @@ class Panel:
     """The panel of controls."""
 
     def __init__(
-        self, server: viser.ViserServer, config: EpisodeConfig, task: str, cameras: tuple[str, ...]
+        self,
+        server: viser.ViserServer,
+        config: EpisodeConfig,
+        tasks: tuple[str, ...],
+        cameras: tuple[str, ...],
     ) -> None:
-        """Adds the controls to the page."""
+        """Adds the controls to the page.
+
+        Args:
+            server: the page's server.
+            config: the initial settings.
+            tasks: what the object can do.
+            cameras: names of the cameras, which can fail.
+        """
+        self._tasks, task = tasks, config.task
         self.requests = Requests(task, config.pose, config.renderer)
         self._gui = server.gui
         self._text = server.gui.add_markdown("starting")
@@ -80,7 +91,7 @@ class Panel:
         pause = gui.add_button("Pause")
         reset = gui.add_button("Next episode")
         task = gui.add_dropdown(
-            "Task", tuple(dict.fromkeys((*TASKS, requests.task))), initial_value=requests.task
+            "Task", tuple(dict.fromkeys((*self._tasks, requests.task))), initial_value=requests.task
         )
         source = gui.add_button_group("Pose from", POSE_SOURCES)
         self._renderer = gui.add_dropdown("Renderer", RENDERERS, initial_value=requests.renderer)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from opendactyl.control.bundle.load import load_bundle
-from opendactyl.control.recordings.cameras import RecordedCameras, fit
+from opendactyl.control.recordings.cameras import RecordedCameras, fit_image
 from opendactyl.control.runtime.goals import TaskGoals
 from opendactyl.control.runtime.interfaces import EndOfRecording, HandReading
 from opendactyl.control.runtime.robot_loop import RobotLoop
@@ -156,10 +156,10 @@ except InputError as error:
 
 def test_fit_keeps_the_mean_and_returns_images_of_the_right_size(frames):
     image = frames(0, 96)[0]
-    small = fit(image, 48, 48)
+    small = fit_image(image, 48, 48)
     assert small.shape == (48, 48, 3)
     assert np.allclose(small.mean(), image.mean(), atol=1)
-    assert fit(small, 48, 48) is small
+    assert fit_image(small, 48, 48) is small
 
 
 class StillHand:
