@@ -49,7 +49,8 @@ class Calibration:
             return ""
         return (
             f"over {HORIZON:g} s in blocks that were held out, its error is {1e3 * after:.1f} "
-            f"mrad, that of the model as it is {1e3 * before:.1f} mrad"
+            f"mrad, that of the model as it is {1e3 * before:.1f} mrad; it has to be at least "
+            f"{1 - REQUIRED:.0%} smaller"
         )
 
 

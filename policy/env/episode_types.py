@@ -16,7 +16,12 @@ from opendactyl.policy.interface.observations import (
     field_sizes,
     layout_fields,
 )
-from opendactyl.policy.interface.tasks import MAX_GOALS, TRAINING_SECONDS, check_task_of
+from opendactyl.policy.interface.tasks import (
+    MAX_GOALS,
+    TRAINING_SECONDS,
+    check_seconds_per_goal,
+    check_task_of,
+)
 from opendactyl.policy.randomization.adr import Boundary
 from opendactyl.policy.randomization.config import RandomizationConfig, load_randomization
 from opendactyl.sim.hands.shipped import hand_spec
@@ -107,8 +112,7 @@ class EnvConfig:
                 f"layout cube needs an object that is a cube, and {obj.name} is none; choose "
                 "layout default"
             )
-        if not self.seconds_per_goal > 0:
-            raise InputError(f"seconds per goal is {self.seconds_per_goal}; it must be positive")
+        check_seconds_per_goal(self.seconds_per_goal)
         if self.max_goals < 1:
             raise InputError(f"max goals is {self.max_goals}; it must be at least 1")
         if not 0 <= self.weaker_fraction <= 1:

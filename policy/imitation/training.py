@@ -133,7 +133,7 @@ class Trainer:
             )
 
     def fit(self, tracks: Sequence[Track], noise: Array, recorded: Sequence[Track] = ()) -> None:
-        """Trains on motions of tracks until the time is over."""
+        """Trains on motions of tracks until the time is over; a finished run stays as it is."""
         last_only = self._config.keyframes == "last"
         kept = [t for i, t in enumerate(tracks) if i % VALIDATION_MOTIONS]
         if not kept:
@@ -145,6 +145,8 @@ class Trainer:
         forms = TrainingForms(self._config.seed, [track.program for track in recorded])
         if self._began is None:
             self._began = self.seconds
+        elif self.seconds >= self._limit:
+            return
         began, saved = self._began, time.monotonic()
         with tqdm(total=round(self._limit - began), unit="s", desc="training") as bar:
             while True:

@@ -1,5 +1,6 @@
 """The tasks: goal distributions, the success criterion and the limits of an episode."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from opendactyl.geometry.rotation import (
 )
 from opendactyl.geometry.symmetry import CUBE_ROTATIONS, NO_SYMMETRY, SymmetryGroup
 from opendactyl.policy.interface.face_goals import face_goal
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 TASKS = ("spin", "face-up", "reorient")
 """Those of any object, in order of difficulty."""
@@ -77,6 +79,28 @@ def check_task_of(
                 f"task {task} turns faces by 90°, and the hinge {hinge.name} of the object "
                 f"{object_name} has limits; use one of the tasks {', '.join(TASKS)}"
             )
+
+
+def tasks_of(hinges: Sequence[Hinge], symmetry: SymmetryGroup) -> tuple[str, ...]:
+    """The tasks that an object can have."""
+
+    def has(task: str) -> bool:
+        try:
+            check_task_of(task, "", hinges, symmetry)
+        except InputError:
+            return False
+        return True
+
+    return tuple(task for task in (*TASKS, ROTATE_FACE) if has(task))
+
+
+def check_seconds_per_goal(seconds: float) -> None:
+    """Raises an `InputError` for a time in which no action, or no end, is possible."""
+    if not CONTROL_PERIOD <= seconds < math.inf:
+        raise InputError(
+            f"--seconds-per-goal is {seconds:g}; it must be finite, and at least one action, "
+            f"{CONTROL_PERIOD} s"
+        )
 
 
 def sample_goals(

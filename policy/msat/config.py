@@ -81,7 +81,7 @@ class MsatConfig:
     """Random seed."""
     eval_episodes: int = 32
     """Episodes per evaluation during training, which selects the best checkpoint; 0 keeps the last
-    policy."""
+    policy, and so does --vision, whose last stages are not evaluated."""
     resume: bool = False
     """Continue an interrupted run, or start a new one."""
 

@@ -57,9 +57,11 @@ def write_report(run: Path) -> None:
 
 
 def _evaluations(rows: list[dict[str, Any]]) -> str:
-    goals = [float(row["examined_goals"]) for row in rows if row["examined_goals"]]
-    if not goals:
-        return "No evaluation was run: the last policy is kept as the best."
+    evaluated = [row for row in rows if row["examined_goals"]]
+    if not evaluated or evaluated[-1]["stage"] != rows[-1]["stage"]:
+        when = "in the last stage" if evaluated else "run"
+        return f"No evaluation was {when}: the last policy is kept as the best."
+    goals = [float(row["examined_goals"]) for row in evaluated]
     return (
         f"The best of {len(goals)} evaluations gave **{max(goals):.1f} consecutive goals** per "
         "episode. The policy was selected by it, so measure it with `opendactyl evaluate`, on "

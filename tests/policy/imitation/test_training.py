@@ -64,6 +64,15 @@ def test_the_learning_rate_falls_over_a_run_with_interruptions(run, tmp_path, tr
     assert 0 < max(rates) < 1.5 * config.learning_rate / (seconds + 1 - began)
 
 
+def test_a_finished_run_is_left_as_it_is(run, tmp_path, tracks, noise):
+    copy = shutil.copytree(run, tmp_path / "run")
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    minutes = load_checkpoint(copy)["seconds"] / 60
+    config = ImitationConfig(out=copy, tracks=40, batch_size=8, seed=4, max_minutes=minutes)
+    Trainer(config, copy).fit(tracks(4, 40), noise)
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize("what", ["weights", "gradient"])
 def test_a_training_that_diverges_ends_and_keeps_its_checkpoint(run, tmp_path, what, tracks, noise):
     copy = shutil.copytree(run, tmp_path / "run")

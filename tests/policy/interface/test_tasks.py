@@ -1,16 +1,26 @@
 """Goal distributions of the tasks."""
 
+import math
+
 import numpy as np
 import pytest
 
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import geodesic_angle, quat_to_matrix, random_quat, yaw_quat
+from opendactyl.geometry.symmetry import NO_SYMMETRY, SymmetryGroup
+from opendactyl.policy.env.episode_types import EnvConfig
 from opendactyl.policy.interface.tasks import (
+    ROTATE_FACE,
     SUCCESS_ANGLE,
     TASKS,
     GoalContext,
+    check_seconds_per_goal,
     sample_goals,
+    tasks_of,
     upright,
 )
+from opendactyl.sim.objects.shipped import object_spec
+from opendactyl.sim.timing import CONTROL_PERIOD
 
 IDENTITY = np.array([1.0, 0, 0, 0])
 
@@ -89,3 +99,17 @@ def test_goals_do_not_depend_on_the_batch():
                 context = GoalContext(quats[i : i + 1], quats[i : i + 1], widest)
                 alone = sample_goals(task, 5, numbers[i : i + 1], numbers[i : i + 1] % 3, context)
                 np.testing.assert_array_equal(alone[0], together[i])
+
+
+def test_the_tasks_of_an_object_are_those_that_have_goals_for_it():
+    assert tasks_of((), NO_SYMMETRY) == TASKS
+    assert tasks_of((), SymmetryGroup.generated([], np.array([0.0, 0, 1]))) == TASKS[1:]
+    hinges = object_spec("face-cube").articulation.hinges
+    assert tasks_of(hinges, NO_SYMMETRY) == (*TASKS, ROTATE_FACE)
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 0.0, 0.03, -8.0])
+def test_a_time_for_a_goal_without_an_action_or_an_end_is_refused(seconds):
+    check_seconds_per_goal(CONTROL_PERIOD)
+    with pytest.raises(InputError, match=r"--seconds-per-goal is .* at least one action, 0\.08 s"):
+        EnvConfig(seconds_per_goal=seconds)
