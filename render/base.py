@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
@@ -120,6 +121,30 @@ def shown_alone(scene: Scene, data: mujoco.MjData, body: int | None) -> Iterator
         yield
     finally:
         data.geom_xpos[hidden] = positions
+
+
+def image_size(rig: Rig) -> tuple[int, int]:
+    """Width and height of the images of all cameras.
+
+    Raises:
+        InputError: they differ.
+    """
+    sizes = {(camera.width, camera.height) for camera in rig.cameras}
+    if len(sizes) != 1:
+        raise InputError("all cameras of a rig must have the same image size")
+    return sizes.pop()
+
+
+def views_of_row(row: NDArray[Any], width: int) -> NDArray[Any]:
+    """Views (V, H, W, ...) of `width` pixels each, of a row of them (H, V*W, ...)."""
+    views = row.reshape(len(row), -1, width, *row.shape[2:])
+    return np.ascontiguousarray(np.swapaxes(views, 0, 1))
+
+
+def colour_codes(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The numbers (...) that colours (..., 3) encode, lowest byte first."""
+    red, green, blue = np.moveaxis(pixels.astype(np.int64), -1, 0)
+    return red + (green << 8) + (blue << 16)
 
 
 def outside_frames(rig: Rig) -> NDArray[np.bool_]:

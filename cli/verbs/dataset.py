@@ -101,21 +101,23 @@ def _with_folder(argv: list[str]) -> list[str]:
 def _maintain(command: DatasetCommand) -> None:
     from opendactyl.datasets.format.manifest import load_manifest
 
-    made = load_manifest(command.repair).config if command.repair else {}
-    states = str(made.get("states"))
-    renders = uses_opengl(str(made.get("renderer")), states) or bool(command.export_bop)
+    # Of the datasets that are rendered again, in parts or for masks; --verify renders nothing.
+    again = [folder for folder in (command.repair, *command.export_bop[:1]) if folder]
+    configs = [load_manifest(folder).config for folder in again]
+    renders = any(uses_opengl(str(c.get("renderer")), str(c.get("states"))) for c in configs)
     _choose_backend(renders, command.ray)
     if command.repair:
         from opendactyl.control.evaluation.policy_states import rollout_source
         from opendactyl.datasets.export.card import write_card
         from opendactyl.datasets.generation.generate import repair
 
+        made = configs[0]
         described = str(made.get("object")), str(made.get("hand") or DEFAULT_HAND)
         stored = [
             stored_reference(command.repair, kind, name)
             for kind, name in zip(("object", "hand"), described, strict=True)
         ]
-        source = rollout_source(states, *stored)
+        source = rollout_source(str(made.get("states")), *stored)
         names = repair(
             command.repair,
             workers=command.workers,

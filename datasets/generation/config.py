@@ -57,7 +57,7 @@ class DatasetConfig:
     num_samples: int = 20_000
     """Number of samples."""
     seed: int = 0
-    """Seed; sample i depends on the seed and on i only."""
+    """Seed; sample i depends on the seed and i only; states of a policy also on --shard-size."""
     workers: int = 0
     """Worker processes; 0 is one per core."""
     renderer: str = "classic"

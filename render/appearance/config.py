@@ -56,7 +56,7 @@ class AppearanceConfig:
     light_elevation: Range = randomized(
         (0.1, 1.0),
         "sine of the light's elevation",
-        "uniform (hemisphere without its rim)",
+        "uniform (hemisphere without its rim); if fixed, lights are evenly spaced around the palm",
         "after D18 Table 9",
     )
     light_cone: Range = randomized((27.0, 33.0), "light cone, half angle (deg)", "uniform", "ORRB")

@@ -22,10 +22,13 @@ from opendactyl.render.base import (
     OBJECT,
     Renderer,
     body_numbers,
+    colour_codes,
     geom_classes,
+    image_size,
     mask_ratio,
     outside_frames,
     shown_alone,
+    views_of_row,
 )
 from opendactyl.render.filament.scene import FilamentScene
 from opendactyl.render.scene import FAR, NEAR, apply_appearance, build_render_scene, true_cameras
@@ -75,17 +78,15 @@ class FilamentRenderer(Renderer):
             EnvironmentFailure: MuJoCo was built without Filament, or there is no Vulkan device.
         """
         self._open = False
-        if len({(camera.width, camera.height) for camera in rig.cameras}) != 1:
-            raise InputError("all cameras of a rig must have the same image size")
+        self._width, self._height = image_size(rig)
         largest = MAX_FRAMEBUFFER // (len(rig.cameras) * supersampling)
-        if rig.cameras[0].width > largest:
+        if self._width > largest:
             raise InputError(
                 f"filament renders at most {largest} pixels per view with {len(rig.cameras)} "
-                f"cameras, not {rig.cameras[0].width}; the classic renderer has no such limit"
+                f"cameras, not {self._width}; the classic renderer has no such limit"
             )
         self.rig = rig
         self.render_scene = build_render_scene(rig, object_name, hand, full_meshes=True)
-        self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
         self._scale = supersampling
         self._data = mujoco.MjData(self.render_scene.model)
         self._classes = geom_classes(self.render_scene.scene)
@@ -119,16 +120,12 @@ class FilamentRenderer(Renderer):
     def _render_views(self, target: str, mode: str, scale: int = 1) -> NDArray[Any]:
         """Views (V, scale*H, scale*W, ...) of the current scene."""
         row = self._filament_scene.render(target, mode, self._cameras)
-        views = row.reshape(
-            self._height * scale, len(self.rig.cameras), self._width * scale, *row.shape[2:]
-        )
-        return np.ascontiguousarray(np.swapaxes(views, 0, 1))
+        return views_of_row(row, self._width * scale)
 
     def _ids(self) -> NDArray[np.int64]:
         """Geom ids (V, H, W) of the last rendered state; -1 is the background."""
         self._check_open()
-        pixels = self._render_views("ids", "SEGMENTATION_BY_ID").astype(np.int64)
-        codes = pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)
+        codes = colour_codes(self._render_views("ids", "SEGMENTATION_BY_ID"))
         unknown = (codes > self.render_scene.model.ngeom) | self._outside
         return np.where(unknown, 0, codes) - 1
 

@@ -10,6 +10,7 @@ import mujoco
 from mujoco.rendering.classic import gl_context
 
 from opendactyl.core.errors import EnvironmentFailure
+from opendactyl.core.mujoco_gl import BACKENDS, VARIABLE
 
 
 def gl_driver() -> dict[str, str]:
@@ -49,9 +50,21 @@ def _context_errors() -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            backend = os.environ.get("MUJOCO_GL", "")
+            backend = os.environ.get(VARIABLE, "")
+            if backend in BACKENDS and bound_backend() != backend:
+                raise EnvironmentFailure(
+                    f"MuJoCo was imported before {VARIABLE} was set to {backend}; call "
+                    "opendactyl.render.choose_backend() before anything imports MuJoCo, or set "
+                    f"{VARIABLE}={backend} for the whole process"
+                ) from error
             reason = reported[0].message if reported else error
             raise EnvironmentFailure(
-                f"MUJOCO_GL={backend} cannot open an OpenGL context ({reason}); "
+                f"{VARIABLE}={backend} cannot open an OpenGL context ({reason}); "
                 "run `opendactyl doctor`"
             ) from error
+
+
+def bound_backend() -> str:
+    """The backend that MuJoCo took when it was imported; empty if it loaded none."""
+    context = getattr(gl_context, "GLContext", None)
+    return "" if context is None else context.__module__.rpartition(".")[2]

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera
 from opendactyl.geometry.rig import Rig
 from opendactyl.render.appearance.config import Appearance
@@ -17,9 +16,12 @@ from opendactyl.render.base import (
     OBJECT,
     Renderer,
     body_numbers,
+    colour_codes,
     geom_classes,
+    image_size,
     outside_frames,
     shown_alone,
+    views_of_row,
 )
 from opendactyl.render.opengl.context import open_context
 from opendactyl.render.scene import apply_appearance, build_render_scene, true_cameras
@@ -62,15 +64,13 @@ class ClassicRenderer(Renderer):
             InputError: the image sizes differ, or there is no such object.
             EnvironmentFailure: no OpenGL context can be opened.
         """
-        if len({(camera.width, camera.height) for camera in rig.cameras}) != 1:
-            raise InputError("all cameras of a rig must have the same image size")
+        self._width, self._height = image_size(rig)
         self._context: mujoco.MjrContext | None = None
         self._gl: Any = None
         self._drawn = 0
         """Views of the last frame that the framebuffer holds, if it holds all of them."""
         self.rig = rig
         self.render_scene = build_render_scene(rig, object_name, hand, full_meshes=full_meshes)
-        self._height, self._width = rig.cameras[0].height, rig.cameras[0].width
         model = self.render_scene.model
         self._scale = supersampling
         columns = max(1, MAX_FRAMEBUFFER // (self._width * supersampling))
@@ -209,8 +209,7 @@ class ClassicRenderer(Renderer):
 
     def _split(self, framebuffer: NDArray[Any]) -> NDArray[Any]:
         """Views (V, H, W, ...), top line first, of a framebuffer (H, V*W, ...)."""
-        views = framebuffer[::-1].reshape(self._height, -1, self._width, *framebuffer.shape[2:])
-        return np.ascontiguousarray(np.swapaxes(views, 0, 1))
+        return views_of_row(framebuffer[::-1], self._width)
 
     def _depths(self, scale: int, *, hide_hand: bool) -> NDArray[np.float32]:
         """Depths (V, H, W) of the last state, drawn `scale` times larger; see `_read_depth`."""
@@ -231,8 +230,7 @@ class ClassicRenderer(Renderer):
             self._split(self._read_framebuffer(views, 1))
             for views in self._draw(hide_hand=hide_hand, scale=1, ids=True)
         ]
-        pixels = np.concatenate(rows).astype(np.int64)
-        codes = pixels[..., 0] + (pixels[..., 1] << 8) + (pixels[..., 2] << 16)
+        codes = colour_codes(np.concatenate(rows))
         lookup = np.full(self._scene.ngeom + 2, -1, dtype=np.int64)
         for geom in self._scene.geoms[: self._scene.ngeom]:
             if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:

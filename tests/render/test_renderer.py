@@ -202,6 +202,17 @@ def test_unknown_renderer_lists_the_known_ones():
         make_renderer("raytraced", rig=load_rig("dactyl-200"))
 
 
+OPENING = """
+from opendactyl.core.errors import EnvironmentFailure
+from opendactyl.geometry.rig import load_rig
+from opendactyl.render.factory import make_renderer
+try:
+    make_renderer(rig=load_rig('dactyl'), image_size=32)
+except EnvironmentFailure as error:
+    print(error)
+"""
+
+
 @pytest.mark.parametrize(
     ("environment", "reason"),
     [
@@ -215,19 +226,20 @@ def test_unknown_renderer_lists_the_known_ones():
 def test_contexts_that_cannot_be_opened_are_failures_of_the_environment(
     python, environment, reason
 ):
-    program = (
-        "from opendactyl.core.errors import EnvironmentFailure\n"
-        "from opendactyl.geometry.rig import load_rig\n"
-        "from opendactyl.render.factory import make_renderer\n"
-        "try:\n"
-        "    make_renderer(rig=load_rig('dactyl'), image_size=32)\n"
-        "except EnvironmentFailure as error:\n"
-        "    print(error)\n"
-    )
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
     inherited = {key: value for key, value in os.environ.items() if key not in displays}
-    result = python("-c", program, env=inherited | environment)
+    result = python("-c", OPENING, env=inherited | environment)
     assert result.returncode == 0, result.stderr
     assert f"MUJOCO_GL={environment['MUJOCO_GL']} cannot open an OpenGL context" in result.stdout
     assert reason in result.stdout
     assert result.stderr == ""
+
+
+def test_a_backend_that_is_chosen_after_mujoco_was_imported_is_named(python):
+    program = f"import os, mujoco\nos.environ['MUJOCO_GL'] = 'egl'\n{OPENING}"
+    absent = ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL")
+    result = python("-c", program, env={k: v for k, v in os.environ.items() if k not in absent})
+    assert result.returncode == 0, result.stderr
+    assert (
+        "imported before MUJOCO_GL was set to egl; call opendactyl.render.choose" in result.stdout
+    )

@@ -11,7 +11,7 @@ from opendactyl.datasets.generation.generate import generate_resolved
 from opendactyl.datasets.generation.shard_builder import MakeSource
 
 SEED_OFFSET = 1_000_003
-"""Added to the first training dataset's seed, for a seed that no other dataset has."""
+"""Added to the first training dataset's seed, so that the roll-outs are others than its own."""
 
 FindSource = Callable[[str, str, str], MakeSource | None]
 """Returns the source that `--states`, `--object` and `--hand` name; from a higher package."""
