@@ -43,7 +43,7 @@ class JpegFolder(Dataset[Item]):
                 item = {
                     "position": label.position.astype(np.float32),
                     "quaternion": label.quaternion.astype(np.float32),
-                    "landmarks": label.project(articulation.at(label.hinges)).astype(np.float32),
+                    "keypoints": label.project(articulation.at(label.hinges)).astype(np.float32),
                     "anchors": label.project_fixed(static).astype(np.float32),
                     "visible_fraction": label.visible_fraction.astype(np.float32),
                 }

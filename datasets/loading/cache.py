@@ -20,9 +20,9 @@ from opendactyl.datasets.format.manifest import (
 from opendactyl.datasets.loading.decoding import IMAGES, WindowSize, build_once, resized
 from opendactyl.geometry.rig import Rig
 
-CACHE_VERSION = 6
+CACHE_VERSION = 7
 """Incremented when the content of the cache changes; older caches are rebuilt."""
-PER_VIEW = ("landmarks", "anchors", "visible_fraction", "corners")
+PER_VIEW = ("keypoints", "anchors", "visible_fraction", "window_corners")
 """Labels with a view axis."""
 
 
@@ -48,7 +48,7 @@ class CachedDataset:
     """(N, 4)."""
     hinges: NDArray[np.float32]
     """Angles of the object's hinges (N, H)."""
-    landmarks: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
     """True projections of the object's keypoints (N, V, K, 2), from 0 to 1 across the image."""
     anchors: NDArray[np.float32]
     """True projections of the static landmarks (N, V, M, 2), likewise."""
@@ -61,7 +61,7 @@ class CachedDataset:
     """Memory-mapped windows (N, V, W, W, 3) of the frames."""
     window_masks: NDArray[np.uint8] | None = None
     """Their pixel classes (N, V, W, W)."""
-    corners: NDArray[np.float32] | None = None
+    window_corners: NDArray[np.float32] | None = None
     """Left and upper borders of the windows (N, V, 2), from 0 to 1 across the frame."""
     anchor_crops: NDArray[np.uint8] | None = None
     """Memory-mapped crops around the anchors (N, V, C, C, 3)."""

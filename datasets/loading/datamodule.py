@@ -55,9 +55,9 @@ class PoseDataset(Dataset[Item]):
         i = index - int(self._ends[number]) + len(data)
         rng = np.random.default_rng([self._seed, epoch, index])
         item = {"images": self._augmented(data.images[i], data.masks, i, rng)}
-        if data.windows is not None and data.corners is not None:
+        if data.windows is not None and data.window_corners is not None:
             item["windows"] = self._augmented(data.windows[i], data.window_masks, i, rng)
-            item["corners"] = data.corners[i]
+            item["window_corners"] = data.window_corners[i]
         if data.anchor_crops is not None:
             item["anchor_crops"] = self._augmented(data.anchor_crops[i], data.anchor_masks, i, rng)
         if self._masks:
@@ -67,7 +67,7 @@ class PoseDataset(Dataset[Item]):
             "position": data.position[i],
             "quaternion": data.quaternion[i],
             "hinges": data.hinges[i],
-            "landmarks": data.landmarks[i],
+            "keypoints": data.keypoints[i],
             "anchors": data.anchors[i],
             "visible_fraction": data.visible_fraction[i],
             "index": index,

@@ -115,7 +115,7 @@ def _labels(sample: Sample, manifest: Manifest) -> dict[str, NDArray[np.floating
         "quaternion": label.quaternion,
         "hinges": label.hinges,
         "visible_fraction": label.visible_fraction,
-        "landmarks": np.nan_to_num(label.project(points)),
+        "keypoints": np.nan_to_num(label.project(points)),
         "anchors": label.project_fixed(manifest.load_static_landmarks()),
     }
 
@@ -130,16 +130,16 @@ def views_and_windows(
 
     Args:
         found: `images` and `masks` of the sample (V, H, W, ...), if it has them.
-        labels: those of the sample, of which `landmarks` is needed; `corners` of windows is added.
+        labels: those of the sample, of which `keypoints` is needed; `window_corners` is added.
         size: width and height of the views.
         windows: the windows to cut; None: none.
     """
     pixels: dict[str, NDArray[np.uint8]] = {}
     if windows is not None:
         free = windows.frame - windows.side
-        middle = labels["landmarks"].mean(axis=1) * windows.frame  # (V, 2)
+        middle = labels["keypoints"].mean(axis=1) * windows.frame  # (V, 2)
         corners = np.clip(np.rint(middle - windows.side / 2), 0, free).astype(int)
-        labels["corners"] = (corners / windows.frame).astype(np.float32)
+        labels["window_corners"] = (corners / windows.frame).astype(np.float32)
     names = {"images": dict(zip(MASKS, MASKS, strict=True)), "masks": MASKS}
     for kind, views in found.items():
         if views is None:

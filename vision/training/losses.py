@@ -101,11 +101,11 @@ def keypoint_losses(
 
     Anchors outside the image train their standard deviation (B, V, K) only.
     """
-    landmarks, anchors = batch["landmarks"], batch["anchors"]
-    truth = torch.cat([landmarks, anchors.clamp(*NEAR_VIEW)], dim=2)
+    projected, anchors = batch["keypoints"], batch["anchors"]
+    truth = torch.cat([projected, anchors.clamp(*NEAR_VIEW)], dim=2)
     visible = batch["visible_fraction"].clamp_min(LEAST_VISIBLE)[..., None]
     inside = ((anchors > 0) & (anchors < 1)).all(dim=-1)
-    weight = torch.cat([visible.expand(-1, -1, landmarks.shape[2]), inside], dim=2)
+    weight = torch.cat([visible.expand(-1, -1, projected.shape[2]), inside], dim=2)
     return _point_losses(keypoints, log_std, truth, weight)
 
 
@@ -115,7 +115,7 @@ def crop_losses(found: CropOutput, batch: dict[str, Tensor]) -> tuple[Tensor, Te
     Keypoints outside the crop train their standard deviation only.
     """
     visible = batch["visible_fraction"].clamp_min(LEAST_VISIBLE)[..., None]
-    error, likelihood = _crop_losses(found, batch["landmarks"], visible)
+    error, likelihood = _crop_losses(found, batch["keypoints"], visible)
     if found.anchors is None:
         return error, likelihood
     more = _crop_losses(found.anchors, batch["anchors"], torch.ones_like(visible))

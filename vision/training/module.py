@@ -121,11 +121,12 @@ class PoseModule(L.LightningModule):
     def _windows(self, batch: dict[str, Tensor]) -> tuple[Windows, Near | None]:
         """The windows of a batch and, in training, the true places of the crops."""
         extent = batch["windows"].shape[2] / self.image_size
-        windows = Windows(batch["windows"], batch["corners"], extent, batch.get("anchor_crops"))
+        cut = batch["windows"], batch["window_corners"]
+        windows = Windows(*cut, extent, batch.get("anchor_crops"))
         if not self.training:
             return windows, None
         arm = quat_to_matrix(batch["quaternion"]) @ self.network.second.centroid  # pyright: ignore
-        return windows, Near(batch["position"] + arm, batch["landmarks"].mean(dim=2))
+        return windows, Near(batch["position"] + arm, batch["keypoints"].mean(dim=2))
 
     @property
     def two_stages(self) -> bool:

@@ -66,7 +66,7 @@ def test_a_shard_is_repaired_and_the_cache_has_the_angles(chest, tmp_path):
     cached = open_dataset(copy, 32)
     label = list(iterate_samples(copy))[3].label
     np.testing.assert_allclose(cached.hinges[3], label.hinges, rtol=1e-6)
-    np.testing.assert_allclose(cached.landmarks[3] * 64, label.corners, atol=1e-3)
+    np.testing.assert_allclose(cached.keypoints[3] * 64, label.corners, atol=1e-3)
 
 
 def test_the_card_has_the_angle(chest):

@@ -188,7 +188,7 @@ def test_a_dataset_of_the_prism(tmp_path):
     manifest = load_manifest(folder)
     assert (manifest.object, manifest.num_corners) == ("prism", 16)
     data = open_dataset(folder, 64)
-    assert data.landmarks.shape[2] == len(manifest.keypoints)
+    assert data.keypoints.shape[2] == len(manifest.keypoints)
     assert (data.visible_fraction.max(axis=1) > 0.1).all()
 
 

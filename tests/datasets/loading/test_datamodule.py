@@ -130,7 +130,7 @@ def test_the_cache_contains_the_decoded_images(dataset):
     two = open_dataset(dataset, 64, views=2)
     np.testing.assert_array_equal(two.images[7], samples[7].images[:2])
     assert two.rig.names == data.rig.names[:2]
-    assert two.landmarks.shape[1] == two.visible_fraction.shape[1] == 2
+    assert two.keypoints.shape[1] == two.visible_fraction.shape[1] == 2
     with pytest.raises(InputError, match="has 3 cameras"):
         open_dataset(dataset, 64, views=4)
 
@@ -153,7 +153,7 @@ def test_shapes_of_a_batch(dataset, val_dataset):
     module.setup()
     batch = next(iter(module.train_dataloader()))
     assert batch["images"].shape == (4, 3, 64, 64, 3)
-    assert batch["landmarks"].shape == (4, 3, 14, 2)
+    assert batch["keypoints"].shape == (4, 3, 14, 2)
     assert len(module.val_dataloader()) == 3
 
 

@@ -24,7 +24,7 @@ def test_the_loss_is_minimal_at_the_truth():
     batch = {
         "position": torch.randn(8, 3) * 0.02,
         "quaternion": quaternion,
-        "landmarks": torch.rand(8, 3, 14, 2),
+        "keypoints": torch.rand(8, 3, 14, 2),
         "anchors": torch.rand(8, 3, 10, 2),
         "visible_fraction": torch.ones(8, 3),
     }
@@ -35,7 +35,7 @@ def test_the_loss_is_minimal_at_the_truth():
         initial = PoseOutput(batch["position"] + shift, rotation_from_raw(raw), log_std, raw)
         output = PoseOutput(
             batch["position"] + refined_shift, matrices, log_std, None,
-            torch.cat([batch["landmarks"], batch["anchors"]], dim=2) + keypoint_shift,
+            torch.cat([batch["keypoints"], batch["anchors"]], dim=2) + keypoint_shift,
             torch.full((8, 3, 24), -4.0), initial,
         )  # fmt: skip
         return pose_loss(output, batch | {"quaternion": sign * quaternion})["total"].item()
@@ -49,7 +49,7 @@ def test_the_loss_is_minimal_at_the_truth():
 
 def test_anchors_outside_the_image_train_their_uncertainty_only():
     batch = {
-        "landmarks": torch.full((1, 1, 2, 2), 0.5),
+        "keypoints": torch.full((1, 1, 2, 2), 0.5),
         "anchors": torch.tensor([[[[0.5, 0.5], [1.3, 0.5], [torch.inf, -torch.inf]]]]),
         "visible_fraction": torch.ones(1, 1),
     }

@@ -65,13 +65,17 @@ def test_windows_are_cut_from_the_frames_around_the_object(frames, settings):
     windows = window_size(settings)
     assert windows is not None and windows.frame == FRAME and windows.side < FRAME
     data = open_dataset(frames / "train", FRAME // 3, windows=windows)
-    assert data.windows is not None and data.corners is not None and data.window_masks is not None
+    assert (
+        data.windows is not None
+        and data.window_corners is not None
+        and data.window_masks is not None
+    )
     for i, views in enumerate(data.frames(FRAME, len(data))):
-        corners = np.rint(data.corners[i] * FRAME).astype(int)
+        corners = np.rint(data.window_corners[i] * FRAME).astype(int)
         for view, (x, y) in enumerate(corners):
             cut = views[view, y : y + windows.side, x : x + windows.side]
             np.testing.assert_array_equal(data.windows[i, view], cut)
-        middle = data.landmarks[i].mean(axis=1) - data.corners[i]
+        middle = data.keypoints[i].mean(axis=1) - data.window_corners[i]
         assert np.all(np.abs(middle * FRAME / windows.side - 0.5) < 0.1)
         assert (data.window_masks[i] == 2).any(axis=(1, 2)).all()
     assert open_dataset(frames / "train", FRAME // 3).windows is None
