@@ -203,15 +203,15 @@ def load_preset(what: str, name: str, presets: Mapping[str, T]) -> T:
         return presets[name]
     if not name.endswith(".toml"):
         raise InputError(f"no {what} {name!r}; name a .toml file or one of {', '.join(presets)}")
-    keys = ", ".join(f.name for f in dataclasses.fields(presets["dactyl"]))
-    remedy = f"the keys are: preset, {keys}"
+    remedy = f"the keys are: preset, {', '.join(vars(presets['dactyl']))}"
     with file_errors(f"cannot read the {what} {name}", remedy):
         content = Path(name).read_bytes()
     try:
         table = parse_toml(content)
-        base = presets[table.pop("preset", "dactyl")]
-        values = {k: _value(v, getattr(base, k, None)) for k, v in table.items()}
-        return dataclasses.replace(base, **values)
+        if (preset := table.pop("preset", "dactyl")) not in presets:
+            raise InputError(f"no preset {preset!r}; the presets are {', '.join(presets)}")
+        values = {k: _value(v, vars(presets[preset]).get(k)) for k, v in table.items()}
+        return dataclasses.replace(presets[preset], **values)
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise InputError(f"{what} {name}: {error}; {remedy}") from error
 

@@ -29,9 +29,12 @@ def trim(path: Path, column: str, limit: float) -> None:
     if not exists(path):
         return
     with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        rows, columns = list(reader), reader.fieldnames
+        content = file.read()
+    whole = content[: content.rfind("\n") + 1]
+    reader = csv.DictReader(io.StringIO(whole, newline=""))
+    rows, columns = list(reader), reader.fieldnames
     if columns is None:
+        write_text(path, "")
         return
     kept = [row for row in rows if _number(row[column]) <= limit]
     text = io.StringIO(newline="")

@@ -23,24 +23,26 @@ from opendactyl.control import (
     TaskGoals,
     TimedViews,
     VisionPose,
-    fit_image,
     load_bundle,
 )
+from opendactyl.geometry import Rig
 
 
 class MyCameras:
-    """Captures synchronized images; here they are noise."""
+    """Captures synchronized frames; here they are coarse noise."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        """Open your cameras, in the order of the bundle's rig."""
-        self._views, self._height, self._width, _ = shape
+    def __init__(self, rig: Rig) -> None:
+        """Open your cameras, in the order of the rig."""
+        self._sizes = [(camera.height, camera.width) for camera in rig.cameras]
         self._rng = np.random.default_rng(0)
 
     def read(self) -> TimedViews:
-        """Return RGB images, None for one that failed, and capture times. May raise anything."""
-        captured = self._rng.integers(0, 256, (self._views, 480, 480, 3), dtype=np.uint8)
-        images = [fit_image(image, self._height, self._width) for image in captured]
-        return TimedViews(images, [time.perf_counter()] * self._views)
+        """Return RGB frames, None for one that failed, and capture times. May raise anything."""
+        frames: list[NDArray[np.uint8] | None] = []
+        for height, width in self._sizes:
+            coarse = self._rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), np.uint8)
+            frames.append(coarse.repeat(16, axis=0).repeat(16, axis=1)[:height, :width])
+        return TimedViews(frames, [time.perf_counter()] * len(frames))
 
     def close(self) -> None:
         """Close your cameras."""
@@ -70,9 +72,10 @@ class MyHand:
 def main(path: str, actions: int) -> None:
     """Runs the loop at 12.5 Hz; calls of drivers time out after 40 ms."""
     bundle = load_bundle(path)
-    cameras = CamerasWithTimeout(MyCameras(bundle.estimator.shape), 0.04)
+    raw = bundle.raw_rig is not None  # else the cameras give the network's images
+    cameras = CamerasWithTimeout(MyCameras(bundle.raw_rig or bundle.rig), 0.04)
     hand = HandWithTimeout(MyHand(bundle.hand), 0.04)
-    source = FilteredPose(VisionPose(bundle, cameras))
+    source = FilteredPose(VisionPose(bundle, cameras, raw=raw))
     loop = RobotLoop(bundle, hand, source, TaskGoals.of(bundle))
     with closing(hand), closing(source):
         for status in loop.run(actions):

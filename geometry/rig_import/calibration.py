@@ -209,13 +209,14 @@ def inverse(pose: Array, where: str) -> Array:
 def lens(model: str, coefficients: Any, where: str) -> Distortion:
     """A distortion from a list of coefficients in OpenCV's order.
 
-    None, zero or an empty list is no distortion. Coefficients beyond the eighth must be zero.
+    None or an empty list is no distortion, and so are zeros but for a fisheye lens. Coefficients
+    beyond the eighth must be zero.
 
     Raises:
         InputError: the coefficients do not fit the model.
     """
     found = [] if coefficients is None else numbers(coefficients, None, where).tolist()
-    if not any(found):
+    if not any(found) and (model != KANNALA_BRANDT or not found):
         return Distortion()
     if model == BROWN_CONRADY and not any(found[8:]):
         longer = next((count for count in COUNTS[model] if count >= len(found)), 8)

@@ -1,6 +1,7 @@
 """COLMAP's text model: `cameras.txt` and `images.txt`; every image becomes a camera."""
 
 import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from opendactyl.core.errors import InputError
@@ -51,9 +52,9 @@ def read(documents: list[Document]) -> Calibration:
         for at, line in _lines(cameras[0])
         for number, values in [_lens(line, f"{cameras[0].path}:{at}")]
     }
-    # Each image has two lines; the second, with its points, may be empty.
-    lines = _lines(images[0], keep_empty=True)[::2]
-    found = tuple(_camera(line, f"{images[0].path}:{at}", lenses) for at, line in lines if line)
+    found = tuple(
+        _camera(line, f"{images[0].path}:{at}", lenses) for at, line in _images(images[0])
+    )
     if len(found) > MAX_CAMERAS:
         raise InputError(
             f"{images[0].path} has {len(found)} images; keep the lines of one image for each "
@@ -65,6 +66,25 @@ def read(documents: list[Document]) -> Calibration:
         world="the model's frame; its scale is arbitrary unless the model was aligned",
         pixel_shift=0.0,
     )
+
+
+def _images(document: Document) -> Iterator[tuple[int, str]]:
+    """Line numbers and lines of images; each is followed by one of points, which may be empty.
+
+    Raises:
+        InputError: the line of points is missing.
+    """
+    lines = iter(_lines(document, keep_empty=True))
+    for at, line in lines:
+        if not line:
+            continue
+        yield at, line
+        number, points = next(lines, (at, ""))
+        if len(points.split()) % 3:
+            raise InputError(
+                f"{document.path}:{number} is not a line of points (X, Y, POINT3D_ID), which "
+                "follows the line of each image; leave it empty, but do not remove it"
+            )
 
 
 def _lines(document: Document, *, keep_empty: bool = False) -> list[tuple[int, str]]:

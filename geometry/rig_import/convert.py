@@ -8,7 +8,7 @@ import numpy as np
 
 from opendactyl.core.errors import InputError
 from opendactyl.geometry.camera import Camera, check_camera
-from opendactyl.geometry.rig import Rig
+from opendactyl.geometry.rig import MAX_DISTANCE, Rig
 from opendactyl.geometry.rig_import.calibration import Calibration, FoundCamera, Unit, required
 from opendactyl.geometry.rig_import.documents import read_document
 from opendactyl.geometry.rig_import.plain import named_pose
@@ -61,6 +61,7 @@ def to_rig(calibration: Calibration, name: str, options: ImportOptions) -> tuple
             check_camera(converted)
         except InputError as error:
             raise InputError(f"{camera.where}: {error}; correct the file") from error
+        _check_distance(converted, camera.where)
         cameras.append(converted)
         lines.append(_describe(converted, change))
     centres = (
@@ -74,6 +75,15 @@ def to_rig(calibration: Calibration, name: str, options: ImportOptions) -> tuple
         f"hand frame  {frame}",
     ]
     return Rig(name, tuple(cameras)), decided + lines
+
+
+def _check_distance(camera: Camera, where: str) -> None:
+    distance = float(np.linalg.norm(invert_pose(camera.cam_from_hand)[:3, 3]))
+    if distance > MAX_DISTANCE:
+        raise InputError(
+            f"{where}: the camera is {distance:.3g} m from the hand frame, and rigs have at most "
+            f"{MAX_DISTANCE:g} m; give the hand's pose with --hand-from-world, or another --units"
+        )
 
 
 def _unit(calibration: Calibration, given: Unit | None) -> tuple[Unit, str]:

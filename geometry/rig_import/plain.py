@@ -40,6 +40,8 @@ def read(documents: list[Document]) -> Calibration:
     Raises:
         InputError: a key is missing, or its value has another form.
     """
+    for document in documents:
+        check_keys(document.content, ("units", "pixel_centre", "cameras"), str(document.path))
     units = {document.content.get("units") for document in documents}
     centres = {document.content.get("pixel_centre", 0.0) for document in documents}
     if len(units) > 1 or len(centres) > 1:

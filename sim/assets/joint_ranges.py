@@ -3,6 +3,8 @@
 import mujoco
 import numpy as np
 
+from opendactyl.core.errors import InputError
+
 _LIMITED, _AUTO = mujoco.mjtLimited.mjLIMITED_TRUE, mujoco.mjtLimited.mjLIMITED_AUTO
 _ANGLES = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_BALL)
 
@@ -12,6 +14,21 @@ def joint_limits(spec: mujoco.MjSpec, joint: mujoco.MjsJoint) -> tuple[float, fl
     low, high = np.asarray(joint.range) * _unit(spec, joint)
     limited = joint.limited == _LIMITED or (joint.limited == _AUTO and low < high)
     return (float(low), float(high)) if limited else (-np.inf, np.inf)
+
+
+def required_limits(spec: mujoco.MjSpec, joint: mujoco.MjsJoint, where: str) -> tuple[float, float]:
+    """The limits of a joint of a hand.
+
+    Raises:
+        InputError: it has none.
+    """
+    limits = joint_limits(spec, joint)
+    if not np.isfinite(limits).all():
+        raise InputError(
+            f"{where}: joint {joint.name} of the model has no limits, and servos and states need "
+            "them; add them to the model"
+        )
+    return limits
 
 
 def set_joint_limits(spec: mujoco.MjSpec, joint: mujoco.MjsJoint, low: float, high: float) -> None:

@@ -23,7 +23,7 @@ def converted_with(files: Iterable[Path]) -> dict[str, str]:
 
 
 def read_mesh(path: Path) -> "trimesh.Trimesh":
-    """A mesh as one set of triangles, in the coordinates of its file.
+    """A mesh as one set of triangles, in the coordinates of its file; COLLADA's in metres.
 
     Raises:
         InputError: the file cannot be read.
@@ -35,6 +35,8 @@ def read_mesh(path: Path) -> "trimesh.Trimesh":
         if path.suffix.lower() == ".dae":
             import collada  # noqa: F401  # pyright: ignore[reportMissingImports]
         mesh = trimesh.load_scene(path, process=False).to_mesh()
+        if path.suffix.lower() == ".dae":
+            mesh.apply_scale(_metres(mesh.metadata.get("units")))
     except ModuleNotFoundError as error:
         raise InputError(
             f"mesh {path} needs the package {error.name}: pip install pycollada; or convert it to "
@@ -48,3 +50,9 @@ def read_mesh(path: Path) -> "trimesh.Trimesh":
     # the surface along them.
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
     return mesh
+
+
+def _metres(unit: str | None) -> float:
+    """Metres per unit of a COLLADA file, which trimesh gives as `0.001 * meters`."""
+    factor, times, _ = (unit or "").partition("*")
+    return float(factor) if times else 1.0

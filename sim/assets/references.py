@@ -6,6 +6,8 @@ from xml.etree import ElementTree
 from opendactyl.core.errors import InputError, file_error
 
 MESH_DIR, TEXTURE_DIR = ("meshdir", "assetdir"), ("texturedir", "assetdir")
+_WITH_FILES = {"mesh": MESH_DIR, "texture": TEXTURE_DIR, "hfield": MESH_DIR, "skin": MESH_DIR}
+"""Elements of an MJCF that name files, and the attributes that set their folder."""
 
 
 def parse_xml(path: Path) -> ElementTree.Element:
@@ -72,22 +74,26 @@ def urdf_mesh(path: Path, name: str) -> Path:
 def _mjcf_files(path: Path, root: ElementTree.Element) -> list[Path]:
     """Files of an MJCF; folders of meshes may be set in an included file."""
     documents, unread = [(path, root)], [(path, root)]
+    read = {path.resolve()}
     while unread:
         _, document = unread.pop()
         for include in document.iter("include"):
             file = path.parent / include.get("file", "")
-            if file.is_file():
-                unread.append((file, parse_xml(file)))
-                documents.append(unread[-1])
-            else:
+            if not file.is_file():
                 raise InputError(f"model {path} includes {file}, which does not exist")
+            if file.resolve() in read:
+                raise InputError(f"model {path} includes {file} twice, or in a circle")
+            read.add(file.resolve())
+            unread.append((file, parse_xml(file)))
+            documents.append(unread[-1])
     compilers = [element for _, document in documents for element in document.iter("compiler")]
     found = [file for file, _ in documents]
     for _, document in documents:
-        for tag, keys in (("mesh", MESH_DIR), ("texture", TEXTURE_DIR), ("hfield", MESH_DIR)):
+        for tag, keys in _WITH_FILES.items():
             folder = path.parent / _setting(compilers, keys)
-            names = [element.get("file") for element in document.iter(tag)]
-            found += [folder / name for name in names if name]
+            for element in document.iter(tag):  # A cube's texture may have a file for each side.
+                names = [value for key, value in element.items() if key.startswith("file")]
+                found += [folder / name for name in names if name]
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from opendactyl.core.atomic_files import sha256
 from opendactyl.core.errors import InputError
 from opendactyl.sim.assets.lookup import Asset
+from opendactyl.sim.assets.references import referenced_files
 
 Kind = Literal["object", "hand", "scene"]
 """What is described by files."""
@@ -50,6 +51,18 @@ def relative_name(file: Path, root: Path, model: Path) -> str:
         if file.resolve().is_relative_to(base):
             return file.resolve().relative_to(base).as_posix()
     return file.name
+
+
+def model_files(asset: Asset, where: str) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The files of a model and its licences, by their names in a copy.
+
+    Raises:
+        InputError: a file is missing, or outside of the folder that the model was found in.
+    """
+    files = referenced_files(asset.path)
+    licences = [file for file in sorted(asset.path.parent.glob("LICENSE*")) if file.is_file()]
+    found, texts = ({name_in_copy(f, asset, where): f for f in some} for some in (files, licences))
+    return found, texts
 
 
 def name_in_copy(file: Path, asset: Asset, where: str) -> str:

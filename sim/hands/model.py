@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from opendactyl.core.errors import InputError
-from opendactyl.sim.assets.joint_ranges import joint_limits
+from opendactyl.sim.assets.joint_ranges import required_limits
 from opendactyl.sim.assets.model import load_model, one_line
 from opendactyl.sim.assets.references import is_urdf, parse_xml
 from opendactyl.sim.hands.spec import MOUNT, HandSpec
@@ -34,8 +34,9 @@ def hand_model(hand: HandSpec) -> mujoco.MjSpec:
     _check_names(spec, hand)
     _set_parameters(spec, hand)
     _add_fingertips(spec, hand)
+    prefix = hand.model.prefix
     for first, second in hand.model.exclude:
-        spec.add_exclude(bodyname1=first, bodyname2=second)
+        spec.add_exclude(bodyname1=prefix + first, bodyname2=prefix + second)
     if hand.model.mount is not None:
         path = hand.asset.path
         set_groups(spec, is_urdf=is_urdf(path, parse_xml(path)))
@@ -112,8 +113,9 @@ def _check_names(spec: mujoco.MjSpec, hand: HandSpec) -> None:
     _require(hand, "body", [tip.body for tip in hand.fingertips if tip.body], bodies)
     _require(hand, "site", [tip.name for tip in hand.fingertips if not tip.body], sites)
     _require(hand, "touch sensor", list(hand.touch), _named(spec.sensors, prefix))
-    whole = [body.name for body in spec.bodies]
-    _require(hand, "body", [body for pair in hand.model.exclude for body in pair], whole)
+    _require(hand, "body", [body for pair in hand.model.exclude for body in pair], bodies)
+    for name in hand.joints:
+        required_limits(spec, spec.joint(prefix + name), hand.where)
 
 
 def _add_servos(spec: mujoco.MjSpec, hand: HandSpec) -> None:
@@ -131,12 +133,7 @@ def _add_servos(spec: mujoco.MjSpec, hand: HandSpec) -> None:
     _require(hand, "joint", list(hand.actuators), _named(spec.joints, prefix))
     for name in hand.actuators:
         joint = spec.joint(prefix + name)
-        limits = joint_limits(spec, joint)
-        if not np.isfinite(limits).all():
-            raise InputError(
-                f"{hand.where}: joint {joint.name} of {hand.asset.path} has no limits, and a servo "
-                "needs them; add them to the model"
-            )
+        limits = required_limits(spec, joint, hand.where)
         actuator = spec.add_actuator(
             name=prefix + name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT
         )

@@ -9,8 +9,7 @@ from opendactyl.geometry.rotation import Array
 from opendactyl.sim.assets.fields import Pose, Triple
 from opendactyl.sim.assets.lookup import Asset, find_asset
 from opendactyl.sim.assets.mesh_formats import converted_with
-from opendactyl.sim.assets.references import referenced_files
-from opendactyl.sim.assets.source_files import Kind, SourceFiles, name_in_copy
+from opendactyl.sim.assets.source_files import Kind, SourceFiles, model_files
 from opendactyl.sim.hands.frame import HandFrame
 from opendactyl.sim.hands.log_columns import LogColumns
 from opendactyl.sim.hands.parameters import PhysicalParameters
@@ -144,12 +143,9 @@ class HandSpec:
         Raises:
             InputError: a file is missing.
         """
-        files = referenced_files(self.asset.path)
-        licences = sorted(self.asset.path.parent.glob("LICENSE*"))
-        paths = {name_in_copy(f, self.asset, self.where): f for f in (*files, *licences)}
-        return SourceFiles.of(
-            self.path, {f"{self.name}.toml": self.path} | paths, converted_with(files)
-        )
+        files, licences = model_files(self.asset, self.where)
+        paths = {f"{self.name}.toml": self.path} | files | licences
+        return SourceFiles.of(self.path, paths, converted_with(files.values()))
 
     @property
     def files(self) -> SourceFiles | None:

@@ -70,7 +70,12 @@ def _keypoints(fields: Fields, triangles: Array, offset: Array, scale: float) ->
         return farthest_points(triangles, fields.count("keypoints", 4, 64, KEYPOINTS))
     if not 4 <= len(given) <= 64 or not all(is_vector(point, 3) for point in given):
         raise fields.wrong("keypoints", "4 to 64 points [x, y, z], or their number")
-    return (np.array(given, dtype=np.float64) - offset) * scale
+    points = (np.array(given, dtype=np.float64) - offset) * scale
+    low, high = triangles.reshape(-1, 3).min(axis=0), triangles.reshape(-1, 3).max(axis=0)
+    away = np.abs(points - (low + high) / 2).max(axis=0)
+    if np.any(away > high - low):
+        raise fields.wrong("keypoints", "points on the object, in the unit of the file")
+    return points
 
 
 def _friction(fields: Fields) -> tuple[float, ...] | None:

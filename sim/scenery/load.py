@@ -76,10 +76,17 @@ def _scenery(given: Path, path: Path, content: dict[str, Any], text: bytes) -> S
     )  # fmt: skip
 
 
+RESERVED = {FLOOR, "object", "occluder", "world"}
+"""Names of bodies that a scene has besides the models."""
+
+
 def _check(fields: Fields, models: tuple[SceneModel, ...], occluders: tuple[Occluder, ...]) -> None:
     names = [model.name for model in models]
-    if len(set(names)) < len(names) or "occluder" in names:
-        raise fields.error(f"each model needs a name of its own, not {', '.join(names)}")
+    if len(set(names)) < len(names) or not RESERVED.isdisjoint(names):
+        raise fields.error(
+            f"each model needs a name of its own, other than {', '.join(sorted(RESERVED))}; they "
+            f"are {', '.join(names)}"
+        )
     if any(model.on_floor for model in models) and "floor" not in fields:
         raise fields.error("a model is on_floor, and the scene has no [floor]; add one")
     if sum(occluder.count[1] for occluder in occluders) > MOST_OCCLUDERS:
@@ -214,6 +221,8 @@ def _pictures(fields: Fields, folder: Path) -> tuple[Path, ...]:
     where = folder / table.text("folder")
     if not where.is_dir():
         raise table.wrong("folder", f"a folder of pictures; {where} is none")
+    if not where.resolve().is_relative_to(folder.resolve()):
+        raise table.wrong("folder", f"inside {folder}, of which datasets contain a copy")
     found = sorted(path for path in where.iterdir() if path.suffix.lower() in PICTURES)
     if not 0 < len(found) <= MOST_PICTURES:
         raise InputError(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from opendactyl.core.errors import InputError
 from opendactyl.geometry.rotation import Array
 from opendactyl.sim.assets.fields import Pose, Triple
 from opendactyl.sim.assets.lookup import Asset, find_asset
 from opendactyl.sim.assets.mesh_formats import converted_with
-from opendactyl.sim.assets.references import referenced_files
-from opendactyl.sim.assets.source_files import Kind, SourceFiles, name_in_copy, relative_name
+from opendactyl.sim.assets.source_files import Kind, SourceFiles, model_files, relative_name
 from opendactyl.sim.hands.spec import HandSpec
 
 Range = tuple[float, float]
@@ -154,14 +154,23 @@ class Scenery(HandSpec):
         """Description, models, meshes, licences and pictures, with checksums.
 
         Raises:
-            InputError: a file is missing, or outside of the folder that a model was found in.
+            InputError: a file is missing, or outside of the folder that a model was found in, or
+                two models have different files of one name.
         """
-        paths, used = {}, []
-        for asset in self.assets:
-            files = referenced_files(asset.path)
-            used += files
-            for file in (*files, *sorted(asset.path.parent.glob("LICENSE*"))):
-                paths[name_in_copy(file, asset, self.where)] = file
+        paths: dict[str, Path] = {}
+        for model, asset in zip(self.models, self.assets, strict=True):
+            files, licences = model_files(asset, self.where)
+            for name, file in files.items():
+                if paths.setdefault(name, file).resolve() != file.resolve():
+                    raise InputError(
+                        f"{self.where}: {paths[name]} and {file} would both be {name} in the copy "
+                        "that datasets contain; put one of the models into a folder of its own"
+                    )
+            for name, file in licences.items():
+                other = paths.setdefault(name, file)
+                if other.resolve() != file.resolve():
+                    paths[f"{model.name}.{file.name}"] = file
+        used = list(paths.values())
         for picture in self.pictures:
             paths[relative_name(picture, self.path.parent, self.path)] = picture
         texts = {f"{self.name}.toml": self.text}

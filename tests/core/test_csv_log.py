@@ -15,7 +15,7 @@ def test_rows_after_the_checkpoint_are_dropped(tmp_path):
     for seconds in (0.5, 1.0, 1.5, 20.0):
         append_row(path, ("seconds", "loss"), {"seconds": seconds})
     with path.open("a") as file:
-        file.write(",\n1e")  # what a full disk leaves
+        file.write(",\n1")  # what a full disk leaves of 1.75
     trim(path, "seconds", 1.0)
     append_row(path, ("seconds", "loss"), {"seconds": 1.25, "loss": 3})
     with path.open(newline="") as file:
@@ -24,10 +24,11 @@ def test_rows_after_the_checkpoint_are_dropped(tmp_path):
     assert [row["loss"] for row in rows] == ["", "", "3"]
 
 
-def test_an_empty_file_gets_its_header(tmp_path):
-    """A full disk may leave one."""
+@pytest.mark.parametrize("left", ["", "seconds,lo"])
+def test_an_empty_file_gets_its_header(tmp_path, left):
+    """A full disk may leave one, or a part of the header."""
     path = tmp_path / "metrics.csv"
-    path.touch()
+    path.write_text(left)
     trim(path, "seconds", 1.0)
     append_row(path, ("seconds", "loss"), {"seconds": 0.5, "loss": 2})
     assert path.read_text().splitlines() == ["seconds,loss", "0.5,2"]

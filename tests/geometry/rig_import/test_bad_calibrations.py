@@ -95,6 +95,13 @@ def test_units_that_are_not_plausible(refused, to_rig_of):
     assert to_rig_of(unclear, unit="mm")[0].cameras[0].cam_from_hand[2, 3] == 0.03
 
 
+def test_cameras_that_no_rig_may_have_are_refused(refused):
+    pose = {"position": [0, 0, 30], "quaternion": [0, 1, 0, 0]}
+    camera = {"name": "a", "width": 640, "height": 480, "fx": 500, "fy": 500, "cx": 320, "cy": 240}
+    content = {"units": "m", "cameras": [camera | {"world_from_cam": pose}]}
+    refused({"a.json": content}, "is 30 m from the hand frame, and rigs have at most 20 m; give")
+
+
 def test_names(refused, to_rig_of):
     two = {"a.json": OPENCV | {"camera_name": "c"}, "b.json": OPENCV | {"camera_name": "c"}}
     refused(two, "two cameras are called c; give others with --names")

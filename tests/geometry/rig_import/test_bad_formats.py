@@ -83,6 +83,7 @@ def test_ros(refused):
             r"images\.txt:1: cameras\.txt has no",
         ),
         (COLMAP_CAMERAS, "1 1 0 0\n\n", r"images\.txt:1 is not IMAGE_ID"),
+        (COLMAP_CAMERAS, "1 1 0 0 0 0 0 2 1 a.png\n" * 3, r"images\.txt:2 is not a line of points"),
         (COLMAP_CAMERAS, "1 1 0 0 0 0 0 2 1 a.png\n\n" * 33, "has 33 images; keep the lines"),
     ],
 )
@@ -126,6 +127,8 @@ def test_bop(refused):
         ({"distortion": {"model": "none", "D": []}}, {}, "distortion has the unknown key 'D'"),
         ({}, {"units": "cm"}, "units is 'cm'; it must be 'm' or 'mm'"),
         ({}, {"pixel_centre": 1}, "pixel_centre is 1; it must be 0 or 0.5"),
+        ({}, {"pixel_center": 0.5}, "unknown key 'pixel_center' .did you mean pixel_centre?"),
+        ({}, {"unit": "mm"}, "unknown key 'unit' .did you mean units?"),
         ({}, {"units": ["m"]}, "an entry is missing or not what json prescribes"),
         ({}, {"cameras": []}, "describes no camera"),
         ({}, {"cameras": [3]}, "camera 0 is not a table"),

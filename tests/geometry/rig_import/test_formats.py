@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from opendactyl.geometry.distortion import BROWN_CONRADY, KANNALA_BRANDT
+from opendactyl.geometry.rig_import.calibration import lens
 from opendactyl.geometry.rotation import quat_canonical, quat_to_matrix
 from opendactyl.geometry.transforms import invert_pose
 
@@ -177,6 +179,21 @@ def test_colmap(convert):
     assert cameras["side_0002"].distortion.coefficients == (
         0.1, 0.2, 0.001, 0.002, 0.03, 0.4, 0.5, 0.06
     )  # fmt: skip
+
+
+def test_blank_lines_before_an_image_of_colmap_are_skipped(convert):
+    header, _, images = COLMAP_IMAGES.partition("\n")
+    cameras, _ = convert({"cameras.txt": COLMAP_CAMERAS, "images.txt": f"{header}\n\n{images}"})
+    assert list(cameras) == ["P1180141", "P1180142", "side_0001", "side_0002"]
+
+
+@pytest.mark.parametrize("model", [BROWN_CONRADY, KANNALA_BRANDT])
+def test_a_fisheye_lens_without_coefficients_is_still_none_of_a_pinhole(model):
+    assert not lens(model, [], "a") and not lens(model, None, "a")
+    found = lens(model, [0, 0, 0, 0], "a")
+    assert bool(found) == (model == KANNALA_BRANDT)
+    if found:  # The angle, not its tangent.
+        np.testing.assert_allclose(found.distort([[1.0, 0.0]]), [[np.pi / 4, 0.0]], atol=1e-9)
 
 
 def test_bop(convert):

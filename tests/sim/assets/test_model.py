@@ -5,6 +5,7 @@ import pytest
 import trimesh
 
 from opendactyl.core.errors import InputError
+from opendactyl.sim.assets import mesh_formats
 from opendactyl.sim.assets.mesh_formats import converted_with, read_mesh
 from opendactyl.sim.assets.model import load_model
 from opendactyl.sim.assets.references import referenced_files
@@ -115,6 +116,32 @@ def test_included_files_and_their_folders_are_found(tmp_path):
     (tmp_path / "shared.xml").unlink()
     with pytest.raises(InputError, match=r"includes .*shared\.xml, which does not exist"):
         load_model(path)
+
+
+def test_a_circle_of_included_files_ends(tmp_path):
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{name}.xml").write_text(f'<mujoco><include file="{other}.xml"/></mujoco>')
+    with pytest.raises(InputError, match=r"includes .*a\.xml twice, or in a circle"):
+        referenced_files(tmp_path / "a.xml")
+
+
+def test_the_sides_of_a_cube_texture_and_skins_are_files_of_a_model(tmp_path):
+    path = tmp_path / "main.xml"
+    path.write_text(
+        '<mujoco><compiler texturedir="t" meshdir="m"/><asset><texture name="sky" type="cube" '
+        'fileright="r.png" fileleft="l.png"/><skin file="s.skn"/></asset></mujoco>'
+    )
+    names = ("t/r.png", "t/l.png", "m/s.skn")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = {file.relative_to(tmp_path).as_posix() for file in referenced_files(path)}
+    assert found == {"main.xml", *names}
+
+
+def test_collada_files_are_scaled_to_metres():
+    assert mesh_formats._metres("0.001 * meters") == 0.001
+    assert mesh_formats._metres("meters") == mesh_formats._metres(None) == 1.0
 
 
 @pytest.mark.parametrize("kind", ["glb", "ply"])

@@ -104,6 +104,13 @@ def test_a_model_that_cannot_be_used_is_named(refused):
     assert "plate.obj, which does not exist; put it there" in refused(model=mesh)
 
 
+def test_joints_need_limits_and_exclusions_have_no_prefix(refused):
+    free = [('name="c_one_base"', 'name="c_one_base" limited="false"')]
+    assert "joint c_one_base of the model has no limits" in refused(model=free)
+    message = refused(("[model]\n", '[model]\nexclude = [["nosuch", "palm"]]\n'))
+    assert "has no body 'c_nosuch'; it has palm" in message
+
+
 def test_a_hand_without_actuators_needs_servos(refused, tmp_path):
     text = (HANDS_OF_TESTS / "claw.xml").read_text()
     actuators = text[text.index("  <actuator>") : text.index("  <keyframe>")]

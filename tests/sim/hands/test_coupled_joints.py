@@ -124,7 +124,7 @@ def test_followers_are_not_actuated_and_circles_are_refused(edited):
     endless = '<joint name="one_base" type="revolute">', '<joint name="one_base" type="continuous">'
     assert edited(endless).actuator_range[0, 1] == 1.0
     alone = ('<mimic joint="one_base" multiplier="0.8" offset="0.1"/>', "")
-    with pytest.raises(InputError, match=r"joint one_base of .* has no limits, and a servo needs"):
+    with pytest.raises(InputError, match=r"joint one_base of .* has no limits, and servos"):
         edited(endless, alone)
 
 

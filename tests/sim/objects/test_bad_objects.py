@@ -51,7 +51,11 @@ def refused(tmp_path):
         (BOX + '[[face]]\nside = "+x"\nup = "-x"\n', "up is '-x'; it must be an axis in the plane"),
         (BOX + '[[face]]\nside = "+x"\nup = "+z"\ntexture = "no.png"\n', "no.png: No such file"),
         (BOX + "keypoints = [[0, 0, 0]]\n", "it must be 4 to 64 points [x, y, z], or their number"),
-        (BOX + "keypoints = [[0, 0, 0], [1, 1, 0], [2, 2, 0], [3, 3, 0]]\n", "not lie on one line"),
+        (BOX + f"keypoints = {[[i / 99, i / 99, 0] for i in range(4)]}\n", "not lie on one line"),
+        (
+            BOX + "keypoints = [[25, 0, 0], [0, 25, 0], [0, 0, 25], [0, 0, 0]]\n",
+            "in the unit of the",
+        ),
         (BOX + "[symmetry]\naxis = [0, 0, 1]\n", "its symmetry is wrong: rotated by"),
         (BOX + "[symmetry]\naxis = [0, 0, 0]\n", "is not an axis of three numbers"),
         (BOX + CUBE["rotations"].replace("90", "31.7"), "generate more than 120 rotations"),
@@ -62,6 +66,13 @@ def refused(tmp_path):
 )
 def test_wrong_values_are_named(refused, text, message):
     assert message in refused(text)
+
+
+def test_the_side_of_a_cylinder_is_given_once(refused):
+    cylinder = 'shape = "cylinder"\ndiameter = 0.05\nlength = 0.05\nmass = 0.1\n'
+    assert "face 2: side 'side' is given twice" in refused(
+        cylinder + 2 * '[[face]]\nside = "side"\nrgb = [1, 0, 0]\n'
+    )
 
 
 def test_right_symmetries_are_accepted(tmp_path):

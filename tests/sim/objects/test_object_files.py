@@ -5,6 +5,7 @@ import shutil
 import mujoco
 import numpy as np
 import pytest
+import trimesh
 
 from opendactyl.geometry.rotation import quat_to_matrix
 from opendactyl.sim.assets.storage import check_stored, is_same, store_copy, stored_reference
@@ -110,11 +111,28 @@ def test_textures_and_colours_are_kept(load):
     colours, heights = shell.corner_colours(), shell.corners[..., 2]
     assert np.abs(colours[heights > 0] - [1, 0, 0]).max() < 0.01
     assert np.abs(colours[heights <= 0] - [0, 0, 1]).max() < 0.01
+    dark, bright = 0.3775, 0.8984  # sRGB of the linear 30 / 255 and 200 / 255
     assert sorted(surface.rgb for surface in tool.surfaces) == [
-        pytest.approx((30 / 255, 200 / 255, 30 / 255)),
-        pytest.approx((200 / 255, 30 / 255, 30 / 255)),
+        pytest.approx((dark, bright, dark), abs=1e-3),
+        pytest.approx((bright, dark, dark), abs=1e-3),
     ]
     assert can.surfaces[0].texture is not None and can.faces[0].letter == "F"
+
+
+@pytest.mark.parametrize("kind", ["material", "vertices"])
+def test_linear_colours_of_gltf_become_srgb(tmp_path, kind):
+    box = trimesh.creation.box(extents=(0.05, 0.05, 0.05))
+    linear = [55, 0, 255, 255]  # 0.2157, sRGB 0.502
+    if kind == "material":
+        material = trimesh.visual.material.PBRMaterial(baseColorFactor=linear)
+        box.visual = trimesh.visual.TextureVisuals(material=material)
+    else:
+        box.visual = trimesh.visual.ColorVisuals(box, vertex_colors=np.tile(linear, (8, 1)))
+    box.export(tmp_path / "part.glb")
+    (tmp_path / "part.toml").write_text('shape = "mesh"\nfile = "part.glb"\nmass = 0.1\n')
+    (surface,) = object_spec(str(tmp_path / "part.toml")).surfaces
+    colours = surface.corner_colours().reshape(-1, 3)
+    np.testing.assert_allclose(colours, np.tile([0.502, 0, 1], (len(colours), 1)), atol=0.004)
 
 
 def test_keypoints_lie_far_apart_on_the_surface_and_repeat(load, object_folder):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from opendactyl.core.errors import InputError
 from opendactyl.sim.scene import load_scene
@@ -57,6 +58,8 @@ def refused(tmp_path):
         (("[-0.2, 0.0, 0.05]", '[0, 0, 0]\ncollision = "no"'), "it must be true or false"),
         (('name = "robot"', 'name = "a/b"'), "it must be letters, digits, _ and -"),
         (("[floor]", '[backgrounds]\nfolder = "pictures"\n[floor]'), "a folder of pictures; "),
+        (("[floor]", '[backgrounds]\nfolder = ".."\n[floor]'), "inside "),
+        (('name = "robot"', 'name = "floor"'), "a name of its own, other than floor, object, occ"),
         (("[floor]", '[backgrounds]\nfolder = "."\n[floor]'), "holds 0 pictures (.jpg, "),
     ],
 )  # fmt: skip
@@ -112,3 +115,28 @@ def test_missing_files_and_meshes_are_named(tmp_path):
     )
     with pytest.raises(InputError, match=r"joint rail has no limits; state its range"):
         load_scene("block", f"scene:{slide}")
+
+
+def test_models_whose_files_a_copy_cannot_tell_apart_are_refused(tmp_path, monkeypatch):
+    elsewhere = tmp_path / "assets"
+    monkeypatch.setenv("OPENDACTYL_ASSETS", str(elsewhere))
+    folders = {"robot": tmp_path / "scene", "table": elsewhere}
+    for number, (name, folder) in enumerate(folders.items(), 1):
+        (folder / "meshes").mkdir(parents=True)
+        (folder / "LICENSE").write_text(name)
+        (folder / "LICENSES").mkdir()
+        trimesh.creation.box(extents=3 * [0.1 * number]).export(folder / "meshes/base.stl")
+        (folder / f"{name}.urdf").write_text(
+            f'<robot name="{name}"><link name="a"><visual><geometry><mesh '
+            'filename="meshes/base.stl"/></geometry></visual></link></robot>'
+        )
+    path = tmp_path / "scene/scene.toml"
+    models = [f'[[model]]\nfile = "{file}"\n' for file in ("robot.urdf", "table.urdf")]
+    path.write_text("\n".join(models))
+    with pytest.raises(InputError, match=r"base\.stl and .*base\.stl would both be meshes/base"):
+        _ = scenery(path).checksums
+    (elsewhere / "meshes").rename(elsewhere / "other")
+    urdf = elsewhere / "table.urdf"
+    urdf.write_text(urdf.read_text().replace("meshes/", "other/"))
+    names = scenery(path).checksums.identity["files"]
+    assert {"meshes/base.stl", "other/base.stl", "LICENSE", "table.LICENSE"} <= set(names)
