@@ -19,6 +19,7 @@ from tqdm import tqdm
 from opendactyl.core.atomic_files import write_bytes, write_json, write_text
 from opendactyl.core.run_dir import Forecast, new_folder, removed_on_failure
 from opendactyl.datasets.export.bop_model import write_models
+from opendactyl.datasets.foreign.bop_scene import MILLIMETRES, PIXEL_SHIFT
 from opendactyl.datasets.format.depth import DEPTH_SCALE, depth_image
 from opendactyl.datasets.format.manifest import Manifest, load_manifest, read_samples
 from opendactyl.datasets.format.shards import Sample, encode_image
@@ -33,10 +34,9 @@ from opendactyl.sim.objects.spec import ObjectSpec
 SPLIT = "test"
 FIRST_ID = 1
 """The id of the object, or of its body; those of its parts follow."""
-MILLIMETRES = 1000.0
-HALF_PIXEL = 0.5
 MIN_VISIBLE = 0.1
 """Visible fraction from which BOP counts an object as a target."""
+INFO_TABLE = "scene_gt_info"
 
 Tables = defaultdict[str, dict[str, Any]]
 
@@ -83,8 +83,8 @@ def _write_scenes(
             for number, sample in enumerate(read_samples(folder, manifest, shard)):
                 poses = resolved.obj.poses(sample.label.hinges)
                 _write_sample(path, number, sample, poses, renderer, tables, depth=depth)
-                if sample.label.visible_fraction.max() >= MIN_VISIBLE:
-                    targets += [_target(scene, number, i) for i in range(len(resolved.obj.bodies))]
+                views = [t[str(number)] for n, t in tables.items() if n.startswith(INFO_TABLE)]
+                targets += [_target(scene, number, body) for body in visible_bodies(views)]
                 bar.update()
                 done += 1
                 forecast.update(done)
@@ -96,6 +96,12 @@ def _write_scenes(
 def suffix(camera: Camera, cameras: Sequence[Camera]) -> str:
     """What distinguishes the files of a camera; a single one needs nothing."""
     return f"_{camera.name}" if len(cameras) > 1 else ""
+
+
+def visible_bodies(views: Sequence[Sequence[dict[str, Any]]]) -> list[int]:
+    """The bodies of which a view shows a tenth or more; a view gives the info of each body."""
+    fractions = [[info["visib_fract"] for info in infos] for infos in views]
+    return np.flatnonzero(np.max(fractions, axis=0) >= MIN_VISIBLE).tolist()
 
 
 def _target(scene: int, number: int, body: int) -> dict[str, int]:
@@ -158,7 +164,7 @@ def _sensor(camera: Camera) -> dict[str, Any]:
 def bop_intrinsics(camera: Camera) -> NDArray[np.float64]:
     """Intrinsics (3, 3) for pixel centres at integers."""
     shift = np.zeros((3, 3))
-    shift[:2, 2] = HALF_PIXEL
+    shift[:2, 2] = PIXEL_SHIFT
     return camera.K - shift
 
 
@@ -196,8 +202,8 @@ def _write_sample(
         tables[f"scene_gt{name}"][key] = [
             _pose(camera.cam_from_hand @ pose @ own, body) for body, own in enumerate(poses)
         ]
-        tables[f"scene_gt_info{name}"][key] = [
-            _info(whole_of[view], visible_of[view])
+        tables[f"{INFO_TABLE}{name}"][key] = [
+            instance_info(whole_of[view], visible_of[view])
             for whole_of, visible_of in zip(whole, visible, strict=True)
         ]
 
@@ -218,10 +224,11 @@ def _pose(cam_from_body: NDArray[np.float64], body: int) -> dict[str, Any]:
     }
 
 
-def _info(whole: NDArray[np.bool_], visible: NDArray[np.bool_]) -> dict[str, Any]:
+def instance_info(whole: NDArray[np.bool_], visible: NDArray[np.bool_]) -> dict[str, Any]:
+    """Counts and boxes of an instance's masks; as in BOP, no boxes where nothing is visible."""
     pixels, visible_pixels = int(whole.sum()), int(visible.sum())
     return {
-        "bbox_obj": _box(whole),
+        "bbox_obj": _box(whole & visible.any()),
         "bbox_visib": _box(visible),
         "px_count_all": pixels,
         "px_count_valid": pixels,
@@ -231,9 +238,9 @@ def _info(whole: NDArray[np.bool_], visible: NDArray[np.bool_]) -> dict[str, Any
 
 
 def _box(mask: NDArray[np.bool_]) -> list[int]:
-    """(x, y, width, height) of a mask; all -1 if it is empty."""
+    """(x, y, width, height) of a mask, between centres of pixels; all -1 if it is empty."""
     rows, columns = np.nonzero(mask)
     if not len(rows):
         return [-1, -1, -1, -1]
     x, y = int(columns.min()), int(rows.min())
-    return [x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1]
+    return [x, y, int(columns.max()) - x, int(rows.max()) - y]

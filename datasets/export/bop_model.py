@@ -9,12 +9,10 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from opendactyl.core.atomic_files import write_json, write_text
+from opendactyl.datasets.foreign.bop_scene import MILLIMETRES
 from opendactyl.geometry.rotation import Array
 from opendactyl.geometry.transforms import pose_matrix
 from opendactyl.sim.objects.spec import ObjectSpec
-
-MILLIMETRES = 1000.0
-"""BOP's unit, per metre."""
 
 PLAIN = (0.5, 0.5, 0.5)
 """The colour of facets without a coloured face."""

@@ -8,7 +8,13 @@ import numpy as np
 from opendactyl.core.atomic_files import json_hash, read_json
 from opendactyl.core.errors import InputError, file_errors
 from opendactyl.core.optional_files import exists
-from opendactyl.datasets.foreign.bop_scene import MALFORMED, Sensor, read_sensors, samples_of
+from opendactyl.datasets.foreign.bop_scene import (
+    MALFORMED,
+    MILLIMETRES,
+    Sensor,
+    read_sensors,
+    samples_of,
+)
 from opendactyl.datasets.foreign.samples import ForeignData, ForeignManifest, ForeignSample
 from opendactyl.geometry.rig import Rig
 from opendactyl.sim.objects.spec import ObjectSpec
@@ -16,7 +22,6 @@ from opendactyl.sim.objects.spec import ObjectSpec
 DEFAULT_SPLIT = "test"
 MODELS = ("models", "models_eval")
 """Folders with a `models_info.json`."""
-MILLIMETRES = 1000.0
 TOLERANCE, LEAST_TOLERANCE = 0.02, 1.0
 """Largest difference of two models' extents: of the size, and in millimetres."""
 

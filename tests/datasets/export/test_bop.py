@@ -10,7 +10,7 @@ from scipy.spatial import ConvexHull
 
 from opendactyl.cli.main import main
 from opendactyl.core.errors import InputError
-from opendactyl.datasets.export.bop import export_bop
+from opendactyl.datasets.export.bop import export_bop, instance_info, visible_bodies
 from opendactyl.datasets.format.manifest import iterate_samples, load_manifest
 
 CAMERAS = ("left", "right", "top")
@@ -110,10 +110,29 @@ def test_info_agrees_with_the_masks(bop):
         for key, mask in (("bbox_obj", whole), ("bbox_visib", visible)):
             x, y, width, height = info[key]
             cut = np.zeros_like(mask)
-            cut[y : y + height, x : x + width] = True
+            cut[y : y + height + 1, x : x + width + 1] = True
             assert not np.any(mask & ~cut)
-            inner = mask[y : y + height, x : x + width]
+            inner = mask[y : y + height + 1, x : x + width + 1]
             assert all([inner[0].any(), inner[-1].any(), inner[:, 0].any(), inner[:, -1].any()])
+
+
+def test_sizes_of_boxes_are_between_the_centres_of_pixels():
+    """As BOP's toolkit measures them; it gives no box for what is hidden."""
+    whole = np.zeros((8, 8), dtype=bool)
+    whole[2:5, 1:7] = True
+    visible = whole.copy()
+    visible[:, 3:] = False
+    info = instance_info(whole, visible)
+    assert (info["bbox_obj"], info["bbox_visib"]) == ([1, 2, 5, 2], [1, 2, 1, 2])
+    hidden = instance_info(whole, np.zeros_like(whole))
+    assert hidden["bbox_obj"] == hidden["bbox_visib"] == [-1] * 4
+    assert (hidden["px_count_all"], hidden["px_count_visib"], hidden["visib_fract"]) == (18, 0, 0)
+
+
+def test_hidden_bodies_are_no_targets():
+    """A body counts where a view shows a tenth of it, not where one shows another body."""
+    fractions = [[0.9, 0.0, 0.05], [0.2, 0.09, 0.1]]
+    assert visible_bodies([[{"visib_fract": f} for f in view] for view in fractions]) == [0, 2]
 
 
 def test_images_cameras_and_visibility_equal_the_dataset(bop, dataset):

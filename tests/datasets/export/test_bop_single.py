@@ -1,9 +1,6 @@
 """BOP export of a rig with one camera, with depth, read as the page of the format describes."""
 
-import importlib
 import json
-import os
-import sys
 
 import numpy as np
 import pytest
@@ -77,20 +74,3 @@ def test_depth_lies_on_the_surface_of_the_posed_model(bop):
     assert len(distances) > 100
     assert abs(np.median(distances)) < 0.3  # millimetres
     assert np.quantile(np.abs(distances), 0.95) < 1.0
-
-
-@pytest.mark.slow
-def test_the_toolkit_loads_it(bop, monkeypatch):
-    folder = os.environ.get("BOP_TOOLKIT")
-    if not folder:
-        pytest.skip("BOP_TOOLKIT names no copy of bop_toolkit")
-    monkeypatch.setattr(sys, "path", [folder, *sys.path])
-    inout = importlib.import_module("bop_toolkit_lib.inout")
-    scene = bop / "test/000000"
-    poses = inout.load_scene_gt(str(scene / "scene_gt.json"))
-    cameras = inout.load_scene_camera(str(scene / "scene_camera.json"))
-    assert len(poses) == len(cameras) == SAMPLES
-    assert poses[0][0]["cam_R_m2c"].shape == (3, 3)
-    depth = inout.load_depth(str(scene / "depth/000000.png"))
-    assert depth.shape == (SIZE, SIZE)
-    assert inout.load_ply(str(bop / "models/obj_000001.ply"))["pts"].shape[1] == 3
