@@ -1,6 +1,7 @@
 """`opendactyl VERB`: imports the verb's module, runs it and sets the exit status.
 
-Exit statuses: 0, those of `opendactyl.core.errors` (1, 2 and 3), and 130 after Ctrl-C or SIGTERM.
+Exit statuses: 0, those of `opendactyl.core.errors` (1, 2 and 3), and 130 after Ctrl-C or
+SIGTERM (of `train-vision`, which stops after the batch, that of Lightning).
 """
 
 import importlib

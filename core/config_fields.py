@@ -208,7 +208,7 @@ def load_preset(what: str, name: str, presets: Mapping[str, T]) -> T:
         content = Path(name).read_bytes()
     try:
         table = parse_toml(content)
-        if (preset := table.pop("preset", "dactyl")) not in presets:
+        if str(preset := table.pop("preset", "dactyl")) not in presets:
             raise InputError(f"no preset {preset!r}; the presets are {', '.join(presets)}")
         values = {k: _value(v, vars(presets[preset]).get(k)) for k, v in table.items()}
         return dataclasses.replace(presets[preset], **values)

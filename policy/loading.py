@@ -20,6 +20,7 @@ from opendactyl.policy.training.checkpoints import load_checkpoint
 from opendactyl.sim.assets.storage import stored_reference
 from opendactyl.sim.hands.shipped import hand_spec
 from opendactyl.sim.hands.spec import DEFAULT_HAND, HandSpec
+from opendactyl.sim.objects.shipped import object_spec
 
 
 def load_student(run: Path) -> dict[str, torch.Tensor]:
@@ -129,16 +130,19 @@ def _environment_of_weights(path: Path, task: str, layout: str) -> EnvConfig:
     about = about_weights(path)
     found = {name: about[name] for name in ("object", "hand") if name in about}
     try:
-        return EnvConfig(
-            task=task or about.get("task", "spin"),
-            layout=layout or about.get("layout", "default"),
-            action=action_config(about),
-            **found,
-        )
+        for name, describe in (("object", object_spec), ("hand", hand_spec)):
+            if name in found:
+                describe(found[name])
     except InputError as error:
         raise InputError(
             f"{path} cannot be used alone ({error}); name the run that it was exported from"
         ) from error
+    return EnvConfig(
+        task=task or about.get("task", "spin"),
+        layout=layout or about.get("layout", "default"),
+        action=action_config(about),
+        **found,
+    )
 
 
 def load_policy_run(path: Path, task: str = "", layout: str = "") -> tuple[Policy, EnvConfig]:

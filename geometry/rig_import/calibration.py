@@ -210,7 +210,7 @@ def lens(model: str, coefficients: Any, where: str) -> Distortion:
     """A distortion from a list of coefficients in OpenCV's order.
 
     None or an empty list is no distortion, and so are zeros but for a fisheye lens. Coefficients
-    beyond the eighth must be zero.
+    beyond the eighth, or the fourth of a fisheye lens, must be zero.
 
     Raises:
         InputError: the coefficients do not fit the model.
@@ -221,8 +221,8 @@ def lens(model: str, coefficients: Any, where: str) -> Distortion:
     if model == BROWN_CONRADY and not any(found[8:]):
         longer = next((count for count in COUNTS[model] if count >= len(found)), 8)
         found = (found + [0.0] * longer)[:longer]
-    elif model == KANNALA_BRANDT:
-        found = (found + [0.0] * 4)[: max(len(found), 4)]
+    elif model == KANNALA_BRANDT and not any(found[4:]):
+        found = (found + [0.0] * 4)[:4]
     try:
         return Distortion(model, tuple(found))
     except InputError as error:

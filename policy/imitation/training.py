@@ -90,6 +90,8 @@ class Trainer:
             self.network.parameters(), lr=config.learning_rate, weight_decay=0.01
         )
         self._step, self._seconds, self._loss = 0, 0.0, math.nan
+        self._validated = 0
+        """The step of the last validation."""
         self._began: float | None = None
         """Seconds of the run at which the training began, after the tracks."""
         if exists(run / CHECKPOINT):
@@ -145,7 +147,7 @@ class Trainer:
         forms = TrainingForms(self._config.seed, [track.program for track in recorded])
         if self._began is None:
             self._began = self.seconds
-        elif self.seconds >= self._limit:
+        elif self.seconds >= self._limit and self._validated == self._step:
             return
         began, saved = self._began, time.monotonic()
         with tqdm(total=round(self._limit - began), unit="s", desc="training") as bar:
@@ -202,6 +204,7 @@ class Trainer:
             "validation_error_rad": float(found.error[asked].median()),
         }
         append_row(self._run / "metrics.csv", COLUMNS, row)
+        self._validated = self._step
         self.save()
 
     def save(self) -> None:
@@ -214,6 +217,7 @@ class Trainer:
             "step": self._step,
             "seconds": self.seconds,
             "began": self._began,
+            "validated": self._validated,
         }
         save_checkpoint(value, self._run / CHECKPOINT)
 
@@ -222,4 +226,4 @@ class Trainer:
         self.averaged.load_state_dict(value["averaged"])
         self._optimizer.load_state_dict(value["optimizer"])
         self._step, self._seconds = value["step"], value["seconds"]
-        self._began = value.get("began")
+        self._began, self._validated = value.get("began"), value.get("validated", self._step)

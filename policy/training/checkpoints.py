@@ -110,7 +110,8 @@ def check_ancestors(config: PolicyConfig) -> None:
                 "taught by recurrent and feed-forward policies"
             )
         mine = config.lasting()
-        if any(mine.get(key) != theirs.get(key) for key in ("hand", "hand_identity")):
+        recorded = source.is_dir() or "action" in theirs  # Older weights record no hand.
+        if recorded and any(mine.get(key) != theirs.get(key) for key in ("hand", "hand_identity")):
             raise InputError(
                 f"{source} was trained with the hand {theirs.get('hand', DEFAULT_HAND)} or other "
                 f"files of it, --hand is {config.hand}; use the same"

@@ -19,7 +19,8 @@ def converted_with(files: Iterable[Path]) -> dict[str, str]:
     from importlib.metadata import version
 
     suffixes = {path.suffix.lower() for path in files}
-    return {"trimesh": version("trimesh")} if suffixes & set(CONVERTED) else {}
+    versions = {"trimesh": version("trimesh")} if suffixes & set(CONVERTED) else {}
+    return versions | ({"collada_unit": "metre"} if ".dae" in suffixes else {})
 
 
 def read_mesh(path: Path) -> "trimesh.Trimesh":

@@ -34,12 +34,10 @@ def hand_model(hand: HandSpec) -> mujoco.MjSpec:
     _check_names(spec, hand)
     _set_parameters(spec, hand)
     _add_fingertips(spec, hand)
-    prefix = hand.model.prefix
     for first, second in hand.model.exclude:
-        spec.add_exclude(bodyname1=prefix + first, bodyname2=prefix + second)
+        spec.add_exclude(bodyname1=_body(spec, hand, first), bodyname2=_body(spec, hand, second))
     if hand.model.mount is not None:
-        path = hand.asset.path
-        set_groups(spec, is_urdf=is_urdf(path, parse_xml(path)))
+        set_groups(spec, is_urdf=is_urdf(hand.asset.path, parse_xml(hand.asset.path)))
         spec = _mounted(spec, hand)
     _set_material(spec)
     return spec
@@ -97,6 +95,13 @@ def _require(hand: HandSpec, what: str, wanted: list[str], known: list[str]) -> 
         )
 
 
+def _body(spec: mujoco.MjSpec, hand: HandSpec, name: str) -> str:
+    """The full name of a body whose name may have the prefix or not."""
+    known = [body.name for body in spec.bodies]
+    _require(hand, "body", [] if name in known else [name], _named(spec.bodies, hand.model.prefix))
+    return hand.model.prefix + name if hand.model.prefix + name in known else name
+
+
 def _check_names(spec: mujoco.MjSpec, hand: HandSpec) -> None:
     prefix = hand.model.prefix
     joints = _named(spec.joints, prefix)
@@ -113,7 +118,6 @@ def _check_names(spec: mujoco.MjSpec, hand: HandSpec) -> None:
     _require(hand, "body", [tip.body for tip in hand.fingertips if tip.body], bodies)
     _require(hand, "site", [tip.name for tip in hand.fingertips if not tip.body], sites)
     _require(hand, "touch sensor", list(hand.touch), _named(spec.sensors, prefix))
-    _require(hand, "body", [body for pair in hand.model.exclude for body in pair], bodies)
     for name in hand.joints:
         required_limits(spec, spec.joint(prefix + name), hand.where)
 

@@ -92,6 +92,8 @@ def _hulls(
     from importlib.metadata import version
 
     versions = {"trimesh": version("trimesh")}
+    if path.suffix.lower() == ".glb":
+        versions["gltf_colours"] = "srgb"  # Datasets of before have others.
     kind = fields.choice("collision", ("hull", "decomposition"), "hull")
     if kind == "hull":
         return (np.array(loaded.merged.convex_hull.vertices),), versions

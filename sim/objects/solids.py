@@ -105,9 +105,10 @@ def cylinder(fields: Fields, unit: float, entries: list[Fields], texture: ReadTe
     blanks = _ends(half_length, lambda _: (inner, inner), radius)
     on_ends = [entry for entry in entries if entry.get("side") != "side"]
     faces, surfaces = _faces(on_ends, blanks, texture, fields)
-    side, *others = [entry for entry in entries if entry.get("side") == "side"] or [None]
-    if others and others[0] is not None:
-        raise others[0].error("side 'side' is given twice")
+    sides = [entry for entry in entries if entry.get("side") == "side"]
+    if len(sides) > 1:
+        raise sides[1].error("side 'side' is given twice")
+    side = sides[0] if sides else None
     rgb, image = fields.colour("rgb", PLAIN), None
     if side is not None:
         if "letter" in side:

@@ -169,7 +169,8 @@ class Scenery(HandSpec):
             for name, file in licences.items():
                 other = paths.setdefault(name, file)
                 if other.resolve() != file.resolve():
-                    paths[f"{model.name}.{file.name}"] = file
+                    # Beside the other, where a copy of the model has it.
+                    paths[f"{name}.{model.name}"] = file
         used = list(paths.values())
         for picture in self.pictures:
             paths[relative_name(picture, self.path.parent, self.path)] = picture

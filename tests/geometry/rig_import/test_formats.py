@@ -190,7 +190,8 @@ def test_blank_lines_before_an_image_of_colmap_are_skipped(convert):
 @pytest.mark.parametrize("model", [BROWN_CONRADY, KANNALA_BRANDT])
 def test_a_fisheye_lens_without_coefficients_is_still_none_of_a_pinhole(model):
     assert not lens(model, [], "a") and not lens(model, None, "a")
-    found = lens(model, [0, 0, 0, 0], "a")
+    found = lens(model, [0, 0, 0, 0, 0], "a")
+    assert found == lens(model, [0, 0], "a")
     assert bool(found) == (model == KANNALA_BRANDT)
     if found:  # The angle, not its tangent.
         np.testing.assert_allclose(found.distort([[1.0, 0.0]]), [[np.pi / 4, 0.0]], atol=1e-9)

@@ -130,7 +130,10 @@ def test_weights_of_other_networks_are_not_taken_for_fewer_fields(only_ppo, tmp_
         ({"layout": "cube"}, "with --layout cube, --layout is default; use the same"),
         ({"action": "relative"}, "with --action relative, --action is absolute; use the same"),
         ({"smoothing": 0.3}, r"with --smoothing 0\.3, --smoothing is 0\.5; use the same"),
-        ({"hand": "shadow-e3m5"}, "with the hand shadow-e3m5 .*, --hand is shadow; use the same"),
+        (
+            {"action": "absolute", "hand": "shadow-e3m5"},
+            "with the hand shadow-e3m5 .*, --hand is shadow; use the same",
+        ),
     ],
 )
 def test_a_teacher_that_means_something_else_is_refused(tiny, tmp_path, about, message):

@@ -7,6 +7,7 @@ import pytest
 import trimesh
 
 from opendactyl.core.errors import InputError
+from opendactyl.sim.assets.storage import store_copy
 from opendactyl.sim.scene import load_scene
 from opendactyl.sim.scene_states import SceneStates
 from opendactyl.sim.scenery.reference import reference_of, scenery
@@ -138,5 +139,9 @@ def test_models_whose_files_a_copy_cannot_tell_apart_are_refused(tmp_path, monke
     (elsewhere / "meshes").rename(elsewhere / "other")
     urdf = elsewhere / "table.urdf"
     urdf.write_text(urdf.read_text().replace("meshes/", "other/"))
-    names = scenery(path).checksums.identity["files"]
-    assert {"meshes/base.stl", "other/base.stl", "LICENSE", "table.LICENSE"} <= set(names)
+    scene = scenery(path)
+    names = scene.checksums.identity["files"]
+    assert {"meshes/base.stl", "other/base.stl", "LICENSE", "LICENSE.table"} <= set(names)
+    store_copy(scene, tmp_path / "copy")
+    monkeypatch.delenv("OPENDACTYL_ASSETS")
+    assert scenery(tmp_path / "copy/scene/scene.toml").identity == scene.identity
