@@ -98,7 +98,7 @@ def check_seconds_per_goal(seconds: float) -> None:
     """Raises an `InputError` for a time in which no action, or no end, is possible."""
     if not CONTROL_PERIOD <= seconds < math.inf:
         raise InputError(
-            f"--seconds-per-goal is {seconds:g}; it must be finite, and at least one action, "
+            f"seconds per goal is {seconds:g}; it must be finite, and at least one action, "
             f"{CONTROL_PERIOD} s"
         )
 

@@ -111,5 +111,5 @@ def test_the_tasks_of_an_object_are_those_that_have_goals_for_it():
 @pytest.mark.parametrize("seconds", [math.inf, math.nan, 0.0, 0.03, -8.0])
 def test_a_time_for_a_goal_without_an_action_or_an_end_is_refused(seconds):
     check_seconds_per_goal(CONTROL_PERIOD)
-    with pytest.raises(InputError, match=r"--seconds-per-goal is .* at least one action, 0\.08 s"):
+    with pytest.raises(InputError, match=r"seconds per goal is .* at least one action, 0\.08 s"):
         EnvConfig(seconds_per_goal=seconds)
