@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         with one_line_errors(), interrupts:
             try:
-                status = _run(verb, _found(options))
+                status = _run(verb, _with_shipped(options))
             finally:
                 sys.stdout.flush()
         sys.exit(status)
@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _found(options: list[str]) -> list[str]:
-    """Options in which the names of what ships are paths."""
+def _with_shipped(options: list[str]) -> list[str]:
+    """Options in which the names of bundles and weights that ship are paths."""
     if not any("pretrained/" in word for word in options):
         return options
     from opendactyl.cli.bundles import find_shipped

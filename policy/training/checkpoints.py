@@ -99,11 +99,16 @@ def _settings_of(source: Path) -> dict[str, Any]:
 
 
 def check_ancestors(config: PolicyConfig) -> None:
-    """Raises an `InputError` if `--warm-start` or `--teacher` is of another kind."""
+    """Raises an `InputError` if `--warm-start` or `--teacher` is missing or of another kind."""
     for source in (config.warm_start, config.teacher):
-        if source is None or not exists(source):
+        if source is None:
             continue
         theirs = _settings_of(source)
+        if not exists(source):
+            raise InputError(
+                f"{source} does not exist; name a run of train-policy, or the .safetensors file of "
+                "a policy"
+            )
         if theirs.get("driver", "recurrent") != "recurrent":
             raise InputError(
                 f"{source} holds an action transformer; --driver recurrent starts from and is "

@@ -35,6 +35,7 @@ from opendactyl.render.scene import FAR, NEAR, apply_appearance, build_render_sc
 from opendactyl.sim.hands.model import HAND_GROUP
 from opendactyl.sim.hands.spec import DEFAULT_HAND
 from opendactyl.sim.object_geoms import OBJECT_GROUP
+from opendactyl.sim.objects.colour_atlas import srgb
 from opendactyl.sim.state import State
 
 SUPERSAMPLING = 2
@@ -188,6 +189,4 @@ def _tone_map(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
 def _srgb_table(scale: int) -> NDArray[np.uint8]:
     """The sRGB values of sums of s×s linear 8-bit values."""
     levels = 255 * scale * scale
-    linear = np.arange(levels + 1) / levels
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.round(255 * encoded).astype(np.uint8)
+    return np.round(255 * srgb(np.arange(levels + 1) / levels)).astype(np.uint8)

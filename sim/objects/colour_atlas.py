@@ -68,3 +68,8 @@ def _spread_cells(count: int) -> NDArray[np.int64]:
     for bit in range(2 * _BITS):
         position[:, bit % 2] |= (number >> bit & 1) << (bit // 2)
     return position
+
+
+def srgb(linear: Array) -> Array:
+    """Linear colours from 0 to 1 in sRGB (IEC 61966-2-1)."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

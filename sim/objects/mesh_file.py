@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from opendactyl.core.errors import InputError, file_error
-from opendactyl.sim.objects.colour_atlas import atlas
+from opendactyl.sim.objects.colour_atlas import atlas, srgb
 from opendactyl.sim.objects.solids import PLAIN
 from opendactyl.sim.objects.spec import WHITE, Array, Rgb, Surface
 
@@ -87,7 +87,7 @@ def _read(path: Path) -> "list[trimesh.Trimesh]":
         visual: Any = mesh.visual
         if visual.kind == "vertex":
             colours = np.asarray(visual.vertex_colors)[:, :3] / 255
-            visual.vertex_colors[:, :3] = np.rint(255 * _srgb(colours))
+            visual.vertex_colors[:, :3] = np.rint(255 * srgb(colours))
     if not all(np.isfinite(mesh.vertices).all() for mesh in meshes):
         raise InputError(f"mesh {path} has vertices that are not finite; export it again")
     return meshes
@@ -120,18 +120,13 @@ def _factor(material: Any) -> Rgb | None:
     """The colour of a material, or None if the file states none."""
     value = getattr(material, "baseColorFactor", None)
     if value is not None:  # Of glTF, whose colours are linear.
-        r, g, b = _srgb(np.asarray(value)[:3] / 255).tolist()
+        r, g, b = srgb(np.asarray(value)[:3] / 255).tolist()
         return r, g, b
     value = getattr(material, "diffuse", None)
     if value is None or (material.name in _DEFAULT_NAMES and not material.kwargs):
         return None
     r, g, b = (np.asarray(value, dtype=float)[:3] / 255).tolist()
     return r, g, b
-
-
-def _srgb(linear: Array) -> Array:
-    """Linear colours from 0 to 1 in sRGB (IEC 61966-2-1)."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def coloured(vertices: Array, triangles: NDArray[np.int64], colours: Array) -> Surface:

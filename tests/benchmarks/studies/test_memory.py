@@ -50,6 +50,8 @@ def test_a_teacher_with_other_actions_is_refused(policy_run, tmp_path):
         InputError, match="with --action absolute, --action is relative; use the same"
     ):
         run(MemoryConfig(teacher=policy_run, out=tmp_path / "out"))
+    with pytest.raises(InputError, match="nowhere does not exist; name a run of train-policy"):
+        run(MemoryConfig(teacher=tmp_path / "nowhere", out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
